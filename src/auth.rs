@@ -1,0 +1,237 @@
+//! Passwords and the htpasswd file that nginx and the registry read. No prompt, no disk.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use crate::error::Fault;
+use crate::names::Username;
+use crate::pki;
+
+/// bcrypt reads 72 bytes and ignores the rest in silence.
+const PASSWORD_MAX: usize = 72;
+
+/// 2^10 rounds: 60 ms of CPU for each guess. Every step doubles what a login costs the server as well.
+pub const COST: u32 = 10;
+
+/// Letters and digits nobody mistakes for another when reading them out.
+const ALPHABET: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
+
+/// A password in clear, wiped when dropped, silent in `Debug`.
+pub struct Password(Zeroizing<String>);
+
+impl Password {
+    /// The password, where bcrypt and HTTP Basic can carry it whole.
+    pub fn new(text: Zeroizing<String>) -> Result<Self, Fault> {
+        let fault = |why: &str, hint: &str| Err(Fault::new(why).hint(hint));
+        if text.is_empty() {
+            return fault("the password is empty", "give one, or let regcert generate one");
+        }
+        if text.len() > PASSWORD_MAX {
+            let why = format!("the password has {} bytes and bcrypt reads only {PASSWORD_MAX}", text.len());
+            return fault(&why, "choose a shorter one: whatever follows byte 72 would not count");
+        }
+        if text.contains(['\0', '\r', '\n']) {
+            return fault(
+                "the password holds a line break or a NUL",
+                "no client can send it: choose another",
+            );
+        }
+        Ok(Self(text))
+    }
+
+    /// The first line of `input`: what `--password-stdin` and `--password-file` read.
+    pub fn first_line(input: &[u8]) -> Result<Self, Fault> {
+        let text = std::str::from_utf8(input).map_err(|_| Fault::new("the password is not UTF-8"))?;
+        let line = text.strip_suffix('\n').unwrap_or(text);
+        Self::new(Zeroizing::new(line.strip_suffix('\r').unwrap_or(line).to_owned()))
+    }
+
+    /// 25 characters in five groups: 123 bits.
+    pub fn generate() -> Self {
+        let mut text = Zeroizing::new(String::with_capacity(29));
+        while text.len() < 29 {
+            if text.len() % 6 == 5 {
+                text.push('-');
+            }
+            let [byte] = pki::random::<1>();
+            // 248 is 8 × 31: bytes above it would favour the first letters.
+            if byte < 248 {
+                text.push(ALPHABET[usize::from(byte) % ALPHABET.len()].into());
+            }
+        }
+        Self(text)
+    }
+
+    /// The password itself, to be shown once or sent.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// A bcrypt hash in the form `htpasswd -B` writes (`$2y$`): what nginx takes on glibc and on musl, and the
+    /// registry as well.
+    pub fn hash(&self) -> String {
+        let parts =
+            bcrypt::hash_with_result(self.0.as_bytes(), COST).expect("the cost is within bcrypt's 4 to 31");
+        parts.format_for_version(bcrypt::Version::TwoY)
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+/// An htpasswd file. Lines that are not ours (comments, other hash types) stay as they are, byte for byte.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Htpasswd(Vec<u8>);
+
+/// What became of the user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Set {
+    /// The name is new.
+    Added,
+    /// The name was there; its password is another now.
+    Changed,
+}
+
+impl Htpasswd {
+    /// Any bytes are an htpasswd file; lines without a name are kept and ignored.
+    pub fn parse(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+
+    /// The file.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The names in it, in its order.
+    pub fn names(&self) -> Vec<String> {
+        self.lines().filter_map(|line| Some(String::from_utf8_lossy(name_of(line)?).into_owned())).collect()
+    }
+
+    /// Gives `name` the hash: in its place where it is there, at the end where it is new.
+    pub fn set(&mut self, name: &Username, hash: &str) -> Set {
+        let entry = format!("{name}:{hash}\n").into_bytes();
+        let mut out = Vec::with_capacity(self.0.len() + entry.len() + 1);
+        let mut set = Set::Added;
+        for line in self.lines() {
+            if name_of(line) != Some(name.as_str().as_bytes()) {
+                out.extend_from_slice(line);
+            } else if set == Set::Added {
+                out.extend_from_slice(&entry);
+                set = Set::Changed;
+            }
+            // A second line for the same name goes: nginx reads the first, the registry the last.
+        }
+        if set == Set::Added {
+            if out.last().is_some_and(|byte| *byte != b'\n') {
+                out.push(b'\n');
+            }
+            out.extend_from_slice(&entry);
+        }
+        self.0 = out;
+        set
+    }
+
+    /// Takes `name` out; false where it was not in.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let kept: Vec<u8> =
+            self.lines().filter(|line| name_of(line) != Some(name.as_bytes())).flatten().copied().collect();
+        let removed = kept.len() != self.0.len();
+        self.0 = kept;
+        removed
+    }
+
+    /// Lines with their line ends.
+    fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.split_inclusive(|byte| *byte == b'\n')
+    }
+}
+
+/// The name of an entry; `None` for a comment, a blank line or a line without a colon.
+fn name_of(line: &[u8]) -> Option<&[u8]> {
+    let colon = line.iter().position(|byte| *byte == b':')?;
+    (colon > 0 && line[0] != b'#').then_some(&line[..colon])
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn name(text: &str) -> Username {
+        text.parse().unwrap()
+    }
+
+    fn refused(text: &str) -> String {
+        Password::new(Zeroizing::new(text.into())).unwrap_err().message
+    }
+
+    #[test]
+    fn a_hash_is_what_htpasswd_writes() {
+        let hash = Password::new(Zeroizing::new("secret".into())).unwrap().hash();
+        assert!(hash.starts_with("$2y$10$"), "{hash}");
+        assert!(bcrypt::verify("secret", &hash).unwrap());
+        assert!(!bcrypt::verify("Secret", &hash).unwrap());
+    }
+
+    #[test]
+    fn a_password_that_would_be_cut_is_refused() {
+        assert!(Password::new(Zeroizing::new("x".repeat(72))).is_ok());
+        assert_eq!(refused(&"x".repeat(73)), "the password has 73 bytes and bcrypt reads only 72");
+        assert_eq!(refused(""), "the password is empty");
+        assert_eq!(refused("a\0b"), "the password holds a line break or a NUL");
+        assert_eq!(
+            Password::first_line(b"a\nb\n").unwrap_err().message,
+            "the password holds a line break or a NUL"
+        );
+    }
+
+    #[test]
+    fn a_password_from_a_file_has_no_line_end() {
+        for input in [b"secret".as_slice(), b"secret\n", b"secret\r\n"] {
+            assert_eq!(Password::first_line(input).unwrap().expose(), "secret");
+        }
+    }
+
+    #[test]
+    fn generated_passwords_differ_and_are_readable() {
+        let (a, b) = (Password::generate(), Password::generate());
+        assert_ne!(a.expose(), b.expose());
+        let groups: Vec<_> = a.expose().split('-').map(str::len).collect();
+        assert_eq!(groups, [5, 5, 5, 5, 5]);
+    }
+
+    #[test]
+    fn secrets_are_silent() {
+        assert_eq!(format!("{:?}", Password::generate()), "Password(…)");
+    }
+
+    #[test]
+    fn foreign_lines_survive() {
+        let foreign = "# team\n\nold:$apr1$x$y\nodd line\nbob:$2y$05$a\nbob:$2y$05$b\ncarol:{SHA}x";
+        let mut file = Htpasswd::parse(foreign.as_bytes());
+        assert_eq!(file.names(), ["old", "bob", "bob", "carol"]);
+        assert_eq!(file.set(&name("bob"), "HASH"), Set::Changed);
+        assert_eq!(file.set(&name("dave"), "HASH"), Set::Added);
+        let expected = "# team\n\nold:$apr1$x$y\nodd line\nbob:HASH\ncarol:{SHA}x\ndave:HASH\n";
+        assert_eq!(String::from_utf8_lossy(file.as_bytes()), expected);
+        assert!(file.remove("old") && !file.remove("old"));
+        assert_eq!(file.names(), ["bob", "carol", "dave"]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_not_the_user_is_never_touched(before in "([a-c:#\\n ]|\\$2y\\$){0,60}") {
+            let mut file = Htpasswd::parse(before.as_bytes());
+            file.set(&name("zed"), "HASH");
+            prop_assert!(file.remove("zed"));
+            let newline = if before.is_empty() || before.ends_with('\n') { "" } else { "\n" };
+            prop_assert_eq!(String::from_utf8_lossy(file.as_bytes()), format!("{before}{newline}"));
+        }
+    }
+}

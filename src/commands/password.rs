@@ -1,0 +1,65 @@
+//! Where a password comes from: never from an argument that other users of the machine can read.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::auth::Password;
+use crate::store;
+use crate::ui;
+
+/// The options that name the source.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub struct Source {
+    /// Read the password from stdin, one line
+    #[arg(long)]
+    pub password_stdin: bool,
+    /// Read the password from a file, one line
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+}
+
+/// Whether the person has still to be told the password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// The person gave it.
+    ToThePerson,
+    /// regcert made it: it must be shown, once.
+    ToNobody,
+}
+
+/// Whether to ask where no option says anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prompt {
+    /// Ask, where somebody is there.
+    IfPossible,
+    /// Make one.
+    Never,
+}
+
+impl Source {
+    /// Whether an option names a source.
+    pub fn is_given(&self) -> bool {
+        self.password_stdin || self.password_file.is_some()
+    }
+
+    /// The password.
+    pub fn read(&self, user: &str, prompt: Prompt) -> Result<(Password, Known)> {
+        if self.password_stdin {
+            return Ok((Password::first_line(&ui::stdin()?)?, Known::ToThePerson));
+        }
+        if let Some(path) = &self.password_file {
+            let bytes = zeroize::Zeroizing::new(store::read_given(path)?);
+            return Ok((Password::first_line(&bytes)?, Known::ToThePerson));
+        }
+        if prompt == Prompt::IfPossible
+            && ui::can_ask()
+            && let Some(password) = ui::ask_new_password(user)?
+        {
+            return Ok((password, Known::ToThePerson));
+        }
+        Ok((Password::generate(), Known::ToNobody))
+    }
+}

@@ -1,0 +1,38 @@
+//! `regcert remove-user`.
+
+use anyhow::{Result, bail};
+
+use super::{World, commit};
+use crate::error::Fault;
+use crate::files::Edits;
+use crate::names::printable;
+use crate::ui;
+
+/// Remove a user
+///
+/// The registry takes the change at the next request: nothing is restarted.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  regcert remove-user bob")]
+pub struct Args {
+    /// The name, as `regcert list-users` shows it
+    pub name: String,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, world: &World) -> Result<()> {
+    let (mut store, mut deployment) = world.open()?;
+    if !deployment.users.remove(&args.name) {
+        bail!(
+            Fault::new(format!("there is no user `{}`", printable(&args.name)))
+                .hint("`regcert list-users` shows who is there")
+        );
+    }
+    commit(&mut store, &deployment, Edits::Keep)?;
+    ui::say(format!("removed {}; the registry knows at the next request", args.name));
+    if deployment.users.names().is_empty() {
+        ui::warn("nobody can log in now: `regcert add-user NAME` adds somebody");
+    }
+    Ok(())
+}

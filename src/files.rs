@@ -1,0 +1,331 @@
+//! The output directory as a value: paths, bytes and modes, and the difference between two such values. Never
+//! touches the disk (`store` does).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// A path below the output directory, with `/` between its parts; never absolute, never `..`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RelPath(String);
+
+impl RelPath {
+    /// The path, where every part is a plain name.
+    pub fn new(path: impl Into<String>) -> Option<Self> {
+        let path = path.into();
+        let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains('\0');
+        path.split('/').all(plain).then_some(Self(path))
+    }
+
+    /// The path as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Where it lies on a disk.
+    pub fn under(&self, dir: &Path) -> PathBuf {
+        dir.join(&self.0)
+    }
+
+    /// The last part.
+    pub fn file_name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+
+    /// The directories above it, outermost first.
+    pub fn parents(&self) -> impl Iterator<Item = &str> {
+        self.0.match_indices('/').map(|(at, _)| &self.0[..at])
+    }
+}
+
+impl fmt::Display for RelPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Who may read a file. The mode is part of the file and is there when the file appears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Everybody: 0644.
+    Public,
+    /// The containers' user alone: 0600, owned by it.
+    Server,
+    /// The owner of the directory alone: 0600. Never mounted into a container.
+    Secret,
+}
+
+impl Mode {
+    /// The permission bits.
+    pub fn bits(self) -> u32 {
+        match self {
+            Self::Public => 0o644,
+            Self::Server | Self::Secret => 0o600,
+        }
+    }
+}
+
+/// Where a file's bytes come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The only copy of something: a key, a user, a setting. Read back at each run, so an edit by hand counts.
+    Kept,
+    /// Made anew from the rest at each run. An edit by hand is a difference, and stays until `--force`.
+    Rendered,
+}
+
+/// One file of the output.
+#[derive(Clone, PartialEq, Eq)]
+pub struct File {
+    /// What is in it.
+    pub bytes: Vec<u8>,
+    /// Who may read it.
+    pub mode: Mode,
+    /// What made it.
+    pub origin: Origin,
+}
+
+impl fmt::Debug for File {
+    /// Never the bytes: they may be a key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "File({} bytes, {:?}, {:?})", self.bytes.len(), self.mode, self.origin)
+    }
+}
+
+/// A set of files, sorted by path.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FileSet(BTreeMap<RelPath, File>);
+
+impl FileSet {
+    /// Adds a file. The path is regcert's own or made of validated names: anything else is a bug.
+    pub fn put(&mut self, path: impl Into<String>, bytes: impl Into<Vec<u8>>, mode: Mode, origin: Origin) {
+        let path = RelPath::new(path).expect("the path is made of plain names");
+        self.0.insert(path, File { bytes: bytes.into(), mode, origin });
+    }
+
+    /// The file at `path`.
+    pub fn get(&self, path: &str) -> Option<&File> {
+        self.0.get(&RelPath(path.to_owned()))
+    }
+
+    /// The text at `path`, where it is there and UTF-8.
+    pub fn text(&self, path: &str) -> Option<&str> {
+        std::str::from_utf8(&self.get(path)?.bytes).ok()
+    }
+
+    /// All files, by path.
+    pub fn iter(&self) -> impl Iterator<Item = (&RelPath, &File)> {
+        self.0.iter()
+    }
+
+    /// The files right below `directory` whose name ends in `.extension`.
+    pub fn matching<'a>(
+        &'a self,
+        directory: &'a str,
+        extension: &'a str,
+    ) -> impl Iterator<Item = &'a RelPath> {
+        self.0.keys().filter(move |path| {
+            let below = path.as_str().strip_prefix(directory).and_then(|rest| rest.strip_prefix('/'));
+            let stem =
+                below.and_then(|name| name.strip_suffix(extension)).and_then(|name| name.strip_suffix('.'));
+            stem.is_some_and(|stem| !stem.contains('/') && !stem.is_empty())
+        })
+    }
+}
+
+/// What a run does to one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// It was not there.
+    Added,
+    /// Its bytes or its mode differ.
+    Changed,
+    /// Left alone: it is as it should be.
+    Unchanged,
+    /// Left alone: it was edited by hand since regcert wrote it, and what regcert would write differs.
+    EditedByHand,
+    /// Written by an earlier run, of no use now.
+    Removed,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Added => "added",
+            Self::Changed => "changed",
+            Self::Unchanged => "unchanged",
+            Self::EditedByHand => "edited by hand",
+            Self::Removed => "removed",
+        })
+    }
+}
+
+/// The digest of every file as regcert last wrote it, hexadecimal SHA-256 by path.
+pub type Digests = BTreeMap<String, String>;
+
+/// A file as it lies on the disk.
+#[derive(Debug, Clone)]
+pub struct OnDisk {
+    /// Hexadecimal SHA-256 of its bytes.
+    pub digest: String,
+    /// Whether mode and owner are as they should be.
+    pub permissions_fit: bool,
+}
+
+/// What to do with edits by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edits {
+    /// Leave the edited file and say so.
+    Keep,
+    /// Write over it.
+    Overwrite,
+}
+
+/// The whole difference between the disk and what should be there. Decided here, shown by `ui`, done by `store`.
+#[derive(Debug)]
+pub struct Change {
+    /// Every file concerned, by path, with what happens to it.
+    pub actions: Vec<(RelPath, Action)>,
+    /// The files as they should be.
+    pub files: FileSet,
+    /// The digests to keep after the run.
+    pub digests: Digests,
+}
+
+impl Change {
+    /// Compares what should be there with what is. `digest` is SHA-256 in hexadecimal; `disk` answers for every
+    /// path of `wanted` and `written`.
+    pub fn between(
+        wanted: FileSet,
+        written: &Digests,
+        edits: Edits,
+        digest: impl Fn(&[u8]) -> String,
+        disk: impl Fn(&RelPath) -> Option<OnDisk>,
+    ) -> Self {
+        let mut actions = Vec::new();
+        let mut digests = Digests::new();
+        for (path, file) in wanted.iter() {
+            let new = digest(&file.bytes);
+            let old = written.get(path.as_str());
+            let action = match disk(path) {
+                None => Action::Added,
+                Some(on_disk) if on_disk.digest == new && on_disk.permissions_fit => Action::Unchanged,
+                Some(on_disk) if on_disk.digest == new => Action::Changed,
+                // A rendered file is ours to replace only where it is byte for byte what we wrote.
+                Some(on_disk)
+                    if file.origin == Origin::Rendered
+                        && edits == Edits::Keep
+                        && old != Some(&on_disk.digest) =>
+                {
+                    Action::EditedByHand
+                }
+                Some(_) => Action::Changed,
+            };
+            match (action, old) {
+                (Action::EditedByHand, None) => {}
+                (Action::EditedByHand, Some(old)) => _ = digests.insert(path.to_string(), old.clone()),
+                (Action::Added | Action::Changed | Action::Unchanged | Action::Removed, _) => {
+                    digests.insert(path.to_string(), new);
+                }
+            }
+            actions.push((path.clone(), action));
+        }
+        for (path, old) in written {
+            let Some(path) = RelPath::new(path.clone()).filter(|path| wanted.get(path.as_str()).is_none())
+            else {
+                continue;
+            };
+            match disk(&path) {
+                None => {}
+                Some(on_disk) if on_disk.digest != *old && edits == Edits::Keep => {
+                    digests.insert(path.to_string(), old.clone());
+                    actions.push((path, Action::EditedByHand));
+                }
+                Some(_) => actions.push((path, Action::Removed)),
+            }
+        }
+        actions.sort_by(|a, b| a.0.cmp(&b.0));
+        Self { actions, files: wanted, digests }
+    }
+
+    /// Whether the disk is already as it should be.
+    pub fn is_empty(&self) -> bool {
+        self.actions.iter().all(|(_, action)| matches!(action, Action::Unchanged | Action::EditedByHand))
+    }
+
+    /// The files that happen to be `action`.
+    pub fn with(&self, action: Action) -> impl Iterator<Item = &RelPath> {
+        self.actions.iter().filter(move |(_, a)| *a == action).map(|(path, _)| path)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn digest(bytes: &[u8]) -> String {
+        String::from_utf8_lossy(bytes).into_owned()
+    }
+
+    fn one(origin: Origin, bytes: &str) -> FileSet {
+        let mut files = FileSet::default();
+        files.put("a/b", bytes, Mode::Public, origin);
+        files
+    }
+
+    fn action(origin: Origin, on_disk: Option<&str>, written: Option<&str>, edits: Edits) -> Action {
+        let digests = written.map(|w| ("a/b".to_owned(), w.to_owned())).into_iter().collect();
+        let disk = |_: &RelPath| on_disk.map(|d| OnDisk { digest: d.into(), permissions_fit: true });
+        Change::between(one(origin, "new"), &digests, edits, digest, disk).actions[0].1
+    }
+
+    #[test]
+    fn paths_stay_inside() {
+        for bad in ["", "/a", "a//b", "../a", "a/..", "a/./b", "a/"] {
+            assert!(RelPath::new(bad).is_none(), "{bad}");
+        }
+        assert_eq!(RelPath::new("a/b/c").unwrap().parents().collect::<Vec<_>>(), ["a", "a/b"]);
+    }
+
+    #[test]
+    fn an_edit_by_hand_is_told_from_an_old_file() {
+        use Origin::{Kept, Rendered};
+        assert_eq!(action(Rendered, None, None, Edits::Keep), Action::Added);
+        assert_eq!(action(Rendered, Some("new"), None, Edits::Keep), Action::Unchanged);
+        assert_eq!(action(Rendered, Some("old"), Some("old"), Edits::Keep), Action::Changed);
+        assert_eq!(action(Rendered, Some("mine"), Some("old"), Edits::Keep), Action::EditedByHand);
+        assert_eq!(action(Rendered, Some("mine"), None, Edits::Keep), Action::EditedByHand);
+        assert_eq!(action(Rendered, Some("mine"), Some("old"), Edits::Overwrite), Action::Changed);
+        assert_eq!(action(Kept, Some("mine"), Some("old"), Edits::Keep), Action::Changed);
+    }
+
+    #[test]
+    fn a_kept_edit_stays_an_edit_at_the_next_run() {
+        let written: Digests = [("a/b".to_owned(), "old".to_owned())].into();
+        let disk = |_: &RelPath| Some(OnDisk { digest: "mine".into(), permissions_fit: true });
+        let change = Change::between(one(Origin::Rendered, "new"), &written, Edits::Keep, digest, disk);
+        assert_eq!(change.digests, written);
+        assert!(change.is_empty());
+    }
+
+    #[test]
+    fn what_is_no_longer_wanted_goes_unless_edited() {
+        let written: Digests = [("x".to_owned(), "x".to_owned())].into();
+        for (on_disk, expected) in [("x", Action::Removed), ("mine", Action::EditedByHand)] {
+            let disk = |_: &RelPath| Some(OnDisk { digest: on_disk.into(), permissions_fit: true });
+            let change = Change::between(FileSet::default(), &written, Edits::Keep, digest, disk);
+            assert_eq!(change.actions[0].1, expected);
+        }
+    }
+
+    #[test]
+    fn files_directly_below_a_directory() {
+        let mut files = FileSet::default();
+        for path in ["d/a.crt", "d/b.key", "d/e/c.crt", "x/a.crt"] {
+            files.put(path, "", Mode::Public, Origin::Kept);
+        }
+        assert_eq!(files.matching("d", "crt").map(RelPath::as_str).collect::<Vec<_>>(), ["d/a.crt"]);
+    }
+}

@@ -1,0 +1,67 @@
+//! regcert: a private, TLS-secured container registry from one command.
+//!
+//! The map, each module below those it may use:
+//!
+//! ```text
+//! error · names · files → pki → auth · spec → render → trust → deployment → store · probe → guide · ui → commands → cli → main
+//! ```
+//!
+//! What holds everywhere:
+//! - `Deployment` is the whole registry as one value; it loads from a set of files and turns back into one.
+//! - Only `store` touches the disk, only `probe` opens sockets and starts programs, only `ui` prints and asks, only
+//!   `main` asks the time, the environment and who runs it.
+//! - A name that a person typed is a type with a closed alphabet before it reaches a template.
+//! - Every certificate is checked as a strict client would check it before it is written.
+#![allow(clippy::disallowed_methods)] // The one module that asks the machine.
+
+mod auth;
+mod cli;
+mod commands;
+mod deployment;
+mod error;
+mod files;
+mod guide;
+mod names;
+mod pki;
+mod probe;
+mod render;
+mod spec;
+mod store;
+mod trust;
+mod ui;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use time::OffsetDateTime;
+
+use cli::{Cli, Command};
+use commands::World;
+use spec::RunAs;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let invoker = RunAs::invoker(rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let world = World { now: OffsetDateTime::now_utc(), invoker, dir: directory(cli.dir) };
+    let result = match &cli.command {
+        Command::Init(args) => commands::init::run(args, &world),
+        Command::AddUser(args) => commands::add_user::run(args, &world),
+        Command::RemoveUser(args) => commands::remove_user::run(args, &world),
+        Command::ListUsers(args) => commands::list_users::run(args, &world),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            ui::error(&error);
+            ExitCode::from(error::exit_code(&error))
+        }
+    }
+}
+
+/// `./registry`, unless somebody said otherwise or stands in a registry's directory.
+fn directory(given: Option<PathBuf>) -> PathBuf {
+    let here =
+        || if Path::new("regcert.toml").exists() { PathBuf::from(".") } else { PathBuf::from("registry") };
+    given.unwrap_or_else(here)
+}

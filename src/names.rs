@@ -1,0 +1,375 @@
+//! The names a person types, parsed once into closed alphabets: nothing that nginx.conf, YAML, htpasswd or a
+//! Debian control file could read as syntax gets past these types. Owns no file and no certificate.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use crate::error::Fault;
+
+/// A host name in lower case, without the trailing dot: RFC 1123 §2.1 labels, at most 253 bytes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DnsName(String);
+
+impl DnsName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// `self` placed below `domain`.
+    pub fn below(&self, domain: &DnsName) -> Result<DnsName, Fault> {
+        format!("{self}.{domain}").parse()
+    }
+
+    /// Whether this is `domain` itself or a name below it (RFC 5280 §4.2.1.10).
+    pub fn is_within(&self, domain: &str) -> bool {
+        self.0.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    }
+}
+
+impl FromStr for DnsName {
+    type Err = Fault;
+
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+        let fault = |why: &str| Err(Fault::new(format!("`{}` is not a host name: {why}", printable(text))));
+        if name.is_empty() {
+            return fault("it is empty");
+        }
+        if !name.is_ascii() {
+            return fault("it is not ASCII")
+                .map_err(|f: Fault| f.hint("write it in its ASCII form, `xn--…`"));
+        }
+        // RFC 1035 §3.1: 255 octets on the wire, 253 in text.
+        if name.len() > 253 {
+            return fault("it is longer than 253 characters");
+        }
+        for label in name.split('.') {
+            match label {
+                "" => return fault("a label between two dots is empty"),
+                l if l.len() > 63 => return fault("a label is longer than 63 characters"),
+                l if l.starts_with('-') || l.ends_with('-') => {
+                    return fault("a label begins or ends with a hyphen");
+                }
+                l if !l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') => {
+                    return fault("only letters, digits, hyphens and dots are allowed");
+                }
+                _ => {}
+            }
+        }
+        // `1.2.3` and `010.0.0.1` are addresses to some resolvers and names to others (RFC 1123 §2.1).
+        let last = name.rsplit('.').next().unwrap_or_default();
+        if last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x") {
+            return fault("its last label is a number, which resolvers read as an IP address");
+        }
+        Ok(Self(name))
+    }
+}
+
+impl fmt::Display for DnsName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a server is reached by: a host name or an IP address.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Host {
+    /// A host name.
+    Dns(DnsName),
+    /// An IPv4 or IPv6 address, without brackets and without a zone.
+    Ip(IpAddr),
+}
+
+impl FromStr for Host {
+    type Err = Fault;
+
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        match parse_ip(text)? {
+            Some(ip) => Ok(Self::Ip(ip)),
+            None => text.parse().map(Self::Dns),
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dns(name) => name.fmt(f),
+            Self::Ip(ip) => ip.fmt(f),
+        }
+    }
+}
+
+/// One subject alternative name (RFC 5280 §4.2.1.6) of a server certificate.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SubjectAltName {
+    /// A host name or an address.
+    Host(Host),
+    /// `*.` and the name behind it: one label, any (RFC 6125 §6.4.3).
+    Wildcard(DnsName),
+}
+
+impl FromStr for SubjectAltName {
+    type Err = Fault;
+
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        match text.strip_prefix("*.") {
+            Some(rest) => rest.parse().map(Self::Wildcard),
+            None => text.parse().map(Self::Host),
+        }
+    }
+}
+
+impl fmt::Display for SubjectAltName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host(host) => host.fmt(f),
+            Self::Wildcard(name) => write!(f, "*.{name}"),
+        }
+    }
+}
+
+/// A sub-tree a root certificate may speak for: a domain with all below it, or a network.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subtree {
+    /// The name and every name below it; no leading dot (some verifiers refuse the chain with one).
+    Domain(DnsName),
+    /// A network: address with its host bits clear, and prefix length.
+    Network(IpAddr, u8),
+}
+
+impl Subtree {
+    /// Exactly this address.
+    pub fn address(ip: IpAddr) -> Self {
+        Self::Network(ip, width(ip))
+    }
+}
+
+impl FromStr for Subtree {
+    type Err = Fault;
+
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        let Some((address, prefix)) = text.split_once('/') else {
+            return Ok(match text.strip_prefix('.').unwrap_or(text).parse()? {
+                Host::Dns(name) => Self::Domain(name),
+                Host::Ip(ip) => Self::address(ip),
+            });
+        };
+        let fault = |why: &str| {
+            Fault::new(format!("`{}` is not a network: {why}", printable(text)))
+                .hint("write it as address/prefix, `192.168.1.0/24`")
+        };
+        let ip = parse_ip(address)?.ok_or_else(|| fault("what stands before the slash is no IP address"))?;
+        let prefix: u8 = prefix.parse().map_err(|_| fault("the prefix length is no number"))?;
+        if prefix > width(ip) {
+            return Err(fault("the prefix length is too large"));
+        }
+        if masked(ip, prefix) != ip {
+            let network = masked(ip, prefix);
+            return Err(
+                fault("bits are set behind the prefix").hint(format!("did you mean `{network}/{prefix}`?"))
+            );
+        }
+        Ok(Self::Network(ip, prefix))
+    }
+}
+
+impl fmt::Display for Subtree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Domain(name) => name.fmt(f),
+            Self::Network(ip, prefix) if *prefix == width(*ip) => ip.fmt(f),
+            Self::Network(ip, prefix) => write!(f, "{ip}/{prefix}"),
+        }
+    }
+}
+
+/// `address` with the bits behind `prefix` cleared.
+pub fn masked(address: IpAddr, prefix: u8) -> IpAddr {
+    let shift = u32::from(width(address) - prefix);
+    match address {
+        IpAddr::V4(v4) => IpAddr::V4((v4.to_bits() & u32::MAX.checked_shl(shift).unwrap_or(0)).into()),
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & u128::MAX.checked_shl(shift).unwrap_or(0)).into()),
+    }
+}
+
+fn width(ip: IpAddr) -> u8 {
+    match ip {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
+    }
+}
+
+/// `Some` for an address one can be served at, `None` for what is no address at all.
+fn parse_ip(text: &str) -> Result<Option<IpAddr>, Fault> {
+    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+    if bare.contains(':') && bare.contains('%') {
+        return Err(Fault::new(format!("`{}` names a zone", printable(text)))
+            .hint("a certificate cannot cover a link-local address with a zone: use a routable address"));
+    }
+    let Ok(ip) = bare.parse::<IpAddr>() else {
+        return Ok(None);
+    };
+    if ip.is_unspecified() || ip.is_multicast() {
+        return Err(Fault::new(format!("`{ip}` is no address a server can be reached at")));
+    }
+    Ok(Some(ip))
+}
+
+/// The name of a person or machine that logs in. Letters, digits, `.`, `_`, `-`, `@`, `+`; 1 to 64 characters; the
+/// first is a letter or digit. htpasswd forbids `:`; the rest keeps it safe in nginx maps and shells.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Username(String);
+
+impl Username {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Username {
+    type Err = Fault;
+
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        let fault = |why: &str| Err(Fault::new(format!("`{}` is not a user name: {why}", printable(text))));
+        if text.is_empty() {
+            return fault("it is empty");
+        }
+        if text.len() > 64 {
+            return fault("it is longer than 64 characters");
+        }
+        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@+".contains(&b)) {
+            return fault("only letters, digits and `.`, `_`, `-`, `@`, `+` are allowed");
+        }
+        if !text.as_bytes()[0].is_ascii_alphanumeric() {
+            return fault("it must begin with a letter or digit");
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Username {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A container image reference, as `docker pull` takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageRef(String);
+
+impl FromStr for ImageRef {
+    type Err = Fault;
+
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        let fine = |b: u8| b.is_ascii_alphanumeric() || b"._/:@-".contains(&b);
+        let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
+        let bytes = text.as_bytes();
+        if bytes.len() <= 512 && bytes.iter().all(|b| fine(*b)) && edge(bytes.first()) && edge(bytes.last()) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(Fault::new(format!("`{}` is not an image reference", printable(text)))
+            .hint("write it as `docker pull` takes it, `registry:3` or `mirror.lan/nginx@sha256:…`"))
+    }
+}
+
+impl fmt::Display for ImageRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// `text` as it may stand in a message: control and invisible characters escaped, cut at 80 characters.
+pub fn printable(text: &str) -> String {
+    let shown = |c: char| {
+        c == '\'' || c == '"' || (c.is_ascii_graphic() && c != '\\') || c == ' ' || c.is_alphanumeric()
+    };
+    let mut out = String::new();
+    for c in text.chars().take(80) {
+        if shown(c) { out.push(c) } else { out.extend(c.escape_default()) }
+    }
+    if text.chars().count() > 80 {
+        out.push('…');
+    }
+    out
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn refused<T: FromStr<Err = Fault>>(text: &str) -> String {
+        T::from_str(text).err().map(|fault| fault.message).unwrap_or_else(|| panic!("`{text}` was accepted"))
+    }
+
+    #[test]
+    fn host_names_are_lower_case_without_the_final_dot() {
+        assert_eq!(
+            "Registry1.MyHouse.Local.".parse::<DnsName>().unwrap().as_str(),
+            "registry1.myhouse.local"
+        );
+    }
+
+    #[test]
+    fn what_is_no_host_name_is_refused() {
+        let long = "a".repeat(64);
+        for bad in
+            ["", ".", "a..b", "a b", "a;b", "a\nb", "a\"b", "a{{b", "-a", "a-", "my_reg", "a/b", "bücher.de"]
+        {
+            refused::<DnsName>(bad);
+        }
+        refused::<DnsName>(&long);
+        for bad in ["1.2.3", "010.0.0.1", "256.1.1.1", "a.0x10"] {
+            assert!(refused::<Host>(bad).contains("number"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_told_from_names() {
+        assert_eq!("[fd00::1]".parse::<Host>().unwrap().to_string(), "fd00::1");
+        assert_eq!("192.168.0.12".parse::<Host>().unwrap(), Host::Ip("192.168.0.12".parse().unwrap()));
+        assert!(refused::<Host>("fe80::1%eth0").contains("zone"));
+        refused::<Host>("0.0.0.0");
+    }
+
+    #[test]
+    fn a_network_with_host_bits_is_refused_with_the_right_one() {
+        let fault = "10.0.0.1/8".parse::<Subtree>().unwrap_err();
+        assert_eq!(fault.hint, "did you mean `10.0.0.0/8`?");
+        refused::<Subtree>("10.0.0.0/40");
+        refused::<Subtree>("10.0.0.0/x");
+        assert_eq!(
+            "0.0.0.0/0".parse::<Subtree>().err().map(|f| f.message).unwrap(),
+            "`0.0.0.0` is no address a server can be reached at"
+        );
+        assert_eq!(".lan".parse::<Subtree>().unwrap().to_string(), "lan");
+    }
+
+    #[test]
+    fn names_within_a_domain() {
+        let name: DnsName = "a.myhouse.local".parse().unwrap();
+        assert!(name.is_within("myhouse.local") && name.is_within("a.myhouse.local"));
+        assert!(!"evilmyhouse.local".parse::<DnsName>().unwrap().is_within("myhouse.local"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_accepted_name_holds_syntax(text in "\\PC{0,40}") {
+            let syntax = |s: &str| s.chars().any(|c| " \t\r\n;\"'{}$#\\`<>|&()".contains(c) || c.is_control());
+            if let Ok(name) = text.parse::<SubjectAltName>() { prop_assert!(!syntax(&name.to_string())) }
+            if let Ok(name) = text.parse::<Username>() { prop_assert!(!syntax(name.as_str()) && !name.as_str().contains(':')) }
+            if let Ok(image) = text.parse::<ImageRef>() { prop_assert!(!syntax(&image.to_string())) }
+            if let Ok(tree) = text.parse::<Subtree>() { prop_assert!(!syntax(&tree.to_string())) }
+        }
+
+        #[test]
+        fn names_round_trip(text in "[a-z0-9.*-]{1,20}") {
+            if let Ok(name) = text.parse::<SubjectAltName>() { prop_assert_eq!(name.to_string().parse::<SubjectAltName>().unwrap(), name) }
+        }
+    }
+}

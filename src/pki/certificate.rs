@@ -1,0 +1,213 @@
+//! A certificate: its PEM text as it was read, and what is written in it.
+
+use std::net::IpAddr;
+
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use time::{Duration, OffsetDateTime};
+use x509_parser::extensions::{GeneralName, GeneralSubtree};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::authority::Constraints;
+use super::{broken, hex, pem_blocks, sha256};
+use crate::error::Fault;
+use crate::names::{Subtree, masked};
+
+/// From when until when, both included (RFC 5280 §4.1.2.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validity {
+    /// The first second.
+    pub not_before: OffsetDateTime,
+    /// The last second.
+    pub not_after: OffsetDateTime,
+}
+
+impl Validity {
+    /// `days` from an hour before `now` (clients' clocks differ), one second short of whole days: both ends count, so
+    /// that second would be one day more to whoever counts days.
+    pub fn starting(now: OffsetDateTime, days: u16) -> Result<Self, Fault> {
+        let whole = now.replace_nanosecond(0).expect("zero is a nanosecond");
+        let not_before = whole.checked_sub(Duration::HOUR);
+        let length = Duration::days(days.into()) - Duration::SECOND;
+        let ends = not_before.and_then(|start| Some((start, start.checked_add(length)?)));
+        // GeneralizedTime has four digits for the year (RFC 5280 §4.1.2.5.2), and 9999 means "never".
+        match ends {
+            Some((not_before, not_after)) if not_after.year() < 9999 && not_before.year() >= 1970 => {
+                Ok(Self { not_before, not_after })
+            }
+            Some(_) | None => Err(Fault::new(format!("{days} days from {} is no date", date(now)))
+                .hint("set this machine's clock")),
+        }
+    }
+
+    /// Whole days from `now` to the end, rounded down; negative when it is over.
+    pub fn days_left(&self, now: OffsetDateTime) -> i64 {
+        (self.not_after - now).whole_seconds().div_euclid(86_400)
+    }
+}
+
+/// `2026-11-20`, in UTC.
+pub fn date(at: OffsetDateTime) -> String {
+    let at = at.to_offset(time::UtcOffset::UTC);
+    format!("{:04}-{:02}-{:02}", at.year(), u8::from(at.month()), at.day())
+}
+
+/// A certificate and its PEM text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    pem: String,
+    der: CertificateDer<'static>,
+    /// From when until when.
+    pub validity: Validity,
+    /// Serial number, lower-case hexadecimal.
+    pub serial: String,
+    /// The DNS names and addresses it is for.
+    pub names: Vec<String>,
+    /// Whether it may sign certificates: basicConstraints with CA, and keyCertSign where key usage is there.
+    pub is_authority: bool,
+    /// What a root may speak for; `None` where everything.
+    pub constraints: Option<Constraints>,
+    /// DER SubjectPublicKeyInfo.
+    pub public_key: Vec<u8>,
+}
+
+impl Certificate {
+    /// The certificates of a PEM text, in its order.
+    pub fn chain_from_pem(text: &str) -> Result<Vec<Self>, Fault> {
+        pem_blocks(text)
+            .into_iter()
+            .filter(|(label, _)| *label == "CERTIFICATE")
+            .map(|(_, pem)| Self::from_block(pem))
+            .collect()
+    }
+
+    /// The only certificate of a PEM text.
+    pub fn from_pem(text: &str) -> Result<Self, Fault> {
+        let mut chain = Self::chain_from_pem(text)?;
+        match (chain.pop(), chain.is_empty()) {
+            (Some(certificate), true) => Ok(certificate),
+            (Some(_), false) | (None, _) => {
+                Err(Fault::new("it does not hold exactly one certificate in PEM"))
+            }
+        }
+    }
+
+    fn from_block(pem: &str) -> Result<Self, Fault> {
+        let unreadable = |why: String| broken("the certificate cannot be read", why);
+        let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|e| unreadable(e.to_string()))?;
+        let (rest, x509) = X509Certificate::from_der(&der).map_err(|e| unreadable(e.to_string()))?;
+        if !rest.is_empty() {
+            return Err(unreadable("bytes follow it".into()));
+        }
+        let validity = Validity {
+            not_before: x509.validity().not_before.to_datetime(),
+            not_after: x509.validity().not_after.to_datetime(),
+        };
+        let certificate = Self {
+            validity,
+            serial: hex(x509.raw_serial()),
+            names: names(&x509).map_err(unreadable)?,
+            is_authority: is_authority(&x509).map_err(unreadable)?,
+            constraints: constraints(&x509)?,
+            public_key: x509.public_key().raw.to_vec(),
+            pem: format!("{pem}\n"),
+            der: der.clone(),
+        };
+        Ok(certificate)
+    }
+
+    /// The PEM text, as it was read.
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// The certificate as DER.
+    pub fn der(&self) -> &CertificateDer<'static> {
+        &self.der
+    }
+
+    /// SHA-256 of the DER in upper-case hexadecimal with colons, as `openssl x509 -fingerprint -sha256` prints it.
+    pub fn fingerprint(&self) -> String {
+        let pairs: Vec<_> = sha256(&self.der).iter().map(|byte| format!("{byte:02X}")).collect();
+        pairs.join(":")
+    }
+}
+
+fn names(x509: &X509Certificate<'_>) -> Result<Vec<String>, String> {
+    let Some(extension) = x509.subject_alternative_name().map_err(|e| e.to_string())? else {
+        return Ok(Vec::new());
+    };
+    let name = |general: &GeneralName<'_>| match general {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => address(bytes).map(|ip| ip.to_string()),
+        GeneralName::OtherName(..)
+        | GeneralName::RFC822Name(_)
+        | GeneralName::X400Address(_)
+        | GeneralName::DirectoryName(_)
+        | GeneralName::EDIPartyName(_)
+        | GeneralName::URI(_)
+        | GeneralName::RegisteredID(_)
+        | GeneralName::Invalid(..) => None,
+    };
+    Ok(extension.value.general_names.iter().filter_map(name).collect())
+}
+
+fn is_authority(x509: &X509Certificate<'_>) -> Result<bool, String> {
+    let basic = x509.basic_constraints().map_err(|e| e.to_string())?.is_some_and(|basic| basic.value.ca);
+    let usage = x509.key_usage().map_err(|e| e.to_string())?;
+    Ok(basic && usage.is_none_or(|usage| usage.value.key_cert_sign()))
+}
+
+fn constraints(x509: &X509Certificate<'_>) -> Result<Option<Constraints>, Fault> {
+    let Some(extension) =
+        x509.name_constraints().map_err(|e| broken("the name constraints cannot be read", e))?
+    else {
+        return Ok(None);
+    };
+    let trees = |list: &Option<Vec<GeneralSubtree<'_>>>| {
+        list.iter()
+            .flatten()
+            .filter_map(|tree| subtree(&tree.base).transpose())
+            .collect::<Result<Vec<_>, _>>()
+    };
+    Ok(Some(Constraints {
+        permitted: trees(&extension.value.permitted_subtrees)?,
+        excluded: trees(&extension.value.excluded_subtrees)?,
+    }))
+}
+
+/// A DNS or IP sub-tree; `None` for the kinds that no server name falls under.
+fn subtree(base: &GeneralName<'_>) -> Result<Option<Subtree>, Fault> {
+    match base {
+        GeneralName::DNSName(name) => {
+            name.strip_prefix('.').unwrap_or(name).parse().map(|name| Some(Subtree::Domain(name)))
+        }
+        GeneralName::IPAddress(bytes) => {
+            let (ip, mask) = bytes.split_at(bytes.len() / 2);
+            let odd = || Fault::new("the name constraints hold a network that is none");
+            let (ip, mask) = (address(ip).ok_or_else(odd)?, address(mask).ok_or_else(odd)?);
+            let ones: u32 = match mask {
+                IpAddr::V4(v4) => v4.to_bits().leading_ones(),
+                IpAddr::V6(v6) => v6.to_bits().leading_ones(),
+            };
+            let prefix = u8::try_from(ones).expect("an address has at most 128 bits");
+            Ok(Some(Subtree::Network(masked(ip, prefix), prefix)))
+        }
+        GeneralName::OtherName(..)
+        | GeneralName::RFC822Name(_)
+        | GeneralName::X400Address(_)
+        | GeneralName::DirectoryName(_)
+        | GeneralName::EDIPartyName(_)
+        | GeneralName::URI(_)
+        | GeneralName::RegisteredID(_)
+        | GeneralName::Invalid(..) => Ok(None),
+    }
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.len() {
+        4 => Some(IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?)),
+        16 => Some(IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?)),
+        _ => None,
+    }
+}

@@ -1,0 +1,63 @@
+//! X.509 as values: keys, certificates, the authority that signs, and a strict check of what it signed. No file, no
+//! clock, no printing. The only module that names rcgen.
+
+mod authority;
+mod certificate;
+mod key;
+mod verify;
+
+pub use authority::{Authority, Constraints, RootProfile, ServerIdentity, ServerProfile, Subject};
+pub use certificate::{Certificate, Validity, date};
+pub use key::{KeyType, PrivateKey};
+pub use verify::{client_config, verify};
+
+use rustls::crypto::CryptoProvider;
+use std::sync::Arc;
+
+use crate::error::Fault;
+
+/// SHA-256 (FIPS 180-4).
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
+/// Two lower-case hexadecimal digits a byte.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Fills an array with bytes from the system's generator.
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system's random numbers are always there");
+    bytes
+}
+
+/// The one crypto backend, named wherever rustls wants one.
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// The blocks of a PEM text with their labels, each with its own lines and nothing between them (RFC 7468 §2).
+pub fn pem_blocks(text: &str) -> Vec<(&str, &str)> {
+    let mut blocks = Vec::new();
+    let mut rest = text;
+    while let Some(start) = rest.find("-----BEGIN ") {
+        let from = &rest[start..];
+        let Some((label, _)) = from["-----BEGIN ".len()..].split_once("-----") else {
+            break;
+        };
+        let end = format!("-----END {label}-----");
+        let Some(stop) = from.find(&end) else {
+            break;
+        };
+        blocks.push((label, &from[..stop + end.len()]));
+        rest = &from[stop + end.len()..];
+    }
+    blocks
+}
+
+fn broken(what: &str, why: impl std::fmt::Display) -> Fault {
+    Fault::new(format!("{what}: {why}"))
+}

@@ -1,0 +1,54 @@
+//! A certificate seen as a strict client sees it: rustls and webpki, one root, no exception.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::{ServerName, UnixTime};
+use time::OffsetDateTime;
+
+use super::{Certificate, broken, provider};
+use crate::error::Fault;
+
+/// Checks that `chain` (leaf first) leads to `root` and is good for every one of `names` at `now`: signatures, dates,
+/// usages, name constraints. A wildcard is tried with a name it covers.
+pub fn verify(
+    chain: &[Certificate],
+    root: &Certificate,
+    names: &[String],
+    now: OffsetDateTime,
+) -> Result<(), Fault> {
+    let [leaf, intermediates @ ..] = chain else {
+        return Err(Fault::new("the chain holds no certificate"));
+    };
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(root)?), provider())
+        .build()
+        .map_err(|e| broken("the root certificate cannot be used", e))?;
+    let intermediates: Vec<_> = intermediates.iter().map(|c| c.der().clone()).collect();
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(now.unix_timestamp().try_into().unwrap_or(0)));
+    for name in names {
+        let dialled = name.strip_prefix("*.").map(|rest| format!("x.{rest}")).unwrap_or_else(|| name.clone());
+        let server = ServerName::try_from(dialled).map_err(|e| broken(&format!("`{name}`"), e))?;
+        verifier
+            .verify_server_cert(leaf.der(), &intermediates, &server, &[], now)
+            .map_err(|e| broken(&format!("a client would refuse the certificate for `{name}`"), e))?;
+    }
+    Ok(())
+}
+
+/// TLS as a client speaks it who trusts `root` and nothing else.
+pub fn client_config(root: &Certificate) -> Result<ClientConfig, Fault> {
+    Ok(ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("the crypto backend has TLS 1.2 and 1.3")
+        .with_root_certificates(roots(root)?)
+        .with_no_client_auth())
+}
+
+fn roots(root: &Certificate) -> Result<RootCertStore, Fault> {
+    let mut roots = RootCertStore::empty();
+    roots.add(root.der().clone()).map_err(|e| broken("the root certificate cannot be used", e))?;
+    Ok(roots)
+}

@@ -1,0 +1,125 @@
+//! The running registry: the only module that opens sockets and starts other programs.
+#![allow(clippy::disallowed_methods)] // The one module that may.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use rustls::{ClientConnection, Stream};
+use rustls_pki_types::ServerName;
+
+use crate::error::Fault;
+use crate::names::Host;
+use crate::pki::{Authority, Certificate, client_config};
+use crate::spec::Spec;
+
+/// A reload is done when the old workers have handed over: milliseconds, or seconds on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// One command that makes a running registry take new files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Containers whose part of docker-compose.yml changed are made anew.
+    Up,
+    /// The registry reads its configuration and, without nginx, its certificate at its start only.
+    RestartRegistry,
+    /// On SIGHUP nginx starts new workers; the old ones finish what they serve.
+    ReloadNginx,
+}
+
+impl Step {
+    /// The words after `docker compose`.
+    pub fn words(self) -> &'static [&'static str] {
+        match self {
+            Self::Up => &["up", "-d", "--remove-orphans"],
+            Self::RestartRegistry => &["restart", "registry"],
+            Self::ReloadNginx => &["exec", "-T", "nginx", "nginx", "-s", "reload"],
+        }
+    }
+}
+
+/// Makes the running registry take its new files and returns when it serves `expected`.
+pub fn reload(
+    dir: &Path,
+    steps: &[Step],
+    spec: &Spec,
+    authority: &Authority,
+    expected: &Certificate,
+) -> Result<()> {
+    let compose = compose()?;
+    for step in steps {
+        if *step == Step::ReloadNginx {
+            // nginx keeps the old configuration when the new one is bad, and says so only in its log.
+            let hint = "is it running (`docker compose up -d`)? If so, it goes on with the old files";
+            run(&compose, dir, &["exec", "-T", "nginx", "nginx", "-q", "-t"], hint)?;
+        }
+        run(&compose, dir, step.words(), "`docker compose ps` and `docker compose logs` say more")?;
+    }
+    let start = Instant::now();
+    loop {
+        match served(spec, authority) {
+            Ok(der) if der == expected.der().as_ref() => return Ok(()),
+            Ok(_) | Err(_) if start.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(50)),
+            Ok(_) => {
+                bail!(Fault::new("the registry was reloaded and still serves another certificate").hint(
+                    "`docker compose logs` says why; `docker compose up -d --force-recreate` starts it anew"
+                ))
+            }
+            Err(error) => return Err(error.context("the registry was reloaded and does not answer")),
+        }
+    }
+}
+
+/// The server's own certificate, as a client on this machine gets it who trusts only our root.
+fn served(spec: &Spec, authority: &Authority) -> Result<Vec<u8>> {
+    let host = spec.host();
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, spec.https_port));
+    let mut socket = TcpStream::connect_timeout(&address, Duration::from_secs(5))
+        .with_context(|| format!("{address} does not take a connection"))?;
+    socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let name = match host {
+        Host::Dns(name) => ServerName::try_from(name.to_string())?,
+        Host::Ip(ip) => ServerName::from(ip),
+    };
+    let mut tls = ClientConnection::new(Arc::new(client_config(authority.certificate())?), name)?;
+    while tls.is_handshaking() {
+        tls.complete_io(&mut socket)?;
+    }
+    let leaf = tls.peer_certificates().and_then(|chain| chain.first()).map(|leaf| leaf.to_vec());
+    tls.send_close_notify();
+    _ = std::io::Write::flush(&mut Stream::new(&mut tls, &mut socket));
+    leaf.ok_or_else(|| anyhow!("the server showed no certificate"))
+}
+
+/// `docker compose`, or `docker-compose` where only that is installed.
+fn compose() -> Result<Vec<&'static str>> {
+    for words in [vec!["docker", "compose"], vec!["docker-compose"]] {
+        let version = Command::new(words[0]).args(&words[1..]).arg("version").stdin(Stdio::null()).output();
+        if version.is_ok_and(|output| output.status.success()) {
+            return Ok(words);
+        }
+    }
+    bail!(
+        Fault::new("neither `docker compose` nor `docker-compose` runs here")
+            .hint("install Docker Compose, or reload where the registry runs")
+    )
+}
+
+fn run(compose: &[&str], dir: &Path, words: &[&str], hint: &str) -> Result<()> {
+    let line = [compose, words].concat().join(" ");
+    let command = Command::new(compose[0])
+        .args(&compose[1..])
+        .args(words)
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .output();
+    let output = command.with_context(|| format!("`{line}` cannot be run"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        bail!(Fault::new(format!("`{line}` failed: {said}")).hint(hint));
+    }
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! The only module that prints and asks. stdout is for data, stderr for people.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // The one module that may.
+
+use std::io::{self, IsTerminal, Read, Write};
+
+use anyhow::{Context, Result, bail};
+use zeroize::Zeroizing;
+
+use crate::auth::Password;
+use crate::error::{Fault, faults};
+use crate::files::{Action, Change};
+
+/// A line for people.
+pub fn say(line: impl AsRef<str>) {
+    eprintln!("{}", line.as_ref());
+}
+
+/// Something a person should know and can act on.
+pub fn warn(message: impl AsRef<str>) {
+    eprintln!("warning: {}", message.as_ref());
+}
+
+/// Data, for whoever reads stdout. A closed pipe is the reader's business.
+pub fn data(text: impl AsRef<str>) {
+    _ = writeln!(io::stdout(), "{}", text.as_ref());
+}
+
+/// The error, part by part, each with its cure.
+pub fn error(error: &anyhow::Error) {
+    for Fault { message, hint } in faults(error) {
+        eprintln!("error: {message}");
+        if !hint.is_empty() {
+            eprintln!("hint: {hint}");
+        }
+    }
+}
+
+/// What a run does or would do to the files. Unchanged ones are left out.
+pub fn changes(change: &Change) {
+    for (path, action) in change.actions.iter().filter(|(_, action)| *action != Action::Unchanged) {
+        say(format!("  {:<14}  {path}", action.to_string()));
+    }
+}
+
+/// Whether a person is there to be asked.
+pub fn can_ask() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Asks for a new password, twice and hidden. `None`: the person left it empty and wants one made.
+pub fn ask_new_password(user: &str) -> Result<Option<Password>> {
+    let ask = |prompt: String| -> Result<Zeroizing<String>> {
+        let answer = dialoguer::Password::new().with_prompt(prompt).allow_empty_password(true).interact();
+        answer.map(Zeroizing::new).context("the password cannot be asked for")
+    };
+    let first = ask(format!("Password for {user} (empty: make one)"))?;
+    if first.is_empty() {
+        return Ok(None);
+    }
+    let password = Password::new(first)?;
+    if *ask("The same again".to_owned())? != password.expose() {
+        bail!(Fault::new("the two passwords differ").hint("nothing was changed: run the command again"));
+    }
+    Ok(Some(password))
+}
+
+/// Everything on stdin, for `--password-stdin`; a line is far below the limit.
+pub fn stdin() -> Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    io::stdin().take(4096).read_to_end(&mut bytes).context("stdin cannot be read")?;
+    Ok(bytes)
+}
