@@ -27,11 +27,6 @@ impl RelPath {
         dir.join(&self.0)
     }
 
-    /// The last part.
-    pub fn file_name(&self) -> &str {
-        self.0.rsplit('/').next().unwrap_or(&self.0)
-    }
-
     /// The directories above it, outermost first.
     pub fn parents(&self) -> impl Iterator<Item = &str> {
         self.0.match_indices('/').map(|(at, _)| &self.0[..at])
@@ -249,11 +244,6 @@ impl Change {
         Self { actions, files: wanted, digests }
     }
 
-    /// Whether the disk is already as it should be.
-    pub fn is_empty(&self) -> bool {
-        self.actions.iter().all(|(_, action)| matches!(action, Action::Unchanged | Action::EditedByHand))
-    }
-
     /// The files that happen to be `action`.
     pub fn with(&self, action: Action) -> impl Iterator<Item = &RelPath> {
         self.actions.iter().filter(move |(_, a)| *a == action).map(|(path, _)| path)
@@ -307,7 +297,6 @@ mod tests {
         let disk = |_: &RelPath| Some(OnDisk { digest: "mine".into(), permissions_fit: true });
         let change = Change::between(one(Origin::Rendered, "new"), &written, Edits::Keep, digest, disk);
         assert_eq!(change.digests, written);
-        assert!(change.is_empty());
     }
 
     #[test]

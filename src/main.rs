@@ -12,7 +12,6 @@
 //!   `main` asks the time, the environment and who runs it.
 //! - A name that a person typed is a type with a closed alphabet before it reaches a template.
 //! - Every certificate is checked as a strict client would check it before it is written.
-#![allow(clippy::disallowed_methods)] // The one module that asks the machine.
 
 mod auth;
 mod cli;
@@ -40,6 +39,7 @@ use cli::{Cli, Command};
 use commands::World;
 use spec::RunAs;
 
+#[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let invoker = RunAs::invoker(rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());

@@ -161,7 +161,8 @@ impl FromStr for Subtree {
             Fault::new(format!("`{}` is not a network: {why}", printable(text)))
                 .hint("write it as address/prefix, `192.168.1.0/24`")
         };
-        let ip = parse_ip(address)?.ok_or_else(|| fault("what stands before the slash is no IP address"))?;
+        let ip: IpAddr =
+            address.parse().map_err(|_| fault("what stands before the slash is no IP address"))?;
         let prefix: u8 = prefix.parse().map_err(|_| fault("the prefix length is no number"))?;
         if prefix > width(ip) {
             return Err(fault("the prefix length is too large"));
@@ -343,10 +344,7 @@ mod tests {
         assert_eq!(fault.hint, "did you mean `10.0.0.0/8`?");
         refused::<Subtree>("10.0.0.0/40");
         refused::<Subtree>("10.0.0.0/x");
-        assert_eq!(
-            "0.0.0.0/0".parse::<Subtree>().err().map(|f| f.message).unwrap(),
-            "`0.0.0.0` is no address a server can be reached at"
-        );
+        assert_eq!("0.0.0.0/0".parse::<Subtree>().unwrap().to_string(), "0.0.0.0/0");
         assert_eq!(".lan".parse::<Subtree>().unwrap().to_string(), "lan");
     }
 

@@ -76,11 +76,6 @@ impl Store {
         Ok(store)
     }
 
-    /// The directory.
-    pub fn dir(&self) -> &Path {
-        &self.dir
-    }
-
     /// The files of the registry as they lie there. Symbolic links, devices and the like are refused.
     pub fn read(&self) -> Result<FileSet> {
         let mut files = FileSet::default();
@@ -288,12 +283,15 @@ impl Store {
             .mode(0o600)
             .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
             .open(&path);
-        let file = file.map_err(|e| match e.kind() {
-            io::ErrorKind::PermissionDenied => anyhow::Error::new(
-                Fault::new(format!("`{}` belongs to somebody else", self.dir.display()))
-                    .hint("run regcert as the one who made it, or with sudo"),
-            ),
-            _ => anyhow::Error::new(e).context(format!("`{}` cannot be opened", path.display())),
+        let file = file.map_err(|e| {
+            if e.kind() == io::ErrorKind::PermissionDenied {
+                anyhow::Error::new(
+                    Fault::new(format!("`{}` belongs to somebody else", self.dir.display()))
+                        .hint("run regcert as the one who made it, or with sudo"),
+                )
+            } else {
+                anyhow::Error::new(e).context(format!("`{}` cannot be opened", path.display()))
+            }
         })?;
         let start = Instant::now();
         while let Err(error) = file.try_lock() {

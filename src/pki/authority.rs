@@ -293,11 +293,6 @@ impl ServerIdentity {
     pub fn leaf(&self) -> &Certificate {
         self.chain.first().expect("`of` lets no empty chain in")
     }
-
-    /// Leaf first, then intermediates.
-    pub fn chain(&self) -> &[Certificate] {
-        &self.chain
-    }
 }
 
 /// What every certificate of ours has: given dates, a given name, a serial number of its own, a key identifier.

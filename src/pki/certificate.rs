@@ -39,11 +39,6 @@ impl Validity {
                 .hint("set this machine's clock")),
         }
     }
-
-    /// Whole days from `now` to the end, rounded down; negative when it is over.
-    pub fn days_left(&self, now: OffsetDateTime) -> i64 {
-        (self.not_after - now).whole_seconds().div_euclid(86_400)
-    }
 }
 
 /// `2026-11-20`, in UTC.

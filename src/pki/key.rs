@@ -28,11 +28,6 @@ pub enum KeyType {
 impl KeyType {
     /// All of them, in the order of the help text.
     pub const ALL: [Self; 5] = [Self::P256, Self::P384, Self::Rsa2048, Self::Rsa3072, Self::Rsa4096];
-
-    /// Whether keys of this type can encrypt, so that TLS 1.2 clients may want `keyEncipherment`.
-    pub fn is_rsa(self) -> bool {
-        matches!(self, Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096)
-    }
 }
 
 impl fmt::Display for KeyType {
@@ -104,7 +99,7 @@ impl PrivateKey {
         self.pair.subject_public_key_info()
     }
 
-    /// Whether it is an RSA key.
+    /// Whether it is an RSA key: it can encrypt, so TLS 1.2 clients may want `keyEncipherment`.
     pub fn is_rsa(&self) -> bool {
         self.pair.is_compatible(&rcgen::PKCS_RSA_SHA256)
     }

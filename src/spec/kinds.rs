@@ -1,0 +1,121 @@
+//! The small closed choices a registry is made of.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::error::Fault;
+use crate::names::printable;
+
+/// Who stands in front of the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proxy {
+    /// nginx ends TLS and checks passwords.
+    Nginx,
+    /// Nobody: the registry does both itself.
+    None,
+}
+
+/// Where the images are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Data {
+    /// A directory: `./data` below the output directory, or an absolute path.
+    Directory(String),
+    /// A volume that Docker manages.
+    Volume,
+}
+
+/// The user and group that the containers run as and that own what they read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunAs {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+}
+
+impl RunAs {
+    /// The one who runs regcert; for root an id that belongs to nobody on any distribution.
+    pub fn invoker(uid: u32, gid: u32) -> Self {
+        if uid == 0 { Self { uid: 65532, gid: 65532 } } else { Self { uid, gid } }
+    }
+}
+
+impl FromStr for Proxy {
+    type Err = Fault;
+
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        match text {
+            "nginx" => Ok(Self::Nginx),
+            "none" => Ok(Self::None),
+            _ => {
+                Err(Fault::new(format!("`{}` is no front end", printable(text)))
+                    .hint("choose `nginx` or `none`"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nginx => "nginx",
+            Self::None => "none",
+        })
+    }
+}
+
+impl FromStr for Data {
+    type Err = Fault;
+
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        let fault =
+            |why: &str| Err(Fault::new(format!("`{}` cannot hold the images: {why}", printable(text))));
+        match text {
+            "volume" => Ok(Self::Volume),
+            "" => fault("it is empty"),
+            // Compose splits a mount at colons, and neither version lets one be quoted.
+            _ if text.contains(':') => fault("a path with a colon cannot be mounted"),
+            _ if text.chars().any(|c| c.is_control()) => {
+                fault("a path with a control character cannot be mounted")
+            }
+            "./data" => Ok(Self::Directory(text.to_owned())),
+            _ => match std::path::absolute(PathBuf::from(text)).map(PathBuf::into_os_string) {
+                Ok(path) => match path.into_string() {
+                    Ok(path) if path != "/" => Ok(Self::Directory(path)),
+                    Ok(_) => fault("it is the root of the file system"),
+                    Err(_) => fault("it is not UTF-8"),
+                },
+                Err(e) => fault(&e.to_string()),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Data {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Directory(path) => path,
+            Self::Volume => "volume",
+        })
+    }
+}
+
+impl FromStr for RunAs {
+    type Err = Fault;
+
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        let ids = text.split_once(':').and_then(|(uid, gid)| Some((uid.parse().ok()?, gid.parse().ok()?)));
+        let (uid, gid) = ids.ok_or_else(|| {
+            Fault::new(format!("`{}` is no user and group", printable(text)))
+                .hint("write numbers, `1000:1000`; `id` shows yours")
+        })?;
+        Ok(Self { uid, gid })
+    }
+}
+
+impl fmt::Display for RunAs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.uid, self.gid)
+    }
+}

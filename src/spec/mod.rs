@@ -1,0 +1,203 @@
+//! What a registry is wanted to be: `regcert.toml` and the options of `init`, checked by one and the same code.
+
+mod kinds;
+mod settings;
+
+pub use kinds::{Data, Proxy, RunAs};
+pub use settings::{Settings, Side};
+
+use toml_edit::{DocumentMut, Item, value};
+
+use crate::error::{Fault, Gather};
+use crate::names::{DnsName, Host, ImageRef, SubjectAltName};
+use crate::pki::{KeyType, Subject};
+use settings::Fields;
+
+/// Apple refuses a server certificate that is good for longer, from private authorities too
+/// (support.apple.com/103769).
+const DAYS_MAX: u16 = 825;
+
+/// Beyond this many days public authorities may not go, and some clients follow them.
+pub const DAYS_ADVISED: u16 = 398;
+
+/// Everything a registry is meant to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spec {
+    /// As typed: a label, a full name, or an address.
+    pub server: Host,
+    /// `None` for an address.
+    pub domain: Option<DnsName>,
+    /// More names, without those that follow from `server` and `domain`.
+    pub sans: Vec<SubjectAltName>,
+    /// Kind of the server's key; the root gets the same at its creation.
+    pub key_type: KeyType,
+    /// How long a server certificate is good for.
+    pub days: u16,
+    /// Who is behind the certificates.
+    pub subject: Subject,
+    /// Who stands in front.
+    pub proxy: Proxy,
+    /// Published for the redirect.
+    pub http_port: u16,
+    /// Published for the registry.
+    pub https_port: u16,
+    /// Where images are kept.
+    pub data: Data,
+    /// Who the containers run as.
+    pub run_as: RunAs,
+    /// The registry's image.
+    pub registry_image: ImageRef,
+    /// nginx's image.
+    pub nginx_image: ImageRef,
+}
+
+impl Spec {
+    /// The settings, checked, with the defaults of `gen_config.py` where nothing is said. Every fault goes to `gather`
+    /// under the name that `side` gives it.
+    pub fn check(settings: &Settings, side: Side, invoker: RunAs, gather: &mut Gather) -> Option<Self> {
+        let mut fields = Fields { side, gather };
+        let server: Option<Host> = fields.parse("server", &settings.server, "registry");
+        let domain = fields.domain(&settings.domain, server.as_ref());
+        let sans = settings.sans.iter().flatten().map(|san| fields.value("sans", san)).collect::<Vec<_>>();
+        let subject = Subject {
+            country: fields.country(&settings.country),
+            state: fields.text("state", &settings.state, "ON", 128),
+            locality: fields.text("locality", &settings.locality, "", 128),
+            company: fields.text("company", &settings.company, "NA", 64),
+            unit: fields.text("unit", &settings.unit, "", 64),
+            email: fields.email(&settings.email),
+        };
+        let spec = Self {
+            key_type: fields.parse("key-type", &settings.key_type, "p256").unwrap_or_default(),
+            days: fields.days(&settings.days),
+            subject,
+            proxy: fields.parse("proxy", &settings.proxy, "nginx").unwrap_or(Proxy::Nginx),
+            http_port: fields.port("http-port", &settings.http_port, 80),
+            https_port: fields.port("https-port", &settings.https_port, 443),
+            data: fields.parse("data", &settings.data, "./data").unwrap_or(Data::Volume),
+            run_as: settings.run_as.as_ref().map_or(Some(invoker), |text| fields.value("run-as", text))?,
+            registry_image: fields.parse("registry-image", &settings.registry_image, "registry:3")?,
+            nginx_image: fields.parse("nginx-image", &settings.nginx_image, "nginx:stable-alpine")?,
+            sans: sans.into_iter().flatten().collect(),
+            server: server?,
+            domain: domain?,
+        };
+        if spec.proxy == Proxy::Nginx && spec.http_port == spec.https_port {
+            gather.push(Fault::new(format!("port {} is asked for twice", spec.http_port)));
+        }
+        if let Host::Dns(_) = spec.server
+            && let Err(fault) = spec.checked_host()
+        {
+            gather.push(fault);
+        }
+        Some(spec)
+    }
+
+    /// The name clients use: `<server>.<domain>`, or the address.
+    pub fn host(&self) -> Host {
+        self.checked_host().expect("`check` refused names that are too long")
+    }
+
+    fn checked_host(&self) -> Result<Host, Fault> {
+        match (&self.server, &self.domain) {
+            (Host::Dns(server), Some(domain)) if !server.is_within(domain.as_str()) => {
+                server.below(domain).map(Host::Dns)
+            }
+            (server @ (Host::Dns(_) | Host::Ip(_)), _) => Ok(server.clone()),
+        }
+    }
+
+    /// Host and port as they stand in an image reference; 443 is not written.
+    pub fn registry(&self) -> String {
+        let host = match self.host() {
+            Host::Ip(ip) if ip.is_ipv6() => format!("[{ip}]"),
+            host @ (Host::Ip(_) | Host::Dns(_)) => host.to_string(),
+        };
+        if self.https_port == 443 { host } else { format!("{host}:{}", self.https_port) }
+    }
+
+    /// Every name the server certificate covers, the one clients use first.
+    pub fn names(&self) -> Vec<SubjectAltName> {
+        let host = self.host();
+        let bare = match (&host, &self.domain) {
+            (Host::Dns(name), Some(domain)) => name.as_str().strip_suffix(&format!(".{domain}")),
+            (Host::Dns(_) | Host::Ip(_), _) => None,
+        };
+        let bare = bare.map(|bare| bare.parse().expect("what stands before a domain is a name"));
+        let own = [Some(host.clone()), bare].into_iter().flatten().map(SubjectAltName::Host);
+        let mut names: Vec<SubjectAltName> = Vec::new();
+        for name in own.chain(self.sans.iter().cloned()) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// What the root is the root of: the domain, or the address.
+    pub fn label(&self) -> String {
+        self.domain.as_ref().map_or_else(|| self.server.to_string(), DnsName::to_string)
+    }
+
+    /// `regcert.toml` with this in it: `old` where it is given, with only what differs changed and every comment kept.
+    pub fn to_toml(&self, old: Option<&str>) -> Result<String, Fault> {
+        let fresh = include_str!("../../templates/regcert.toml");
+        let mut document: DocumentMut = old
+            .unwrap_or(fresh)
+            .parse()
+            .map_err(|e: toml_edit::TomlError| Fault::new(format!("regcert.toml cannot be read: {e}")))?;
+        let subject = &self.subject;
+        let texts = [
+            ("server", Some(self.server.to_string())),
+            ("domain", self.domain.as_ref().map(DnsName::to_string)),
+            ("key-type", Some(self.key_type.to_string())),
+            ("country", subject.country.clone()),
+            ("state", subject.state.clone()),
+            ("locality", subject.locality.clone()),
+            ("company", subject.company.clone()),
+            ("unit", subject.unit.clone()),
+            ("email", subject.email.clone()),
+            ("proxy", Some(self.proxy.to_string())),
+            ("data", Some(self.data.to_string())),
+            ("run-as", Some(self.run_as.to_string())),
+            ("registry-image", Some(self.registry_image.to_string())),
+            ("nginx-image", Some(self.nginx_image.to_string())),
+        ];
+        for (key, text) in texts {
+            // An empty text says "none", where a missing key would say "the default".
+            set(&mut document, key, value(text.unwrap_or_default()));
+        }
+        let numbers = [("days", self.days), ("http-port", self.http_port), ("https-port", self.https_port)];
+        for (key, number) in numbers {
+            set(&mut document, key, value(i64::from(number)));
+        }
+        set(
+            &mut document,
+            "sans",
+            value(self.sans.iter().map(ToString::to_string).collect::<toml_edit::Array>()),
+        );
+        Ok(document.to_string())
+    }
+}
+
+/// Changes `key` where its value differs, and leaves the comment behind it.
+fn set(document: &mut DocumentMut, key: &str, new: Item) {
+    let plain = |item: &Item| {
+        let mut item = item.clone();
+        if let Some(value) = item.as_value_mut() {
+            value.decor_mut().clear();
+        }
+        item.to_string()
+    };
+    match document.get_mut(key) {
+        Some(old) if plain(old) == plain(&new) => {}
+        Some(old) => {
+            let decor = old.as_value().map(|old| old.decor().clone());
+            *old = new;
+            if let (Some(value), Some(decor)) = (old.as_value_mut(), decor) {
+                *value.decor_mut() = decor;
+            }
+        }
+        None => _ = document.insert(key, new),
+    }
+}
