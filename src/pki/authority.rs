@@ -169,8 +169,9 @@ impl Authority {
         let name = if name.len() <= COMMON_NAME_MAX { name } else { short };
         let mut params =
             params(profile.subject.distinguished_name(Some(&name)), Validity::starting(now, ROOT_DAYS)?);
-        // Path length 0: it signs servers and clients, never another authority.
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        // Path length 1: room for one intermediate, and for the certificate by which its successor is trusted during a
+        // rotation. The name constraints limit those too.
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.name_constraints = profile.constraints.map(|constraints| NameConstraints {
             permitted_subtrees: constraints.permitted.iter().map(general_subtree).collect(),
