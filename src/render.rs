@@ -49,9 +49,10 @@ impl Facts {
         let bracketed = |name: String| if name.contains(':') { format!("[{name}]") } else { name };
         let names: Vec<_> = spec.names().iter().map(|name| bracketed(name.to_string())).collect();
         // The source is taken literally but for `$`, which Compose would replace.
-        let (source, volume) = match &spec.data {
-            Data::Directory(path) => (path.replace('$', "$$"), false),
-            Data::Volume => ("data".to_owned(), true),
+        let (data_mount, volume) = match &spec.data {
+            Data::Directory(path) => (format!("{}:/var/lib/registry:z", path.replace('$', "$$")), false),
+            // Without `nocopy` docker-compose 1.29 hands the new volume back to root after `data-owner` has run.
+            Data::Volume => ("data:/var/lib/registry:z,nocopy".to_owned(), true),
         };
         Self {
             registry: spec.registry(),
@@ -66,7 +67,7 @@ impl Facts {
             gid: spec.run_as.gid,
             registry_image: spec.registry_image.to_string(),
             nginx_image: spec.nginx_image.to_string(),
-            data_mount: format!("{source}:/var/lib/registry:z"),
+            data_mount,
             volume,
             http_secret: http_secret.to_owned(),
         }
