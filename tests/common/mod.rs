@@ -1,0 +1,132 @@
+//! A directory that goes away, the regcert under test in it, and the few programs that a case needs: no test sees what
+//! else the machine has. Owns no expectation.
+#![allow(dead_code, clippy::disallowed_methods, clippy::unwrap_used)] // Each test file uses a part of it, and the disk.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// What a case may run besides regcert.
+const TOOLS: [&str; 21] = [
+    "cat", "chmod", "cmp", "cp", "echo", "find", "grep", "head", "ln", "ls", "mkdir", "mkfifo", "mv",
+    "printf", "rm", "sed", "sort", "stat", "tail", "touch", "wc",
+];
+
+/// A place to run commands in.
+pub struct Sandbox {
+    root: tempfile::TempDir,
+}
+
+impl Sandbox {
+    /// An empty one.
+    pub fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let (bin, work) = (root.path().join("bin"), root.path().join("work"));
+        fs::create_dir(&bin).unwrap();
+        fs::create_dir(&work).unwrap();
+        for tool in TOOLS {
+            let real = ["/usr/bin", "/bin"]
+                .map(|dir| Path::new(dir).join(tool))
+                .into_iter()
+                .find(|path| path.exists());
+            symlink(real.unwrap_or_else(|| panic!("this machine has no `{tool}`")), bin.join(tool)).unwrap();
+        }
+        symlink(env!("CARGO_BIN_EXE_regcert"), bin.join("regcert")).unwrap();
+        Self { root }
+    }
+
+    /// Where its commands run.
+    pub fn path(&self) -> PathBuf {
+        self.root.path().join("work").canonicalize().unwrap()
+    }
+
+    /// A program of its own, before all others.
+    pub fn program(&self, name: &str, script: &str) {
+        let path = self.root.path().join("bin").join(name);
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+
+    /// `sh -c` with nothing of the caller's environment.
+    pub fn command(&self, line: &str) -> Command {
+        let mut command = Command::new("/bin/sh");
+        command
+            .arg("-c")
+            .arg(format!("umask 022; {line}"))
+            .current_dir(self.path())
+            .env_clear()
+            .env("PATH", self.root.path().join("bin"))
+            // Seconds of waiting for jitter in each run that makes a key would prove nothing.
+            .env("AWS_LC_SYS_NO_JITTER_ENTROPY", "1")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// The line's output, whatever it is.
+    pub fn sh(&self, line: &str) -> Output {
+        self.command(line).output().unwrap()
+    }
+
+    /// stdout of a line that must succeed.
+    pub fn ok(&self, line: &str) -> String {
+        let output = self.sh(line);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "`{line}`: {stderr}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// stderr of a line that must fail with `code`.
+    pub fn fails(&self, code: i32, line: &str) -> String {
+        let output = self.sh(line);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "`{line}`: {stderr}");
+        stderr
+    }
+}
+
+/// What differs from run to run, under a name. In a pattern `d` is a digit, `x` a lower-case and `X` an upper-case
+/// hexadecimal digit, `p` what generated passwords are made of; the rest is itself.
+pub fn redact(text: &str, root: PathBuf) -> String {
+    let fingerprint = ["XX"; 32].join(":");
+    let ids = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let (uid, gid) = if ids.0 == 0 { (65532, 65532) } else { ids };
+    // Not wherever it stands: the help names root's.
+    let invoker =
+        ["runs as ", "chown -R ", "run-as = \""].into_iter().fold(text.to_owned(), |text, before| {
+            text.replace(&format!("{before}{uid}:{gid}"), &format!("{before}[INVOKER]"))
+        });
+    let text = invoker.replace(root.to_str().unwrap(), "[ROOT]");
+    let patterns = [
+        (fingerprint.as_str(), "[FINGERPRINT]"),
+        ("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "[SHA-256]"),
+        ("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "[SERIAL]"),
+        ("ppppp-ppppp-ppppp-ppppp-ppppp", "[PASSWORD]"),
+        ("dddd-dd-dd", "[DATE]"),
+        ("dddd.dd.dd", "[VERSION]"),
+    ];
+    let text = patterns.into_iter().fold(text, |text, (pattern, name)| replace(&text, pattern, name));
+    text.replace(concat!("regcert ", env!("CARGO_PKG_VERSION")), "regcert [VERSION]")
+}
+
+fn replace(text: &str, pattern: &str, name: &str) -> String {
+    let fits = |(byte, class): (u8, u8)| match class {
+        b'd' => byte.is_ascii_digit(),
+        b'x' => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+        b'X' => matches!(byte, b'0'..=b'9' | b'A'..=b'F'),
+        b'p' => matches!(byte, b'2'..=b'9' | b'a'..=b'z'),
+        itself => byte == itself,
+    };
+    let matches = |at: &[u8]| at.len() >= pattern.len() && at.iter().copied().zip(pattern.bytes()).all(fits);
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some(next) = rest.chars().next() {
+        let (taken, new) = if matches(rest.as_bytes()) {
+            (pattern.len(), name)
+        } else {
+            (next.len_utf8(), &rest[..next.len_utf8()])
+        };
+        out += new;
+        rest = &rest[taken..];
+    }
+    out
+}

@@ -1,0 +1,135 @@
+//! Every example that a person is shown works: each line under `Examples:` in a help text, and each command in
+//! README.md, is run where nothing else is.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)] // Tests read and write what they like.
+
+mod common;
+
+use common::{Sandbox, redact};
+use snapbox::{Assert, Data};
+
+/// Lines of README.md that need what is not here: Docker, a package manager, a compiler. The end-to-end tests run them.
+const ELSEWHERE: [&str; 7] = [
+    "cd registry && docker compose up -d",
+    "sudo apt install ./root-cert-myhouse.local_2026.11.20_all.deb && sudo systemctl restart docker",
+    "docker login -u docker registry1.myhouse.local",
+    "docker tag alpine registry1.myhouse.local/alpine",
+    "docker push registry1.myhouse.local/alpine",
+    "./quickstart --cert-domain myhouse.local --registry-server-name registry1",
+    "./tests/run",
+];
+
+/// What `--reload` says where there is no Docker, after it has done the rest.
+const NO_DOCKER: &str = "\
+error: neither `docker compose` nor `docker-compose` runs here
+hint: install Docker Compose, or reload where the registry runs
+";
+
+/// Runs an example; `registry` says whether one is there already.
+fn run(sandbox: &Sandbox, line: &str) {
+    // An absolute path would leave the sandbox: shown is enough.
+    let line = if line.contains(" /") {
+        line.replace("regcert init", "regcert init --dry-run")
+    } else {
+        line.into()
+    };
+    if line.contains("--reload") {
+        let stderr = sandbox.fails(1, &line);
+        assert!(stderr.ends_with(NO_DOCKER), "`{line}`: {stderr}");
+    } else {
+        sandbox.ok(&line);
+    }
+}
+
+fn examples(help: &str) -> Vec<&str> {
+    let lines = help.lines().skip_while(|line| *line != "Examples:").skip(1);
+    lines.map_while(|line| line.strip_prefix("  ")).collect()
+}
+
+#[test]
+fn every_example_of_a_help_text_works() {
+    let help = Sandbox::new().ok("regcert --help");
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands = commands.map_while(|line| line.strip_prefix("  ")?.split_whitespace().next());
+    let mut count = 0;
+    for command in commands.filter(|command| *command != "help").chain([""]) {
+        let help = Sandbox::new().ok(&format!("regcert {command} --help"));
+        let examples = examples(&help);
+        assert!(!examples.is_empty(), "`regcert {command} --help` shows no example");
+        for example in examples {
+            let sandbox = Sandbox::new();
+            if !example.starts_with("regcert init") || example.contains("--reload") {
+                sandbox.ok("regcert init");
+                sandbox.ok("echo secret | regcert add-user bob --password-stdin");
+            }
+            sandbox.ok("echo secret > bob.txt");
+            run(&sandbox, example);
+            count += 1;
+        }
+    }
+    assert!(count >= 14, "{count} examples");
+}
+
+/// The fenced blocks of README.md in the language `language`.
+fn blocks(readme: &str, language: &str) -> Vec<String> {
+    let begin = format!("```{language}");
+    let mut blocks: Vec<String> = Vec::new();
+    let mut open = false;
+    for line in readme.lines() {
+        match (open, line == begin, line == "```") {
+            (false, true, _) => {
+                blocks.push(String::new());
+                open = true;
+            }
+            (true, _, true) => open = false,
+            (true, ..) => *blocks.last_mut().unwrap() += &format!("{line}\n"),
+            (false, false, _) => {}
+        }
+    }
+    blocks
+}
+
+fn readme() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap()
+}
+
+#[test]
+fn a_session_in_the_readme_prints_what_it_shows() {
+    for block in blocks(&readme(), "console") {
+        let sandbox = Sandbox::new();
+        let mut actual = String::new();
+        for command in block.lines().filter_map(|line| line.strip_prefix("$ ")) {
+            let output = sandbox.sh(command);
+            assert!(output.status.success(), "`{command}`");
+            let said = [output.stderr, output.stdout].concat();
+            actual += &format!("$ {command}\n{}", String::from_utf8(said).unwrap());
+        }
+        let actual = redact(&actual, sandbox.path());
+        // `…` on a line of its own stands for any lines, as everywhere in documentation.
+        let expected = redact(&block, sandbox.path()).replace("\n…\n", "\n...\n");
+        Assert::new().eq(actual, Data::text(expected));
+    }
+}
+
+#[test]
+fn every_command_of_the_readme_works() {
+    let mut elsewhere: Vec<_> = ELSEWHERE.to_vec();
+    for block in blocks(&readme(), "sh") {
+        let lines = block.lines().map(|line| line.split(" #").next().unwrap_or(line).trim_end());
+        for line in lines.filter(|line| !line.is_empty()) {
+            if let Some(at) = elsewhere.iter().position(|known| *known == line) {
+                elsewhere.remove(at);
+                continue;
+            }
+            let sandbox = Sandbox::new();
+            // A block that brings options makes a registry of its own; the others follow the session above.
+            if !line.starts_with("regcert init --") || line.contains("--reload") {
+                sandbox.ok("regcert init --cert-domain myhouse.local --registry-server-name registry1");
+            }
+            if line.starts_with("regcert remove-user bob") {
+                sandbox.ok("regcert add-user bob");
+            }
+            run(&sandbox, line);
+        }
+    }
+    assert!(elsewhere.is_empty(), "no longer in README.md: {elsewhere:?}");
+}
