@@ -61,3 +61,6 @@ pub fn pem_blocks(text: &str) -> Vec<(&str, &str)> {
 fn broken(what: &str, why: impl std::fmt::Display) -> Fault {
     Fault::new(format!("{what}: {why}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -201,3 +201,6 @@ fn set(document: &mut DocumentMut, key: &str, new: Item) {
         None => _ = document.insert(key, new),
     }
 }
+
+#[cfg(test)]
+mod tests;

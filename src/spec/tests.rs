@@ -1,0 +1,251 @@
+//! Settings become a spec, a spec becomes regcert.toml, and both say the same.
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::*;
+
+use super::*;
+
+const INVOKER: RunAs = RunAs { uid: 1000, gid: 1000 };
+
+fn some(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+fn check(settings: &Settings) -> Result<Spec, Vec<Fault>> {
+    let mut gather = Gather::default();
+    let spec = Spec::check(settings, Side::File, INVOKER, &mut gather);
+    gather.finish(crate::error::Blame::Elsewhere).map_err(|faults| faults.faults)?;
+    Ok(spec.expect("what is refused leaves a fault"))
+}
+
+fn named(server: &str, domain: &str) -> Spec {
+    check(&Settings { server: some(server), domain: some(domain), ..Settings::default() }).unwrap()
+}
+
+fn faults(settings: Settings) -> Vec<String> {
+    check(&settings).unwrap_err().into_iter().map(|fault| fault.message).collect()
+}
+
+#[test]
+fn every_setting_has_its_default() {
+    let expected = Spec {
+        server: "registry".parse().unwrap(),
+        domain: Some("local.priv".parse().unwrap()),
+        sans: vec![],
+        key_type: KeyType::P256,
+        days: 365,
+        subject: Subject {
+            country: some("CA"),
+            state: some("ON"),
+            locality: None,
+            company: some("NA"),
+            unit: None,
+            email: None,
+        },
+        proxy: Proxy::Nginx,
+        http_port: 80,
+        https_port: 443,
+        data: Data::Directory("./data".into()),
+        run_as: INVOKER,
+        registry_image: "registry:3".parse().unwrap(),
+        nginx_image: "nginx:stable-alpine".parse().unwrap(),
+    };
+    assert_eq!(check(&Settings::default()), Ok(expected));
+}
+
+#[test]
+fn root_runs_the_containers_as_nobody() {
+    assert_eq!(RunAs::invoker(0, 0).to_string(), "65532:65532");
+    assert_eq!(RunAs::invoker(1000, 100).to_string(), "1000:100");
+}
+
+#[test]
+fn names_follow_from_server_and_domain() {
+    // Server, domain, registry, label, names.
+    for (server, domain, registry, label, names) in [
+        (
+            "registry1",
+            "myhouse.local",
+            "registry1.myhouse.local",
+            "myhouse.local",
+            "registry1.myhouse.local registry1",
+        ),
+        ("r.myhouse.local", "myhouse.local", "r.myhouse.local", "myhouse.local", "r.myhouse.local r"),
+        ("r.myhouse.local", "", "r.myhouse.local", "myhouse.local", "r.myhouse.local r"),
+        ("registry", "", "registry.local.priv", "local.priv", "registry.local.priv registry"),
+        ("myhouse.local", "myhouse.local", "myhouse.local", "myhouse.local", "myhouse.local"),
+        ("a.b", "lan", "a.b.lan", "lan", "a.b.lan a.b"),
+        ("Registry.LAN.", "", "registry.lan", "lan", "registry.lan registry"),
+        ("192.168.0.12", "", "192.168.0.12", "192.168.0.12", "192.168.0.12"),
+        ("[FD00::12]", "", "[fd00::12]", "fd00::12", "fd00::12"),
+    ] {
+        let spec = named(server, domain);
+        let spoken = spec.names().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        assert_eq!(
+            (spec.registry().as_str(), spec.label().as_str(), spoken.as_str()),
+            (registry, label, names)
+        );
+        let spec = Spec { https_port: 5443, ..spec };
+        assert_eq!(spec.registry(), format!("{registry}:5443"));
+    }
+}
+
+#[test]
+fn a_name_is_covered_once() {
+    let sans = ["r.lan", "10.0.0.1", "r", "10.0.0.1", "*.lan"].map(str::to_owned).to_vec();
+    let spec = check(&Settings { server: some("r.lan"), sans: Some(sans), ..Settings::default() }).unwrap();
+    let names: Vec<_> = spec.names().iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["r.lan", "r", "10.0.0.1", "*.lan"]);
+}
+
+#[test]
+fn an_empty_text_is_none_and_no_default() {
+    let empty = Settings {
+        country: some(""),
+        state: some(""),
+        company: some(" "),
+        email: some(""),
+        ..Settings::default()
+    };
+    assert_eq!(check(&empty).unwrap().subject, Subject::default());
+}
+
+#[test]
+fn all_faults_of_one_file_are_told_under_their_keys() {
+    let wrong = Settings {
+        sans: Some(vec!["a_b".into(), "1.2.3".into()]),
+        days: some("826"),
+        country: some("CAN"),
+        state: Some("x".repeat(129)),
+        http_port: some("0"),
+        https_port: some("65536"),
+        data: some("a:b"),
+        ..Settings::default()
+    };
+    assert_eq!(
+        faults(wrong),
+        [
+            "regcert.toml, `sans`: `a_b` is not a host name: only letters, digits, hyphens and dots are allowed",
+            "regcert.toml, `sans`: `1.2.3` is not a host name: its last label is a number, which resolvers read as an IP address",
+            "regcert.toml, `country`: `CAN` is not a country code",
+            &format!(
+                "regcert.toml, `state`: `{}…` is longer than 128 characters, the most a certificate holds",
+                "x".repeat(80)
+            ),
+            "regcert.toml, `days`: `826` days are not possible for a server certificate",
+            "regcert.toml, `http-port`: `0` is not a port",
+            "regcert.toml, `https-port`: `65536` is not a port",
+            "regcert.toml, `data`: `a:b` cannot hold the images: a path with a colon cannot be mounted",
+        ]
+    );
+}
+
+#[test]
+fn a_port_is_asked_for_once() {
+    let both = |proxy| Settings { http_port: some("443"), proxy: some(proxy), ..Settings::default() };
+    assert_eq!(faults(both("nginx")), ["port 443 is asked for twice"]);
+    assert!(check(&both("none")).is_ok(), "without nginx nobody redirects");
+}
+
+#[test]
+fn the_limits_themselves_are_allowed() {
+    let limits = Settings {
+        days: some("825"),
+        state: Some("ä".repeat(128)),
+        company: Some("ä".repeat(64)),
+        http_port: some("1"),
+        https_port: some("65535"),
+        ..Settings::default()
+    };
+    assert!(check(&limits).is_ok());
+}
+
+#[test]
+fn one_change_leaves_the_rest_of_the_file_alone() {
+    let file = "# ours\n\n  days = 90   # quarterly\nunit = \"x\"\nserver = \"registry\"\n# the end\n";
+    let mut spec = check(&Settings::from_toml(file).unwrap()).unwrap();
+    spec.days = 30;
+    let written = spec.to_toml(Some(file)).unwrap();
+    let kept = "# ours\n\n  days = 30   # quarterly\nunit = \"x\"\nserver = \"registry\"\n";
+    assert!(written.starts_with(kept) && written.ends_with("\n# the end\n"), "{written}");
+    assert_eq!(spec.to_toml(Some(&written)).unwrap(), written, "and then nothing changes");
+}
+
+#[test]
+fn a_file_made_anew_explains_itself() {
+    let spec = check(&Settings::default()).unwrap();
+    let written = spec.to_toml(None).unwrap();
+    assert!(written.starts_with("# What this registry is."));
+    for key in ["server = \"registry\"\n", "days = 365\n", "sans = []\n", "run-as = \"1000:1000\"\n"] {
+        assert!(written.contains(key), "{written}");
+    }
+}
+
+#[test]
+fn a_key_nobody_knows_is_refused_with_those_that_are_known() {
+    let fault = Settings::from_toml("colour = 1").unwrap_err();
+    assert!(fault.message.contains("unknown field `colour`"), "{fault}");
+    assert_eq!(
+        fault.hint,
+        "the keys are `server`, `domain`, `sans`, `key-type`, `days`, `country`, `state`, `locality`, `company`, \
+         `unit`, `email`, `proxy`, `http-port`, `https-port`, `data`, `run-as`, `registry-image`, `nginx-image`"
+    );
+}
+
+#[test]
+fn options_go_before_the_file() {
+    let file = Settings::from_toml("days = 90\nunit = \"file\"").unwrap();
+    let options = Settings { unit: some("option"), ..Settings::default() };
+    let both = options.or(file);
+    assert_eq!((both.days, both.unit), (some("90"), some("option")));
+}
+
+fn text() -> impl Strategy<Value = Option<String>> {
+    prop_oneof![Just(None), Just(some("")), "[a-zäß\"'\\\\#$ =\\[\\]]{1,20}".prop_map(Some)]
+}
+
+prop_compose! {
+    fn settings()(
+        server in prop::option::of("[a-z]{1,8}(\\.[a-z]{1,5}){0,2}|10\\.[0-9]\\.0\\.1|fd00::[0-9a-f]{1,4}"),
+        domain in prop::option::of("[a-z]{1,5}\\.[a-z]{2,5}"),
+        sans in prop::option::of(prop::collection::vec("(\\*\\.)?[a-z]{1,5}\\.[a-z]{2,5}|10\\.0\\.0\\.[1-9]", 0..4)),
+        key_type in prop::option::of("p256|p384|rsa-2048|RSA3072|rsa-4096"),
+        days in prop::option::of(1u16..=825),
+        country in prop::option::of("[A-Za-z]{2}|"),
+        texts in [text(), text(), text(), text()],
+        email in prop::option::of("[a-z.+]{1,8}@[a-z]{1,5}\\.[a-z]{2,5}|"),
+        proxy in prop::option::of("nginx|none"),
+        ports in (prop::option::of(1u16..1000), prop::option::of(1000u16..)),
+        data in prop::option::of("volume|\\./data|/[a-zä $'\"#\\\\]{1,12}"),
+        run_as in prop::option::of("[0-9]{1,5}:[0-9]{1,5}"),
+    ) -> Settings {
+        let [state, locality, company, unit] = texts;
+        // An address is in no domain.
+        let domain = domain.filter(|_| server.as_ref().is_none_or(|s| s.parse().is_ok_and(|h| matches!(h, Host::Dns(_)))));
+        Settings {
+            server, domain, sans, key_type, days: days.map(|d| d.to_string()), country, state, locality, company, unit,
+            email, proxy, http_port: ports.0.filter(|p| *p != 443).map(|p| p.to_string()),
+            https_port: ports.1.map(|p| p.to_string()), data, run_as, ..Settings::default()
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read_back(settings in settings(), kept in any::<bool>()) {
+        let spec = check(&settings).unwrap();
+        // Into a new file, or into somebody's own.
+        let old = kept.then_some("# mine\nunit = 'x' # y\n");
+        let file = spec.to_toml(old).unwrap();
+        let again = check(&Settings::from_toml(&file).unwrap()).unwrap();
+        prop_assert_eq!(&again, &spec);
+        prop_assert_eq!(again.to_toml(Some(&file)).unwrap(), file);
+    }
+
+    #[test]
+    fn no_text_makes_it_panic(text in "\\PC{0,60}") {
+        _ = Settings::from_toml(&text).map(|settings| check(&settings));
+        let all = Settings { server: Some(text.clone()), domain: Some(text.clone()), data: Some(text.clone()), run_as: Some(text.clone()), email: Some(text.clone()), state: Some(text), ..Settings::default() };
+        _ = check(&all);
+    }
+}
