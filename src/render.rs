@@ -98,3 +98,81 @@ pub fn render(name: &str, facts: &Facts) -> Result<String, Fault> {
 fn yaml(text: &str, _: Kwargs, _: &State) -> String {
     serde_json::Value::from(text).to_string()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use snapbox::{Assert, Data as Snapshot};
+
+    use super::*;
+    use crate::error::Gather;
+    use crate::spec::{RunAs, Settings, Side};
+
+    fn spec(server: &str, change: impl FnOnce(&mut Settings)) -> Spec {
+        let mut settings = Settings { server: Some(server.to_owned()), ..Settings::default() };
+        change(&mut settings);
+        Spec::check(&settings, Side::Options, RunAs { uid: 65532, gid: 65532 }, &mut Gather::default())
+            .unwrap()
+    }
+
+    fn rendered(name: &str, spec: &Spec) -> String {
+        render(name, &Facts::of(spec, &"ab".repeat(32))).unwrap()
+    }
+
+    fn assert_same(text: String, file: &str) {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        Assert::new().action_env("SNAPSHOTS").eq(text, Snapshot::read_from(&file, None).raw());
+    }
+
+    /// `SNAPSHOTS=overwrite cargo test golden` writes them anew.
+    #[test]
+    fn every_shape_is_as_in_its_golden_files() {
+        for proxy in ["nginx", "none"] {
+            let with = |server, port: Option<&str>, data: Option<&str>| {
+                spec(server, |settings| {
+                    settings.proxy = Some(proxy.to_owned());
+                    settings.https_port = port.map(str::to_owned);
+                    settings.data = data.map(str::to_owned);
+                })
+            };
+            for (shape, spec) in [
+                ("dns", with("registry1.myhouse.local", None, None)),
+                ("address-5443", with("fd00::12", Some("5443"), Some("/srv/images"))),
+                ("volume", with("registry1.myhouse.local", None, Some("volume"))),
+            ] {
+                for (name, _) in TEMPLATES {
+                    if proxy == "nginx" || name != "nginx/nginx.conf" {
+                        assert_same(rendered(name, &spec), &format!("tests/golden/{proxy}-{shape}/{name}"));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_compose_file_of_this_repository_is_what_init_writes() {
+        let spec = spec("registry1", |settings| settings.domain = Some("myhouse.local".to_owned()));
+        assert_same(rendered("docker-compose.yml", &spec), "docker-compose.yml");
+    }
+
+    #[test]
+    fn a_data_path_survives_yaml_and_compose() {
+        for path in ["/srv/my images", "/a\"b'c", "/x$HOME/$$", "/back\\slash", "/ä #{{ y }}", "/a, b] - c"]
+        {
+            let spec = spec("registry", |settings| settings.data = Some(path.to_owned()));
+            let compose = rendered("docker-compose.yml", &spec);
+            let mount = compose.lines().find_map(|line| {
+                let text: String = serde_json::from_str(line.trim().strip_prefix("- ")?).ok()?;
+                text.strip_suffix(":/var/lib/registry:z").map(str::to_owned)
+            });
+            assert_eq!(mount, Some(path.replace('$', "$$")), "{compose}");
+        }
+    }
+
+    #[test]
+    fn a_template_that_cannot_be_filled_says_why() {
+        let spec = spec("registry", |_| {});
+        let fault = render("none", &Facts::of(&spec, "")).unwrap_err();
+        assert!(fault.message.starts_with("the template `none` cannot be filled: "), "{fault}");
+    }
+}
