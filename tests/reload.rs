@@ -118,9 +118,19 @@ fn reload_while_showing(served: &str) -> String {
     sandbox.fails(1, "regcert init --reload")
 }
 
+/// stderr of a reload of a registry whose container ended.
+fn reload_while_nobody_listens() -> String {
+    let sandbox = Sandbox::new();
+    sandbox.program("docker", DOCKER);
+    // Below the ports that the system gives to whoever asks: no other test listens there.
+    sandbox.ok("regcert init --https-port 1");
+    sandbox.fails(1, "regcert init --reload")
+}
+
 #[test]
-fn another_certificate_served_is_no_success() {
-    // Both at once: each waits 15 seconds for the right one.
+fn anything_but_the_new_certificate_is_no_success() {
+    // All at once: each waits 15 seconds for the right one.
+    let nobody = std::thread::spawn(reload_while_nobody_listens);
     let other = std::thread::spawn(|| reload_while_showing("other"));
     let stale = reload_while_showing("registry");
     assert!(
@@ -136,4 +146,8 @@ fn another_certificate_served_is_no_success() {
         last.starts_with("error: the registry was reloaded and does not answer: invalid peer certificate: "),
         "{last}"
     );
+    let nobody = nobody.join().unwrap();
+    let last = nobody.lines().last().unwrap();
+    assert!(last.starts_with("error: the registry was reloaded and does not answer: 127.0.0.1:"), "{last}");
+    assert!(last.contains(" does not take a connection: "), "{last}");
 }
