@@ -1,8 +1,7 @@
-//! The Debian package that makes a root certificate trusted on Debian and Ubuntu: an `ar` of two
-//! compressed tars, so no Debian tool is needed to make it.
+//! The Debian package that makes a root certificate trusted on Debian and Ubuntu: an `ar` of two compressed
+//! tars, so no Debian tool is needed to make it.
 //!
-//! The same input gives the same bytes. It never reads a clock, a file or the environment, and it
-//! never sees a key.
+//! The same input gives the same bytes. It never reads a clock, a file or the environment, and never sees a key.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -71,9 +70,7 @@ impl Deb<'_> {
                 && text.starts_with(|first: char| first.is_ascii_alphanumeric())
         };
         debug_assert!(self.package.len() > 1 && made_of(self.package, b"+-."));
-        debug_assert!(
-            made_of(self.version, b"+.~") && self.version.starts_with(|c: char| c.is_ascii_digit())
-        );
+        debug_assert!(made_of(self.version, b"+.~") && self.version.as_bytes()[0].is_ascii_digit());
         debug_assert!(!self.description_name.contains(char::is_control));
         let stems: BTreeSet<_> = self.roots.iter().map(|(stem, _)| stem).collect();
         debug_assert!(stems.iter().all(|stem| made_of(stem, b"+-.")));
@@ -133,8 +130,8 @@ impl Deb<'_> {
     }
 
     fn changelog(&self) -> String {
-        let date =
-            self.released.to_offset(UtcOffset::UTC).format(&Rfc2822).expect("a release is later than 1900");
+        let date = self.released.to_offset(UtcOffset::UTC).format(&Rfc2822);
+        let date = date.expect("a release is later than 1900");
         let roots: String = self.roots.iter().map(|(stem, _)| format!("    - {stem}.crt\n")).collect();
         format!(
             "{} ({}) stable; urgency=medium\n\n  * Trusts these root certificates:\n{roots}\n \
@@ -149,7 +146,7 @@ impl Deb<'_> {
              Files: *\nCopyright: {}, whoever runs the authority for {}\nLicense: public-data\n \
              A root certificate holds public data only. It may be copied and passed on\n \
              without restriction, and comes without any warranty.\n",
-            self.released.year(),
+            self.released.to_offset(UtcOffset::UTC).year(),
             self.description_name
         )
     }
@@ -217,6 +214,7 @@ mod tests {
 
     const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     const NAME: &str = "root-cert-myhouse.local";
+    const TIME: u64 = 1_795_172_400;
 
     fn deb(stems: &[&str], pem: &[u8]) -> Vec<u8> {
         let roots: Vec<_> = stems.iter().map(|stem| (stem.to_string(), pem.to_vec())).collect();
@@ -231,106 +229,88 @@ mod tests {
         .build()
     }
 
-    /// Names, times and contents of the members of an `ar`.
-    fn members(mut ar: &[u8]) -> Vec<(String, String, Vec<u8>)> {
-        ar = ar.strip_prefix(b"!<arch>\n").unwrap();
+    /// Names and contents of the members of the `ar`.
+    fn members(deb: &[u8]) -> Vec<(String, Vec<u8>)> {
+        let mut rest = deb.strip_prefix(b"!<arch>\n").unwrap();
         let mut members = Vec::new();
-        while !ar.is_empty() {
-            let header = std::str::from_utf8(&ar[..60]).unwrap();
-            assert_eq!(&header[28..48], "0     0     100644  ");
+        while !rest.is_empty() {
+            let header = std::str::from_utf8(&rest[..60]).unwrap();
+            assert_eq!(header[16..48], format!("{TIME}  0     0     100644  "));
             assert_eq!(&header[58..], "`\n");
-            let field = |from: usize, to: usize| header[from..to].trim_end().to_owned();
-            let size: usize = field(48, 58).parse().unwrap();
-            members.push((field(0, 16), field(16, 28), ar[60..60 + size].to_vec()));
-            ar = &ar[60 + size.next_multiple_of(2)..];
+            let size: usize = header[48..58].trim_end().parse().unwrap();
+            members.push((header[..16].trim_end().to_owned(), rest[60..60 + size].to_vec()));
+            rest = &rest[60 + size.next_multiple_of(2)..];
         }
         members
     }
 
-    /// `mode owner/group time path` of each entry, and its content.
+    /// `mode path` and content of each entry of a tar; owner and time are the same for all.
     fn entries(deb: &[u8], member: usize) -> Vec<(String, String)> {
         let members = members(deb);
-        let mut tar = Archive::new(GzDecoder::new(&members[member].2[..]));
-        tar.entries()
-            .unwrap()
-            .map(|entry| {
-                let mut entry = entry.unwrap();
-                let header = entry.header();
-                assert_eq!((header.uid().unwrap(), header.gid().unwrap()), (0, 0));
-                let line = format!(
-                    "{:o} {}/{} {} {}",
-                    header.mode().unwrap(),
-                    header.username().unwrap().unwrap(),
-                    header.groupname().unwrap().unwrap(),
-                    header.mtime().unwrap(),
-                    String::from_utf8(entry.path_bytes().into_owned()).unwrap()
-                );
-                let mut content = Vec::new();
-                entry.read_to_end(&mut content).unwrap();
-                (line, String::from_utf8_lossy(&content).into_owned())
-            })
-            .collect()
-    }
-
-    fn lines(deb: &[u8], member: usize) -> String {
-        entries(deb, member).into_iter().map(|(line, _)| line + "\n").collect()
-    }
-
-    #[test]
-    fn same_input_gives_the_same_bytes() {
-        assert_eq!(deb(&[NAME], PEM), deb(&[NAME], PEM));
-        // RFC 1952: deflate, no flags, no time, best compression, unknown system.
-        for (_, _, content) in &members(&deb(&[NAME], PEM))[1..] {
-            assert_eq!(content[..10], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255]);
+        let mut entries = Vec::new();
+        for entry in Archive::new(GzDecoder::new(&members[member].1[..])).entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let header = entry.header();
+            assert_eq!((header.uid().unwrap(), header.gid().unwrap(), header.mtime().unwrap()), (0, 0, TIME));
+            assert_eq!(
+                (header.username().unwrap(), header.groupname().unwrap()),
+                (Some("root"), Some("root"))
+            );
+            let line =
+                format!("{:o} {}", header.mode().unwrap(), String::from_utf8_lossy(&entry.path_bytes()));
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).unwrap();
+            entries.push((line, String::from_utf8_lossy(&content).into_owned()));
         }
+        entries
+    }
+
+    fn listing(deb: &[u8], member: usize) -> Vec<String> {
+        entries(deb, member).into_iter().map(|(line, _)| line).collect()
     }
 
     #[test]
-    fn a_package_has_the_three_members_of_deb_5() {
+    fn same_input_gives_the_same_bytes_in_the_members_of_deb_5() {
         let members = members(&deb(&[NAME], PEM));
-        let names: Vec<_> = members.iter().map(|(name, time, _)| format!("{name} {time}")).collect();
-        assert_eq!(
-            names,
-            ["debian-binary 1795172400", "control.tar.gz 1795172400", "data.tar.gz 1795172400"]
-        );
-        assert_eq!(members[0].2, b"2.0\n");
+        assert_eq!(deb(&[NAME], PEM), deb(&[NAME], PEM));
+        assert_eq!(members[0], ("debian-binary".to_owned(), b"2.0\n".to_vec()));
+        assert_eq!([&*members[1].0, &*members[2].0], ["control.tar.gz", "data.tar.gz"]);
+        // RFC 1952: deflate, no flags, no time, best compression, unknown system.
+        assert_eq!(members[1].1[..10], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255]);
     }
 
     #[test]
-    fn data_belongs_to_root_and_is_sorted() {
-        assert_eq!(
-            lines(&deb(&[NAME, "root-cert-myhouse.local-2"], PEM), 2),
-            "755 root/root 1795172400 ./\n\
-             755 root/root 1795172400 ./usr/\n\
-             755 root/root 1795172400 ./usr/share/\n\
-             755 root/root 1795172400 ./usr/share/doc/\n\
-             755 root/root 1795172400 ./usr/share/doc/root-cert-myhouse.local/\n\
-             644 root/root 1795172400 ./usr/share/doc/root-cert-myhouse.local/changelog.gz\n\
-             644 root/root 1795172400 ./usr/share/doc/root-cert-myhouse.local/copyright\n\
-             755 root/root 1795172400 ./usr/share/root-cert-myhouse.local/\n\
-             644 root/root 1795172400 ./usr/share/root-cert-myhouse.local/root-cert-myhouse.local-2.crt\n\
-             644 root/root 1795172400 ./usr/share/root-cert-myhouse.local/root-cert-myhouse.local.crt\n"
-        );
+    fn data_is_sorted_and_readable_by_all() {
+        let expected = [
+            "755 ./",
+            "755 ./usr/",
+            "755 ./usr/share/",
+            "755 ./usr/share/doc/",
+            "755 ./usr/share/doc/root-cert-myhouse.local/",
+            "644 ./usr/share/doc/root-cert-myhouse.local/changelog.gz",
+            "644 ./usr/share/doc/root-cert-myhouse.local/copyright",
+            "755 ./usr/share/root-cert-myhouse.local/",
+            "644 ./usr/share/root-cert-myhouse.local/new.crt",
+            "644 ./usr/share/root-cert-myhouse.local/old.crt",
+        ];
+        assert_eq!(listing(&deb(&["old", "new"], PEM), 2), expected);
     }
 
     #[test]
     fn a_path_longer_than_a_tar_header_is_kept_whole() {
-        let long = "a".repeat(120);
-        let expected = format!("./usr/share/{NAME}/{long}.crt");
-        assert!(lines(&deb(&[&long], PEM), 2).ends_with(&format!(" {expected}\n")));
+        let stem = "a".repeat(120);
+        let paths = listing(&deb(&[&stem], PEM), 2);
+        assert_eq!(paths.last().unwrap(), &format!("644 ./usr/share/{NAME}/{stem}.crt"));
     }
 
     #[test]
     fn control_says_what_is_trusted_and_what_it_needs() {
         let deb = deb(&[NAME], PEM);
+        let modes = ["755 ./", "644 ./control", "644 ./md5sums", "755 ./postinst", "755 ./postrm"];
+        assert_eq!(listing(&deb, 1), modes);
+        let entries = entries(&deb, 1);
         assert_eq!(
-            lines(&deb, 1),
-            "755 root/root 1795172400 ./\n644 root/root 1795172400 ./control\n\
-             644 root/root 1795172400 ./md5sums\n755 root/root 1795172400 ./postinst\n\
-             755 root/root 1795172400 ./postrm\n"
-        );
-        assert_eq!(
-            entries(&deb, 1)[1].1,
+            entries[1].1,
             "Package: root-cert-myhouse.local\nVersion: 2026.11.20\nArchitecture: all\n\
              Maintainer: regcert <regcert@registry.invalid>\nInstalled-Size: 9\n\
              Depends: ca-certificates\nSection: misc\nPriority: optional\nMulti-Arch: foreign\n\
@@ -340,29 +320,16 @@ mod tests {
              .\n  AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:\n  \
              AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB\n"
         );
+        assert_eq!(entries[2].1.lines().count(), 3);
+        // The sum is from md5sum.
+        let sum = "a4cc3db5f61a7f7b26ba82b9be725e57  usr/share/root-cert-myhouse.local/root-cert-myhouse.local.crt\n";
+        assert!(entries[2].1.ends_with(sum));
     }
 
     #[test]
-    fn md5sums_lists_every_file() {
-        let sums = &entries(&deb(&[NAME], PEM), 1)[2].1;
-        let paths: Vec<_> = sums.lines().map(|line| line.split_at(34).1).collect();
-        assert_eq!(
-            paths,
-            [
-                "usr/share/doc/root-cert-myhouse.local/changelog.gz",
-                "usr/share/doc/root-cert-myhouse.local/copyright",
-                "usr/share/root-cert-myhouse.local/root-cert-myhouse.local.crt"
-            ]
-        );
-        // By md5sum.
-        assert!(sums.lines().last().unwrap().starts_with("a4cc3db5f61a7f7b26ba82b9be725e57  usr/"));
-    }
-
-    #[test]
-    fn maintainer_scripts_hold_no_placeholder_and_stop_on_errors() {
+    fn maintainer_scripts_stop_on_errors_and_hold_no_placeholder() {
         for (_, script) in &entries(&deb(&[NAME], PEM), 1)[3..] {
-            assert!(script.starts_with("#!/bin/sh\n"));
-            assert!(script.contains("\nset -eu\n"));
+            assert!(script.starts_with("#!/bin/sh\n") && script.contains("\nset -eu\n"));
             assert!(!script.contains(['@', '\r']) && !script.contains("{{") && !script.contains(NAME));
         }
     }
