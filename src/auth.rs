@@ -84,8 +84,15 @@ impl fmt::Debug for Password {
 }
 
 /// An htpasswd file. Lines that are not ours (comments, other hash types) stay as they are, byte for byte.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Htpasswd(Vec<u8>);
+
+impl fmt::Debug for Htpasswd {
+    /// Never the hashes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Htpasswd({:?})", self.names())
+    }
+}
 
 /// What became of the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,12 +4,16 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{add_user, init, list_users, remove_user};
+use crate::commands::{
+    add_client, add_user, csr, import_cert, init, list_clients, list_users, remove_user, revoke, rotate,
+    sign, status,
+};
 
 /// A private, TLS-secured container registry from one command
 ///
 /// regcert makes a certificate authority, a server certificate, users, nginx.conf, docker-compose.yml and what each
-/// client needs to trust it all, in one directory. Run `init` again to renew the certificate.
+/// client needs to trust it all, in one directory. Later it
+/// renews and replaces what it made.
 #[derive(Parser)]
 #[command(name = "regcert", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(after_help = "\
@@ -18,11 +22,15 @@ Examples:
   regcert add-user bob
   regcert init --reload
 
-Exit codes: 0 done, 1 could not, 2 wrong command line.")]
+Exit codes: 0 done, 1 could not, 2 wrong command line, 3 something needs doing.")]
 pub struct Cli {
     /// The registry's directory [default: ./registry; the current directory where it holds regcert.toml]
     #[arg(short = 'C', long, global = true, env = "REGCERT_DIR", value_name = "DIR", hide_env = true)]
     pub dir: Option<PathBuf>,
+
+    /// Read the passphrase of the authority's key from a file, one line, where that key is encrypted
+    #[arg(long, global = true, env = "REGCERT_CA_PASSPHRASE_FILE", value_name = "FILE", hide_env = true)]
+    pub ca_passphrase_file: Option<PathBuf>,
 
     /// What to do.
     #[command(subcommand)]
@@ -40,4 +48,20 @@ pub enum Command {
     RemoveUser(remove_user::Args),
     /// List the users
     ListUsers(list_users::Args),
+    /// Show what there is and what needs doing
+    Status(status::Args),
+    /// Renew the server certificate, or replace the root
+    Rotate(rotate::Args),
+    /// Make a request for somebody else's authority to sign
+    Csr(csr::Args),
+    /// Take the certificate that somebody else's authority signed
+    ImportCert(import_cert::Args),
+    /// Sign another server's request
+    Sign(sign::Args),
+    /// Issue a client certificate
+    AddClient(add_client::Args),
+    /// Revoke a client certificate
+    Revoke(revoke::Args),
+    /// List the client certificates
+    ListClients(list_clients::Args),
 }

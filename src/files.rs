@@ -65,6 +65,8 @@ impl Mode {
 pub enum Origin {
     /// The only copy of something: a key, a user, a setting. Read back at each run, so an edit by hand counts.
     Kept,
+    /// Made once for somebody else, who takes it away: not looked at again.
+    HandedOver,
     /// Made anew from the rest at each run. An edit by hand is a difference, and stays until `--force`.
     Rendered,
 }
@@ -217,6 +219,10 @@ impl Change {
                 }
                 Some(_) => Action::Changed,
             };
+            if file.origin == Origin::HandedOver {
+                actions.push((path.clone(), action));
+                continue;
+            }
             match (action, old) {
                 (Action::EditedByHand, None) => {}
                 (Action::EditedByHand, Some(old)) => _ = digests.insert(path.to_string(), old.clone()),

@@ -13,14 +13,33 @@ use crate::spec::Proxy;
 /// After the first run.
 pub fn created(deployment: &Deployment, dir: &Path, user: &Username, password: Option<&str>) -> String {
     let registry = deployment.spec.registry();
-    let (root, leaf) = (deployment.authority.certificate(), deployment.server.leaf());
+    let password = password
+        .map_or(String::new(), |password| format!("\n  password            {password}   (shown only now)"));
+    let (Some(root), Some(server)) = (deployment.root(), &deployment.server) else {
+        return format!(
+            "\
+{registry} waits in {dir} for somebody else's authority
+
+  request             {request}
+    asks for          {names}
+  users               {users}
+  first user          {user}{password}
+
+Have the request signed, then:
+  regcert -C {dir} import-cert SIGNED --ca-cert THEIR-ROOT
+",
+            dir = shell(&dir.display().to_string()),
+            request = deployment.request_path(),
+            names = deployment.spec.names().iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            users = deployment.users_path(),
+        );
+    };
+    let leaf = server.leaf();
     let admits = root.constraints.as_ref().map_or("every name".to_owned(), ToString::to_string);
     let package = deployment.debian_package_path();
     let package_name = package.rsplit('/').next().unwrap_or(&package);
     let root_path = deployment.root_path();
     let root_name = root_path.rsplit('/').next().unwrap_or(&root_path);
-    let password = password
-        .map_or(String::new(), |password| format!("\n  password            {password}   (shown only now)"));
     format!(
         "\
 {registry} is ready in {dir}
@@ -66,26 +85,59 @@ Then use it:
 
 /// After a later run; `steps` are left to the person.
 pub fn renewed(deployment: &Deployment, dir: &Path, password: Option<&str>, steps: &[Step]) -> String {
-    let leaf = deployment.server.leaf();
-    let mut text = format!(
-        "server certificate  {}, until {}\nroot certificate    the same, SHA-256 {}",
-        leaf.names.join(", "),
-        date(leaf.validity.not_after),
-        deployment.authority.certificate().fingerprint()
-    );
+    let mut lines = Vec::new();
+    if let Some(server) = &deployment.server {
+        let leaf = server.leaf();
+        lines.push(format!(
+            "server certificate  {}, until {}",
+            leaf.names.join(", "),
+            date(leaf.validity.not_after)
+        ));
+    }
+    if let Some(root) = deployment.root() {
+        lines.push(format!(
+            "root certificate    until {}, SHA-256 {}",
+            date(root.validity.not_after),
+            root.fingerprint()
+        ));
+    }
     if let Some(password) = password {
-        text += &format!("\npassword            {password}   (shown only now)");
+        lines.push(format!("password            {password}   (shown only now)"));
     }
     if !steps.is_empty() {
-        let commands: Vec<_> =
-            steps.iter().map(|step| format!("docker compose {}", step.words().join(" "))).collect();
-        let dir = shell(&dir.display().to_string());
-        text += &format!(
-            "\n\nMake the running registry take it (`regcert init --reload` does both):\n  cd {dir} && {}",
-            commands.join(" && ")
-        );
+        lines.extend([String::new(), take(dir, steps)]);
     }
-    text
+    lines.join("\n")
+}
+
+/// How a person makes the running registry take new files.
+pub fn take(dir: &Path, steps: &[Step]) -> String {
+    let commands: Vec<_> =
+        steps.iter().map(|step| format!("docker compose {}", step.words().join(" "))).collect();
+    let dir = shell(&dir.display().to_string());
+    format!(
+        "Make the running registry take it (`--reload` does that):\n  cd {dir} && {}",
+        commands.join(" && ")
+    )
+}
+
+/// After a step of a rotation of the root.
+pub fn rotated(deployment: &Deployment) -> String {
+    let package = deployment.debian_package_path();
+    match &deployment.retiring {
+        Some(_) => format!(
+            "
+Clients with the old root go on working, and so do clients with only the new one. Next:
+  give {package}, which has both, or {root}, the new one, to every client
+  then: regcert rotate --ca --finish --reload",
+            root = deployment.root_path()
+        ),
+        None => format!(
+            "
+Clients that have only the old root are refused once the registry has reloaded.
+{package} takes it out of those that install it."
+        ),
+    }
 }
 
 /// What a running registry needs in order to take the change.

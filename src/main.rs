@@ -3,7 +3,7 @@
 //! The map, each module below those it may use:
 //!
 //! ```text
-//! error · names · files → pki → auth · spec → render → trust → deployment → store · probe → guide · ui → commands → cli → main
+//! error · names · files → pki → auth · spec → render → trust → deployment → health → store · probe → guide · ui → commands → cli → main
 //! ```
 //!
 //! What holds everywhere:
@@ -20,6 +20,7 @@ mod deployment;
 mod error;
 mod files;
 mod guide;
+mod health;
 mod names;
 mod pki;
 mod probe;
@@ -37,26 +38,41 @@ use time::OffsetDateTime;
 
 use cli::{Cli, Command};
 use commands::World;
+use render::Site;
 use spec::RunAs;
 
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let invoker = RunAs::invoker(rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    let world = World { now: OffsetDateTime::now_utc(), invoker, dir: directory(cli.dir) };
+    let dir = directory(cli.dir);
+    let text =
+        |path: std::io::Result<PathBuf>| path.map(|path| path.display().to_string()).unwrap_or_default();
+    let site = Site { directory: text(std::path::absolute(&dir)), program: text(std::env::current_exe()) };
+    let now = OffsetDateTime::now_utc();
+    let world = World { now, invoker, dir, site, passphrase_file: cli.ca_passphrase_file };
     let result = match &cli.command {
-        Command::Init(args) => commands::init::run(args, &world),
-        Command::AddUser(args) => commands::add_user::run(args, &world),
-        Command::RemoveUser(args) => commands::remove_user::run(args, &world),
-        Command::ListUsers(args) => commands::list_users::run(args, &world),
+        Command::Init(args) => commands::init::run(args, &world).map(done),
+        Command::AddUser(args) => commands::add_user::run(args, &world).map(done),
+        Command::RemoveUser(args) => commands::remove_user::run(args, &world).map(done),
+        Command::ListUsers(args) => commands::list_users::run(args, &world).map(done),
+        Command::Status(args) => commands::status::run(args, &world),
+        Command::Rotate(args) => commands::rotate::run(args, &world).map(done),
+        Command::Csr(args) => commands::csr::run(args, &world).map(done),
+        Command::ImportCert(args) => commands::import_cert::run(args, &world).map(done),
+        Command::Sign(args) => commands::sign::run(args, &world).map(done),
+        Command::AddClient(args) => commands::add_client::run(args, &world).map(done),
+        Command::Revoke(args) => commands::revoke::run(args, &world).map(done),
+        Command::ListClients(args) => commands::list_clients::run(args, &world).map(done),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            ui::error(&error);
-            ExitCode::from(error::exit_code(&error))
-        }
-    }
+    result.unwrap_or_else(|error| {
+        ui::error(&error);
+        ExitCode::from(error::exit_code(&error))
+    })
+}
+
+fn done((): ()) -> ExitCode {
+    ExitCode::SUCCESS
 }
 
 /// `./registry`, unless somebody said otherwise or stands in a registry's directory.

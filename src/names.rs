@@ -116,6 +116,11 @@ impl FromStr for SubjectAltName {
 
     fn from_str(text: &str) -> Result<Self, Fault> {
         match text.strip_prefix("*.") {
+            // Clients take no wildcard for a whole top-level domain.
+            Some(rest) if !rest.trim_end_matches('.').contains('.') => {
+                Err(Fault::new(format!("`{}` covers too much: clients accept no such name", printable(text)))
+                    .hint("name a domain below it, `*.myhouse.local`"))
+            }
             Some(rest) => rest.parse().map(Self::Wildcard),
             None => text.parse().map(Self::Host),
         }
@@ -281,6 +286,11 @@ impl fmt::Display for ImageRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// A domain or address as a part of a file name: an IPv6 address loses its colons.
+pub fn file_stem(label: &str) -> String {
+    label.replace(':', "-")
 }
 
 /// `text` as it may stand in a message: control and invisible characters escaped, cut at 80 characters.

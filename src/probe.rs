@@ -13,7 +13,7 @@ use rustls_pki_types::ServerName;
 
 use crate::error::Fault;
 use crate::names::Host;
-use crate::pki::{Authority, Certificate, client_config};
+use crate::pki::{Certificate, client_config};
 use crate::spec::Spec;
 
 /// A reload is done when the old workers have handed over: milliseconds, or seconds on a busy machine.
@@ -46,7 +46,7 @@ pub fn reload(
     dir: &Path,
     steps: &[Step],
     spec: &Spec,
-    authority: &Authority,
+    root: &Certificate,
     expected: &Certificate,
 ) -> Result<()> {
     let compose = compose()?;
@@ -60,7 +60,7 @@ pub fn reload(
     }
     let start = Instant::now();
     loop {
-        match served(spec, authority) {
+        match served(spec, root) {
             Ok(der) if der == expected.der().as_ref() => return Ok(()),
             Ok(_) | Err(_) if start.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(50)),
             Ok(_) => {
@@ -74,7 +74,7 @@ pub fn reload(
 }
 
 /// The server's own certificate, as a client on this machine gets it who trusts only our root.
-fn served(spec: &Spec, authority: &Authority) -> Result<Vec<u8>> {
+fn served(spec: &Spec, root: &Certificate) -> Result<Vec<u8>> {
     let host = spec.host();
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, spec.https_port));
     let mut socket = TcpStream::connect_timeout(&address, Duration::from_secs(5))
@@ -84,7 +84,7 @@ fn served(spec: &Spec, authority: &Authority) -> Result<Vec<u8>> {
         Host::Dns(name) => ServerName::try_from(name.to_string())?,
         Host::Ip(ip) => ServerName::from(ip),
     };
-    let mut tls = ClientConnection::new(Arc::new(client_config(authority.certificate())?), name)?;
+    let mut tls = ClientConnection::new(Arc::new(client_config(root)?), name)?;
     while tls.is_handshaking() {
         tls.complete_io(&mut socket)?;
     }

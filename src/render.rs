@@ -5,14 +5,26 @@ use serde::Serialize;
 use tera::{Context, Kwargs, State, Tera};
 
 use crate::error::Fault;
-use crate::spec::{Data, Proxy, Spec};
+use crate::spec::{ClientAuth, Data, Proxy, Spec};
 
 /// Name below `templates/`, which is its place in the output, and text.
-const TEMPLATES: [(&str, &str); 3] = [
+const TEMPLATES: [(&str, &str); 6] = [
     ("docker-compose.yml", include_str!("../templates/docker-compose.yml")),
     ("nginx/nginx.conf", include_str!("../templates/nginx/nginx.conf")),
     ("registry/config.yml", include_str!("../templates/registry/config.yml")),
+    ("renewal/cron", include_str!("../templates/renewal/cron")),
+    ("renewal/service", include_str!("../templates/renewal/service")),
+    ("renewal/timer", include_str!("../templates/renewal/timer")),
 ];
+
+/// Where the registry lies and what program made it: what a timer needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    /// The directory, absolute.
+    pub directory: String,
+    /// regcert itself, absolute.
+    pub program: String,
+}
 
 /// What a template may say. Lists are joined and choices made here.
 #[derive(Serialize)]
@@ -39,13 +51,19 @@ pub struct Facts {
     data_mount: String,
     /// Whether Docker manages the data.
     volume: bool,
+    /// nginx `ssl_verify_client`: `on`, `optional`, or nothing.
+    client_auth: &'static str,
+    /// The output directory, absolute.
+    directory: String,
+    /// regcert itself, absolute.
+    program: String,
     /// 64 hexadecimal digits.
     http_secret: String,
 }
 
 impl Facts {
     /// The facts of a registry.
-    pub fn of(spec: &Spec, http_secret: &str) -> Self {
+    pub fn of(spec: &Spec, http_secret: &str, site: &Site) -> Self {
         let bracketed = |name: String| if name.contains(':') { format!("[{name}]") } else { name };
         let names: Vec<_> = spec.names().iter().map(|name| bracketed(name.to_string())).collect();
         // The source is taken literally but for `$`, which Compose would replace.
@@ -69,6 +87,13 @@ impl Facts {
             nginx_image: spec.nginx_image.to_string(),
             data_mount,
             volume,
+            client_auth: match spec.client_auth {
+                ClientAuth::Off => "",
+                ClientAuth::Optional => "optional",
+                ClientAuth::Required => "on",
+            },
+            directory: site.directory.clone(),
+            program: site.program.clone(),
             http_secret: http_secret.to_owned(),
         }
     }
@@ -89,6 +114,8 @@ pub fn render(name: &str, facts: &Facts) -> Result<String, Fault> {
     // Escaping is by filter: none of these files is HTML.
     tera.autoescape_on(Vec::<&str>::new());
     tera.register_filter("yaml", yaml);
+    tera.register_filter("systemd", systemd);
+    tera.register_filter("cron", cron);
     tera.add_raw_templates(TEMPLATES).map_err(failed)?;
     let context = Context::from_serialize(facts).map_err(failed)?;
     tera.render(name, &context).map_err(failed)
@@ -97,6 +124,17 @@ pub fn render(name: &str, facts: &Facts) -> Result<String, Fault> {
 /// A YAML double-quoted string. JSON's is one (YAML 1.2.2 §1.2).
 fn yaml(text: &str, _: Kwargs, _: &State) -> String {
     serde_json::Value::from(text).to_string()
+}
+
+/// A word of a systemd command line (systemd.service(5)): quoted, with its specifiers and variables as text.
+fn systemd(text: &str, _: Kwargs, _: &State) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%").replace('$', "$$");
+    format!("\"{escaped}\"")
+}
+
+/// A word of a crontab's command: for the shell, and with `%` as text (crontab(5)).
+fn cron(text: &str, _: Kwargs, _: &State) -> String {
+    format!("'{}'", text.replace('\'', r"'\''").replace('%', r"\%"))
 }
 
 #[cfg(test)]
@@ -115,8 +153,12 @@ mod tests {
             .unwrap()
     }
 
+    fn site() -> Site {
+        Site { directory: "/srv/registry".to_owned(), program: "/usr/local/bin/regcert".to_owned() }
+    }
+
     fn rendered(name: &str, spec: &Spec) -> String {
-        render(name, &Facts::of(spec, &"ab".repeat(32))).unwrap()
+        render(name, &Facts::of(spec, &"ab".repeat(32), &site())).unwrap()
     }
 
     fn assert_same(text: String, file: &str) {
@@ -172,7 +214,7 @@ mod tests {
     #[test]
     fn a_template_that_cannot_be_filled_says_why() {
         let spec = spec("registry", |_| {});
-        let fault = render("none", &Facts::of(&spec, "")).unwrap_err();
+        let fault = render("none", &Facts::of(&spec, "", &site())).unwrap_err();
         assert!(fault.message.starts_with("the template `none` cannot be filled: "), "{fault}");
     }
 }

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use crate::auth::Password;
 use crate::error::{Fault, faults};
 use crate::files::{Action, Change};
+use crate::pki::Passphrase;
 
 /// A line for people.
 pub fn say(line: impl AsRef<str>) {
@@ -62,6 +63,22 @@ pub fn ask_new_password(user: &str) -> Result<Option<Password>> {
         bail!(Fault::new("the two passwords differ").hint("nothing was changed: run the command again"));
     }
     Ok(Some(password))
+}
+
+/// Asks for the passphrase of the authority's key.
+pub fn ask_passphrase() -> Result<Passphrase> {
+    let answer = dialoguer::Password::new().with_prompt("Passphrase of the authority's key").interact();
+    let answer = answer.map(Zeroizing::new).context("the passphrase cannot be asked for")?;
+    Ok(Passphrase::first_line(answer.as_bytes())?)
+}
+
+/// Asks for a new passphrase, twice.
+pub fn ask_new_passphrase() -> Result<Passphrase> {
+    let prompt = dialoguer::Password::new()
+        .with_prompt("New passphrase for the authority's key")
+        .with_confirmation("The same again", "the two differ");
+    let answer = prompt.interact().map(Zeroizing::new).context("the passphrase cannot be asked for")?;
+    Ok(Passphrase::first_line(answer.as_bytes())?)
 }
 
 /// Everything on stdin, for `--password-stdin`; a line is far below the limit.

@@ -2,11 +2,10 @@
 
 use anyhow::Result;
 
+use super::World;
 use super::password::{Known, Prompt, Source};
-use super::{World, commit};
 use crate::auth::Set;
 use crate::error::{Blame, Gather};
-use crate::files::Edits;
 use crate::names::Username;
 use crate::ui;
 
@@ -39,7 +38,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     let hash = password.hash();
     let (mut store, mut deployment) = world.open()?;
     let set = deployment.users.set(&name, &hash);
-    commit(&mut store, &deployment, Edits::Keep)?;
+    world.commit(&mut store, &deployment)?;
     ui::say(match set {
         Set::Added => format!("added {name}; the registry knows at the next request"),
         Set::Changed => format!("{name} has another password; the old one ends at the next request"),

@@ -1,21 +1,33 @@
 //! One file per verb: its arguments and what it does, in terms of the values below. What they share stands here.
 
+pub mod add_client;
 pub mod add_user;
+pub mod csr;
+pub mod import_cert;
 pub mod init;
+pub mod list_clients;
 pub mod list_users;
 pub mod password;
 pub mod remove_user;
+pub mod revoke;
+pub mod rotate;
+pub mod sign;
+pub mod status;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use time::OffsetDateTime;
+use zeroize::Zeroizing;
 
 use crate::deployment::Deployment;
 use crate::error::Fault;
-use crate::files::{Change, Edits};
+use crate::files::{Action, Change, Edits};
+use crate::pki::Passphrase;
+use crate::render::Site;
 use crate::spec::RunAs;
-use crate::store::Store;
+use crate::store::{self, Store};
+use crate::{guide, probe, ui};
 
 /// What `main` asked the machine for.
 #[derive(Debug)]
@@ -26,6 +38,10 @@ pub struct World {
     pub invoker: RunAs,
     /// The registry's directory.
     pub dir: PathBuf,
+    /// The same, and the program, for files that name them.
+    pub site: Site,
+    /// Where the passphrase of the authority's key is.
+    pub passphrase_file: Option<PathBuf>,
 }
 
 impl World {
@@ -38,12 +54,140 @@ impl World {
         })?;
         Ok((store, deployment))
     }
+
+    /// The same, able to sign. A person is asked for the passphrase while nobody has to wait for the lock.
+    fn open_to_sign(&self) -> Result<(Store, Deployment)> {
+        let (store, deployment) = self.open()?;
+        if !deployment.is_locked() {
+            return Ok((store, deployment));
+        }
+        drop(store);
+        let passphrase = self.passphrase()?;
+        let (store, mut deployment) = self.open()?;
+        deployment.unlock(&passphrase)?;
+        Ok((store, deployment))
+    }
+
+    /// The passphrase of a key that is encrypted.
+    fn passphrase(&self) -> Result<Passphrase> {
+        match &self.passphrase_file {
+            Some(path) => Ok(Passphrase::first_line(&Zeroizing::new(store::read_given(path)?))?),
+            None if ui::can_ask() => ui::ask_passphrase(),
+            None => bail!(
+                Fault::new(
+                    "the authority's key is encrypted, and nobody is here to be asked for its passphrase"
+                )
+                .hint("name a file with `--ca-passphrase-file`")
+            ),
+        }
+    }
+
+    /// A passphrase for a key that is to be encrypted.
+    fn new_passphrase(&self) -> Result<Passphrase> {
+        match &self.passphrase_file {
+            Some(path) => Ok(Passphrase::first_line(&Zeroizing::new(store::read_given(path)?))?),
+            None if ui::can_ask() => ui::ask_new_passphrase(),
+            None => bail!(
+                Fault::new("nobody is here to be asked for a passphrase")
+                    .hint("name a file with `--ca-passphrase-file`")
+            ),
+        }
+    }
+
+    /// What differs between the disk and the registry.
+    fn compare(&self, store: &Store, deployment: &Deployment, edits: Edits) -> Result<Change> {
+        store.compare(deployment.files(&self.site)?, deployment.spec.run_as, edits)
+    }
+
+    /// Writes what differs between the disk and the registry.
+    fn commit(&self, store: &mut Store, deployment: &Deployment) -> Result<Change> {
+        let change = self.compare(store, deployment, Edits::Keep)?;
+        store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
+        Ok(change)
+    }
 }
 
-/// Writes what differs between the disk and the registry.
-fn commit(store: &mut Store, deployment: &Deployment, edits: Edits) -> Result<Change> {
-    let run_as = deployment.spec.run_as;
-    let change = store.compare(deployment.files()?, run_as, edits)?;
-    store.commit(&change, run_as, &deployment.spec.data)?;
-    Ok(change)
+/// How a change is written: shared by the commands that renew.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Writing {
+    /// Show what would be written, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Write over files that were edited by hand
+    #[arg(long)]
+    pub force: bool,
+    /// Make the running registry take the new files, and check that it does
+    #[arg(long, conflicts_with = "dry_run")]
+    pub reload: bool,
+}
+
+impl Writing {
+    fn edits(self) -> Edits {
+        if self.force { Edits::Overwrite } else { Edits::Keep }
+    }
+
+    /// Shows, writes and, where asked, reloads a changed registry. `moved`: files that an edited configuration may name
+    /// are going away. `None` after a dry run.
+    fn apply(
+        self,
+        world: &World,
+        store: &mut Store,
+        deployment: &Deployment,
+        moved: Moved,
+        password: Option<&str>,
+    ) -> Result<Option<Change>> {
+        let change = world.compare(store, deployment, self.edits())?;
+        let configuration = |path: &str| path.ends_with(".conf") || path.ends_with(".yml");
+        let edited = change.with(Action::EditedByHand).find(|path| configuration(path.as_str()));
+        if let (Some(edited), Moved::Yes) = (edited, moved) {
+            bail!(
+                Fault::new(format!(
+                    "`{edited}` was edited by hand and names files that this change takes away"
+                ))
+                .hint("`--force` writes it anew; keep a copy of your edit")
+            );
+        }
+        if self.dry_run {
+            dry_run(&change);
+            return Ok(None);
+        }
+        store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
+        ui::say("changed:");
+        ui::changes(&change);
+        let steps = guide::steps(deployment, &change);
+        ui::say(guide::renewed(deployment, &world.dir, password, if self.reload { &[] } else { &steps }));
+        for path in change.with(Action::EditedByHand) {
+            ui::warn(format!(
+                "`{path}` was edited by hand and stays as it is: `regcert init --force` writes it anew"
+            ));
+        }
+        self.reload(world, deployment, &steps)?;
+        Ok(Some(change))
+    }
+
+    /// Makes the running registry take its files, where asked.
+    fn reload(self, world: &World, deployment: &Deployment, steps: &[probe::Step]) -> Result<()> {
+        let (true, Some(server), Some(root)) = (self.reload, &deployment.server, deployment.root()) else {
+            return Ok(());
+        };
+        probe::reload(&world.dir, steps, &deployment.spec, root, server.leaf())?;
+        ui::say("reloaded: the registry serves the new certificate");
+        Ok(())
+    }
+}
+
+/// Shows what a run would do.
+fn dry_run(change: &Change) {
+    ui::say("this would change:");
+    ui::changes(change);
+    ui::say("nothing was written");
+}
+
+/// Whether a change takes away files that an edited configuration may name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moved {
+    /// The registry's name or its front end is another.
+    Yes,
+    /// Every file keeps its name.
+    No,
 }

@@ -2,9 +2,8 @@
 
 use anyhow::{Result, bail};
 
-use super::{World, commit};
+use super::World;
 use crate::error::Fault;
-use crate::files::Edits;
 use crate::names::printable;
 use crate::ui;
 
@@ -29,7 +28,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
                 .hint("`regcert list-users` shows who is there")
         );
     }
-    commit(&mut store, &deployment, Edits::Keep)?;
+    world.commit(&mut store, &deployment)?;
     ui::say(format!("removed {}; the registry knows at the next request", args.name));
     if deployment.users.names().is_empty() {
         ui::warn("nobody can log in now: `regcert add-user NAME` adds somebody");

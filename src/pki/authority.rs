@@ -1,152 +1,39 @@
-//! The root certificate and its key, what it may speak for, and the server certificates it signs.
-
-use std::fmt;
+//! Who signs: a root and its key, or an intermediate below a root; made here, or brought along.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType, DnValue,
-    ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyUsagePurpose, NameConstraints, SanType,
-    SerialNumber,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyUsagePurpose, SanType, SerialNumber,
 };
 use time::OffsetDateTime;
 
-use super::certificate::date;
-use super::{Certificate, PrivateKey, Validity, broken, random, verify};
+use super::constraints::Constraints;
+use super::subject::{COMMON_NAME_MAX, Subject};
+use super::{
+    Certificate, KeyAtRest, PrivateKey, Request, ServerIdentity, Validity, broken, date, random, sign, verify,
+};
 use crate::error::Fault;
-use crate::names::{DnsName, Host, SubjectAltName, Subtree, masked};
+use crate::names::{Host, SubjectAltName, Username};
 
 /// Ten years: as long as a machine in a factory runs, and what clients accept of a root.
 const ROOT_DAYS: u16 = 3650;
-
-/// RFC 5280 appendix A.1: ub-common-name.
-const COMMON_NAME_MAX: usize = 64;
-
-/// Who is behind a certificate. Every field but the country may be any printable text.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Subject {
-    /// Two capital letters (ISO 3166-1).
-    pub country: Option<String>,
-    /// State or province.
-    pub state: Option<String>,
-    /// City.
-    pub locality: Option<String>,
-    /// Organization.
-    pub company: Option<String>,
-    /// Organizational unit.
-    pub unit: Option<String>,
-    /// Contact address. It goes into the root as a subject alternative name (RFC 5280 §4.1.2.6).
-    pub email: Option<String>,
-}
-
-impl Subject {
-    fn distinguished_name(&self, common_name: Option<&str>) -> DistinguishedName {
-        let mut name = DistinguishedName::new();
-        if let Some(country) = &self.country {
-            let country = country.as_str().try_into().expect("two letters are printable");
-            name.push(DnType::CountryName, DnValue::PrintableString(country));
-        }
-        let fields = [
-            (DnType::StateOrProvinceName, self.state.as_deref()),
-            (DnType::LocalityName, self.locality.as_deref()),
-            (DnType::OrganizationName, self.company.as_deref()),
-            (DnType::OrganizationalUnitName, self.unit.as_deref()),
-            (DnType::CommonName, common_name),
-        ];
-        for (kind, value) in fields {
-            if let Some(value) = value {
-                name.push(kind, value);
-            }
-        }
-        name
-    }
-}
-
-/// What a root may speak for (RFC 5280 §4.2.1.10).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Constraints {
-    /// A name of a kind listed here must fall into one of that kind.
-    pub permitted: Vec<Subtree>,
-    /// A name that falls into one of these is refused.
-    pub excluded: Vec<Subtree>,
-}
-
-impl Constraints {
-    /// Room for exactly `permitted`. A list without addresses would let every address through, so a family without a
-    /// network is excluded whole; one without domains would let every name through, so a domain that nobody can have
-    /// (RFC 6761 §6.4) stands in for "none".
-    pub fn to(mut permitted: Vec<Subtree>) -> Self {
-        if !permitted.iter().any(|tree| matches!(tree, Subtree::Domain(_))) {
-            permitted.push(Subtree::Domain("invalid".parse().expect("a constant name")));
-        }
-        permitted.sort();
-        permitted.dedup();
-        let everything: [Subtree; 2] = ["0.0.0.0", "::"].map(|any| {
-            let any = any.parse().expect("a constant address");
-            Subtree::Network(any, 0)
-        });
-        // One permitted network of either kind shuts out every other address, v4 and v6 alike (they are one kind to
-        // RFC 5280), but not every verifier reads it so: exclude the other family too.
-        let has = |family: &Subtree| permitted.iter().any(|tree| same_family(tree, family));
-        let excluded = everything.into_iter().filter(|family| !has(family)).collect();
-        Self { permitted, excluded }
-    }
-
-    /// Whether a certificate with `name` passes.
-    pub fn admit(&self, name: &SubjectAltName) -> bool {
-        let kind = |tree: &&Subtree| {
-            matches!((tree, name), (Subtree::Network(..), SubjectAltName::Host(Host::Ip(_))))
-                || matches!(
-                    (tree, name),
-                    (Subtree::Domain(_), SubjectAltName::Host(Host::Dns(_)) | SubjectAltName::Wildcard(_))
-                )
-        };
-        let mut permitted = self.permitted.iter().filter(kind).peekable();
-        let free = permitted.peek().is_none();
-        (free || permitted.any(|tree| covers(tree, name)))
-            && !self.excluded.iter().any(|tree| covers(tree, name))
-    }
-}
-
-impl fmt::Display for Constraints {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let permitted: Vec<_> = self.permitted.iter().map(Subtree::to_string).collect();
-        f.write_str(&permitted.join(", "))
-    }
-}
-
-fn same_family(a: &Subtree, b: &Subtree) -> bool {
-    match (a, b) {
-        (Subtree::Network(a, _), Subtree::Network(b, _)) => a.is_ipv4() == b.is_ipv4(),
-        (Subtree::Domain(_), Subtree::Domain(_)) => true,
-        (Subtree::Domain(_), Subtree::Network(..)) | (Subtree::Network(..), Subtree::Domain(_)) => false,
-    }
-}
-
-fn covers(tree: &Subtree, name: &SubjectAltName) -> bool {
-    match (tree, name) {
-        (Subtree::Domain(domain), SubjectAltName::Host(Host::Dns(name)) | SubjectAltName::Wildcard(name)) => {
-            name.is_within(domain.as_str())
-        }
-        (Subtree::Network(network, prefix), SubjectAltName::Host(Host::Ip(ip))) => {
-            network.is_ipv4() == ip.is_ipv4() && masked(*ip, *prefix) == *network
-        }
-        (Subtree::Domain(_), SubjectAltName::Host(Host::Ip(_)))
-        | (Subtree::Network(..), SubjectAltName::Host(Host::Dns(_)) | SubjectAltName::Wildcard(_)) => false,
-    }
-}
 
 /// What a new root is to be.
 pub struct RootProfile<'a> {
     /// What it is the root of, for its common name: a domain or an address.
     pub label: &'a str,
+    /// Tells it from its predecessors, in its common name: `2026.11.20`, `2026.11.20.1`.
+    pub edition: &'a str,
     /// Who is behind it.
     pub subject: &'a Subject,
     /// `None`: it may speak for every name there is.
     pub constraints: Option<Constraints>,
+    /// How many authorities may stand between it and a server.
+    pub levels: u8,
 }
 
 /// What a new server certificate is to be.
 pub struct ServerProfile<'a> {
-    /// The names it is good for; the first is the common name.
+    /// The names it is good for; the first host name is the common name.
     pub names: &'a [SubjectAltName],
     /// Who is behind it.
     pub subject: &'a Subject,
@@ -154,146 +41,260 @@ pub struct ServerProfile<'a> {
     pub days: u16,
 }
 
-/// A root certificate and the key that belongs to it.
+/// A certificate that may sign, the chain from it to its root, and its key.
 #[derive(Debug, PartialEq)]
 pub struct Authority {
-    certificate: Certificate,
-    key: PrivateKey,
+    /// The signer first, the root last; one certificate where the root signs itself.
+    chain: Vec<Certificate>,
+    key: KeyAtRest,
 }
 
 impl Authority {
     /// A new root around `key`, good for ten years.
-    pub fn create(profile: RootProfile<'_>, key: PrivateKey, now: OffsetDateTime) -> Result<Self, Fault> {
-        let name = format!("{} Root CA {}", profile.label, date(now));
-        let short = format!("regcert Root CA {}", date(now));
-        let name = if name.len() <= COMMON_NAME_MAX { name } else { short };
-        let mut params =
-            params(profile.subject.distinguished_name(Some(&name)), Validity::starting(now, ROOT_DAYS)?);
-        // Path length 1: room for one intermediate, and for the certificate by which its successor is trusted during a
-        // rotation. The name constraints limit those too.
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.name_constraints = profile.constraints.map(|constraints| NameConstraints {
-            permitted_subtrees: constraints.permitted.iter().map(general_subtree).collect(),
-            excluded_subtrees: constraints.excluded.iter().map(general_subtree).collect(),
-        });
-        if let Some(email) = &profile.subject.email {
-            let email = email.as_str().try_into().map_err(|e| broken("the e-mail address", e))?;
-            params.subject_alt_names = vec![SanType::Rfc822Name(email)];
-        }
-        let signed = params.self_signed(&key.pair).map_err(|e| broken("the root cannot be signed", e))?;
-        Self::of(Certificate::from_pem(&signed.pem().replace('\r', ""))?, key)
+    pub fn create(profile: &RootProfile<'_>, key: PrivateKey, now: OffsetDateTime) -> Result<Self, Fault> {
+        let params = root_params(profile, now)?;
+        let root = params.self_signed(&key.pair).map_err(|e| broken("the root cannot be signed", e))?;
+        Self::of(vec![Certificate::from_pem(&root.pem().replace('\r', ""))?], KeyAtRest::clear(key))
     }
 
-    /// An authority out of its two halves, where they belong together.
-    pub fn of(certificate: Certificate, key: PrivateKey) -> Result<Self, Fault> {
-        if certificate.public_key != key.public_key() {
-            return Err(Fault::new("the root certificate and the root key do not belong together"));
-        }
-        if !certificate.is_authority {
-            return Err(Fault::new("the root certificate may not sign certificates"));
-        }
-        Ok(Self { certificate, key })
+    /// An authority below this one, whose key may stay here while this one's key is moved away.
+    pub fn delegate(
+        &self,
+        profile: &RootProfile<'_>,
+        key: PrivateKey,
+        now: OffsetDateTime,
+    ) -> Result<Self, Fault> {
+        let mut params = root_params(profile, now)?;
+        let name = authority_name(profile, "Intermediate CA");
+        params.distinguished_name = profile.subject.distinguished_name(Some(&name));
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.subject_alt_names = Vec::new();
+        params.not_after = params.not_after.min(self.root().validity.not_after);
+        params.use_authority_key_identifier_extension = true;
+        let signer = sign(params, &key.public_key(), self.signer(), self.key.open()?)?;
+        Self::of([vec![signer], self.chain.clone()].concat(), KeyAtRest::clear(key))
     }
 
-    /// The root certificate.
-    pub fn certificate(&self) -> &Certificate {
-        &self.certificate
+    /// The root of `successor` certified by this one's key: whoever trusts only this root can follow the chain there.
+    pub fn vouch_for(
+        &self,
+        successor: &Self,
+        profile: &RootProfile<'_>,
+        now: OffsetDateTime,
+    ) -> Result<Certificate, Fault> {
+        if self.root().path_length.is_some_and(|length| length < u32::from(profile.levels)) {
+            return Err(Fault::new(
+                "the root certificate allows no other authority below it, so it cannot vouch for its successor",
+            ));
+        }
+        let mut params = root_params(profile, now)?;
+        params.not_before = params.not_before.max(self.root().validity.not_before);
+        params.not_after = params.not_after.min(self.root().validity.not_after);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(profile.levels - 1));
+        params.use_authority_key_identifier_extension = true;
+        let vouched = sign(params, &successor.root().public_key, self.root(), self.key.open()?)?;
+        debug_assert_eq!(vouched.subject, successor.root().subject);
+        Ok(vouched)
     }
 
-    /// The root's key.
-    pub fn key(&self) -> &PrivateKey {
+    /// An authority that somebody else made: the certificates in any order, and the key of one of them.
+    pub fn import(
+        certificates: Vec<Certificate>,
+        key: KeyAtRest,
+        now: OffsetDateTime,
+    ) -> Result<Self, Fault> {
+        let public_key = key.open()?.public_key();
+        let Some(signer) = certificates.iter().find(|certificate| certificate.public_key == public_key)
+        else {
+            return Err(Fault::new("the key belongs to none of the certificates")
+                .hint("compare `openssl x509 -noout -pubkey` of the certificate with `openssl pkey -pubout` of the key"));
+        };
+        let chain = Certificate::order(signer.clone(), &certificates)?;
+        for (below, certificate) in chain.iter().enumerate() {
+            certificate.fit_to_sign(below.try_into().unwrap_or(u32::MAX), now)?;
+        }
+        Self::of(chain, key)
+    }
+
+    /// An authority out of its halves, where they belong together. A locked key is compared when it is unlocked.
+    pub fn of(chain: Vec<Certificate>, key: KeyAtRest) -> Result<Self, Fault> {
+        let Some(signer) = chain.first() else {
+            return Err(Fault::new("there is no authority's certificate"));
+        };
+        if key.is_open() && signer.public_key != key.open()?.public_key() {
+            return Err(Fault::new("the authority's certificate and its key do not belong together"));
+        }
+        if let Some(other) = chain.iter().find(|certificate| !certificate.is_authority) {
+            return Err(Fault::new(format!(
+                "the certificate of `{}` may not sign certificates",
+                other.subject_text
+            )));
+        }
+        Ok(Self { chain, key })
+    }
+
+    /// The root certificate: what clients trust.
+    pub fn root(&self) -> &Certificate {
+        self.chain.last().expect("`of` lets no empty chain in")
+    }
+
+    /// The certificate whose key signs.
+    pub fn signer(&self) -> &Certificate {
+        self.chain.first().expect("`of` lets no empty chain in")
+    }
+
+    /// What stands between a server and the root, signer first; nothing where the root signs itself.
+    pub fn intermediates(&self) -> &[Certificate] {
+        &self.chain[..self.chain.len() - 1]
+    }
+
+    /// The key that signs.
+    pub fn key(&self) -> &KeyAtRest {
         &self.key
     }
 
-    /// The names out of `names` that no client would accept from this root.
+    /// The same, to be unlocked or encrypted.
+    pub fn key_mut(&mut self) -> &mut KeyAtRest {
+        &mut self.key
+    }
+
+    /// The key alone.
+    pub fn into_key(self) -> KeyAtRest {
+        self.key
+    }
+
+    /// Compares a key that was locked until now.
+    pub fn check_unlocked(&self) -> Result<(), Fault> {
+        if self.signer().public_key == self.key.open()?.public_key() {
+            return Ok(());
+        }
+        Err(Fault::new("the authority's certificate and its key do not belong together"))
+    }
+
+    /// The names out of `names` that no client would accept from this authority.
     pub fn refuses<'n>(&self, names: &'n [SubjectAltName]) -> Vec<&'n SubjectAltName> {
-        let admits =
-            |name: &SubjectAltName| self.certificate.constraints.as_ref().is_none_or(|c| c.admit(name));
+        let admits = |name: &SubjectAltName| {
+            self.chain
+                .iter()
+                .filter_map(|certificate| certificate.constraints.as_ref())
+                .all(|c| c.admit(name))
+        };
         names.iter().filter(|name| !admits(name)).collect()
     }
 
     /// A server certificate for `key`, checked as a client would before anybody sees it.
     pub fn issue(
         &self,
-        profile: ServerProfile<'_>,
+        profile: &ServerProfile<'_>,
         key: PrivateKey,
         now: OffsetDateTime,
     ) -> Result<ServerIdentity, Fault> {
-        let validity = Validity::starting(now, profile.days)?;
-        let ours = self.certificate.validity;
-        if now < ours.not_before || validity.not_after > ours.not_after {
-            let (from, until) = (date(ours.not_before), date(ours.not_after));
-            return Err(Fault::new(format!(
-                "the root certificate is good from {from} to {until}, and {} days from {} do not fit into that",
-                profile.days,
-                date(now)
-            ))
-            .hint("set this machine's clock, or ask for fewer `--days`"));
-        }
-        let first = profile.names.first().map(ToString::to_string);
-        let common_name = first.filter(|name| name.len() <= COMMON_NAME_MAX);
+        let leaf = self.issue_leaf(profile, &key.public_key(), key.is_rsa(), now)?;
+        ServerIdentity::of([vec![leaf], self.intermediates().to_vec()].concat(), key)
+    }
+
+    /// A server certificate for somebody else's request: our policy, their key, their names where we admit them.
+    pub fn issue_for(
+        &self,
+        request: &Request,
+        profile: &ServerProfile<'_>,
+        now: OffsetDateTime,
+    ) -> Result<Vec<Certificate>, Fault> {
+        let leaf = self.issue_leaf(profile, &request.public_key, request.kind.starts_with("RSA"), now)?;
+        Ok([vec![leaf], self.intermediates().to_vec()].concat())
+    }
+
+    fn issue_leaf(
+        &self,
+        profile: &ServerProfile<'_>,
+        public_key: &[u8],
+        rsa: bool,
+        now: OffsetDateTime,
+    ) -> Result<Certificate, Fault> {
+        let validity = self.fit(Validity::starting(now, profile.days)?, profile.days, now)?;
+        let common_name = common_name(profile.names);
         let mut params = params(profile.subject.distinguished_name(common_name.as_deref()), validity);
+        if params.distinguished_name.iter().next().is_none() {
+            // RFC 5280 §4.1.2.6 would want critical SANs behind an empty subject, which some clients do not expect.
+            params.distinguished_name.push(DnType::OrganizationName, "regcert");
+        }
         params.is_ca = IsCa::ExplicitNoCa;
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        if key.is_rsa() {
+        if rsa {
             params.key_usages.push(KeyUsagePurpose::KeyEncipherment);
         }
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.subject_alt_names = profile.names.iter().map(san).collect();
-        let issuer = Issuer::from_ca_cert_der(self.certificate.der(), &self.key.pair)
-            .map_err(|e| broken("the root certificate cannot sign", e))?;
-        let signed = params
-            .signed_by(&key.pair, &issuer)
-            .map_err(|e| broken("the certificate cannot be signed", e))?;
-        let identity =
-            ServerIdentity::of(vec![Certificate::from_pem(&signed.pem().replace('\r', ""))?], key)?;
+        let leaf = sign(params, public_key, self.signer(), self.key.open()?)?;
         let names: Vec<_> = profile.names.iter().map(ToString::to_string).collect();
-        verify(&identity.chain, &self.certificate, &names, now)?;
-        Ok(identity)
+        verify(&[vec![leaf.clone()], self.intermediates().to_vec()].concat(), self.root(), &names, now)?;
+        Ok(leaf)
     }
-}
 
-/// The server's certificate chain (leaf first, no root) and the leaf's key.
-#[derive(Debug, PartialEq)]
-pub struct ServerIdentity {
-    chain: Vec<Certificate>,
-    key: PrivateKey,
-}
+    /// A certificate by which `name` shows that it may connect, with a new key.
+    pub fn issue_client(
+        &self,
+        name: &Username,
+        days: u16,
+        now: OffsetDateTime,
+    ) -> Result<ServerIdentity, Fault> {
+        let key = PrivateKey::generate(super::KeyType::P256);
+        let validity = self.fit(Validity::starting(now, days)?, days, now)?;
+        // With a space it is no host name: OpenSSL holds a common name that looks like one against the constraints.
+        let common_name = format!("{name} (client)");
+        let mut params = params(Subject::default().distinguished_name(Some(&common_name)), validity);
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.use_authority_key_identifier_extension = true;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let leaf = sign(params, &key.public_key(), self.signer(), self.key.open()?)?;
+        ServerIdentity::of([vec![leaf], self.intermediates().to_vec()].concat(), key)
+    }
 
-impl ServerIdentity {
-    /// An identity out of its two halves, where they belong together. An EC certificate with an RSA key would pass
-    /// `nginx -t` and then fail every handshake.
-    pub fn of(chain: Vec<Certificate>, key: PrivateKey) -> Result<Self, Fault> {
-        match chain.first() {
-            None => Err(Fault::new("there is no server certificate")),
-            Some(leaf) if leaf.public_key != key.public_key() => {
-                Err(Fault::new("the server certificate and the server key do not belong together"))
+    /// `validity`, where it lies within that of every certificate above.
+    fn fit(&self, validity: Validity, days: u16, now: OffsetDateTime) -> Result<Validity, Fault> {
+        for above in &self.chain {
+            let ours = above.validity;
+            if now < ours.not_before || validity.not_after > ours.not_after {
+                let (from, until) = (date(ours.not_before), date(ours.not_after));
+                return Err(Fault::new(format!(
+                    "the authority's certificate is good from {from} to {until}, and {days} days from {} do not fit into that",
+                    date(now)
+                ))
+                .hint("set this machine's clock, ask for fewer `--days`, or replace the root: `regcert rotate --ca`"));
             }
-            Some(_) => Ok(Self { chain, key }),
         }
+        Ok(validity)
     }
+}
 
-    /// Key and chain out of one PEM text.
-    pub fn from_pem(text: &str) -> Result<Self, Fault> {
-        Self::of(Certificate::chain_from_pem(text)?, PrivateKey::from_pem(text)?)
-    }
+fn authority_name(profile: &RootProfile<'_>, kind: &str) -> String {
+    let name = format!("{} {kind} {}", profile.label, profile.edition);
+    if name.len() <= COMMON_NAME_MAX { name } else { format!("regcert {kind} {}", profile.edition) }
+}
 
-    /// Key and chain in one PEM text: whoever replaces the file replaces both.
-    pub fn pem(&self) -> zeroize::Zeroizing<String> {
-        zeroize::Zeroizing::new(format!("{}{}", self.key.pem(), self.chain_pem()))
-    }
+/// The first host name, where it fits. An address is no common name here: OpenSSL and GnuTLS hold `CN=10.0.0.1` against
+/// the root's DNS constraints.
+pub(super) fn common_name(names: &[SubjectAltName]) -> Option<String> {
+    let host = names.iter().find(|name| matches!(name, SubjectAltName::Host(Host::Dns(_))));
+    host.map(ToString::to_string).filter(|name| name.len() <= COMMON_NAME_MAX)
+}
 
-    /// The chain alone, leaf first.
-    pub fn chain_pem(&self) -> String {
-        self.chain.iter().map(Certificate::pem).collect()
+fn root_params(profile: &RootProfile<'_>, now: OffsetDateTime) -> Result<CertificateParams, Fault> {
+    let name = authority_name(profile, "Root CA");
+    let mut params =
+        params(profile.subject.distinguished_name(Some(&name)), Validity::starting(now, ROOT_DAYS)?);
+    // The path length leaves room for an intermediate and for the certificate by which a successor is trusted during
+    // a rotation. What limits all of them are the name constraints.
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(profile.levels));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.name_constraints = profile.constraints.as_ref().map(Constraints::to_rcgen);
+    if let Some(email) = &profile.subject.email {
+        let email = email.as_str().try_into().map_err(|e| broken("the e-mail address", e))?;
+        params.subject_alt_names = vec![SanType::Rfc822Name(email)];
     }
-
-    /// The server's own certificate.
-    pub fn leaf(&self) -> &Certificate {
-        self.chain.first().expect("`of` lets no empty chain in")
-    }
+    Ok(params)
 }
 
 /// What every certificate of ours has: given dates, a given name, a serial number of its own, a key identifier.
@@ -309,18 +310,11 @@ fn params(distinguished_name: DistinguishedName, validity: Validity) -> Certific
     params
 }
 
-fn san(name: &SubjectAltName) -> SanType {
+pub(super) fn san(name: &SubjectAltName) -> SanType {
     let dns = |name: String| SanType::DnsName(name.try_into().expect("a host name is ASCII"));
     match name {
         SubjectAltName::Host(Host::Ip(ip)) => SanType::IpAddress(*ip),
         SubjectAltName::Host(Host::Dns(name)) => dns(name.to_string()),
         SubjectAltName::Wildcard(_) => dns(name.to_string()),
-    }
-}
-
-fn general_subtree(tree: &Subtree) -> GeneralSubtree {
-    match tree {
-        Subtree::Domain(name) => GeneralSubtree::DnsName(DnsName::to_string(name)),
-        Subtree::Network(ip, prefix) => GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(*ip, *prefix)),
     }
 }

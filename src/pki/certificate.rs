@@ -7,9 +7,10 @@ use rustls_pki_types::pem::PemObject;
 use time::{Duration, OffsetDateTime};
 use x509_parser::extensions::{GeneralName, GeneralSubtree};
 use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::public_key::PublicKey;
 
-use super::authority::Constraints;
-use super::{broken, hex, pem_blocks, sha256};
+use super::constraints::Constraints;
+use super::{broken, der, hex, pem_blocks, sha256};
 use crate::error::Fault;
 use crate::names::{Subtree, masked};
 
@@ -64,6 +65,14 @@ pub struct Certificate {
     pub constraints: Option<Constraints>,
     /// DER SubjectPublicKeyInfo.
     pub public_key: Vec<u8>,
+    /// The subject, DER.
+    pub subject: Vec<u8>,
+    /// The subject, for people.
+    pub subject_text: String,
+    /// The issuer, DER.
+    pub issuer: Vec<u8>,
+    /// How many authorities may stand below it; `None` where any number.
+    pub path_length: Option<u32>,
 }
 
 impl Certificate {
@@ -74,6 +83,21 @@ impl Certificate {
             .filter(|(label, _)| *label == "CERTIFICATE")
             .map(|(_, pem)| Self::from_block(pem))
             .collect()
+    }
+
+    /// The certificates of a file that somebody brings along: PEM, or one in DER.
+    pub fn read(bytes: &[u8]) -> Result<Vec<Self>, Fault> {
+        // A DER certificate is a SEQUENCE (X.690 §8.9).
+        if bytes.first() == Some(&0x30) {
+            return Self::chain_from_pem(&der::pem("CERTIFICATE", bytes));
+        }
+        let chain =
+            std::str::from_utf8(bytes).ok().map(Self::chain_from_pem).transpose()?.unwrap_or_default();
+        if chain.is_empty() {
+            return Err(Fault::new("it holds no certificate")
+                .hint("a certificate in PEM begins with `-----BEGIN CERTIFICATE-----`"));
+        }
+        Ok(chain)
     }
 
     /// The only certificate of a PEM text.
@@ -105,6 +129,14 @@ impl Certificate {
             is_authority: is_authority(&x509).map_err(unreadable)?,
             constraints: constraints(&x509)?,
             public_key: x509.public_key().raw.to_vec(),
+            subject: x509.subject().as_raw().to_vec(),
+            subject_text: x509.subject().to_string(),
+            issuer: x509.issuer().as_raw().to_vec(),
+            path_length: x509
+                .basic_constraints()
+                .ok()
+                .flatten()
+                .and_then(|basic| basic.value.path_len_constraint),
             pem: format!("{pem}\n"),
             der: der.clone(),
         };
@@ -119,6 +151,74 @@ impl Certificate {
     /// The certificate as DER.
     pub fn der(&self) -> &CertificateDer<'static> {
         &self.der
+    }
+
+    /// Whether it is its own issuer: a root, if its signature is good.
+    pub fn is_self_issued(&self) -> bool {
+        self.subject == self.issuer
+    }
+
+    /// Whether the key of `issuer` signed it.
+    pub fn is_signed_by(&self, issuer: &Certificate) -> bool {
+        let parse = |der| X509Certificate::from_der(der).map(|(_, x509)| x509);
+        let (Ok(own), Ok(above)) = (parse(&self.der), parse(&issuer.der)) else {
+            return false;
+        };
+        self.issuer == issuer.subject && own.verify_signature(Some(above.public_key())).is_ok()
+    }
+
+    /// `first`, whoever signed it, and so on up to the root, all out of `others`.
+    pub fn order(first: Certificate, others: &[Certificate]) -> Result<Vec<Certificate>, Fault> {
+        let mut chain = vec![first];
+        loop {
+            let last = chain.last().expect("it begins with one");
+            if last.is_signed_by(last) {
+                return Ok(chain);
+            }
+            let Some(above) = others.iter().find(|other| !chain.contains(other) && last.is_signed_by(other))
+            else {
+                return Err(Fault::new(format!(
+                    "the certificate that signed `{}` is not among those given",
+                    last.subject_text
+                ))
+                .hint("put every certificate up to the self-signed root into one file"));
+            };
+            chain.push(above.clone());
+        }
+    }
+
+    /// Refuses a certificate that clients would not accept above another: not an authority, over or not begun, a weak
+    /// key or signature, no room for `below` authorities under it.
+    pub fn fit_to_sign(&self, below: u32, now: OffsetDateTime) -> Result<(), Fault> {
+        let who = format!("the certificate of `{}`", self.subject_text);
+        let fault = |why: String| Err(Fault::new(format!("{who} {why}")));
+        if !self.is_authority {
+            return fault("is no authority's: it may not sign certificates".into());
+        }
+        if now > self.validity.not_after {
+            return fault(format!("ended on {}", date(self.validity.not_after)));
+        }
+        if now < self.validity.not_before {
+            return fault(format!("begins on {}", date(self.validity.not_before)));
+        }
+        if self.path_length.is_some_and(|room| room < below) {
+            return fault(format!("leaves no room for {below} authorities below it (path length)"));
+        }
+        let (_, x509) = X509Certificate::from_der(&self.der).expect("it was parsed before");
+        if let Ok(PublicKey::RSA(rsa)) = x509.public_key().parsed()
+            && rsa.key_size() < 2048
+        {
+            return fault(format!("has an RSA key of {} bits; clients want 2048", rsa.key_size()));
+        }
+        // RFC 8017 appendix A.2.4 and RFC 3279 §2.2.3: md5, sha1 with RSA; sha1 with ECDSA. A root's own signature
+        // counts for nothing.
+        let weak = ["1.2.840.113549.1.1.4", "1.2.840.113549.1.1.5", "1.2.840.10045.4.1"];
+        if !self.is_self_issued()
+            && weak.contains(&x509.signature_algorithm.algorithm.to_id_string().as_str())
+        {
+            return fault("is signed with MD5 or SHA-1, which clients refuse".into());
+        }
+        Ok(())
     }
 
     /// SHA-256 of the DER in upper-case hexadecimal with colons, as `openssl x509 -fingerprint -sha256` prints it.
@@ -199,7 +299,7 @@ fn subtree(base: &GeneralName<'_>) -> Result<Option<Subtree>, Fault> {
     }
 }
 
-fn address(bytes: &[u8]) -> Option<IpAddr> {
+pub(super) fn address(bytes: &[u8]) -> Option<IpAddr> {
     match bytes.len() {
         4 => Some(IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?)),
         16 => Some(IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?)),

@@ -1,13 +1,20 @@
-//! Private keys: made, read from PEM, written as they were read.
+//! Private keys: made, read from whatever other tools write them as, kept and written as PKCS#8. It never decides where
+//! a key lies nor asks anybody for a passphrase.
+
+mod form;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::str::FromStr;
 
 use rcgen::{KeyPair, RsaKeySize};
+use rustls_pki_types::PrivatePkcs8KeyDer;
 use zeroize::Zeroizing;
 
-use super::{broken, pem_blocks};
+use super::{der, pbe};
 use crate::error::Fault;
+use form::{Kind, Lock};
 
 /// What kind of key to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -57,9 +64,45 @@ impl FromStr for KeyType {
     }
 }
 
-/// A private key with the PEM text it was read from or is written as.
+/// What an encrypted key opens with: wiped when dropped, silent in `Debug`.
+pub struct Passphrase(Zeroizing<String>);
+
+impl Passphrase {
+    /// The passphrase, where there is one.
+    pub fn new(text: Zeroizing<String>) -> Result<Self, Fault> {
+        if text.is_empty() {
+            return Err(Fault::new("the passphrase is empty"));
+        }
+        if text.contains(['\0', '\r', '\n']) {
+            return Err(Fault::new("the passphrase holds a line break or a NUL")
+                .hint("no prompt can take it: choose another"));
+        }
+        Ok(Self(text))
+    }
+
+    /// The one line of `input`: what a passphrase file holds.
+    pub fn first_line(input: &[u8]) -> Result<Self, Fault> {
+        let text = std::str::from_utf8(input).map_err(|_| Fault::new("the passphrase is not UTF-8"))?;
+        let line = text.strip_suffix('\n').unwrap_or(text);
+        Self::new(Zeroizing::new(line.strip_suffix('\r').unwrap_or(line).to_owned()))
+    }
+
+    pub(super) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passphrase(…)")
+    }
+}
+
+/// A private key and its PKCS#8 as PEM. OpenSSL reads PKCS#8 v2 only since 3.5, and rcgen writes what it read under the
+/// label `PRIVATE KEY` whatever it is; so the key is made into PKCS#8 v1 before anything else sees it.
 pub struct PrivateKey {
     pem: Zeroizing<String>,
+    kind: Kind,
     pub(super) pair: KeyPair,
 }
 
@@ -74,23 +117,70 @@ impl PrivateKey {
             KeyType::Rsa4096 => KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, RsaKeySize::_4096),
         };
         let pair = pair.expect("the crypto backend makes every key type");
-        // PEM in Unix line ends wherever it is made.
-        Self { pem: Zeroizing::new(pair.serialize_pem().replace('\r', "")), pair }
-    }
-
-    /// The one private key in a PEM text.
-    pub fn from_pem(text: &str) -> Result<Self, Fault> {
-        let mut keys = pem_blocks(text).into_iter().filter(|(label, _)| label.ends_with("PRIVATE KEY"));
-        let (Some((_, pem)), None) = (keys.next(), keys.next()) else {
-            return Err(Fault::new("it does not hold exactly one private key in PEM"));
+        let kind = match key_type {
+            KeyType::P256 => Kind::P256,
+            KeyType::P384 => Kind::P384,
+            KeyType::Rsa2048 => Kind::Rsa(2048),
+            KeyType::Rsa3072 => Kind::Rsa(3072),
+            KeyType::Rsa4096 => Kind::Rsa(4096),
         };
-        let pair = KeyPair::from_pem(pem).map_err(|e| broken("the private key cannot be read", e))?;
-        Ok(Self { pem: Zeroizing::new(format!("{pem}\n")), pair })
+        Self { pem: Zeroizing::new(der::pem("PRIVATE KEY", pair.serialized_der())), kind, pair }
     }
 
-    /// The key as PEM, the text it was read from.
+    /// The one private key in a file: PEM or DER; PKCS#8, PKCS#1 or SEC1; in clear, or under a passphrase. What else is
+    /// in the file (certificates, say) is passed over.
+    pub fn read(bytes: &[u8], passphrase: Option<&Passphrase>) -> Result<Self, Fault> {
+        let found = form::find(bytes)?;
+        let (plain, text) = match found.lock {
+            Lock::None => (found.bytes, found.text),
+            Lock::Pkcs8 => (opened(passphrase, |secret| pbe::open(&found.bytes, secret))?, None),
+            Lock::Traditional(info) => {
+                (opened(passphrase, |secret| pbe::open_traditional(&info, &found.bytes, secret))?, None)
+            }
+        };
+        let (kind, pkcs8) = form::pkcs8(&plain)?;
+        let pair =
+            KeyPair::from_pkcs8_der_and_sign_algo(&PrivatePkcs8KeyDer::from(&pkcs8[..]), kind.algorithm())
+                .map_err(|_| {
+                    Fault::new(format!("the numbers of the {kind} key do not fit together"))
+                        .hint("the file is damaged: copy it again")
+                })?;
+        // Who wrote the file finds it again as it was, comments and line ends included, unless it was no PKCS#8 v1.
+        let text = text.filter(|_| *plain == *pkcs8);
+        let pem = text.unwrap_or_else(|| Zeroizing::new(der::pem("PRIVATE KEY", &pkcs8)));
+        Ok(Self { pem, kind, pair })
+    }
+
+    /// The one private key in a PEM text, in clear.
+    pub fn from_pem(text: &str) -> Result<Self, Fault> {
+        Self::read(text.as_bytes(), None)
+    }
+
+    /// Whether the one key in the file opens only with a passphrase. A file without a key has nothing to open: `read`
+    /// says what is wrong with it.
+    pub fn is_encrypted(bytes: &[u8]) -> bool {
+        form::find(bytes).is_ok_and(|found| !matches!(found.lock, Lock::None))
+    }
+
+    /// The key in clear as PEM: PKCS#8, the text it was read from where that was PKCS#8.
     pub fn pem(&self) -> &str {
         &self.pem
+    }
+
+    /// The same key once more.
+    pub fn again(&self) -> Self {
+        Self::from_pem(&self.pem).expect("it was read or made before")
+    }
+
+    /// The key as PEM that opens only with the passphrase.
+    pub fn encrypted_pem(&self, passphrase: &Passphrase) -> Zeroizing<String> {
+        let sealed = pbe::seal(self.pair.serialized_der(), passphrase.expose());
+        Zeroizing::new(der::pem("ENCRYPTED PRIVATE KEY", &sealed))
+    }
+
+    /// What it is, for people: `ECDSA P-256`, `RSA 2048`, `Ed25519`.
+    pub fn kind(&self) -> String {
+        self.kind.to_string()
     }
 
     /// Its public key as a DER SubjectPublicKeyInfo (RFC 5280 §4.1.2.7).
@@ -101,8 +191,25 @@ impl PrivateKey {
 
     /// Whether it is an RSA key: it can encrypt, so TLS 1.2 clients may want `keyEncipherment`.
     pub fn is_rsa(&self) -> bool {
-        self.pair.is_compatible(&rcgen::PKCS_RSA_SHA256)
+        matches!(self.kind, Kind::Rsa(_))
     }
+}
+
+/// What kind of key a DER SubjectPublicKeyInfo holds, where clients accept it.
+pub(super) fn public_kind(public_key: &[u8]) -> Result<String, Fault> {
+    form::public(public_key).map(|kind| kind.to_string())
+}
+
+fn opened(
+    passphrase: Option<&Passphrase>,
+    open: impl FnOnce(&str) -> Result<Zeroizing<Vec<u8>>, pbe::Stuck>,
+) -> Result<Zeroizing<Vec<u8>>, Fault> {
+    let passphrase =
+        passphrase.ok_or_else(|| Fault::new("the key is encrypted, and no passphrase was given"))?;
+    let plain = open(passphrase.expose()).map_err(pbe::Stuck::fault)?;
+    // One wrong passphrase in 256 leaves a right padding behind it, and never a whole SEQUENCE.
+    let whole = der::only(&plain).is_some_and(|element| element.tag == der::tag::SEQUENCE);
+    if whole { Ok(plain) } else { Err(pbe::Stuck::WrongPassphrase.fault()) }
 }
 
 impl fmt::Debug for PrivateKey {
@@ -112,7 +219,8 @@ impl fmt::Debug for PrivateKey {
 }
 
 impl PartialEq for PrivateKey {
+    /// Two files may spell the same key differently: what it makes public tells.
     fn eq(&self, other: &Self) -> bool {
-        *self.pem == *other.pem
+        self.public_key() == other.public_key()
     }
 }

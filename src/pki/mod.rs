@@ -1,14 +1,33 @@
 //! X.509 as values: keys, certificates, the authority that signs, and a strict check of what it signed. No file, no
 //! clock, no printing. The only module that names rcgen.
 
+mod at_rest;
 mod authority;
 mod certificate;
+mod constraints;
+mod crl;
+mod der;
+mod file;
 mod key;
+mod pbe;
+mod pkcs12;
+mod request;
+mod server;
+mod sign;
+mod subject;
 mod verify;
 
-pub use authority::{Authority, Constraints, RootProfile, ServerIdentity, ServerProfile, Subject};
+pub use at_rest::KeyAtRest;
+pub use authority::{Authority, RootProfile, ServerProfile};
 pub use certificate::{Certificate, Validity, date};
-pub use key::{KeyType, PrivateKey};
+pub use constraints::Constraints;
+pub use crl::crl;
+pub use key::{KeyType, Passphrase, PrivateKey};
+pub use pkcs12::pkcs12;
+pub use request::Request;
+pub use server::ServerIdentity;
+use sign::sign;
+pub use subject::Subject;
 pub use verify::{client_config, verify};
 
 use rustls::crypto::CryptoProvider;

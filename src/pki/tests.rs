@@ -32,9 +32,14 @@ fn subject() -> Subject {
 }
 
 fn authority_at(permitted: Option<Vec<Subtree>>, now: OffsetDateTime) -> Result<Authority, Fault> {
-    let profile =
-        RootProfile { label: "lan", subject: &subject(), constraints: permitted.map(Constraints::to) };
-    Authority::create(profile, PrivateKey::generate(KeyType::P256), now)
+    let profile = RootProfile {
+        label: "lan",
+        edition: "1",
+        levels: 1,
+        subject: &subject(),
+        constraints: permitted.map(Constraints::to),
+    };
+    Authority::create(&profile, PrivateKey::generate(KeyType::P256), now)
 }
 
 fn authority(permitted: &[&str]) -> Authority {
@@ -42,7 +47,7 @@ fn authority(permitted: &[&str]) -> Authority {
 }
 
 fn issue(authority: &Authority, name: &str, key: PrivateKey, days: u16) -> Result<ServerIdentity, Fault> {
-    authority.issue(ServerProfile { names: &names(&[name]), subject: &subject(), days }, key, NOW)
+    authority.issue(&ServerProfile { names: &names(&[name]), subject: &subject(), days }, key, NOW)
 }
 
 fn p256() -> PrivateKey {
@@ -96,7 +101,7 @@ fn key_identifiers(x509: &X509Certificate<'_>) -> (Option<Vec<u8>>, Option<Vec<u
 #[test]
 fn a_root_says_what_rfc_5280_asks_of_an_authority() {
     let root = authority(&["lan", "10.0.0.0/8"]);
-    let der = root.certificate().der();
+    let der = root.root().der();
     let (_, x509) = X509Certificate::from_der(der).unwrap();
     assert_eq!(x509.version(), X509Version::V3);
     assert_eq!(
@@ -107,11 +112,11 @@ fn a_root_says_what_rfc_5280_asks_of_an_authority() {
     assert!(basic.ca && basic.path_len_constraint == Some(1));
     let usage = x509.key_usage().unwrap().unwrap().value;
     assert_eq!(usage.to_string(), "Key Cert Sign, CRL Sign");
-    assert_eq!(x509.subject().to_string(), "C=CA, ST=ON, O=Haus & Söhne, CN=lan Root CA 2026-11-20");
+    assert_eq!(x509.subject().to_string(), "C=CA, ST=ON, O=Haus & Söhne, CN=lan Root CA 1");
     assert_eq!(x509.subject(), x509.issuer());
     x509.verify_signature(None).unwrap();
     assert_eq!(
-        root.certificate().constraints,
+        root.root().constraints,
         Some(Constraints::to(subtrees(&["lan", "10.0.0.0/8"]))),
         "read back as it was asked for"
     );
@@ -140,7 +145,7 @@ fn a_server_certificate_is_for_a_server_and_nothing_else() {
     let extended = x509.extended_key_usage().unwrap().unwrap().value;
     assert!(extended.server_auth && !extended.client_auth && !extended.any && extended.other.is_empty());
     assert_eq!(x509.subject().to_string(), "C=CA, ST=ON, O=Haus & Söhne, CN=registry.lan");
-    let (_, root) = X509Certificate::from_der(root.certificate().der()).unwrap();
+    let (_, root) = X509Certificate::from_der(root.root().der()).unwrap();
     assert_eq!(key_identifiers(&x509).1, key_identifiers(&root).0);
     assert_ne!(key_identifiers(&x509).0, key_identifiers(&root).0);
     x509.verify_signature(Some(root.public_key())).unwrap();
@@ -149,7 +154,7 @@ fn a_server_certificate_is_for_a_server_and_nothing_else() {
 #[test]
 fn every_serial_number_is_positive_random_and_of_16_bytes() {
     let root = authority(&["lan"]);
-    let mut serials = std::collections::BTreeSet::from([root.certificate().serial.clone()]);
+    let mut serials = std::collections::BTreeSet::from([root.root().serial.clone()]);
     let pem = p256().pem().to_owned();
     for _ in 0..200 {
         let id = issue(&root, "registry.lan", PrivateKey::from_pem(&pem).unwrap(), 365).unwrap();
@@ -189,10 +194,10 @@ fn from_2050_on_dates_are_written_with_four_digits() {
     // RFC 5280 §4.1.2.5: UTCTime through 2049, GeneralizedTime from 2050.
     let now = datetime!(2049-12-31 12:00 UTC);
     let root = authority_at(None, now).unwrap();
-    let (_, x509) = X509Certificate::from_der(root.certificate().der()).unwrap();
+    let (_, x509) = X509Certificate::from_der(root.root().der()).unwrap();
     assert!(x509.validity().not_before.is_utctime() && x509.validity().not_after.is_generalizedtime());
     let profile = ServerProfile { names: &names(&["a.lan"]), subject: &subject(), days: 1 };
-    let id = root.issue(profile, p256(), now).unwrap();
+    let id = root.issue(&profile, p256(), now).unwrap();
     assert_eq!(id.leaf().validity.not_after, datetime!(2050-01-01 10:59:59 UTC));
 }
 
@@ -215,9 +220,9 @@ fn a_clock_out_of_reason_is_an_error_and_no_panic() {
 fn a_certificate_stays_within_the_life_of_its_root() {
     let root = authority(&["lan"]);
     let issue = |now, days| {
-        root.issue(ServerProfile { names: &names(&["a.lan"]), subject: &subject(), days }, p256(), now)
+        root.issue(&ServerProfile { names: &names(&["a.lan"]), subject: &subject(), days }, p256(), now)
     };
-    let end = root.certificate().validity.not_after;
+    let end = root.root().validity.not_after;
     assert_eq!(end, datetime!(2036-11-17 11:34:55 UTC));
     // The last moment from which 365 days, beginning an hour earlier and a second short, end with the root.
     let last = end - Duration::days(365) + Duration::HOUR + Duration::SECOND;
@@ -225,9 +230,12 @@ fn a_certificate_stays_within_the_life_of_its_root() {
     let fault = issue(last + Duration::SECOND, 365).unwrap_err();
     assert_eq!(
         fault.message,
-        "the root certificate is good from 2026-11-20 to 2036-11-17, and 365 days from 2035-11-18 do not fit into that"
+        "the authority's certificate is good from 2026-11-20 to 2036-11-17, and 365 days from 2035-11-18 do not fit into that"
     );
-    assert_eq!(fault.hint, "set this machine's clock, or ask for fewer `--days`");
+    assert_eq!(
+        fault.hint,
+        "set this machine's clock, ask for fewer `--days`, or replace the root: `regcert rotate --ca`"
+    );
     assert!(issue(datetime!(2026-11-20 11:34:55 UTC), 365).is_err(), "before the root begins");
 }
 
@@ -241,8 +249,9 @@ fn every_kind_of_key_makes_a_registry() {
         let again = PrivateKey::from_pem(key.pem()).unwrap();
         assert_eq!(again, key);
         assert_eq!(again.public_key(), key.public_key());
-        let profile = RootProfile { label: "lan", subject: &subject(), constraints: None };
-        let root = Authority::create(profile, again, NOW).unwrap();
+        let profile =
+            RootProfile { label: "lan", edition: "1", levels: 1, subject: &subject(), constraints: None };
+        let root = Authority::create(&profile, again, NOW).unwrap();
         let id = issue(&root, "registry.lan", key, 90).unwrap();
         let (_, x509) = X509Certificate::from_der(id.leaf().der()).unwrap();
         let usage = x509.key_usage().unwrap().unwrap().value;
@@ -271,11 +280,14 @@ fn key_types_are_read_as_they_are_printed_and_more_loosely() {
 #[test]
 fn halves_that_do_not_belong_together_are_refused() {
     let (root, other) = (authority(&["lan"]), authority(&["lan"]));
-    let mixed = Authority::of(root.certificate().clone(), PrivateKey::from_pem(other.key().pem()).unwrap());
-    assert_eq!(mixed.unwrap_err().message, "the root certificate and the root key do not belong together");
+    let mixed = Authority::of(vec![root.root().clone()], other.key().again());
+    assert_eq!(mixed.unwrap_err().message, "the authority's certificate and its key do not belong together");
     let id = issue(&root, "a.lan", p256(), 90).unwrap();
-    let leaf_as_root = Authority::of(id.leaf().clone(), PrivateKey::from_pem(&id.pem()).unwrap());
-    assert_eq!(leaf_as_root.unwrap_err().message, "the root certificate may not sign certificates");
+    let leaf_as_root = Authority::of(vec![id.leaf().clone()], KeyAtRest::clear(id.key().again()));
+    assert_eq!(
+        leaf_as_root.unwrap_err().message,
+        format!("the certificate of `{}` may not sign certificates", id.leaf().subject_text)
+    );
     for key in [p256(), PrivateKey::generate(KeyType::P384)] {
         let mixed = ServerIdentity::of(vec![id.leaf().clone()], key);
         assert_eq!(
@@ -292,7 +304,7 @@ fn a_chain_of_another_root_is_refused() {
     let id = issue(&root, "a.lan", p256(), 90).unwrap();
     let chain = [id.leaf().clone()];
     let refused = |chain: &[Certificate], root: &Authority, name: &str, now| {
-        verify(chain, root.certificate(), &[name.to_owned()], now).unwrap_err().message
+        verify(chain, root.root(), &[name.to_owned()], now).unwrap_err().message
     };
     let fault = refused(&chain, &other, "a.lan", NOW);
     assert!(fault.starts_with("a client would refuse the certificate for `a.lan`: "), "{fault}");
@@ -300,7 +312,7 @@ fn a_chain_of_another_root_is_refused() {
     refused(&chain, &root, "a.lan", NOW + Duration::days(90));
     refused(&chain, &root, "a.lan", NOW - Duration::hours(2));
     assert_eq!(refused(&[], &root, "a.lan", NOW), "the chain holds no certificate");
-    verify(&chain, root.certificate(), &["a.lan".to_owned()], NOW).unwrap();
+    verify(&chain, root.root(), &["a.lan".to_owned()], NOW).unwrap();
 }
 
 #[test]
@@ -332,12 +344,6 @@ fn what_is_no_pem_is_told_apart() {
         let fault = certificate(text);
         assert!(fault.starts_with("the certificate cannot be read: "), "{fault}");
     }
-    let private = |text: &str| PrivateKey::from_pem(text).unwrap_err().message;
-    for text in ["", &leaf, &format!("{key}{key}")] {
-        assert_eq!(private(text), "it does not hold exactly one private key in PEM");
-    }
-    let fault = private("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
-    assert!(fault.starts_with("the private key cannot be read: "), "{fault}");
 }
 
 #[test]
@@ -345,7 +351,7 @@ fn no_debug_shows_a_key() {
     let root = authority(&["lan"]);
     let id = issue(&root, "a.lan", p256(), 90).unwrap();
     let shown = format!("{root:?} {id:?} {:?}", root.key());
-    for pem in [root.key().pem(), &key_of(&id)] {
+    for pem in [root.key().stored(), &key_of(&id)] {
         let line = pem.lines().nth(1).unwrap();
         assert!(!shown.contains(line) && !shown.contains("PRIVATE KEY"));
     }
@@ -356,8 +362,8 @@ fn a_fingerprint_is_what_openssl_prints() {
     // `openssl x509 -noout -fingerprint -sha256` of the same bytes; SHA-256 of nothing from FIPS 180-4's test vectors.
     assert_eq!(hex(&sha256(b"")), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     let root = authority(&["lan"]);
-    let plain = hex(&sha256(root.certificate().der()));
-    assert_eq!(root.certificate().fingerprint().replace(':', "").to_lowercase(), plain);
+    let plain = hex(&sha256(root.root().der()));
+    assert_eq!(root.root().fingerprint().replace(':', "").to_lowercase(), plain);
 }
 
 proptest! {
@@ -371,7 +377,7 @@ proptest! {
     #[test]
     fn a_damaged_certificate_is_an_error_and_no_panic(at in 0usize..400, byte in any::<u8>()) {
         use std::sync::LazyLock;
-        static DER: LazyLock<Vec<u8>> = LazyLock::new(|| authority(&["lan", "10.0.0.0/8"]).certificate().der().to_vec());
+        static DER: LazyLock<Vec<u8>> = LazyLock::new(|| authority(&["lan", "10.0.0.0/8"]).root().der().to_vec());
         let mut der = DER.clone();
         let at = at % der.len();
         der[at] = byte;

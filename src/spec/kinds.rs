@@ -16,6 +16,26 @@ pub enum Proxy {
     None,
 }
 
+/// Whether clients must show a certificate of their own, beside the password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// Nobody is asked.
+    Off,
+    /// Whoever has one shows it; a bad one is refused.
+    Optional,
+    /// Nobody connects without one.
+    Required,
+}
+
+/// Who signs the server's certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signer {
+    /// An authority whose key is here.
+    Own,
+    /// Somebody else: `regcert csr` asks, `regcert import-cert` takes the answer.
+    External,
+}
+
 /// Where the images are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Data {
@@ -117,5 +137,53 @@ impl FromStr for RunAs {
 impl fmt::Display for RunAs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.uid, self.gid)
+    }
+}
+
+impl FromStr for ClientAuth {
+    type Err = Fault;
+
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        match text {
+            "off" => Ok(Self::Off),
+            "optional" => Ok(Self::Optional),
+            "required" => Ok(Self::Required),
+            _ => Err(Fault::new(format!("`{}` is not known", printable(text)))
+                .hint("choose `off`, `optional` or `required`")),
+        }
+    }
+}
+
+impl fmt::Display for ClientAuth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Off => "off",
+            Self::Optional => "optional",
+            Self::Required => "required",
+        })
+    }
+}
+
+impl FromStr for Signer {
+    type Err = Fault;
+
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        match text {
+            "own" => Ok(Self::Own),
+            "external" => Ok(Self::External),
+            _ => {
+                Err(Fault::new(format!("`{}` is not known", printable(text)))
+                    .hint("choose `own` or `external`"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Own => "own",
+            Self::External => "external",
+        })
     }
 }

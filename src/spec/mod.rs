@@ -3,8 +3,8 @@
 mod kinds;
 mod settings;
 
-pub use kinds::{Data, Proxy, RunAs};
-pub use settings::{Settings, Side};
+pub use kinds::{ClientAuth, Data, Proxy, RunAs, Signer};
+pub use settings::{Settings, Side, days};
 
 use toml_edit::{DocumentMut, Item, value};
 
@@ -37,6 +37,10 @@ pub struct Spec {
     pub subject: Subject,
     /// Who stands in front.
     pub proxy: Proxy,
+    /// Whether clients must show a certificate.
+    pub client_auth: ClientAuth,
+    /// Who signs.
+    pub authority: Signer,
     /// Published for the redirect.
     pub http_port: u16,
     /// Published for the registry.
@@ -67,23 +71,34 @@ impl Spec {
             unit: fields.text("unit", &settings.unit, "", 64),
             email: fields.email(&settings.email),
         };
+        let run_as = settings.run_as.as_ref().map_or(Some(invoker), |text| fields.value("run-as", text));
+        let registry_image = fields.parse("registry-image", &settings.registry_image, "registry:3");
+        let nginx_image = fields.parse("nginx-image", &settings.nginx_image, "nginx:stable-alpine");
         let spec = Self {
             key_type: fields.parse("key-type", &settings.key_type, "p256").unwrap_or_default(),
             days: fields.days(&settings.days),
             subject,
             proxy: fields.parse("proxy", &settings.proxy, "nginx").unwrap_or(Proxy::Nginx),
+            client_auth: fields.parse("client-auth", &settings.client_auth, "off").unwrap_or(ClientAuth::Off),
+            authority: fields.parse("authority", &settings.authority, "own").unwrap_or(Signer::Own),
             http_port: fields.port("http-port", &settings.http_port, 80),
             https_port: fields.port("https-port", &settings.https_port, 443),
             data: fields.parse("data", &settings.data, "./data").unwrap_or(Data::Volume),
-            run_as: settings.run_as.as_ref().map_or(Some(invoker), |text| fields.value("run-as", text))?,
-            registry_image: fields.parse("registry-image", &settings.registry_image, "registry:3")?,
-            nginx_image: fields.parse("nginx-image", &settings.nginx_image, "nginx:stable-alpine")?,
+            run_as: run_as?,
+            registry_image: registry_image?,
+            nginx_image: nginx_image?,
             sans: sans.into_iter().flatten().collect(),
             server: server?,
             domain: domain?,
         };
         if spec.proxy == Proxy::Nginx && spec.http_port == spec.https_port {
             gather.push(Fault::new(format!("port {} is asked for twice", spec.http_port)));
+        }
+        if spec.proxy == Proxy::None && spec.client_auth != ClientAuth::Off {
+            let fault = Fault::new(
+                "client certificates need nginx: the registry cannot tell a revoked one from a good one",
+            );
+            gather.push(fault.hint("leave --client-auth out, or take `--proxy nginx`"));
         }
         if let Host::Dns(_) = spec.server
             && let Err(fault) = spec.checked_host()
@@ -116,15 +131,18 @@ impl Spec {
         if self.https_port == 443 { host } else { format!("{host}:{}", self.https_port) }
     }
 
+    /// The server's name without its domain, where that is another name.
+    pub fn bare_name(&self) -> Option<SubjectAltName> {
+        let (Host::Dns(name), Some(domain)) = (self.host(), &self.domain) else {
+            return None;
+        };
+        let bare = name.as_str().strip_suffix(&format!(".{domain}"))?;
+        Some(SubjectAltName::Host(Host::Dns(bare.parse().expect("what stands before a domain is a name"))))
+    }
+
     /// Every name the server certificate covers, the one clients use first.
     pub fn names(&self) -> Vec<SubjectAltName> {
-        let host = self.host();
-        let bare = match (&host, &self.domain) {
-            (Host::Dns(name), Some(domain)) => name.as_str().strip_suffix(&format!(".{domain}")),
-            (Host::Dns(_) | Host::Ip(_), _) => None,
-        };
-        let bare = bare.map(|bare| bare.parse().expect("what stands before a domain is a name"));
-        let own = [Some(host.clone()), bare].into_iter().flatten().map(SubjectAltName::Host);
+        let own = [Some(SubjectAltName::Host(self.host())), self.bare_name()].into_iter().flatten();
         let mut names: Vec<SubjectAltName> = Vec::new();
         for name in own.chain(self.sans.iter().cloned()) {
             if !names.contains(&name) {
@@ -157,7 +175,9 @@ impl Spec {
             ("company", subject.company.clone()),
             ("unit", subject.unit.clone()),
             ("email", subject.email.clone()),
+            ("authority", Some(self.authority.to_string())),
             ("proxy", Some(self.proxy.to_string())),
+            ("client-auth", Some(self.client_auth.to_string())),
             ("data", Some(self.data.to_string())),
             ("run-as", Some(self.run_as.to_string())),
             ("registry-image", Some(self.registry_image.to_string())),
@@ -180,17 +200,16 @@ impl Spec {
     }
 }
 
+/// What an item says, however it is quoted and laid out.
+fn meaning(item: &Item) -> (Option<&str>, Option<i64>, Vec<&str>) {
+    let list = item.as_array().into_iter().flatten().filter_map(toml_edit::Value::as_str).collect();
+    (item.as_str(), item.as_integer(), list)
+}
+
 /// Changes `key` where its value differs, and leaves the comment behind it.
 fn set(document: &mut DocumentMut, key: &str, new: Item) {
-    let plain = |item: &Item| {
-        let mut item = item.clone();
-        if let Some(value) = item.as_value_mut() {
-            value.decor_mut().clear();
-        }
-        item.to_string()
-    };
     match document.get_mut(key) {
-        Some(old) if plain(old) == plain(&new) => {}
+        Some(old) if meaning(old) == meaning(&new) => {}
         Some(old) => {
             let decor = old.as_value().map(|old| old.decor().clone());
             *old = new;

@@ -37,6 +37,10 @@ pub struct Settings {
     pub email: Option<String>,
     /// See [`Proxy`].
     pub proxy: Option<String>,
+    /// See [`super::ClientAuth`].
+    pub client_auth: Option<String>,
+    /// See [`super::Signer`].
+    pub authority: Option<String>,
     /// The port for people who type no `https://`.
     #[serde(deserialize_with = "number")]
     pub http_port: Option<String>,
@@ -59,7 +63,7 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, 
 }
 
 /// Key in regcert.toml, option of `init`.
-const KEYS: [(&str, &str); 18] = [
+const KEYS: [(&str, &str); 20] = [
     ("server", "--registry-server-name"),
     ("domain", "--cert-domain"),
     ("sans", "--san"),
@@ -71,7 +75,9 @@ const KEYS: [(&str, &str); 18] = [
     ("company", "--cert-company"),
     ("unit", "--cert-unit"),
     ("email", "--cert-email"),
+    ("authority", "--external-ca"),
     ("proxy", "--proxy"),
+    ("client-auth", "--client-auth"),
     ("http-port", "--http-port"),
     ("https-port", "--https-port"),
     ("data", "--data"),
@@ -105,7 +111,7 @@ impl Settings {
     pub fn from_toml(text: &str) -> Result<Self, Fault> {
         toml_edit::de::from_str(text).map_err(|e| {
             let hint = format!("the keys are {}", KEYS.map(|(key, _)| format!("`{key}`")).join(", "));
-            Fault::new(format!("regcert.toml cannot be read: {}", e.to_string().trim())).hint(hint)
+            Fault::new(e.to_string().trim()).hint(hint)
         })
     }
 
@@ -124,6 +130,8 @@ impl Settings {
             unit: self.unit.or(other.unit),
             email: self.email.or(other.email),
             proxy: self.proxy.or(other.proxy),
+            client_auth: self.client_auth.or(other.client_auth),
+            authority: self.authority.or(other.authority),
             http_port: self.http_port.or(other.http_port),
             https_port: self.https_port.or(other.https_port),
             data: self.data.or(other.data),
@@ -157,6 +165,10 @@ impl Fields<'_> {
     /// `None`: refused. `Some(None)`: there is none, as with an address.
     pub(super) fn domain(&mut self, text: &Option<String>, server: Option<&Host>) -> Option<Option<DnsName>> {
         let given = text.as_deref().filter(|text| !text.is_empty());
+        if server.is_none() {
+            // The server's fault is told already; the domain may have one of its own.
+            _ = given.map(|domain| self.value::<DnsName>("domain", domain));
+        }
         match (server?, given) {
             (Host::Ip(ip), Some(domain)) => {
                 let fault = Fault::new(format!(
@@ -193,14 +205,7 @@ impl Fields<'_> {
         let Some(text) = text else {
             return 365;
         };
-        let fault = || {
-            Fault::new(format!("`{}` days are not possible for a server certificate", printable(text))).hint(
-                format!(
-                    "1 to {DAYS_MAX}: Apple's systems refuse more, {DAYS_ADVISED} is the most to be advised"
-                ),
-            )
-        };
-        let days = text.parse().ok().filter(|days| (1..=DAYS_MAX).contains(days)).ok_or_else(fault);
+        let days = days(text);
         self.gather.take(&self.side.name("days"), days).unwrap_or(365)
     }
 
@@ -249,4 +254,13 @@ impl Fields<'_> {
             (plain && parts.is_some()).then(|| text.to_owned()).ok_or_else(fault),
         )
     }
+}
+
+/// How long a server or client certificate is to last.
+pub fn days(text: &str) -> Result<u16, Fault> {
+    text.parse().ok().filter(|days| (1..=DAYS_MAX).contains(days)).ok_or_else(|| {
+        Fault::new(format!("`{}` days are not possible for a certificate", printable(text))).hint(format!(
+            "1 to {DAYS_MAX}: Apple's systems refuse more, {DAYS_ADVISED} is the most to be advised"
+        ))
+    })
 }

@@ -43,6 +43,8 @@ fn every_setting_has_its_default() {
             email: None,
         },
         proxy: Proxy::Nginx,
+        client_auth: ClientAuth::Off,
+        authority: Signer::Own,
         http_port: 80,
         https_port: 443,
         data: Data::Directory("./data".into()),
@@ -92,10 +94,10 @@ fn names_follow_from_server_and_domain() {
 
 #[test]
 fn a_name_is_covered_once() {
-    let sans = ["r.lan", "10.0.0.1", "r", "10.0.0.1", "*.lan"].map(str::to_owned).to_vec();
+    let sans = ["r.lan", "10.0.0.1", "r", "10.0.0.1", "*.a.lan"].map(str::to_owned).to_vec();
     let spec = check(&Settings { server: some("r.lan"), sans: Some(sans), ..Settings::default() }).unwrap();
     let names: Vec<_> = spec.names().iter().map(ToString::to_string).collect();
-    assert_eq!(names, ["r.lan", "r", "10.0.0.1", "*.lan"]);
+    assert_eq!(names, ["r.lan", "r", "10.0.0.1", "*.a.lan"]);
 }
 
 #[test]
@@ -132,7 +134,7 @@ fn all_faults_of_one_file_are_told_under_their_keys() {
                 "regcert.toml, `state`: `{}…` is longer than 128 characters, the most a certificate holds",
                 "x".repeat(80)
             ),
-            "regcert.toml, `days`: `826` days are not possible for a server certificate",
+            "regcert.toml, `days`: `826` days are not possible for a certificate",
             "regcert.toml, `http-port`: `0` is not a port",
             "regcert.toml, `https-port`: `65536` is not a port",
             "regcert.toml, `data`: `a:b` cannot hold the images: a path with a colon cannot be mounted",
@@ -162,11 +164,11 @@ fn the_limits_themselves_are_allowed() {
 
 #[test]
 fn one_change_leaves_the_rest_of_the_file_alone() {
-    let file = "# ours\n\n  days = 90   # quarterly\nunit = \"x\"\nserver = \"registry\"\n# the end\n";
+    let file = "# ours\n\n  days = 90   # quarterly\nunit = \"x\"\nserver = 'registry'\nsans = [ # none\n]\n# the end\n";
     let mut spec = check(&Settings::from_toml(file).unwrap()).unwrap();
     spec.days = 30;
     let written = spec.to_toml(Some(file)).unwrap();
-    let kept = "# ours\n\n  days = 30   # quarterly\nunit = \"x\"\nserver = \"registry\"\n";
+    let kept = "# ours\n\n  days = 30   # quarterly\nunit = \"x\"\nserver = 'registry'\nsans = [ # none\n]\n";
     assert!(written.starts_with(kept) && written.ends_with("\n# the end\n"), "{written}");
     assert_eq!(spec.to_toml(Some(&written)).unwrap(), written, "and then nothing changes");
 }
@@ -188,7 +190,7 @@ fn a_key_nobody_knows_is_refused_with_those_that_are_known() {
     assert_eq!(
         fault.hint,
         "the keys are `server`, `domain`, `sans`, `key-type`, `days`, `country`, `state`, `locality`, `company`, \
-         `unit`, `email`, `proxy`, `http-port`, `https-port`, `data`, `run-as`, `registry-image`, `nginx-image`"
+         `unit`, `email`, `authority`, `proxy`, `client-auth`, `http-port`, `https-port`, `data`, `run-as`, `registry-image`, `nginx-image`"
     );
 }
 

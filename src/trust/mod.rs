@@ -1,27 +1,45 @@
-//! A root certificate as something a machine can install. Public material only.
+//! Root certificates as something a machine can install. Public material only.
 
 mod deb;
 
-use time::Duration;
+use time::OffsetDateTime;
 
-use crate::deployment::file_stem;
+use crate::names::file_stem;
 use crate::pki::Certificate;
 use deb::Deb;
 
-/// File name and bytes of the Debian package that makes `root` trusted. The version is the day the root was made, so
-/// that the same root gives the same bytes and its successor a higher version.
-pub fn debian_package(label: &str, root: &Certificate) -> (String, Vec<u8>) {
-    // Certificates begin an hour before they are made.
-    let made = root.validity.not_before + Duration::HOUR;
-    let version = format!("{:04}.{:02}.{:02}", made.year(), u8::from(made.month()), made.day());
-    let package = format!("root-cert-{}", file_stem(label));
+/// What the packages for clients are called, beside the registry: a version that rises with every change of roots.
+pub struct Release {
+    /// `2026.11.20`, or `2026.11.20.1`.
+    pub version: String,
+    /// The one time of everything in a package.
+    pub at: OffsetDateTime,
+}
+
+/// File name of the Debian package.
+pub fn debian_package_name(label: &str, release: &Release) -> String {
+    format!("{}_{}_all.deb", package_name(label), release.version)
+}
+
+/// File name and bytes of the Debian package that makes `roots` trusted, the one to stay first. The same roots give
+/// the same bytes, and other roots a higher version.
+pub fn debian_package(label: &str, roots: &[&Certificate], release: &Release) -> (String, Vec<u8>) {
+    let package = package_name(label);
+    let stems = [package.clone(), format!("{package}-retiring")];
+    let roots_in: Vec<_> =
+        stems.into_iter().zip(roots.iter().map(|root| root.pem().as_bytes().to_vec())).collect();
+    let fingerprints: Vec<_> = roots.iter().map(|root| root.fingerprint()).collect();
     let deb = Deb {
         package: &package,
-        version: &version,
+        version: &release.version,
         description_name: label,
-        released: made,
-        roots: &[(package.clone(), root.pem().as_bytes().to_vec())],
-        fingerprints: &[root.fingerprint()],
+        released: release.at,
+        roots: &roots_in,
+        fingerprints: &fingerprints,
     };
-    (format!("{package}_{version}_all.deb"), deb.build())
+    (debian_package_name(label, release), deb.build())
+}
+
+fn package_name(label: &str) -> String {
+    format!("root-cert-{}", file_stem(label))
 }

@@ -1,0 +1,28 @@
+//! `regcert csr`: a request for somebody else's authority.
+
+use anyhow::Result;
+
+use super::World;
+use crate::pki::PrivateKey;
+use crate::ui;
+
+/// Make a key and a request for somebody else's authority to sign
+///
+/// What is served goes on until `regcert import-cert` brings the answer.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  regcert csr")]
+pub struct Args {}
+
+/// Runs the command.
+pub fn run(_: &Args, world: &World) -> Result<()> {
+    let (mut store, mut deployment) = world.open()?;
+    let key = PrivateKey::generate(deployment.spec.key_type);
+    deployment.request(key)?;
+    world.commit(&mut store, &deployment)?;
+    let names: Vec<_> = deployment.spec.names().iter().map(ToString::to_string).collect();
+    ui::say(format!("{} asks for {}", deployment.request_path(), names.join(", ")));
+    ui::say("have it signed, then run `regcert import-cert FILE` with what comes back");
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! `regcert import-cert`: what somebody else's authority signed.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::{Moved, World, Writing};
+use crate::pki::Certificate;
+use crate::store;
+
+/// Take the certificate that somebody else's authority signed for `regcert csr`
+///
+/// The chain may be in any order. It is checked as a client would check it: key, names, dates, signatures. Only then is
+/// it served.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  regcert import-cert signed.pem
+  regcert import-cert signed.pem --ca-cert their-root.pem --reload")]
+pub struct Args {
+    /// The signed certificate, and whatever of its chain came with it: PEM
+    file: PathBuf,
+    /// The rest of the chain up to the root, where it is not in FILE
+    #[arg(long, value_name = "FILE")]
+    ca_cert: Option<PathBuf>,
+    #[command(flatten)]
+    writing: Writing,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, world: &World) -> Result<()> {
+    let given = certificates(&args.file)?;
+    let more = args.ca_cert.as_deref().map(certificates).transpose()?.unwrap_or_default();
+    let (mut store, mut deployment) = world.open()?;
+    deployment.import(given, more, world.now)?;
+    args.writing.apply(world, &mut store, &deployment, Moved::No, None)?;
+    Ok(())
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate>> {
+    Certificate::read(&store::read_given(path)?).with_context(|| format!("`{}`", path.display()))
+}

@@ -1,0 +1,234 @@
+//! The options of `regcert init`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use zeroize::Zeroizing;
+
+use super::super::password::Source;
+use super::super::{World, Writing};
+use crate::deployment::Origin;
+use crate::names::Subtree;
+use crate::pki::{Authority, Certificate, KeyAtRest, PrivateKey};
+use crate::spec::Settings;
+use crate::store;
+
+/// Create a registry, or apply changed settings and renew the server certificate
+///
+/// The first run makes the root certificate, which lasts ten years, the server certificate, the first user and every
+/// file that Docker Compose and the clients need. A later run keeps root, users, settings and files edited by hand,
+/// applies the options it is given, and issues a new server certificate.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  regcert init --cert-domain myhouse.local --registry-server-name registry1
+  regcert init --registry-server-name 192.168.0.12
+  regcert init --registry-server-name registry.example.org --san 192.168.0.12 --https-port 5443
+  regcert init --dry-run
+  regcert init --reload")]
+pub struct Args {
+    #[command(flatten)]
+    pub(super) writing: Writing,
+    /// Print what was made as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) names: Names,
+    #[command(flatten)]
+    pub(super) certificate: CertificateArgs,
+    #[command(flatten)]
+    pub(super) service: Service,
+    #[command(flatten)]
+    pub(super) user: User,
+    #[command(flatten)]
+    authority: AuthorityArgs,
+}
+
+/// What clients call the registry.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Names")]
+pub(super) struct Names {
+    /// The registry's name within its domain, or its IP address [default: registry]
+    #[arg(long, value_name = "NAME|IP")]
+    registry_server_name: Option<String>,
+    /// The domain it is in [default: local.priv; none for an IP address]
+    #[arg(long, value_name = "DOMAIN")]
+    cert_domain: Option<String>,
+    /// Another name or address it is reached by; may be repeated. A later run adds to those that are there
+    #[arg(long, value_name = "NAME|IP")]
+    san: Vec<String>,
+    /// Something more that the root may speak for, for names to come; may be repeated; first run only
+    ///
+    /// The root is good for the domain, the server's name, every --san, and this: a certificate for anything else
+    /// is refused by every client, even when the root's key is stolen.
+    #[arg(long, value_name = "DOMAIN|NETWORK")]
+    pub(super) permit: Vec<String>,
+    /// Let the root speak for every name there is; first run only
+    #[arg(long, conflicts_with = "permit")]
+    no_name_constraints: bool,
+}
+
+/// What stands in the certificates.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Certificates")]
+pub(super) struct CertificateArgs {
+    /// p256, p384, rsa-2048, rsa-3072 or rsa-4096 [default: p256]
+    #[arg(long, value_name = "TYPE")]
+    key_type: Option<String>,
+    /// How long a server certificate lasts, at most 825 [default: 365]
+    #[arg(long, value_name = "DAYS")]
+    days: Option<String>,
+    /// Two letters [default: CA]
+    #[arg(long, value_name = "CODE")]
+    cert_country_code: Option<String>,
+    /// State or province [default: ON]
+    #[arg(long, value_name = "TEXT")]
+    cert_state_prov: Option<String>,
+    /// City
+    #[arg(long, value_name = "TEXT")]
+    cert_locality: Option<String>,
+    /// Organization [default: NA]
+    #[arg(long, value_name = "TEXT")]
+    cert_company: Option<String>,
+    /// Organizational unit
+    #[arg(long, value_name = "TEXT")]
+    cert_unit: Option<String>,
+    /// Contact address, in the root certificate
+    #[arg(long, value_name = "ADDRESS")]
+    cert_email: Option<String>,
+}
+
+/// Who signs.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Authority (first run only, but for --encrypt-ca-key)")]
+pub(super) struct AuthorityArgs {
+    /// Use an authority that is there already: its certificate, and its chain up to the root, PEM or DER
+    #[arg(long, value_name = "FILE", requires = "ca_key")]
+    ca_cert: Option<PathBuf>,
+    /// The key of that authority: PKCS#8, PKCS#1 or SEC1, PEM or DER, encrypted or not
+    #[arg(long, value_name = "FILE", requires = "ca_cert")]
+    ca_key: Option<PathBuf>,
+    /// Let an intermediate sign, so that the root's key can be moved away
+    #[arg(long, conflicts_with_all = ["ca_cert", "external_ca"])]
+    offline_root: bool,
+    /// Let somebody else's authority sign: a request is made instead of a certificate
+    #[arg(long, conflicts_with = "ca_cert")]
+    external_ca: bool,
+    /// Keep the authority's key under a passphrase, asked for or read from --ca-passphrase-file
+    #[arg(long, conflicts_with = "external_ca")]
+    encrypt_ca_key: bool,
+}
+
+/// What runs.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Service")]
+pub(super) struct Service {
+    /// nginx, or none: the registry then does TLS and passwords itself [default: nginx]
+    #[arg(long, value_name = "nginx|none")]
+    proxy: Option<String>,
+    /// Whether clients must show a certificate (`regcert add-client`): off, optional or required [default: off]
+    #[arg(long, value_name = "WHEN")]
+    client_auth: Option<String>,
+    /// The port of the redirect to https [default: 80]
+    #[arg(long, value_name = "PORT")]
+    http_port: Option<String>,
+    /// The port of the registry [default: 443]
+    #[arg(long, value_name = "PORT")]
+    https_port: Option<String>,
+    /// Where images are kept: a directory, or `volume` for one that Docker manages [default: data, beside
+    /// docker-compose.yml]
+    #[arg(long, value_name = "DIR|volume")]
+    data: Option<String>,
+    /// The user and group the containers run as [default: yours; 65532:65532 for root]
+    #[arg(long, value_name = "UID:GID")]
+    run_as: Option<String>,
+    /// The registry's image, 2.x or 3.x [default: registry:3]
+    #[arg(long, value_name = "IMAGE")]
+    registry_image: Option<String>,
+    /// nginx's image [default: nginx:stable-alpine]
+    #[arg(long, value_name = "IMAGE")]
+    nginx_image: Option<String>,
+}
+
+/// Who may log in first.
+#[derive(clap::Args)]
+#[command(next_help_heading = "First user")]
+pub(super) struct User {
+    /// The first user's name [default: docker]
+    #[arg(long, value_name = "NAME")]
+    pub(super) docker_username: Option<String>,
+    /// The first user's password, visible to everybody on this machine while regcert runs: rather use
+    /// --password-stdin, --password-file, or none and let regcert make one
+    #[arg(long, value_name = "PASSWORD", hide_env_values = true, conflicts_with = "Source")]
+    pub(super) docker_password: Option<String>,
+    #[command(flatten)]
+    pub(super) password: Source,
+}
+
+impl Args {
+    pub(super) fn settings(&self) -> Settings {
+        let (names, certificate, service) = (&self.names, &self.certificate, &self.service);
+        Settings {
+            server: names.registry_server_name.clone(),
+            domain: names.cert_domain.clone(),
+            sans: (!names.san.is_empty()).then(|| names.san.clone()),
+            key_type: certificate.key_type.clone(),
+            days: certificate.days.clone(),
+            country: certificate.cert_country_code.clone(),
+            state: certificate.cert_state_prov.clone(),
+            locality: certificate.cert_locality.clone(),
+            company: certificate.cert_company.clone(),
+            unit: certificate.cert_unit.clone(),
+            email: certificate.cert_email.clone(),
+            proxy: service.proxy.clone(),
+            client_auth: service.client_auth.clone(),
+            authority: self.authority.external_ca.then(|| "external".to_owned()),
+            http_port: service.http_port.clone(),
+            https_port: service.https_port.clone(),
+            data: service.data.clone(),
+            run_as: service.run_as.clone(),
+            registry_image: service.registry_image.clone(),
+            nginx_image: service.nginx_image.clone(),
+        }
+    }
+
+    /// What fixes the authority, which the first run does.
+    pub(super) fn fixes_authority(&self) -> bool {
+        let AuthorityArgs { ca_cert, ca_key: _, offline_root, external_ca, encrypt_ca_key: _ } =
+            &self.authority;
+        !self.names.permit.is_empty()
+            || self.names.no_name_constraints
+            || ca_cert.is_some()
+            || *offline_root
+            || *external_ca
+    }
+
+    /// Where the authority of a new registry comes from.
+    pub(super) fn origin(&self, world: &World, permit: Vec<Subtree>) -> Result<Origin> {
+        let authority = &self.authority;
+        match (&authority.ca_cert, &authority.ca_key) {
+            (Some(certificate), Some(key)) => import(certificate, key, world).map(Origin::Import),
+            (Some(_), None) | (None, _) if authority.external_ca => Ok(Origin::External),
+            (Some(_), None) | (None, _) => {
+                let permit = (!self.names.no_name_constraints).then_some(permit);
+                Ok(Origin::Create { permit, offline_root: authority.offline_root })
+            }
+        }
+    }
+
+    /// Whether the authority's key is to be encrypted.
+    pub(super) fn encrypts(&self) -> bool {
+        self.authority.encrypt_ca_key
+    }
+}
+
+/// An authority that somebody brings along.
+fn import(certificate: &Path, key: &Path, world: &World) -> Result<Authority> {
+    let read = |path: &Path| store::read_given(path);
+    let named = |path: &Path| format!("`{}`", path.display());
+    let certificates = Certificate::read(&read(certificate)?).with_context(|| named(certificate))?;
+    let bytes = Zeroizing::new(read(key)?);
+    let passphrase = PrivateKey::is_encrypted(&bytes).then(|| world.passphrase()).transpose()?;
+    let key_at_rest = KeyAtRest::read(&bytes, passphrase.as_ref()).with_context(|| named(key))?;
+    Authority::import(certificates, key_at_rest, world.now).with_context(|| named(certificate))
+}

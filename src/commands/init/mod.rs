@@ -1,0 +1,204 @@
+//! `regcert init`: a new registry, or changed settings and a new server certificate for one.
+
+mod args;
+
+use anyhow::{Result, bail};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+pub use args::Args;
+
+use super::password::{Known, Prompt};
+use super::{Moved, World, dry_run};
+use crate::auth::Password;
+use crate::deployment::{Deployment, New, ServerKey};
+use crate::error::{Blame, Fault, Gather};
+use crate::files::{Action, Change};
+use crate::names::{Subtree, Username};
+use crate::pki::{Certificate, date};
+use crate::spec::{DAYS_ADVISED, Data, Side, Spec};
+use crate::store::Store;
+use crate::{guide, ui};
+
+/// Runs the command.
+pub fn run(args: &Args, world: &World) -> Result<()> {
+    if args.user.docker_password.is_some() {
+        ui::warn(
+            "everybody on this machine can read a password in the arguments: use --password-stdin or --password-file",
+        );
+    }
+    let store = Store::open(&world.dir)?;
+    match Deployment::load(&store.read()?, world.invoker)? {
+        None => create(args, world, store),
+        Some(_) => {
+            drop(store);
+            renew(args, world)
+        }
+    }
+}
+
+/// The first run.
+fn create(args: &Args, world: &World, mut store: Store) -> Result<()> {
+    let mut gather = Gather::default();
+    let spec = Spec::check(&args.settings(), Side::Options, world.invoker, &mut gather);
+    let permit: Vec<_> = args
+        .names
+        .permit
+        .iter()
+        .filter_map(|tree| gather.take::<Subtree>("--permit", tree.parse()))
+        .collect();
+    let user = username(args, &mut gather);
+    let password = given_password(args, &mut gather);
+    gather.finish(Blame::CommandLine)?;
+    let (spec, user) = (spec.expect("faults were told"), user.expect("faults were told"));
+    let (password, known) = match password {
+        Some(password) => (password, Known::ToThePerson),
+        None => args.user.password.read(user.as_str(), Prompt::Never)?,
+    };
+    let shown = (known == Known::ToNobody).then(|| Zeroizing::new(password.expose().to_owned()));
+    let origin = args.origin(world, permit)?;
+    let passphrase = args.encrypts().then(|| world.new_passphrase()).transpose()?;
+    let deployment =
+        Deployment::create(New { spec, origin, passphrase, user: user.clone(), password }, world.now)?;
+
+    let change = world.compare(&store, &deployment, args.writing.edits())?;
+    let foreign: Vec<_> = change.with(Action::EditedByHand).map(|path| format!("`{path}`")).collect();
+    if !foreign.is_empty() {
+        let (dir, foreign) = (world.dir.display(), foreign.join(", "));
+        bail!(
+            Fault::new(format!("`{dir}` holds files that regcert did not write: {foreign}"))
+                .hint("choose another directory with -C, or write over them with `--force`")
+        );
+    }
+    if args.writing.dry_run {
+        dry_run(&change);
+        return Ok(());
+    }
+    warn_about(&deployment, &store);
+    store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
+    let password = shown.as_ref().map(|password| password.as_str());
+    if args.json {
+        ui::data(summary(&deployment, world, &change, Some((&user, password))).to_string());
+    }
+    // A password goes to one place: whoever takes the JSON may well keep stderr as a log.
+    ui::say(guide::created(&deployment, &world.dir, &user, password.filter(|_| !args.json)));
+    args.writing.reload(world, &deployment, &guide::steps(&deployment, &change))
+}
+
+/// A later run.
+fn renew(args: &Args, world: &World) -> Result<()> {
+    let (mut store, mut deployment) = world.open_to_sign()?;
+    let mut gather = Gather::default();
+    let mut settings = args.settings();
+    // A name that clients use is never dropped by leaving an option out.
+    let kept: Vec<_> = deployment.spec.sans.iter().map(ToString::to_string).collect();
+    settings.sans = settings.sans.map(|mut added| {
+        added.retain(|name| !kept.contains(name));
+        [kept, added].concat()
+    });
+    let spec = Spec::check(&settings.or(deployment.settings()?), Side::Options, world.invoker, &mut gather);
+    if args.fixes_authority() {
+        gather.push(
+            Fault::new("who signs, and what the root may speak for, was fixed when the registry was made")
+                .hint("leave the options for it out; `regcert rotate --ca --permit …` replaces the root, `regcert csr` asks somebody else"),
+        );
+    }
+    let user = username(args, &mut gather);
+    let password = given_password(args, &mut gather);
+    gather.finish(Blame::CommandLine)?;
+    let (spec, user) = (spec.expect("faults were told"), user.expect("faults were told"));
+    let mut shown = None;
+    if let Some((password, known)) = later_password(args, &deployment, &user, password)? {
+        deployment.set_user(&user, &password);
+        shown = (known == Known::ToNobody).then(|| Zeroizing::new(password.expose().to_owned()));
+    }
+    let moved = (spec.host(), spec.proxy) != (deployment.spec.host(), deployment.spec.proxy);
+    deployment.reconfigure(spec, ServerKey::New, world.now)?;
+    if args.encrypts() {
+        deployment.encrypt(&world.new_passphrase()?)?;
+    }
+    warn_about(&deployment, &store);
+    let password = shown.as_ref().map(|password| password.as_str());
+    let moved = if moved { Moved::Yes } else { Moved::No };
+    let for_people = password.filter(|_| !args.json);
+    let change = args.writing.apply(world, &mut store, &deployment, moved, for_people)?;
+    if let (true, Some(change)) = (args.json, change) {
+        let user = password.map(|password| (&user, Some(password)));
+        ui::data(summary(&deployment, world, &change, user).to_string());
+    }
+    Ok(())
+}
+
+fn username(args: &Args, gather: &mut Gather) -> Option<Username> {
+    let name = args.user.docker_username.as_deref().unwrap_or("docker");
+    gather.take("--docker-username", name.parse())
+}
+
+fn given_password(args: &Args, gather: &mut Gather) -> Option<Password> {
+    let text = args.user.docker_password.clone().map(Zeroizing::new)?;
+    gather.take("--docker-password", Password::new(text))
+}
+
+/// A later run changes a password only when asked to, and adds a user who is not there yet.
+fn later_password(
+    args: &Args,
+    deployment: &Deployment,
+    user: &Username,
+    given: Option<Password>,
+) -> Result<Option<(Password, Known)>> {
+    if let Some(password) = given {
+        return Ok(Some((password, Known::ToThePerson)));
+    }
+    let is_new = || !deployment.users.names().iter().any(|name| name == user.as_str());
+    if args.user.password.is_given() || (args.user.docker_username.is_some() && is_new()) {
+        return args.user.password.read(user.as_str(), Prompt::Never).map(Some);
+    }
+    Ok(None)
+}
+
+fn warn_about(deployment: &Deployment, store: &Store) {
+    let spec = &deployment.spec;
+    if spec.days > DAYS_ADVISED {
+        ui::warn(format!(
+            "some clients refuse a server certificate that lasts longer than {DAYS_ADVISED} days"
+        ));
+    }
+    if let (Data::Directory(path), Some(owner)) = (&spec.data, store.data_owner(&spec.data))
+        && owner != spec.run_as.uid
+    {
+        ui::warn(format!(
+            "`{path}` belongs to user {owner} and the registry runs as {run_as}: run `sudo chown -R {run_as} {path}`",
+            run_as = spec.run_as
+        ));
+    }
+}
+
+fn summary(
+    deployment: &Deployment,
+    world: &World,
+    change: &Change,
+    user: Option<(&Username, Option<&str>)>,
+) -> serde_json::Value {
+    let leaf = deployment.server.as_ref().map(|server| server.leaf());
+    json!({
+        "directory": world.dir,
+        "registry": deployment.spec.registry(),
+        "fingerprint": deployment.root().map(Certificate::fingerprint),
+        "root": deployment.root().map(|root| json!({
+            "certificate": deployment.root_path(),
+            "until": date(root.validity.not_after),
+            "admits": root.constraints.as_ref().map(|constraints| {
+                constraints.permitted.iter().map(ToString::to_string).collect::<Vec<_>>()
+            }),
+        })),
+        "server": leaf.map(|leaf| json!({
+            "certificate": deployment.certificate_path(),
+            "names": leaf.names,
+            "serial": leaf.serial,
+            "until": date(leaf.validity.not_after),
+        })),
+        "request": deployment.pending.as_ref().map(|_| deployment.request_path()),
+        "user": user.map(|(name, password)| json!({ "name": name.as_str(), "password": password })),
+        "files": change.actions.iter().map(|(path, action)| json!({ "path": path.as_str(), "action": action })).collect::<Vec<_>>(),
+    })
+}

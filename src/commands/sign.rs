@@ -1,0 +1,59 @@
+//! `regcert sign`: a certificate for another server's request.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use super::World;
+use crate::error::{Blame, Fault, Gather};
+use crate::names::printable;
+use crate::pki::{Certificate, Request, ServerProfile, Subject, date};
+use crate::{store, ui};
+
+/// Sign another server's request
+///
+/// The certificate is for servers only, for the names in the request, which the root must admit. Nothing else is taken
+/// from the request. The chain is printed, ready to be served.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  regcert sign other.csr >other.crt")]
+pub struct Args {
+    /// The request: PEM or DER
+    file: PathBuf,
+    /// How long the certificate lasts, at most 825 [default: as the registry's own]
+    #[arg(long, value_name = "DAYS")]
+    days: Option<String>,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, world: &World) -> Result<()> {
+    let mut gather = Gather::default();
+    let days = args.days.as_deref().map(|text| gather.take("--days", crate::spec::days(text)));
+    gather.finish(Blame::CommandLine)?;
+    let request = Request::read(&store::read_given(&args.file)?)
+        .with_context(|| format!("`{}`", args.file.display()))?;
+    if request.names.is_empty() {
+        let why = format!("`{}` asks for no name or address", printable(&args.file.display().to_string()));
+        return Err(Fault::new(why).hint("make the request with `-addext subjectAltName=DNS:…`").into());
+    }
+    let (_store, deployment) = world.open_to_sign()?;
+    deployment.admit(&request.names)?;
+    let days = days.flatten().unwrap_or(deployment.spec.days);
+    // Who is behind another server is not ours to say.
+    let profile = ServerProfile { names: &request.names, subject: &Subject::default(), days };
+    let mut chain = deployment.authority()?.issue_for(&request, &profile, world.now)?;
+    chain.extend(deployment.retiring.as_ref().and_then(|retiring| retiring.vouched.clone()));
+    for ignored in &request.ignored {
+        ui::warn(format!("the request asks for {ignored}, which is not taken over"));
+    }
+    let names: Vec<_> = request.names.iter().map(ToString::to_string).collect();
+    ui::say(format!(
+        "signed for {}, until {}, serial number {}",
+        names.join(", "),
+        date(chain[0].validity.not_after),
+        chain[0].serial
+    ));
+    ui::data(chain.iter().map(Certificate::pem).collect::<String>().trim_end());
+    Ok(())
+}

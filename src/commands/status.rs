@@ -1,0 +1,146 @@
+//! `regcert status`: one screen that says what there is and what needs doing, from the files alone.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::World;
+use crate::deployment::{Deployment, Issuer};
+use crate::files::Edits;
+use crate::health::{self, Finding, Severity};
+use crate::pki::{Certificate, date};
+use crate::ui;
+
+/// Show what there is and what needs doing
+///
+/// From the files alone: nothing is asked of the running registry. The exit code is 3 where something needs doing, so
+/// that a timer can tell.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  regcert status
+  regcert status --json")]
+pub struct Args {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
+    let (store, deployment) = world.open()?;
+    let change = world.compare(&store, &deployment, Edits::Keep)?;
+    let findings = health::findings(&deployment, &change, world.now);
+    if args.json {
+        ui::data(summary(&deployment, world, &findings).to_string());
+    } else {
+        ui::data(screen(&deployment, world, &findings));
+    }
+    let due = findings.iter().any(|finding| finding.severity != Severity::Note);
+    Ok(if due { ExitCode::from(3) } else { ExitCode::SUCCESS })
+}
+
+fn screen(deployment: &Deployment, world: &World, findings: &[Finding]) -> String {
+    let mut lines = vec![format!("{} in {}", deployment.spec.registry(), world.dir.display()), String::new()];
+    let mut row = |name: &str, text: String| lines.push(format!("  {name:<18}  {text}"));
+    let life = |certificate: &Certificate| {
+        format!(
+            "{}, {} days left",
+            date(certificate.validity.not_after),
+            health::days_left(certificate, world.now)
+        )
+    };
+    match &deployment.server {
+        Some(server) => {
+            row("server certificate", deployment.certificate_path());
+            row("  covers", server.leaf().names.join(", "));
+            row("  until", life(server.leaf()));
+            row("  serial number", server.leaf().serial.clone());
+            row("  SHA-256", server.leaf().fingerprint());
+        }
+        None => row("server certificate", "none yet: a request is waiting for a signature".to_owned()),
+    }
+    for (root, name) in deployment.roots().into_iter().zip(["root certificate", "retiring root"]) {
+        row(
+            name,
+            if name == "root certificate" { deployment.root_path() } else { root.subject_text.clone() },
+        );
+        row("  admits", root.constraints.as_ref().map_or("every name".to_owned(), ToString::to_string));
+        row("  until", life(root));
+        row("  SHA-256", root.fingerprint());
+    }
+    let kind = deployment.authority().and_then(|authority| Ok(authority.key().open()?.kind()));
+    row(
+        "authority's key",
+        kind.map_or(key(deployment).to_owned(), |kind| format!("{kind}, {}", key(deployment))),
+    );
+    row("packages", format!("version {}", deployment.state.release().version));
+    row(
+        "client auth",
+        format!("{}, {} certificates issued", deployment.spec.client_auth, deployment.state.clients.len()),
+    );
+    row("users", deployment.users.names().len().to_string());
+    lines.push(String::new());
+    for finding in findings {
+        let severity = match finding.severity {
+            Severity::Note => "note",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        };
+        lines.push(format!("{severity}: {}: {}", finding.subject, finding.message));
+        if !finding.hint.is_empty() {
+            lines.push(format!("hint: {}", finding.hint));
+        }
+    }
+    if findings.iter().all(|finding| finding.severity == Severity::Note) {
+        lines.push("nothing needs doing".to_owned());
+    }
+    lines.join("\n")
+}
+
+/// Where the key that signs is, and how it is kept.
+fn key(deployment: &Deployment) -> &'static str {
+    match &deployment.issuer {
+        Issuer::Own { authority, root_key } => {
+            match (authority.key().is_encrypted(), authority.intermediates().is_empty(), root_key) {
+                (true, true, _) => "here, encrypted",
+                (false, true, _) => "here, in clear",
+                (true, false, Some(_)) => {
+                    "an intermediate's, encrypted; the root's is still here: move it away"
+                }
+                (false, false, Some(_)) => {
+                    "an intermediate's, in clear; the root's is still here: move it away"
+                }
+                (true, false, None) => "an intermediate's, encrypted; the root's is elsewhere",
+                (false, false, None) => "an intermediate's, in clear; the root's is elsewhere",
+            }
+        }
+        Issuer::External { .. } => "somebody else's",
+    }
+}
+
+fn summary(deployment: &Deployment, world: &World, findings: &[Finding]) -> serde_json::Value {
+    let certificate = |certificate: &Certificate| {
+        json!({
+            "names": certificate.names,
+            "serial": certificate.serial,
+            "until": date(certificate.validity.not_after),
+            "days_left": health::days_left(certificate, world.now),
+            "fingerprint": certificate.fingerprint(),
+        })
+    };
+    json!({
+        "registry": deployment.spec.registry(),
+        "directory": world.dir,
+        "fingerprint": deployment.root().map(Certificate::fingerprint),
+        "server": deployment.server.as_ref().map(|server| certificate(server.leaf())),
+        "roots": deployment.roots().into_iter().map(certificate).collect::<Vec<_>>(),
+        "rotating": deployment.retiring.is_some(),
+        "authority_key": key(deployment),
+        "packages": deployment.state.release().version,
+        "users": deployment.users.names().len(),
+        "clients": deployment.state.clients.len(),
+        "findings": findings,
+    })
+}

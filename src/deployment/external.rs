@@ -1,0 +1,85 @@
+//! Somebody else's authority: a request goes out, a signed chain comes in, and only then is anything served with it.
+
+use time::OffsetDateTime;
+
+use super::{Deployment, Issuer, Pending, Retiring};
+use crate::error::Fault;
+use crate::pki::{Certificate, PrivateKey, Request, ServerIdentity, date, verify};
+use crate::spec::Signer;
+
+impl Deployment {
+    /// Makes a request for `key` with every name of the registry; what is served now goes on.
+    pub fn request(&mut self, key: PrivateKey) -> Result<(), Fault> {
+        let request = Request::create(&key, &self.spec.names(), &self.spec.subject)?.pem().to_owned();
+        self.pending = Some(Pending { key, request });
+        Ok(())
+    }
+
+    /// Takes the chain that somebody signed for the request, in any order and with or without its root, which then is
+    /// among `more` or known from before. Checked as a client would, with our names, before anything is changed.
+    pub fn import(
+        &mut self,
+        given: Vec<Certificate>,
+        more: Vec<Certificate>,
+        now: OffsetDateTime,
+    ) -> Result<(), Fault> {
+        let Some(pending) = &self.pending else {
+            return Err(Fault::new("no request is waiting for a signature").hint("`regcert csr` makes one"));
+        };
+        let public_key = pending.key.public_key();
+        let Some(leaf) = given.iter().find(|certificate| certificate.public_key == public_key) else {
+            let path = self.request_path();
+            return Err(Fault::new("none of the certificates is for the key of the request")
+                .hint(format!("have `{path}` signed; another `regcert csr` since then made another key")));
+        };
+        let known = self.root().cloned();
+        let others = [given.clone(), more, known.into_iter().collect()].concat();
+        let mut chain = Certificate::order(leaf.clone(), &others).map_err(|fault| {
+            fault.hint("add what is missing, up to the self-signed root, with `--ca-cert FILE`")
+        })?;
+        if chain.len() == 1 {
+            return Err(Fault::new("the certificate is signed by itself and by no authority")
+                .hint("have the request signed, or let regcert be the authority"));
+        }
+        let root = chain.pop().expect("two or more");
+        for (below, certificate) in chain[1..].iter().chain([&root]).enumerate() {
+            certificate.fit_to_sign(below.try_into().unwrap_or(u32::MAX), now)?;
+        }
+        let validity = chain[0].validity;
+        if now < validity.not_before || now > validity.not_after {
+            let (from, until) = (date(validity.not_before), date(validity.not_after));
+            return Err(Fault::new(format!(
+                "the certificate is good from {from} to {until}, and today is {}",
+                date(now)
+            ))
+            .hint("have the request signed again, or set this machine's clock"));
+        }
+        let lacks = |name: &String| !chain[0].names.contains(name);
+        let names: Vec<_> = self.spec.names().iter().map(ToString::to_string).collect();
+        let lacking: Vec<_> = names.iter().filter(|name| lacks(name)).cloned().collect();
+        if !lacking.is_empty() {
+            return Err(Fault::new(format!("the certificate does not cover {}", lacking.join(", "))).hint(
+                "whoever signs must take the names over from the request; or take them out of regcert.toml",
+            ));
+        }
+        verify(&chain, &root, &names, now)?;
+
+        if !matches!(&self.issuer, Issuer::External { root: Some(known) } if *known == root) {
+            self.state.trust_changes(now);
+        }
+        let pending = self.pending.take().expect("looked at above");
+        self.server = Some(ServerIdentity::of(chain, pending.key)?);
+        // Our own root's key is not thrown away with the first certificate of somebody else: `--finish` does that.
+        match std::mem::replace(&mut self.issuer, Issuer::External { root: Some(root) }) {
+            Issuer::Own { authority, root_key } => {
+                let root = authority.root().clone();
+                let alone = authority.intermediates().is_empty();
+                let key = if alone { Some(authority.into_key()) } else { root_key };
+                self.retiring = Some(Retiring { root, key, vouched: None });
+            }
+            Issuer::External { .. } => {}
+        }
+        self.spec.authority = Signer::External;
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! The registry as files: where each part lies, who may read it, and what is rendered from the rest.
+
+use super::{Deployment, Issuer, Wiped};
+use crate::error::Fault;
+use crate::files::{FileSet, Mode, Origin};
+use crate::names::file_stem;
+use crate::pki::{Certificate, ServerIdentity};
+use crate::render::{Facts, Site, render};
+use crate::spec::{ClientAuth, Proxy};
+use crate::trust;
+
+pub(super) const SPEC: &str = "regcert.toml";
+pub(super) const STATE: &str = ".regcert/state.json";
+const COMPOSE: &str = "docker-compose.yml";
+const NGINX_CONF: &str = "nginx/nginx.conf";
+const REGISTRY_CONFIG: &str = "registry/config.yml";
+
+/// The directory that the container which ends TLS has mounted.
+fn front(proxy: Proxy) -> &'static str {
+    match proxy {
+        Proxy::Nginx => "nginx",
+        Proxy::None => "registry",
+    }
+}
+
+impl Deployment {
+    /// Every file of the registry.
+    pub fn files(&self, site: &Site) -> Result<FileSet, Fault> {
+        let mut files = FileSet::default();
+        files.put(SPEC, self.spec.to_toml(self.spec_text.as_deref())?, Mode::Public, Origin::Kept);
+        files.put(STATE, self.state.to_json().as_bytes(), Mode::Secret, Origin::Kept);
+        files.put(self.users_path(), self.users.as_bytes(), Mode::Server, Origin::Kept);
+        self.put_authority(&mut files);
+        self.put_clients(&mut files);
+        if let Some(pending) = &self.pending {
+            files.put(self.request_path(), pending.request.as_str(), Mode::Public, Origin::Kept);
+            files.put(
+                self.request_path().replace(".csr", ".key"),
+                pending.key.pem(),
+                Mode::Secret,
+                Origin::Kept,
+            );
+        }
+        // Nothing is served, and nothing made that could be started, before there is a certificate to serve.
+        if let Some(server) = &self.server {
+            self.put_service(server, site, &mut files)?;
+        }
+        Ok(files)
+    }
+
+    fn put_authority(&self, files: &mut FileSet) {
+        let stem = file_stem(&self.spec.label());
+        let mut key = |name: &str, text: &str| {
+            files.put(format!("root-cert/{name}-{stem}.key"), text, Mode::Secret, Origin::Kept)
+        };
+        match &self.issuer {
+            Issuer::Own { authority, .. } if authority.intermediates().is_empty() => {
+                key("root-cert", authority.key().stored());
+            }
+            Issuer::Own { authority, root_key } => {
+                key("intermediate", authority.key().stored());
+                if let Some(root_key) = root_key {
+                    key("root-cert", root_key.stored());
+                }
+            }
+            Issuer::External { .. } => {}
+        }
+        if let Some(retiring_key) = self.retiring.as_ref().and_then(|retiring| retiring.key.as_ref()) {
+            key("retiring", retiring_key.stored());
+        }
+        let mut certificate = |name: &str, pem: &str| {
+            files.put(format!("root-cert/{name}-{stem}.crt"), pem, Mode::Public, Origin::Kept)
+        };
+        if let Some(root) = self.root() {
+            certificate("root-cert", root.pem());
+        }
+        if let Issuer::Own { authority, .. } = &self.issuer
+            && !authority.intermediates().is_empty()
+        {
+            certificate(
+                "intermediate",
+                &authority.intermediates().iter().map(Certificate::pem).collect::<String>(),
+            );
+        }
+        if let Some(retiring) = &self.retiring {
+            certificate("retiring", retiring.root.pem());
+            if let Some(vouched) = &retiring.vouched {
+                certificate("vouched", vouched.pem());
+            }
+        }
+    }
+
+    fn put_clients(&self, files: &mut FileSet) {
+        if let Some(clients) = &self.clients {
+            files.put("clients/clients-ca.key", clients.authority.key().stored(), Mode::Secret, Origin::Kept);
+            files.put("clients/clients-ca.crt", clients.authority.root().pem(), Mode::Public, Origin::Kept);
+            files.put("clients/clients.crl", clients.crl.as_str(), Mode::Public, Origin::Kept);
+        }
+    }
+
+    fn put_service(&self, server: &ServerIdentity, site: &Site, files: &mut FileSet) -> Result<(), Fault> {
+        let spec = &self.spec;
+        let facts = Facts::of(spec, self.state.http_secret(), site);
+        let pem: Wiped = server.pem();
+        files.put(
+            self.certificate_path().replace(".crt", ".pem"),
+            pem.as_bytes(),
+            Mode::Server,
+            Origin::Kept,
+        );
+        files.put(self.certificate_path(), server.chain_pem(), Mode::Public, Origin::Rendered);
+        files.put(COMPOSE, render(COMPOSE, &facts)?, Mode::Public, Origin::Rendered);
+        files.put(REGISTRY_CONFIG, render(REGISTRY_CONFIG, &facts)?, Mode::Server, Origin::Rendered);
+        if spec.proxy == Proxy::Nginx {
+            files.put(NGINX_CONF, render(NGINX_CONF, &facts)?, Mode::Public, Origin::Rendered);
+        }
+        if let (Some(clients), true) = (&self.clients, spec.client_auth != ClientAuth::Off) {
+            files.put(
+                "nginx/ssl/clients-ca.crt",
+                clients.authority.root().pem(),
+                Mode::Public,
+                Origin::Rendered,
+            );
+            files.put("nginx/ssl/clients.crl", clients.crl.as_str(), Mode::Public, Origin::Rendered);
+        }
+        let stem = file_stem(&spec.host().to_string());
+        for (name, template) in [
+            (format!("renewal/regcert-{stem}.service"), "renewal/service"),
+            (format!("renewal/regcert-{stem}.timer"), "renewal/timer"),
+            ("renewal/cron".to_owned(), "renewal/cron"),
+        ] {
+            files.put(name, render(template, &facts)?, Mode::Public, Origin::Rendered);
+        }
+        let (name, package) = trust::debian_package(&spec.label(), &self.roots(), &self.state.release());
+        files.put(format!("trust/{name}"), package, Mode::Public, Origin::Rendered);
+        Ok(())
+    }
+
+    /// Where the server certificate lies: `<server>.<domain>.crt`.
+    pub fn certificate_path(&self) -> String {
+        format!("{}/ssl/{}.crt", front(self.spec.proxy), self.spec.host())
+    }
+
+    /// Where the root certificate lies.
+    pub fn root_path(&self) -> String {
+        format!("root-cert/root-cert-{}.crt", file_stem(&self.spec.label()))
+    }
+
+    /// Where the Debian package lies.
+    pub fn debian_package_path(&self) -> String {
+        format!("trust/{}", trust::debian_package_name(&self.spec.label(), &self.state.release()))
+    }
+
+    /// Where the password file lies.
+    pub fn users_path(&self) -> String {
+        format!("{}/auth/registry.passwd", front(self.spec.proxy))
+    }
+
+    /// Where a request for somebody else's authority lies.
+    pub fn request_path(&self) -> String {
+        format!("request/{}.csr", self.spec.host())
+    }
+}

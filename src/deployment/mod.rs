@@ -1,0 +1,380 @@
+//! A whole registry as one value: what it is wanted to be, who signs, who serves, who may log in. Loads from a set of
+//! files and turns back into one. Touches no disk, asks no clock.
+
+mod clients;
+mod external;
+mod files;
+mod load;
+mod rotation;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use clients::Clients;
+pub use rotation::Retiring;
+pub use state::{Client, State};
+
+use std::fmt;
+
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+use crate::auth::{Htpasswd, Password, Set};
+use crate::error::Fault;
+use crate::names::{Host, SubjectAltName, Subtree, Username};
+use crate::pki::{
+    Authority, Certificate, Constraints, KeyAtRest, Passphrase, PrivateKey, RootProfile, ServerIdentity,
+    ServerProfile, verify,
+};
+use crate::spec::{ClientAuth, Settings, Spec};
+
+/// The registry.
+#[derive(PartialEq)]
+pub struct Deployment {
+    /// What it is wanted to be.
+    pub spec: Spec,
+    /// `regcert.toml` as it was read, for its comments.
+    spec_text: Option<String>,
+    /// Who signs.
+    pub issuer: Issuer,
+    /// The root that is on its way out, while a rotation is under way.
+    pub retiring: Option<Retiring>,
+    /// Who serves; `None` until somebody else's authority has signed the first request.
+    pub server: Option<ServerIdentity>,
+    /// A key that waits for somebody else's signature.
+    pub pending: Option<Pending>,
+    /// Who may log in.
+    pub users: Htpasswd,
+    /// Who may connect at all, where that is limited.
+    pub clients: Option<Clients>,
+    /// What is remembered.
+    pub state: State,
+}
+
+impl fmt::Debug for Deployment {
+    /// Never the secrets in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Deployment({})", self.spec.registry())
+    }
+}
+
+/// Who signs the server's certificate.
+#[derive(Debug, PartialEq)]
+pub enum Issuer {
+    /// We do.
+    Own {
+        /// Who signs.
+        authority: Authority,
+        /// The root's key as it is stored, where an intermediate signs and the root's key has not been moved away.
+        root_key: Option<KeyAtRest>,
+    },
+    /// Somebody else does.
+    External {
+        /// Their root, known from the first import on.
+        root: Option<Certificate>,
+    },
+}
+
+/// A request that waits for a signature.
+#[derive(Debug, PartialEq)]
+pub struct Pending {
+    /// The server's next key.
+    pub key: PrivateKey,
+    /// The request, PEM.
+    pub request: String,
+}
+
+/// Where a new registry's authority comes from.
+pub enum Origin {
+    /// Made here.
+    Create {
+        /// What its root may speak for beyond the names of the spec; `None` lifts every limit.
+        permit: Option<Vec<Subtree>>,
+        /// Whether an intermediate signs, so that the root's key can be moved away.
+        offline_root: bool,
+    },
+    /// Brought along.
+    Import(Authority),
+    /// Somebody else signs.
+    External,
+}
+
+/// What makes a new registry.
+pub struct New {
+    /// What it is to be.
+    pub spec: Spec,
+    /// Who is to sign.
+    pub origin: Origin,
+    /// What the authority's key is stored under.
+    pub passphrase: Option<Passphrase>,
+    /// The first user.
+    pub user: Username,
+    /// The first user's password.
+    pub password: Password,
+}
+
+impl Deployment {
+    /// A new registry: authority, server certificate and first user.
+    pub fn create(new: New, now: OffsetDateTime) -> Result<Self, Fault> {
+        let New { spec, origin, passphrase, user, password } = new;
+        // Keys and a hash, each the work of one core for a while.
+        let (root_key, server_key, hash) = std::thread::scope(|scope| {
+            let root = scope.spawn(|| {
+                matches!(origin, Origin::Create { .. }).then(|| PrivateKey::generate(spec.key_type))
+            });
+            let hash = scope.spawn(|| password.hash());
+            let server = PrivateKey::generate(spec.key_type);
+            (root.join().expect("no panic"), server, hash.join().expect("no panic"))
+        });
+        let state = State::new(now);
+        let issuer = match origin {
+            Origin::Create { permit, offline_root } => {
+                let constraints = permit.map(|permit| Constraints::to([subtrees(&spec), permit].concat()));
+                let label = spec.label();
+                let levels = if offline_root { 2 } else { 1 };
+                let edition = state.release().version;
+                let profile = RootProfile {
+                    label: &label,
+                    edition: &edition,
+                    subject: &spec.subject,
+                    constraints,
+                    levels,
+                };
+                let key = root_key.expect("made for a root that is made");
+                let root = Authority::create(&profile, key, now)?;
+                own(root, offline_root, &profile, spec.key_type, now)?
+            }
+            Origin::Import(authority) => Issuer::Own { authority, root_key: None },
+            Origin::External => Issuer::External { root: None },
+        };
+        let mut users = Htpasswd::default();
+        users.set(&user, &hash);
+        let mut deployment = Self {
+            spec,
+            spec_text: None,
+            issuer,
+            retiring: None,
+            server: None,
+            pending: None,
+            users,
+            clients: None,
+            state,
+        };
+        match &deployment.issuer {
+            Issuer::Own { .. } => deployment.server = Some(deployment.issue(server_key, now)?),
+            Issuer::External { .. } => deployment.request(server_key)?,
+        }
+        deployment.prepare_clients(now)?;
+        if let Some(passphrase) = passphrase {
+            deployment.encrypt(&passphrase)?;
+        }
+        Ok(deployment)
+    }
+
+    /// The settings as they stand in `regcert.toml`, unchecked.
+    pub fn settings(&self) -> Result<Settings, Fault> {
+        self.spec_text.as_deref().map_or_else(|| Ok(Settings::default()), Settings::from_toml)
+    }
+
+    /// Takes other settings and a new server certificate; authority and users stay. Where somebody else signs, the
+    /// certificate stays as well, as long as it covers every name.
+    pub fn reconfigure(&mut self, spec: Spec, key: ServerKey, now: OffsetDateTime) -> Result<(), Fault> {
+        self.spec = spec;
+        self.prepare_clients(now)?;
+        match &self.issuer {
+            Issuer::Own { .. } => {
+                let key = match (key, &self.server) {
+                    (ServerKey::Keep, Some(server)) => server.key().again(),
+                    (ServerKey::New, _) | (_, None) => PrivateKey::generate(self.spec.key_type),
+                };
+                self.server = Some(self.issue(key, now)?);
+                Ok(())
+            }
+            Issuer::External { .. } => self.covered(),
+        }
+    }
+
+    /// Every name the server certificate is to cover. The bare server name follows from the rest and is left out where
+    /// the root does not admit it, so that a server can be renamed within its domain.
+    pub fn names(&self) -> Vec<SubjectAltName> {
+        let mut names = self.spec.names();
+        let refused: Vec<_> = match &self.issuer {
+            Issuer::Own { authority, .. } => authority.refuses(&names).into_iter().cloned().collect(),
+            Issuer::External { .. } => Vec::new(),
+        };
+        names.retain(|name| !(refused.contains(name) && self.spec.bare_name().as_ref() == Some(name)));
+        names
+    }
+
+    /// Where somebody else signs: refuses names that the certificate lacks.
+    fn covered(&self) -> Result<(), Fault> {
+        let Some(server) = &self.server else {
+            return Ok(());
+        };
+        let lacks = |name: &String| !server.leaf().names.contains(name);
+        let names: Vec<_> = self.spec.names().iter().map(ToString::to_string).filter(lacks).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        Err(Fault::new(format!("the certificate does not cover {}, and somebody else's authority signs it", names.join(", ")))
+            .hint("put the names into regcert.toml, run `regcert csr`, have the request signed, and `regcert import-cert` it"))
+    }
+
+    /// A certificate for `key`, good for old clients and new ones while a rotation is under way.
+    fn issue(&self, key: PrivateKey, now: OffsetDateTime) -> Result<ServerIdentity, Fault> {
+        let authority = self.authority()?;
+        let names = self.names();
+        self.admit(&names)?;
+        let profile = ServerProfile { names: &names, subject: &self.spec.subject, days: self.spec.days };
+        let mut server = authority.issue(&profile, key, now)?;
+        if let Some(retiring) = &self.retiring
+            && let Some(vouched) = &retiring.vouched
+        {
+            server.append(vouched.clone());
+            let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+            verify(server.chain(), &retiring.root, &names, now)?;
+        }
+        Ok(server)
+    }
+
+    /// Refuses names that some client's root would not accept.
+    pub fn admit(&self, names: &[SubjectAltName]) -> Result<(), Fault> {
+        let authority = self.authority()?;
+        let mut refused = authority.refuses(names);
+        let retiring = self.retiring.as_ref().and_then(|retiring| retiring.root.constraints.as_ref());
+        refused
+            .extend(names.iter().filter(|name| retiring.is_some_and(|constraints| !constraints.admit(name))));
+        refused.dedup();
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let refused: Vec<_> = refused.iter().map(|name| format!("`{name}`")).collect();
+        let admitted = authority.root().constraints.as_ref().map(ToString::to_string).unwrap_or_default();
+        let hint = match (&self.retiring, refused.join(" --permit ").replace('`', "")) {
+            (Some(_), _) => "the root that is on its way out does not admit it either: `regcert rotate --ca --finish` first".to_owned(),
+            (None, permit) => format!(
+                "leave it out, or replace the root by one that admits it: `regcert rotate --ca --permit {permit}`, and when every client has the new one, `regcert rotate --ca --finish`"
+            ),
+        };
+        Err(Fault::new(format!(
+            "the root certificate does not admit {}: every client would refuse the whole certificate (it admits {admitted})",
+            refused.join(", ")
+        ))
+        .hint(hint))
+    }
+
+    /// Who signs, where that is us.
+    pub fn authority(&self) -> Result<&Authority, Fault> {
+        match &self.issuer {
+            Issuer::Own { authority, .. } => Ok(authority),
+            Issuer::External { .. } => Err(Fault::new("somebody else's authority signs for this registry")
+                .hint(
+                    "`regcert csr` makes a request for it, and `regcert import-cert` takes what it signed",
+                )),
+        }
+    }
+
+    /// The root that clients are to trust; `None` until the first import from somebody else.
+    pub fn root(&self) -> Option<&Certificate> {
+        match &self.issuer {
+            Issuer::Own { authority, .. } => Some(authority.root()),
+            Issuer::External { root } => root.as_ref(),
+        }
+    }
+
+    /// Every root that clients are to trust, the one to stay first.
+    pub fn roots(&self) -> Vec<&Certificate> {
+        self.root().into_iter().chain(self.retiring.as_ref().map(|retiring| &retiring.root)).collect()
+    }
+
+    /// Adds the user, or gives it another password.
+    pub fn set_user(&mut self, name: &Username, password: &Password) -> Set {
+        self.users.set(name, &password.hash())
+    }
+
+    /// Every key of an authority that is stored here and signs.
+    fn keys_mut(&mut self) -> Vec<&mut KeyAtRest> {
+        let own = match &mut self.issuer {
+            Issuer::Own { authority, root_key } => vec![Some(authority.key_mut()), root_key.as_mut()],
+            Issuer::External { .. } => Vec::new(),
+        };
+        let clients = self.clients.as_mut().map(|clients| clients.authority.key_mut());
+        own.into_iter().flatten().chain(clients).collect()
+    }
+
+    /// Whether a passphrase is needed to sign.
+    pub fn is_locked(&self) -> bool {
+        let own = match &self.issuer {
+            Issuer::Own { authority, .. } => !authority.key().is_open(),
+            Issuer::External { .. } => false,
+        };
+        own || self.clients.as_ref().is_some_and(|clients| !clients.authority.key().is_open())
+    }
+
+    /// Makes the stored keys usable for this run.
+    pub fn unlock(&mut self, passphrase: &Passphrase) -> Result<(), Fault> {
+        for key in self.keys_mut() {
+            if !key.is_open() {
+                key.unlock(passphrase)?;
+            }
+        }
+        if let Issuer::Own { authority, .. } = &self.issuer {
+            authority.check_unlocked()?;
+        }
+        Ok(())
+    }
+
+    /// Stores the authority's keys under a passphrase.
+    pub fn encrypt(&mut self, passphrase: &Passphrase) -> Result<(), Fault> {
+        self.keys_mut().into_iter().try_for_each(|key| key.encrypt(passphrase))
+    }
+
+    fn prepare_clients(&mut self, now: OffsetDateTime) -> Result<(), Fault> {
+        if self.spec.client_auth != ClientAuth::Off && self.clients.is_none() {
+            self.clients = Some(Clients::create(&self.spec, &mut self.state, now)?);
+        }
+        Ok(())
+    }
+}
+
+/// What becomes of the server's key when it gets another certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerKey {
+    /// A new one: the old one may be known to somebody.
+    New,
+    /// The same, for whoever has pinned it.
+    Keep,
+}
+
+/// Our own authority: the root itself, or an intermediate so that the root's key can be moved away.
+fn own(
+    root: Authority,
+    offline_root: bool,
+    profile: &RootProfile<'_>,
+    key_type: crate::pki::KeyType,
+    now: OffsetDateTime,
+) -> Result<Issuer, Fault> {
+    if !offline_root {
+        return Ok(Issuer::Own { authority: root, root_key: None });
+    }
+    let authority = root.delegate(profile, PrivateKey::generate(key_type), now)?;
+    Ok(Issuer::Own { authority, root_key: Some(root.into_key()) })
+}
+
+/// What the root of a registry must speak for.
+fn subtrees(spec: &Spec) -> Vec<Subtree> {
+    let own = spec.domain.clone();
+    let subtree = |name: SubjectAltName| match name {
+        SubjectAltName::Host(Host::Dns(name)) | SubjectAltName::Wildcard(name) => Subtree::Domain(name),
+        SubjectAltName::Host(Host::Ip(ip)) => Subtree::address(ip),
+    };
+    let within = |tree: &Subtree| match (tree, &own) {
+        (Subtree::Domain(name), Some(domain)) => name.is_within(domain.as_str()),
+        (Subtree::Domain(_) | Subtree::Network(..), _) => false,
+    };
+    let named: Vec<_> = spec.names().into_iter().map(subtree).filter(|tree| !within(tree)).collect();
+    own.clone().map(Subtree::Domain).into_iter().chain(named).collect()
+}
+
+/// A text that is wiped when dropped.
+type Wiped = Zeroizing<String>;

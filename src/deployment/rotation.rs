@@ -1,0 +1,83 @@
+//! One root replaced by another without a client noticing: the new root signs at once, the old one vouches for it, and
+//! both are in every package until the old one is dropped.
+
+use time::OffsetDateTime;
+
+use super::{Deployment, Issuer, ServerKey, own, subtrees};
+use crate::error::Fault;
+use crate::names::Subtree;
+use crate::pki::{Authority, Certificate, Constraints, KeyAtRest, PrivateKey, RootProfile};
+
+/// The root that is on its way out.
+#[derive(Debug, PartialEq)]
+pub struct Retiring {
+    /// What old clients trust.
+    pub root: Certificate,
+    /// Its key as it is stored, until the rotation is finished.
+    pub key: Option<KeyAtRest>,
+    /// The new root, certified by the old one's key: served, so that old clients find their way. `None` where somebody
+    /// else's root came in its place, for which the old one does not vouch.
+    pub vouched: Option<Certificate>,
+}
+
+impl Deployment {
+    /// Begins: a new root, certified by the old one, and a server certificate that clients of either accept.
+    pub fn begin_rotation(&mut self, permit: &[Subtree], now: OffsetDateTime) -> Result<(), Fault> {
+        if let Some(retiring) = &self.retiring {
+            return Err(Fault::new(format!(
+                "a rotation is under way already, away from {}",
+                retiring.root.fingerprint()
+            ))
+            .hint("when every client has the new root, `regcert rotate --ca --finish`"));
+        }
+        self.authority()?;
+        let Issuer::Own { authority: old, root_key } = &self.issuer else {
+            unreachable!("`authority` refuses the rest");
+        };
+        let offline = !old.intermediates().is_empty();
+        let old_root = old.root().clone();
+        let root_key = match (offline, root_key) {
+            (true, Some(key)) => key.again(),
+            (false, _) => old.key().again(),
+            (true, None) => {
+                return Err(Fault::new(
+                    "the root's key is not here, and only it can vouch for its successor",
+                )
+                .hint("bring it back for this one command, to where it was (`root-cert/root-cert-….key`)"));
+            }
+        };
+        let vouching = Authority::of(vec![old_root.clone()], root_key)?;
+
+        // Whatever the old root admitted, the new one admits too; a root without limits has a successor without.
+        let constraints = old_root.constraints.as_ref().map(|old| {
+            Constraints::to([subtrees(&self.spec), old.permitted.clone(), permit.to_vec()].concat())
+        });
+        let label = self.spec.label();
+        let levels = if offline { 2 } else { 1 };
+        self.state.trust_changes(now);
+        let edition = self.state.release().version;
+        let profile = RootProfile {
+            label: &label,
+            edition: &edition,
+            subject: &self.spec.subject,
+            constraints,
+            levels,
+        };
+        let root = Authority::create(&profile, PrivateKey::generate(self.spec.key_type), now)?;
+        let vouched = vouching.vouch_for(&root, &profile, now)?;
+        let key = vouching.into_key();
+        self.issuer = own(root, offline, &profile, self.spec.key_type, now)?;
+        self.retiring = Some(Retiring { root: old_root, key: Some(key), vouched: Some(vouched) });
+        self.reconfigure(self.spec.clone(), ServerKey::New, now)
+    }
+
+    /// Ends: clients that have only the old root are shut out from here on.
+    pub fn finish_rotation(&mut self, now: OffsetDateTime) -> Result<Certificate, Fault> {
+        let Some(retiring) = self.retiring.take() else {
+            return Err(Fault::new("no rotation is under way").hint("`regcert rotate --ca` begins one"));
+        };
+        self.state.trust_changes(now);
+        self.reconfigure(self.spec.clone(), ServerKey::New, now)?;
+        Ok(retiring.root)
+    }
+}

@@ -1,0 +1,105 @@
+//! What a registry must remember between runs and cannot read off its certificates. No setting is here, and nothing a
+//! person would edit.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+use crate::error::Fault;
+use crate::pki::{hex, random};
+use crate::trust::Release;
+
+/// `.regcert/state.json`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// Signs upload sessions: 64 hexadecimal digits.
+    http_secret: Secret,
+    /// When the set of roots that clients are to trust last changed, in seconds since 1970.
+    trust_changed: i64,
+    /// How often it changed: packages made later must have a higher version.
+    trust_revision: u32,
+    /// Every client certificate ever issued.
+    #[serde(default)]
+    pub clients: Vec<Client>,
+    /// CRLs made so far (RFC 5280 §5.2.3).
+    #[serde(default)]
+    pub crl_number: u64,
+}
+
+/// A client certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Client {
+    /// Whom it was made for.
+    pub name: String,
+    /// Serial number, lower-case hexadecimal.
+    pub serial: String,
+    /// Its last second, in seconds since 1970.
+    pub until: i64,
+    /// When it was revoked, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<i64>,
+}
+
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Secret(Zeroizing<String>);
+
+impl State {
+    /// For a new registry.
+    pub fn new(now: OffsetDateTime) -> Self {
+        let http_secret = Secret(Zeroizing::new(hex(&random::<32>())));
+        Self {
+            http_secret,
+            trust_changed: now.unix_timestamp(),
+            trust_revision: 0,
+            clients: Vec::new(),
+            crl_number: 0,
+        }
+    }
+
+    /// Reads what `to_json` wrote.
+    pub fn from_json(text: &str) -> Result<Self, Fault> {
+        let damaged =
+            |why: String| Fault::new(format!("it is damaged: {why}")).hint("bring it back from a backup");
+        let state: Self = serde_json::from_str(text).map_err(|e| damaged(e.to_string()))?;
+        if state.http_secret.0.len() != 64 || !state.http_secret.0.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(damaged("`http_secret` is not 64 hexadecimal digits".into()));
+        }
+        if OffsetDateTime::from_unix_timestamp(state.trust_changed).is_err() {
+            return Err(damaged("`trust_changed` is no time".into()));
+        }
+        Ok(state)
+    }
+
+    /// The file.
+    pub fn to_json(&self) -> Zeroizing<String> {
+        Zeroizing::new(serde_json::to_string_pretty(self).expect("plain fields are JSON") + "\n")
+    }
+
+    /// The secret that signs upload sessions.
+    pub fn http_secret(&self) -> &str {
+        &self.http_secret.0
+    }
+
+    /// Notes that clients are to trust other roots from now on.
+    pub fn trust_changes(&mut self, now: OffsetDateTime) {
+        // Never back, whatever the clock says: a package's version only rises.
+        self.trust_changed = self.trust_changed.max(now.unix_timestamp());
+        self.trust_revision += 1;
+    }
+
+    /// What is packed for clients: `2026.11.20`, and after a change of roots `2026.11.20.1`.
+    pub fn release(&self) -> Release {
+        let at = OffsetDateTime::from_unix_timestamp(self.trust_changed).expect("checked when it was read");
+        let date = format!("{:04}.{:02}.{:02}", at.year(), u8::from(at.month()), at.day());
+        let version = if self.trust_revision == 0 { date } else { format!("{date}.{}", self.trust_revision) };
+        Release { version, at }
+    }
+}
+
+impl std::fmt::Debug for State {
+    /// Never the secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "State({}, {} clients)", self.release().version, self.clients.len())
+    }
+}

@@ -1,0 +1,173 @@
+//! The laws of the whole value: it is what its files say, and its files are what it says.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::LazyLock;
+
+use time::macros::datetime;
+
+use super::files::{SPEC, STATE};
+use super::*;
+use crate::error::{Faults, Gather};
+use crate::files::{FileSet, Mode, Origin as Made};
+use crate::render::Site;
+use crate::spec::{RunAs, Side};
+
+const INVOKER: RunAs = RunAs { uid: 65532, gid: 65532 };
+const ROOT_KEY: &str = "root-cert/root-cert-myhouse.local.key";
+
+/// A registry's files; making one takes a hash.
+static FILES: LazyLock<FileSet> = LazyLock::new(|| create(|_| {}).files(&site()).unwrap());
+
+fn site() -> Site {
+    Site { directory: "/srv/registry".to_owned(), program: "/usr/local/bin/regcert".to_owned() }
+}
+
+fn create(change: impl FnOnce(&mut Settings)) -> Deployment {
+    let mut settings = Settings { server: Some("r.myhouse.local".to_owned()), ..Settings::default() };
+    change(&mut settings);
+    let spec = Spec::check(&settings, Side::Options, INVOKER, &mut Gather::default()).unwrap();
+    let (user, password) = ("docker".parse().unwrap(), Password::generate());
+    Deployment::create(
+        New {
+            spec,
+            origin: Origin::Create { permit: Some(vec![]), offline_root: false },
+            passphrase: None,
+            user,
+            password,
+        },
+        datetime!(2026-11-20 12:00 UTC),
+    )
+    .unwrap()
+}
+
+fn load(files: &FileSet) -> Result<Option<Deployment>, Vec<String>> {
+    let messages = |faults: Faults| faults.faults.into_iter().map(|fault| fault.message).collect();
+    Deployment::load(files, INVOKER).map_err(messages)
+}
+
+/// The files without `gone`, and with `damaged` in the place of one.
+fn with(gone: &str, damaged: Option<(&str, &str)>) -> FileSet {
+    let mut files = FileSet::default();
+    for (path, file) in FILES.iter().filter(|(path, _)| path.as_str() != gone) {
+        let nonsense = damaged.filter(|(damaged, _)| *damaged == path.as_str()).map(|(_, text)| text.into());
+        files.put(path.as_str(), nonsense.unwrap_or_else(|| file.bytes.clone()), file.mode, file.origin);
+    }
+    files
+}
+
+#[test]
+fn what_is_loaded_is_what_was_written() {
+    for proxy in ["nginx", "none"] {
+        let made = create(|settings| settings.proxy = Some(proxy.to_owned()));
+        let files = made.files(&site()).unwrap();
+        let loaded = load(&files).unwrap().unwrap();
+        // Only the text of regcert.toml is new to it.
+        assert_eq!(loaded.files(&site()).unwrap(), files);
+        assert_eq!(Deployment { spec_text: loaded.spec_text.clone(), ..made }, loaded);
+        assert_eq!(load(&loaded.files(&site()).unwrap()).unwrap().unwrap(), loaded);
+    }
+}
+
+#[test]
+fn nothing_is_no_registry() {
+    assert_eq!(load(&FileSet::default()), Ok(None));
+}
+
+#[test]
+fn a_missing_part_is_named_and_not_made_anew() {
+    for (gone, message) in [
+        (SPEC, format!("`regcert.toml` is missing, though `{ROOT_KEY}` is there")),
+        (
+            "root-cert/root-cert-myhouse.local.crt",
+            "`root-cert/root-cert-myhouse.local.crt` is missing".into(),
+        ),
+        (ROOT_KEY, format!("`{ROOT_KEY}` is missing")),
+        ("nginx/ssl/r.myhouse.local.pem", "`nginx/ssl/….pem` is missing".into()),
+        ("nginx/auth/registry.passwd", "`nginx/auth/registry.passwd` is missing".into()),
+        (STATE, "`.regcert/state.json` is missing".into()),
+    ] {
+        assert_eq!(load(&with(gone, None)), Err(vec![message]));
+    }
+}
+
+#[test]
+fn a_rendered_file_may_be_missing() {
+    for (path, file) in FILES.iter().filter(|(_, file)| file.origin == Made::Rendered) {
+        let loaded = load(&with(path.as_str(), None)).unwrap().unwrap();
+        assert_eq!(loaded.files(&site()).unwrap().get(path.as_str()), Some(file), "{path}");
+    }
+}
+
+#[test]
+fn a_damaged_part_is_named() {
+    for (path, message) in [
+        ("root-cert/root-cert-myhouse.local.crt", "it does not hold exactly one certificate in PEM"),
+        (ROOT_KEY, "it is neither PEM nor DER"),
+        ("nginx/ssl/r.myhouse.local.pem", "it is neither PEM nor DER"),
+    ] {
+        assert_eq!(load(&with("", Some((path, "nonsense")))), Err(vec![format!("`{path}`: {message}")]));
+    }
+    let fault = load(&with("", Some((SPEC, "nonsense")))).unwrap_err();
+    assert!(fault.len() == 1 && fault[0].starts_with("regcert.toml: TOML parse error"), "{fault:?}");
+}
+
+#[test]
+fn every_missing_part_is_told_at_once() {
+    let mut files = FileSet::default();
+    files.put(SPEC, "", Mode::Public, Made::Kept);
+    assert_eq!(load(&files).unwrap_err().len(), 4);
+}
+
+#[test]
+fn the_files_of_gen_config_are_not_taken_over() {
+    let mut files = FileSet::default();
+    for path in ["root-cert/root-cert-myhouse.local.crt", ROOT_KEY, "nginx/ssl/r.myhouse.local.key"] {
+        files.put(path, "theirs", Mode::Public, Made::Kept);
+    }
+    let message = format!("`regcert.toml` is missing, though `{ROOT_KEY}` is there");
+    assert_eq!(load(&files), Err(vec![message]));
+}
+
+#[test]
+fn no_secret_lies_in_a_public_file() {
+    let state = State::from_json(FILES.text(STATE).unwrap()).unwrap();
+    let http_secret = state.http_secret();
+    let mut secret = Vec::new();
+    for (path, file) in FILES.iter() {
+        let text = String::from_utf8_lossy(&file.bytes);
+        if ["PRIVATE KEY", "$2y$", http_secret].iter().any(|mark| text.contains(mark)) {
+            assert_ne!(file.mode, Mode::Public, "{path}");
+            secret.push(path.as_str());
+        }
+    }
+    let expected = [
+        STATE,
+        "nginx/auth/registry.passwd",
+        "nginx/ssl/r.myhouse.local.pem",
+        "registry/config.yml",
+        ROOT_KEY,
+    ];
+    assert_eq!(secret, expected);
+}
+
+#[test]
+fn no_debug_shows_a_secret() {
+    let shown = format!("{:?}", load(&FILES));
+    assert_eq!(shown, "Ok(Some(Deployment(r.myhouse.local)))");
+    let users = load(&FILES).unwrap().unwrap().users;
+    assert_eq!(format!("{users:?}"), "Htpasswd([\"docker\"])");
+}
+
+#[test]
+fn a_renewal_changes_key_and_serial_and_nothing_of_the_root() {
+    let mut deployment = load(&FILES).unwrap().unwrap();
+    let old = load(&FILES).unwrap().unwrap();
+    deployment.reconfigure(old.spec.clone(), ServerKey::New, datetime!(2027-06-01 12:00 UTC)).unwrap();
+    assert_ne!(deployment.server.as_ref().unwrap().leaf().serial, old.server.as_ref().unwrap().leaf().serial);
+    assert_ne!(
+        deployment.server.as_ref().unwrap().leaf().public_key,
+        old.server.as_ref().unwrap().leaf().public_key
+    );
+    assert_eq!((&deployment.issuer, &deployment.users), (&old.issuer, &old.users));
+    assert_eq!(deployment.spec_text, old.spec_text);
+}

@@ -1,0 +1,91 @@
+//! A private key as it lies on the disk, in clear or under a passphrase, and in memory where it can be used.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use super::{Passphrase, PrivateKey};
+use crate::error::Fault;
+
+/// The stored text and, where it is known, the key in it.
+pub struct KeyAtRest {
+    stored: Zeroizing<String>,
+    open: Option<PrivateKey>,
+}
+
+impl KeyAtRest {
+    /// A key that is stored in clear.
+    pub fn clear(key: PrivateKey) -> Self {
+        Self { stored: Zeroizing::new(key.pem().to_owned()), open: Some(key) }
+    }
+
+    /// A key as it was stored: in clear, or locked until somebody knows the passphrase.
+    pub fn from_pem(text: &str) -> Result<Self, Fault> {
+        let stored = Zeroizing::new(text.to_owned());
+        if PrivateKey::is_encrypted(text.as_bytes()) {
+            return Ok(Self { stored, open: None });
+        }
+        Ok(Self { open: Some(PrivateKey::read(text.as_bytes(), None)?), stored })
+    }
+
+    /// A key that somebody brings along, in any form; an encrypted one stays under its passphrase.
+    pub fn read(bytes: &[u8], passphrase: Option<&Passphrase>) -> Result<Self, Fault> {
+        let mut key = Self::clear(PrivateKey::read(bytes, passphrase)?);
+        if let (true, Some(passphrase)) = (PrivateKey::is_encrypted(bytes), passphrase) {
+            key.encrypt(passphrase)?;
+        }
+        Ok(key)
+    }
+
+    /// The text to store.
+    pub fn stored(&self) -> &str {
+        &self.stored
+    }
+
+    /// The same key once more.
+    pub fn again(&self) -> Self {
+        Self { stored: self.stored.clone(), open: self.open.as_ref().map(PrivateKey::again) }
+    }
+
+    /// Whether it is stored under a passphrase.
+    pub fn is_encrypted(&self) -> bool {
+        PrivateKey::is_encrypted(self.stored.as_bytes())
+    }
+
+    /// Whether it can be used.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// The key, where it can be used.
+    pub fn open(&self) -> Result<&PrivateKey, Fault> {
+        self.open.as_ref().ok_or_else(|| {
+            Fault::new("the authority's key is encrypted, and its passphrase was not given")
+                .hint("run this on a terminal, or name a file with `--ca-passphrase-file`")
+        })
+    }
+
+    /// Makes a locked key usable; what is stored stays encrypted.
+    pub fn unlock(&mut self, passphrase: &Passphrase) -> Result<(), Fault> {
+        self.open = Some(PrivateKey::read(self.stored.as_bytes(), Some(passphrase))?);
+        Ok(())
+    }
+
+    /// Stores an open key under a passphrase from now on.
+    pub fn encrypt(&mut self, passphrase: &Passphrase) -> Result<(), Fault> {
+        self.stored = self.open()?.encrypted_pem(passphrase);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for KeyAtRest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_encrypted() { "KeyAtRest(encrypted)" } else { "KeyAtRest(clear)" })
+    }
+}
+
+impl PartialEq for KeyAtRest {
+    fn eq(&self, other: &Self) -> bool {
+        *self.stored == *other.stored
+    }
+}

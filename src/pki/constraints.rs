@@ -1,0 +1,102 @@
+//! What a root may speak for, and whether a name falls under it.
+
+use std::fmt;
+
+use rcgen::{CidrSubnet, GeneralSubtree, NameConstraints};
+
+use crate::names::{Host, SubjectAltName, Subtree, masked};
+
+/// Reserved, so that nobody has it (RFC 6761 §6.4).
+const NO_DOMAIN: &str = "invalid";
+
+/// What a root may speak for (RFC 5280 §4.2.1.10).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Constraints {
+    /// A name of a kind listed here must fall into one of that kind.
+    pub permitted: Vec<Subtree>,
+    /// A name that falls into one of these is refused.
+    pub excluded: Vec<Subtree>,
+}
+
+impl Constraints {
+    /// Room for exactly `permitted`. A list without addresses would let every address through, so a family without a
+    /// network is excluded whole; one without domains would let every name through, so a domain that nobody can have
+    /// stands in for "none".
+    pub fn to(mut permitted: Vec<Subtree>) -> Self {
+        if !permitted.iter().any(|tree| matches!(tree, Subtree::Domain(_))) {
+            permitted.push(Subtree::Domain(NO_DOMAIN.parse().expect("a constant name")));
+        }
+        permitted.sort();
+        permitted.dedup();
+        let everything: [Subtree; 2] = ["0.0.0.0", "::"].map(|any| {
+            let any = any.parse().expect("a constant address");
+            Subtree::Network(any, 0)
+        });
+        // One permitted network of either kind shuts out every other address, v4 and v6 alike (they are one kind to
+        // RFC 5280), but not every verifier reads it so: exclude the other family too.
+        let has = |family: &Subtree| permitted.iter().any(|tree| same_family(tree, family));
+        let excluded = everything.into_iter().filter(|family| !has(family)).collect();
+        Self { permitted, excluded }
+    }
+
+    /// Whether a certificate with `name` passes.
+    pub fn admit(&self, name: &SubjectAltName) -> bool {
+        let kind = |tree: &&Subtree| {
+            matches!((tree, name), (Subtree::Network(..), SubjectAltName::Host(Host::Ip(_))))
+                || matches!(
+                    (tree, name),
+                    (Subtree::Domain(_), SubjectAltName::Host(Host::Dns(_)) | SubjectAltName::Wildcard(_))
+                )
+        };
+        let mut permitted = self.permitted.iter().filter(kind).peekable();
+        let free = permitted.peek().is_none();
+        (free || permitted.any(|tree| covers(tree, name)))
+            && !self.excluded.iter().any(|tree| covers(tree, name))
+    }
+}
+
+impl Constraints {
+    pub(super) fn to_rcgen(&self) -> NameConstraints {
+        let subtrees = |trees: &[Subtree]| trees.iter().map(general_subtree).collect();
+        NameConstraints {
+            permitted_subtrees: subtrees(&self.permitted),
+            excluded_subtrees: subtrees(&self.excluded),
+        }
+    }
+}
+
+fn general_subtree(tree: &Subtree) -> GeneralSubtree {
+    match tree {
+        Subtree::Domain(name) => GeneralSubtree::DnsName(name.to_string()),
+        Subtree::Network(ip, prefix) => GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(*ip, *prefix)),
+    }
+}
+
+impl fmt::Display for Constraints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let permitted: Vec<_> =
+            self.permitted.iter().map(Subtree::to_string).filter(|tree| tree != NO_DOMAIN).collect();
+        f.write_str(&permitted.join(", "))
+    }
+}
+
+fn same_family(a: &Subtree, b: &Subtree) -> bool {
+    match (a, b) {
+        (Subtree::Network(a, _), Subtree::Network(b, _)) => a.is_ipv4() == b.is_ipv4(),
+        (Subtree::Domain(_), Subtree::Domain(_)) => true,
+        (Subtree::Domain(_), Subtree::Network(..)) | (Subtree::Network(..), Subtree::Domain(_)) => false,
+    }
+}
+
+fn covers(tree: &Subtree, name: &SubjectAltName) -> bool {
+    match (tree, name) {
+        (Subtree::Domain(domain), SubjectAltName::Host(Host::Dns(name)) | SubjectAltName::Wildcard(name)) => {
+            name.is_within(domain.as_str())
+        }
+        (Subtree::Network(network, prefix), SubjectAltName::Host(Host::Ip(ip))) => {
+            network.is_ipv4() == ip.is_ipv4() && masked(*ip, *prefix) == *network
+        }
+        (Subtree::Domain(_), SubjectAltName::Host(Host::Ip(_)))
+        | (Subtree::Network(..), SubjectAltName::Host(Host::Dns(_)) | SubjectAltName::Wildcard(_)) => false,
+    }
+}

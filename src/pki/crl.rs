@@ -1,0 +1,71 @@
+//! Revocation lists (RFC 5280 §5): which certificates of an issuer no longer count. It keeps no account of them.
+
+#[cfg(test)]
+mod tests;
+
+use rcgen::{CertificateRevocationListParams, RevokedCertParams, SerialNumber};
+use time::OffsetDateTime;
+
+use super::{Certificate, PrivateKey, broken, der, sign};
+use crate::error::Fault;
+use crate::names::printable;
+
+/// The list as PEM, for `ssl_crl` of nginx and everything else. Each revoked certificate is its serial number in
+/// hexadecimal and when it was revoked; `number` grows with every list of the issuer (RFC 5280 §5.2.3).
+pub fn crl(
+    issuer: &Certificate,
+    issuer_key: &PrivateKey,
+    revoked: &[(String, OffsetDateTime)],
+    number: u64,
+    now: OffsetDateTime,
+    next_update: OffsetDateTime,
+) -> Result<String, Fault> {
+    let parsed = sign::parsed(issuer)?;
+    if issuer.public_key != issuer_key.public_key() {
+        return Err(Fault::new("the issuer's certificate and the issuer's key do not belong together"));
+    }
+    let usage = parsed.key_usage().map_err(|e| broken("the issuer's certificate cannot be read", e))?;
+    if !issuer.is_authority || usage.is_some_and(|usage| !usage.value.crl_sign()) {
+        return Err(Fault::new("the issuer's certificate may not sign revocation lists")
+            .hint("it needs the key usage `cRLSign`: no client would heed the list"));
+    }
+    if next_update <= now {
+        return Err(Fault::new("the next revocation list would be due before this one"));
+    }
+    let whole = |at: OffsetDateTime| at.replace_nanosecond(0).expect("zero is a nanosecond");
+    let revoked = revoked.iter().map(|(serial, at)| {
+        Ok(RevokedCertParams {
+            serial_number: SerialNumber::from_slice(&serial_number(serial)?),
+            revocation_time: whole(*at),
+            reason_code: None,
+            invalidity_date: None,
+        })
+    });
+    let list = CertificateRevocationListParams {
+        this_update: whole(now),
+        next_update: whole(next_update),
+        crl_number: SerialNumber::from(number),
+        issuing_distribution_point: None,
+        revoked_certs: revoked.collect::<Result<_, Fault>>()?,
+        key_identifier_method: sign::key_identifier(&parsed),
+    };
+    let signed = list
+        .signed_by(&sign::placeholder(&parsed, issuer_key))
+        .map_err(|e| broken("the revocation list cannot be signed", e))?;
+    // RFC 5280 §5.1: the issuer follows version and algorithm.
+    let der = sign::under_name_of(signed.der(), 2, &parsed, issuer_key)?;
+    sign::check_signature(&der, &issuer.public_key)?;
+    Ok(der::pem("X509 CRL", &der))
+}
+
+/// A serial number out of its hexadecimal digits, colons allowed as openssl prints them.
+fn serial_number(text: &str) -> Result<Vec<u8>, Fault> {
+    let digits = text.replace(':', "");
+    let padded = if digits.len().is_multiple_of(2) { digits } else { format!("0{digits}") };
+    let bytes = super::pbe::unhex(&padded).filter(|bytes| bytes.iter().any(|byte| *byte != 0));
+    // RFC 5280 §4.1.2.2: at most 20 octets; one more for the sign in DER.
+    bytes.filter(|bytes| bytes.len() <= 21).ok_or_else(|| {
+        Fault::new(format!("`{}` is no serial number", printable(text)))
+            .hint("write it in hexadecimal, as `openssl x509 -noout -serial` prints it")
+    })
+}

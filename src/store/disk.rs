@@ -1,0 +1,101 @@
+//! Single steps on the disk: a file read without following a link, a file or directory made with its final mode.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use rustix::fs::{Gid, OFlags, Uid};
+
+use crate::error::Fault;
+use crate::files::Mode;
+
+/// An htpasswd line is 70 bytes: room for a million users, and no room for a mistake such as a disk image.
+const SIZE_MAX: u64 = 64 << 20;
+
+/// Reads a password or another file that the person named.
+pub fn read_given(path: &Path) -> Result<Vec<u8>> {
+    let file = File::open(path).with_context(|| format!("`{}` cannot be read", path.display()))?;
+    let mut bytes = Vec::new();
+    file.take(SIZE_MAX)
+        .read_to_end(&mut bytes)
+        .with_context(|| format!("`{}` cannot be read", path.display()))?;
+    Ok(bytes)
+}
+
+/// A regular file, never through a link, never without end.
+pub(super) fn read_file(path: &Path) -> Result<Vec<u8>> {
+    let cannot = || format!("`{}` cannot be read", path.display());
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
+    let file = file.map_err(|e| {
+        if e.kind() == io::ErrorKind::PermissionDenied {
+            return anyhow::Error::new(
+                Fault::new(cannot()).hint("run regcert as the one who made it, or with sudo"),
+            );
+        }
+        let link = path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
+        let why = if link { "it is a symbolic link".to_owned() } else { e.to_string() };
+        anyhow::anyhow!("{}: {why}", cannot())
+    })?;
+    let metadata = file.metadata().with_context(cannot)?;
+    ensure!(metadata.is_file(), "{}: it is not a regular file", cannot());
+    ensure!(metadata.len() <= SIZE_MAX, "{}: it is larger than 64 MiB", cannot());
+    let mut bytes = Vec::with_capacity(metadata.len().try_into().unwrap_or(0));
+    file.take(SIZE_MAX).read_to_end(&mut bytes).with_context(cannot)?;
+    Ok(bytes)
+}
+
+/// A file that was not there, private from its first moment, durable when this returns.
+pub(super) fn write_new(path: &Path, bytes: &[u8], mode: Mode, owner: Option<(u32, u32)>) -> Result<()> {
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        if let Some((uid, gid)) = owner {
+            rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        }
+        file.write_all(bytes)?;
+        // On the open file: the umask has no say.
+        file.set_permissions(Permissions::from_mode(mode.bits()))?;
+        file.sync_all()
+    };
+    write().with_context(|| format!("`{}` cannot be written", path.display()))
+}
+
+/// A directory that was not there, with this mode whatever the umask.
+pub(super) fn make_dir(path: &Path, mode: u32) -> Result<()> {
+    let make = || -> io::Result<()> {
+        DirBuilder::new().mode(mode).create(path)?;
+        fs::set_permissions(path, Permissions::from_mode(mode))
+    };
+    make().with_context(|| format!("`{}` cannot be made", path.display()))
+}
+
+pub(super) fn sync(dir: &Path) -> Result<()> {
+    File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .with_context(|| format!("`{}` cannot be made durable", dir.display()))
+}
+
+/// The directories on the way to another: never writable by everybody, whatever the umask.
+pub(super) fn make_dirs(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o755).create(path)
+}
+
+/// Gives something to its owner, where that can be chosen.
+pub(super) fn hand_over(path: &Path, owner: Option<(u32, u32)>) -> Result<()> {
+    let Some((uid, gid)) = owner else {
+        return Ok(());
+    };
+    std::os::unix::fs::lchown(path, Some(uid), Some(gid))
+        .with_context(|| format!("`{}` cannot be given to user {uid}", path.display()))
+}
+
+/// Whether something is there, be it a link that leads nowhere. A disk that does not answer is an error, not an absence.
+pub(super) fn exists(path: &Path) -> Result<bool> {
+    match path.symlink_metadata() {
+        Ok(_) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e).with_context(|| format!("`{}` cannot be looked at", path.display())),
+    }
+}
