@@ -5,7 +5,7 @@ mod deb;
 use time::OffsetDateTime;
 
 use crate::names::file_stem;
-use crate::pki::Certificate;
+use crate::pki::{Certificate, hex, sha256};
 use deb::Deb;
 
 /// What the packages for clients are called, beside the registry: a version that rises with every change of roots.
@@ -25,9 +25,9 @@ pub fn debian_package_name(label: &str, release: &Release) -> String {
 /// the same bytes, and other roots a higher version.
 pub fn debian_package(label: &str, roots: &[&Certificate], release: &Release) -> (String, Vec<u8>) {
     let package = package_name(label);
-    let stems = [package.clone(), format!("{package}-retiring")];
-    let roots_in: Vec<_> =
-        stems.into_iter().zip(roots.iter().map(|root| root.pem().as_bytes().to_vec())).collect();
+    // A file name is one root's for ever: an upgrade then only adds or only takes away.
+    let stem = |root: &&Certificate| format!("{package}-{}", &hex(&sha256(root.der()))[..8]);
+    let roots_in: Vec<_> = roots.iter().map(|root| (stem(root), root.pem().as_bytes().to_vec())).collect();
     let fingerprints: Vec<_> = roots.iter().map(|root| root.fingerprint()).collect();
     let deb = Deb {
         package: &package,
