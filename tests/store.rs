@@ -302,7 +302,7 @@ fn what_may_not_be_read_is_told_with_its_cure() {
     for (path, message) in [
         (
             "registry/root-cert/root-cert-local.priv.key",
-            "`registry/root-cert/root-cert-local.priv.key` cannot be read",
+            "`registry/root-cert/root-cert-local.priv.key` cannot be read: Permission denied (os error 13)",
         ),
         ("registry/.regcert/lock", "`registry` belongs to somebody else"),
     ] {

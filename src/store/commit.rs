@@ -82,11 +82,13 @@ impl Store {
     /// Puts everything that is to be written into `staging`, durable, with its final mode and owner.
     fn stage(&self, staging: &Path, change: &Change, run_as: RunAs) -> Result<()> {
         let mut put = Vec::new();
-        // A configuration comes after the files it names: whatever starts in between finds them.
-        let configures =
-            |path: &&RelPath| path.as_str().ends_with(".conf") || path.as_str().ends_with(".yml");
+        // A configuration comes after the files it names, and what starts it last: nothing is named that is not there.
+        let rank = |path: &&RelPath| match path.as_str() {
+            "docker-compose.yml" => 2,
+            other => u8::from(other.ends_with(".conf") || other.ends_with(".yml")),
+        };
         let mut written: Vec<_> = change.with(Action::Added).chain(change.with(Action::Changed)).collect();
-        written.sort_by_key(configures);
+        written.sort_by_key(rank);
         for path in written {
             let file = change.files.get(path.as_str()).expect("what is written is wanted");
             write_new(

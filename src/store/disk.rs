@@ -32,7 +32,8 @@ pub(super) fn read_file(path: &Path) -> Result<Vec<u8>> {
     let file = file.map_err(|e| {
         if e.kind() == io::ErrorKind::PermissionDenied {
             return anyhow::Error::new(
-                Fault::new(cannot()).hint("run regcert as the one who made it, or with sudo"),
+                Fault::new(format!("{}: {e}", cannot()))
+                    .hint("run regcert as the one who made it, or with sudo"),
             );
         }
         let link = path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
