@@ -16,23 +16,7 @@ pub fn created(deployment: &Deployment, dir: &Path, user: &Username, password: O
     let password = password
         .map_or(String::new(), |password| format!("\n  password            {password}   (shown only now)"));
     let (Some(root), Some(server)) = (deployment.root(), &deployment.server) else {
-        return format!(
-            "\
-{registry} waits in {dir} for somebody else's authority
-
-  request             {request}
-    asks for          {names}
-  users               {users}
-  first user          {user}{password}
-
-Have the request signed, then:
-  regcert -C {dir} import-cert SIGNED --ca-cert THEIR-ROOT
-",
-            dir = shell(&dir.display().to_string()),
-            request = deployment.request_path(),
-            names = deployment.spec.names().iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-            users = deployment.users_path(),
-        );
+        return waiting(deployment, dir, user, &password);
     };
     let leaf = server.leaf();
     let admits = root.constraints.as_ref().map_or("every name".to_owned(), ToString::to_string);
@@ -80,6 +64,28 @@ Then use it:
                 format!(", where {name} must lead to this machine (DNS, or a line in /etc/hosts)"),
             Host::Ip(_) => String::new(),
         },
+    )
+}
+
+/// After the first run where somebody else's authority is to sign.
+fn waiting(deployment: &Deployment, dir: &Path, user: &Username, password: &str) -> String {
+    format!(
+        "\
+{registry} waits in {dir} for somebody else's authority
+
+  request             {request}
+    asks for          {names}
+  users               {users}
+  first user          {user}{password}
+
+Have the request signed, then:
+  regcert -C {dir} import-cert SIGNED --ca-cert THEIR-ROOT
+",
+        registry = deployment.spec.registry(),
+        dir = shell(&dir.display().to_string()),
+        request = deployment.request_path(),
+        names = deployment.spec.names().iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        users = deployment.users_path(),
     )
 }
 

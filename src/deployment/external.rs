@@ -42,7 +42,30 @@ impl Deployment {
                 .hint("have the request signed, or let regcert be the authority"));
         }
         let root = chain.pop().expect("two or more");
-        for (below, certificate) in chain[1..].iter().chain([&root]).enumerate() {
+        self.accept(&chain, &root, now)?;
+
+        if !matches!(&self.issuer, Issuer::External { root: Some(known) } if *known == root) {
+            self.state.trust_changes(now);
+        }
+        let pending = self.pending.take().expect("looked at above");
+        self.server = Some(ServerIdentity::of(chain, pending.key)?);
+        // Our own root's key is not thrown away with the first certificate of somebody else: `--finish` does that.
+        match std::mem::replace(&mut self.issuer, Issuer::External { root: Some(root) }) {
+            Issuer::Own { authority, root_key } => {
+                let root = authority.root().clone();
+                let alone = authority.intermediates().is_empty();
+                let key = if alone { Some(authority.into_key()) } else { root_key };
+                self.retiring = Some(Retiring { root, key, vouched: None });
+            }
+            Issuer::External { .. } => {}
+        }
+        self.spec.authority = Signer::External;
+        Ok(())
+    }
+
+    /// Refuses a chain that some client would not accept for some name of ours.
+    fn accept(&self, chain: &[Certificate], root: &Certificate, now: OffsetDateTime) -> Result<(), Fault> {
+        for (below, certificate) in chain[1..].iter().chain([root]).enumerate() {
             certificate.fit_to_sign(below.try_into().unwrap_or(u32::MAX), now)?;
         }
         let validity = chain[0].validity;
@@ -62,24 +85,6 @@ impl Deployment {
                 "whoever signs must take the names over from the request; or take them out of regcert.toml",
             ));
         }
-        verify(&chain, &root, &names, now)?;
-
-        if !matches!(&self.issuer, Issuer::External { root: Some(known) } if *known == root) {
-            self.state.trust_changes(now);
-        }
-        let pending = self.pending.take().expect("looked at above");
-        self.server = Some(ServerIdentity::of(chain, pending.key)?);
-        // Our own root's key is not thrown away with the first certificate of somebody else: `--finish` does that.
-        match std::mem::replace(&mut self.issuer, Issuer::External { root: Some(root) }) {
-            Issuer::Own { authority, root_key } => {
-                let root = authority.root().clone();
-                let alone = authority.intermediates().is_empty();
-                let key = if alone { Some(authority.into_key()) } else { root_key };
-                self.retiring = Some(Retiring { root, key, vouched: None });
-            }
-            Issuer::External { .. } => {}
-        }
-        self.spec.authority = Signer::External;
-        Ok(())
+        verify(chain, root, &names, now)
     }
 }

@@ -381,22 +381,7 @@ proptest! {
         let mut der = DER.clone();
         let at = at % der.len();
         der[at] = byte;
-        let pem = pem_of(&der);
+        let pem = der::pem("CERTIFICATE", &der);
         if let Ok(certificate) = Certificate::from_pem(&pem) { prop_assert_eq!(certificate.der().to_vec(), der) }
     }
-}
-
-/// Its PEM; no dependency of ours offers base64.
-fn pem_of(der: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut body = String::new();
-    for chunk in der.chunks(3) {
-        let bits =
-            chunk.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for n in 0..=chunk.len() {
-            body.push(ALPHABET[(bits >> (18 - 6 * n) & 63) as usize].into());
-        }
-        body.push_str(&"=".repeat(3 - chunk.len()));
-    }
-    format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
 }

@@ -1,3 +1,4 @@
+//! Lists of revoked certificates, read back by another library.
 #![allow(clippy::unwrap_used)]
 
 use super::*;

@@ -1,5 +1,5 @@
-#![allow(clippy::unwrap_used)]
 //! Every form a key comes in, and every file that is none. `../fixtures/README.md` says how each was made.
+#![allow(clippy::unwrap_used)]
 
 use super::*;
 use proptest::prelude::*;

@@ -1,3 +1,4 @@
+//! What other programs must find in a bundle, taken apart again.
 #![allow(clippy::unwrap_used)]
 
 use super::der::Elements;

@@ -1,3 +1,4 @@
+//! Requests good and bad (`../fixtures/README.md` says how each was made), and what is taken from them.
 #![allow(clippy::unwrap_used)]
 
 use super::super::KeyType;

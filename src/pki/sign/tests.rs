@@ -1,5 +1,5 @@
-#![allow(clippy::unwrap_used)]
 //! Authorities as they come from elsewhere (`../fixtures/README.md`), each of which must be found again as the issuer.
+#![allow(clippy::unwrap_used)]
 
 use super::super::verify;
 use super::*;

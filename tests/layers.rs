@@ -1,0 +1,107 @@
+//! The order of the modules in `src/main.rs`'s header holds, and no file or function outgrows a reader. A longer one says
+//! why in a line that begins with `// Long because`.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)] // Tests read what they like.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Every Rust file below `directory`, and its text.
+fn sources(directory: &str) -> Vec<(PathBuf, String)> {
+    let mut sources = Vec::new();
+    for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        if entry.metadata().unwrap().is_dir() {
+            sources.extend(self::sources(path.to_str().unwrap()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            sources.push((path.clone(), fs::read_to_string(path).unwrap()));
+        }
+    }
+    sources
+}
+
+/// Without its tests, which may use what they like.
+fn program(text: &str) -> &str {
+    text.split("#[cfg(test)]").next().unwrap()
+}
+
+/// The names between the dots and arrows of the map, in its order; the same number where they stand on one level.
+fn order() -> Vec<(String, usize)> {
+    let main = fs::read_to_string("src/main.rs").unwrap();
+    let map = main.lines().find(|line| line.contains('→')).expect("the map is in the header");
+    let levels = map.trim_start_matches("//!").split(['→', '·']);
+    levels.enumerate().map(|(level, name)| (name.trim().to_owned(), level)).collect()
+}
+
+#[test]
+fn a_module_uses_only_those_before_it() {
+    let order = order();
+    let mut wrong = Vec::new();
+    let level = |module: &str| order.iter().find(|(name, _)| name == module).map(|(_, level)| *level);
+    for (path, text) in sources("src") {
+        let inner = path.strip_prefix("src").unwrap().components().next().unwrap();
+        let module = Path::new(&inner).file_stem().unwrap().to_str().unwrap().to_owned();
+        let own = level(&module).unwrap_or_else(|| panic!("`{module}` is not on the map in src/main.rs"));
+        for part in program(&text).split("crate::").skip(1) {
+            let used: Vec<_> = match part.strip_prefix('{') {
+                Some(list) => list.split('}').next().unwrap().split(',').map(str::trim).collect(),
+                None => vec![part],
+            };
+            for used in used.into_iter().filter(|used| !used.is_empty()) {
+                let end = used.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(used.len());
+                let used = &used[..end];
+                let at = level(used).unwrap_or_else(|| panic!("`{used}` is not on the map in src/main.rs"));
+                if at >= own && used != module {
+                    wrong.push(format!("{} uses `{used}`, which comes after it", path.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_file_says_what_it_owns() {
+    for (path, text) in [sources("src"), sources("tests")].concat() {
+        assert!(text.starts_with("//! "), "{} does not open with `//!`", path.display());
+        for word in ["TODO", "FIXME", "XXX"].map(|word| format!("// {word}")) {
+            assert!(
+                !text.contains(&word),
+                "{} holds a `{word}`: say what would settle it in an issue",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn files_and_functions_have_a_size_to_be_read_in() {
+    let mut wrong = Vec::new();
+    for (path, text) in [sources("src"), sources("tests")].concat() {
+        let lines: Vec<_> = program(&text).lines().collect();
+        let excused =
+            |from: usize| lines[..from].iter().rev().take(8).any(|line| line.contains("// Long because"));
+        let length = lines.len();
+        if length > 400 && !excused(8.min(length)) {
+            wrong.push(format!("{} has {length} lines", path.display()));
+        }
+        let mut began = None;
+        for (n, line) in lines.iter().enumerate() {
+            let indent = line.len() - line.trim_start().len();
+            let code = line.trim_start();
+            if ["fn ", "pub fn ", "pub(super) fn ", "pub(crate) fn "]
+                .iter()
+                .any(|begin| code.starts_with(begin))
+            {
+                began = Some((n, indent));
+            }
+            if let Some((from, _)) = began.filter(|(_, depth)| *depth == indent && code == "}") {
+                let length = n + 1 - from;
+                if length > 60 && !excused(from) {
+                    wrong.push(format!("{}:{} has {length} lines", path.display(), from + 1));
+                }
+                began = None;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
