@@ -7,7 +7,7 @@ use rcgen::{CidrSubnet, GeneralSubtree, NameConstraints};
 use crate::names::{Host, SubjectAltName, Subtree, masked};
 
 /// Reserved, so that nobody has it (RFC 6761 §6.4).
-const NO_DOMAIN: &str = "invalid";
+const NO_DOMAIN: &str = "none.invalid";
 
 /// What a root may speak for (RFC 5280 §4.2.1.10).
 #[derive(Debug, Clone, PartialEq, Eq)]
