@@ -14,9 +14,9 @@ pub mod rotate;
 pub mod sign;
 pub mod status;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
@@ -71,7 +71,7 @@ impl World {
     /// The passphrase of a key that is encrypted.
     fn passphrase(&self) -> Result<Passphrase> {
         match &self.passphrase_file {
-            Some(path) => Ok(Passphrase::first_line(&Zeroizing::new(store::read_given(path)?))?),
+            Some(path) => read_passphrase(path),
             None if ui::can_ask() => ui::ask_passphrase(),
             None => bail!(
                 Fault::new(
@@ -85,7 +85,7 @@ impl World {
     /// A passphrase for a key that is to be encrypted.
     fn new_passphrase(&self) -> Result<Passphrase> {
         match &self.passphrase_file {
-            Some(path) => Ok(Passphrase::first_line(&Zeroizing::new(store::read_given(path)?))?),
+            Some(path) => read_passphrase(path),
             None if ui::can_ask() => ui::ask_new_passphrase(),
             None => bail!(
                 Fault::new("nobody is here to be asked for a passphrase")
@@ -105,6 +105,12 @@ impl World {
         store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
         Ok(change)
     }
+}
+
+/// The first line of a file that somebody named.
+fn read_passphrase(path: &Path) -> Result<Passphrase> {
+    let bytes = Zeroizing::new(store::read_given(path)?);
+    Passphrase::first_line(&bytes).with_context(|| format!("`{}`", path.display()))
 }
 
 /// How a change is written: shared by the commands that renew.

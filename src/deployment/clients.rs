@@ -3,7 +3,7 @@
 
 use time::OffsetDateTime;
 
-use super::{Client, Deployment, State};
+use super::{Client, Deployment, Issuer, State};
 use crate::error::Fault;
 use crate::names::Username;
 use crate::pki::{Authority, KeyType, PrivateKey, RootProfile, ServerIdentity, Subject, crl};
@@ -50,6 +50,19 @@ impl Clients {
 }
 
 impl Deployment {
+    /// The authority for clients, where it is not there yet; its key is stored as the registry's own is.
+    pub(super) fn make_clients(&mut self, now: OffsetDateTime) -> Result<(), Fault> {
+        if self.clients.is_some() {
+            return Ok(());
+        }
+        let mut clients = Clients::create(&self.spec, &mut self.state, now)?;
+        if let Issuer::Own { authority, .. } = &self.issuer {
+            clients.authority.key_mut().store_like(authority.key())?;
+        }
+        self.clients = Some(clients);
+        Ok(())
+    }
+
     /// A certificate for `name`, noted so that it can be revoked by name.
     pub fn add_client(
         &mut self,
@@ -57,9 +70,7 @@ impl Deployment {
         days: u16,
         now: OffsetDateTime,
     ) -> Result<ServerIdentity, Fault> {
-        if self.clients.is_none() {
-            self.clients = Some(Clients::create(&self.spec, &mut self.state, now)?);
-        }
+        self.make_clients(now)?;
         let clients = self.clients.as_ref().expect("just made");
         let client = clients.authority.issue_client(name, days, now)?;
         let leaf = client.leaf();

@@ -75,6 +75,18 @@ pub enum Issuer {
     },
 }
 
+impl Issuer {
+    /// The keys of ours that are stored here.
+    fn keys_mut(&mut self) -> Vec<&mut KeyAtRest> {
+        match self {
+            Self::Own { authority, root_key } => {
+                [Some(authority.key_mut()), root_key.as_mut()].into_iter().flatten().collect()
+            }
+            Self::External { .. } => Vec::new(),
+        }
+    }
+}
+
 /// A request that waits for a signature.
 #[derive(Debug, PartialEq)]
 pub struct Pending {
@@ -294,12 +306,8 @@ impl Deployment {
 
     /// Every key of an authority that is stored here and signs.
     fn keys_mut(&mut self) -> Vec<&mut KeyAtRest> {
-        let own = match &mut self.issuer {
-            Issuer::Own { authority, root_key } => vec![Some(authority.key_mut()), root_key.as_mut()],
-            Issuer::External { .. } => Vec::new(),
-        };
         let clients = self.clients.as_mut().map(|clients| clients.authority.key_mut());
-        own.into_iter().flatten().chain(clients).collect()
+        self.issuer.keys_mut().into_iter().chain(clients).collect()
     }
 
     /// Whether a passphrase is needed to sign.
@@ -330,10 +338,7 @@ impl Deployment {
     }
 
     fn prepare_clients(&mut self, now: OffsetDateTime) -> Result<(), Fault> {
-        if self.spec.client_auth != ClientAuth::Off && self.clients.is_none() {
-            self.clients = Some(Clients::create(&self.spec, &mut self.state, now)?);
-        }
-        Ok(())
+        if self.spec.client_auth != ClientAuth::Off { self.make_clients(now) } else { Ok(()) }
     }
 }
 

@@ -66,7 +66,9 @@ impl Deployment {
         let root = Authority::create(&profile, PrivateKey::generate(self.spec.key_type), now)?;
         let vouched = vouching.vouch_for(&root, &profile, now)?;
         let key = vouching.into_key();
-        self.issuer = own(root, offline, &profile, self.spec.key_type, now)?;
+        let mut issuer = own(root, offline, &profile, self.spec.key_type, now)?;
+        issuer.keys_mut().into_iter().try_for_each(|new| new.store_like(&key))?;
+        self.issuer = issuer;
         self.retiring = Some(Retiring { root: old_root, key: Some(key), vouched: Some(vouched) });
         self.reconfigure(self.spec.clone(), ServerKey::New, now)
     }

@@ -9,9 +9,11 @@ use super::files::{SPEC, STATE};
 use super::*;
 use crate::error::{Faults, Gather};
 use crate::files::{FileSet, Mode, Origin as Made};
+use crate::pki::{Request, Subject};
 use crate::render::Site;
 use crate::spec::{RunAs, Side};
 
+const NOW: OffsetDateTime = datetime!(2026-11-20 12:00 UTC);
 const INVOKER: RunAs = RunAs { uid: 65532, gid: 65532 };
 const ROOT_KEY: &str = "root-cert/root-cert-myhouse.local.key";
 
@@ -170,4 +172,112 @@ fn a_renewal_changes_key_and_serial_and_nothing_of_the_root() {
     );
     assert_eq!((&deployment.issuer, &deployment.users), (&old.issuer, &old.users));
     assert_eq!(deployment.spec_text, old.spec_text);
+}
+
+/// A registry whose authority's key is encrypted, and maybe an intermediate's.
+fn encrypted(offline_root: bool) -> Deployment {
+    let settings = Settings { server: Some("r.myhouse.local".to_owned()), ..Settings::default() };
+    let spec = Spec::check(&settings, Side::Options, INVOKER, &mut Gather::default()).unwrap();
+    let origin = Origin::Create { permit: Some(vec![]), offline_root };
+    let passphrase = Some(Passphrase::first_line(b"a passphrase").unwrap());
+    let new =
+        New { spec, origin, passphrase, user: "docker".parse().unwrap(), password: Password::generate() };
+    Deployment::create(new, NOW).unwrap()
+}
+
+#[test]
+fn no_key_of_an_authority_leaves_its_passphrase() {
+    for offline_root in [false, true] {
+        let mut deployment = encrypted(offline_root);
+        let clear = |deployment: &Deployment| {
+            let files = deployment.files(&site()).unwrap();
+            let keys = files.iter().filter(|(path, _)| path.as_str().ends_with(".key"));
+            let clear = keys.filter(|(_, file)| !PrivateKey::is_encrypted(&file.bytes));
+            clear.map(|(path, _)| path.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(clear(&deployment), [""; 0]);
+        deployment.add_client(&"laptop".parse().unwrap(), 90, NOW).unwrap();
+        deployment.begin_rotation(&[], NOW).unwrap();
+        assert_eq!(clear(&deployment), [""; 0]);
+        deployment.finish_rotation(NOW).unwrap();
+        assert_eq!(clear(&deployment), [""; 0]);
+
+        // As the next run finds it: locked, until somebody knows the passphrase.
+        let mut next = load(&deployment.files(&site()).unwrap()).unwrap().unwrap();
+        assert!(next.is_locked());
+        assert!(next.unlock(&Passphrase::first_line(b"another").unwrap()).is_err());
+        next.unlock(&Passphrase::first_line(b"a passphrase").unwrap()).unwrap();
+        next.begin_rotation(&[], NOW).unwrap();
+        assert_eq!(clear(&next), [""; 0]);
+    }
+}
+
+#[test]
+fn a_rotation_is_loaded_as_it_was_written() {
+    for offline_root in [false, true] {
+        let mut deployment = create(|_| {});
+        if offline_root {
+            deployment = encrypted(true);
+        }
+        deployment.begin_rotation(&["example.org".parse().unwrap()], NOW).unwrap();
+        let loaded = load(&deployment.files(&site()).unwrap()).unwrap().unwrap();
+        assert_eq!(loaded.retiring, deployment.retiring);
+        assert_eq!(loaded.files(&site()).unwrap(), deployment.files(&site()).unwrap());
+        // Clients of either root accept what is served.
+        let server = deployment.server.as_ref().unwrap();
+        for root in deployment.roots() {
+            verify(server.chain(), root, &["r.myhouse.local".to_owned()], NOW).unwrap();
+        }
+        let versions = deployment.state.release().version;
+        deployment.finish_rotation(NOW).unwrap();
+        assert_eq!(
+            (versions.as_str(), deployment.state.release().version.as_str()),
+            ("2026.11.20.1", "2026.11.20.2")
+        );
+        assert_eq!(deployment.roots().len(), 1);
+    }
+}
+
+#[test]
+fn a_request_that_waits_is_loaded_and_its_answer_checked() {
+    let settings = Settings {
+        server: Some("r.myhouse.local".to_owned()),
+        authority: Some("external".to_owned()),
+        ..Settings::default()
+    };
+    let spec = Spec::check(&settings, Side::Options, INVOKER, &mut Gather::default()).unwrap();
+    let password = Password::generate();
+    let new =
+        New { spec, origin: Origin::External, passphrase: None, user: "docker".parse().unwrap(), password };
+    let waiting = Deployment::create(new, NOW).unwrap();
+    let files = waiting.files(&site()).unwrap();
+    assert!(files.get("docker-compose.yml").is_none(), "nothing is there that could be started");
+    let mut waiting = load(&files).unwrap().unwrap();
+
+    let theirs = create(|_| {});
+    let theirs = theirs.authority().unwrap();
+    let request = Request::read(waiting.pending.as_ref().unwrap().request.as_bytes()).unwrap();
+    let sign = |names: &[SubjectAltName]| {
+        let profile = ServerProfile { names, subject: &Subject::default(), days: 90 };
+        theirs.issue_for(&request, &profile, NOW).unwrap()
+    };
+    let refused =
+        |waiting: &mut Deployment, given, more| waiting.import(given, more, NOW).unwrap_err().message;
+    let root = || vec![theirs.root().clone()];
+    assert_eq!(
+        refused(&mut waiting, sign(&request.names), vec![]),
+        "the certificate that signed `CN=r.myhouse.local` is not among those given"
+    );
+    assert_eq!(
+        refused(&mut waiting, sign(&["a.myhouse.local".parse().unwrap()]), root()),
+        "the certificate does not cover r.myhouse.local, r"
+    );
+    assert_eq!(
+        refused(&mut waiting, root(), vec![]),
+        "none of the certificates is for the key of the request"
+    );
+    assert_eq!(waiting.files(&site()).unwrap(), files, "a refused answer changes nothing");
+    waiting.import(sign(&request.names), root(), NOW).unwrap();
+    let loaded = load(&waiting.files(&site()).unwrap()).unwrap().unwrap();
+    assert_eq!((loaded.server, loaded.pending.is_none()), (waiting.server, true));
 }

@@ -11,21 +11,23 @@ use crate::error::Fault;
 pub struct KeyAtRest {
     stored: Zeroizing<String>,
     open: Option<PrivateKey>,
+    /// What it is stored under, where that is known.
+    passphrase: Option<Passphrase>,
 }
 
 impl KeyAtRest {
     /// A key that is stored in clear.
     pub fn clear(key: PrivateKey) -> Self {
-        Self { stored: Zeroizing::new(key.pem().to_owned()), open: Some(key) }
+        Self { stored: Zeroizing::new(key.pem().to_owned()), open: Some(key), passphrase: None }
     }
 
     /// A key as it was stored: in clear, or locked until somebody knows the passphrase.
     pub fn from_pem(text: &str) -> Result<Self, Fault> {
         let stored = Zeroizing::new(text.to_owned());
         if PrivateKey::is_encrypted(text.as_bytes()) {
-            return Ok(Self { stored, open: None });
+            return Ok(Self { stored, open: None, passphrase: None });
         }
-        Ok(Self { open: Some(PrivateKey::read(text.as_bytes(), None)?), stored })
+        Ok(Self { open: Some(PrivateKey::read(text.as_bytes(), None)?), stored, passphrase: None })
     }
 
     /// A key that somebody brings along, in any form; an encrypted one stays under its passphrase.
@@ -44,7 +46,8 @@ impl KeyAtRest {
 
     /// The same key once more.
     pub fn again(&self) -> Self {
-        Self { stored: self.stored.clone(), open: self.open.as_ref().map(PrivateKey::again) }
+        let open = self.open.as_ref().map(PrivateKey::again);
+        Self { stored: self.stored.clone(), open, passphrase: self.passphrase.clone() }
     }
 
     /// Whether it is stored under a passphrase.
@@ -68,13 +71,20 @@ impl KeyAtRest {
     /// Makes a locked key usable; what is stored stays encrypted.
     pub fn unlock(&mut self, passphrase: &Passphrase) -> Result<(), Fault> {
         self.open = Some(PrivateKey::read(self.stored.as_bytes(), Some(passphrase))?);
+        self.passphrase = Some(passphrase.clone());
         Ok(())
     }
 
     /// Stores an open key under a passphrase from now on.
     pub fn encrypt(&mut self, passphrase: &Passphrase) -> Result<(), Fault> {
         self.stored = self.open()?.encrypted_pem(passphrase);
+        self.passphrase = Some(passphrase.clone());
         Ok(())
+    }
+
+    /// Stores an open key as `other` is stored: in clear, or under the same passphrase.
+    pub fn store_like(&mut self, other: &Self) -> Result<(), Fault> {
+        other.passphrase.as_ref().map_or(Ok(()), |passphrase| self.encrypt(passphrase))
     }
 }
 

@@ -91,8 +91,9 @@ impl Certificate {
         if bytes.first() == Some(&0x30) {
             return Self::chain_from_pem(&der::pem("CERTIFICATE", bytes));
         }
-        let chain =
-            std::str::from_utf8(bytes).ok().map(Self::chain_from_pem).transpose()?.unwrap_or_default();
+        let text = std::str::from_utf8(bytes).unwrap_or_default();
+        super::file::blocks(text)?;
+        let chain = Self::chain_from_pem(text)?;
         if chain.is_empty() {
             return Err(Fault::new("it holds no certificate")
                 .hint("a certificate in PEM begins with `-----BEGIN CERTIFICATE-----`"));
@@ -164,7 +165,9 @@ impl Certificate {
         let (Ok(own), Ok(above)) = (parse(&self.der), parse(&issuer.der)) else {
             return false;
         };
-        self.issuer == issuer.subject && own.verify_signature(Some(above.public_key())).is_ok()
+        let signed = || own.verify_signature(Some(above.public_key())).is_ok();
+        // A signature too weak to be verified still says whose it is; `fit_to_sign` refuses it by its name.
+        self.issuer == issuer.subject && (is_weak(&own) || signed())
     }
 
     /// `first`, whoever signed it, and so on up to the root, all out of `others`.
@@ -210,12 +213,8 @@ impl Certificate {
         {
             return fault(format!("has an RSA key of {} bits; clients want 2048", rsa.key_size()));
         }
-        // RFC 8017 appendix A.2.4 and RFC 3279 §2.2.3: md5, sha1 with RSA; sha1 with ECDSA. A root's own signature
-        // counts for nothing.
-        let weak = ["1.2.840.113549.1.1.4", "1.2.840.113549.1.1.5", "1.2.840.10045.4.1"];
-        if !self.is_self_issued()
-            && weak.contains(&x509.signature_algorithm.algorithm.to_id_string().as_str())
-        {
+        // A root's own signature counts for nothing.
+        if !self.is_self_issued() && is_weak(&x509) {
             return fault("is signed with MD5 or SHA-1, which clients refuse".into());
         }
         Ok(())
@@ -226,6 +225,12 @@ impl Certificate {
         let pairs: Vec<_> = sha256(&self.der).iter().map(|byte| format!("{byte:02X}")).collect();
         pairs.join(":")
     }
+}
+
+/// RFC 8017 appendix A.2.4 and RFC 3279 §2.2.3: MD5 and SHA-1 with RSA, SHA-1 with ECDSA.
+fn is_weak(x509: &X509Certificate<'_>) -> bool {
+    let weak = ["1.2.840.113549.1.1.4", "1.2.840.113549.1.1.5", "1.2.840.10045.4.1"];
+    weak.contains(&x509.signature_algorithm.algorithm.to_id_string().as_str())
 }
 
 fn names(x509: &X509Certificate<'_>) -> Result<Vec<String>, String> {

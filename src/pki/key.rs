@@ -65,6 +65,7 @@ impl FromStr for KeyType {
 }
 
 /// What an encrypted key opens with: wiped when dropped, silent in `Debug`.
+#[derive(Clone)]
 pub struct Passphrase(Zeroizing<String>);
 
 impl Passphrase {
