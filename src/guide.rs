@@ -39,9 +39,9 @@ pub fn created(deployment: &Deployment, dir: &Path, user: &Username, password: O
   first user          {user}{password}
 
 Start it:
-  cd {dir} && docker compose up -d
+  cd {dir} && docker compose up -d      # or: docker-compose up -d
 
-On each client{resolves}, make Docker trust it, in one of two ways:
+On each client{resolves}, make Docker trust it in one of two ways:
   Debian, Ubuntu: copy {package} there, and
     sudo apt install ./{package_name} && sudo systemctl restart docker
   elsewhere: copy {root_path} there, and
