@@ -41,7 +41,8 @@ pub fn created(deployment: &Deployment, dir: &Path, user: &Username, password: O
 Start it:
   cd {dir} && docker compose up -d      # or: docker-compose up -d
 
-On each client{resolves}, make Docker trust it in one of two ways:
+On each client{resolves},
+make Docker trust it in one of two ways:
   Debian, Ubuntu: copy {package} there, and
     sudo apt install ./{package_name} && sudo systemctl restart docker
   elsewhere: copy {root_path} there, and
@@ -60,8 +61,7 @@ Then use it:
         fingerprint = root.fingerprint(),
         users = deployment.users_path(),
         resolves = match deployment.spec.host() {
-            Host::Dns(name) =>
-                format!(", where {name} must lead to this machine (DNS, or a line in /etc/hosts)"),
+            Host::Dns(name) => format!(", where {name} must lead to this machine (DNS or /etc/hosts)"),
             Host::Ip(_) => String::new(),
         },
     )
