@@ -13,25 +13,29 @@ use crate::pki::Passphrase;
 
 /// A line for people.
 pub fn say(line: impl AsRef<str>) {
-    eprintln!("{}", line.as_ref());
+    // A run is not undone because nobody can read about it.
+    _ = writeln!(io::stderr(), "{}", line.as_ref());
 }
 
 /// Something a person should know and can act on.
 pub fn warn(message: impl AsRef<str>) {
-    eprintln!("warning: {}", message.as_ref());
+    say(format!("warning: {}", message.as_ref()));
 }
 
-/// Data, for whoever reads stdout. A closed pipe is the reader's business.
-pub fn data(text: impl AsRef<str>) {
-    _ = writeln!(io::stdout(), "{}", text.as_ref());
+/// Data, for whoever reads stdout. A closed pipe is the reader's business; a full disk loses what was to be read.
+pub fn data(text: impl AsRef<str>) -> Result<()> {
+    match writeln!(io::stdout(), "{}", text.as_ref()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(e).context("the output cannot be written"),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// The error, part by part, each with its cure.
 pub fn error(error: &anyhow::Error) {
     for Fault { message, hint } in faults(error) {
-        eprintln!("error: {message}");
+        say(format!("error: {message}"));
         if !hint.is_empty() {
-            eprintln!("hint: {hint}");
+            say(format!("hint: {hint}"));
         }
     }
 }

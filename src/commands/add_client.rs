@@ -62,7 +62,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
         "  Docker   copy {dir}/client.cert, client.key and ca.crt to /etc/docker/certs.d/{registry}/ there"
     ));
     ui::say(format!("  browser  import {dir}/client.p12; its password, shown only now:"));
-    ui::data(password.expose());
+    ui::data(password.expose())?;
     if deployment.spec.client_auth == ClientAuth::Off {
         ui::say(
             "nginx asks nobody for a certificate yet: `regcert init --client-auth required --reload` makes it",

@@ -1,6 +1,6 @@
 //! `regcert add-user`: a new user, or a new password for one.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::World;
 use super::password::{Known, Prompt, Source};
@@ -45,7 +45,12 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     });
     if known == Known::ToNobody {
         ui::say("password, shown only now:");
-        ui::data(password.expose());
+        let again = || {
+            format!(
+                "{name} is there, with a password that nobody has seen: run `regcert add-user {name}` again"
+            )
+        };
+        ui::data(password.expose()).with_context(again)?;
     }
     Ok(())
 }

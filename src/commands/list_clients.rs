@@ -39,11 +39,11 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
                 "revoked": client.revoked.map(day),
             })
         });
-        ui::data(clients.collect::<serde_json::Value>().to_string());
+        ui::data(clients.collect::<serde_json::Value>().to_string())?;
         return Ok(());
     }
     for client in &deployment.state.clients {
-        ui::data(format!("{:<20}  {}  {}", client.name, client.serial, state(client)));
+        ui::data(format!("{:<20}  {}  {}", client.name, client.serial, state(client)))?;
     }
     Ok(())
 }

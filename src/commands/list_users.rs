@@ -22,9 +22,9 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     let (_store, deployment) = world.open()?;
     let names = deployment.users.names();
     if args.json {
-        ui::data(serde_json::json!(names).to_string());
+        ui::data(serde_json::json!(names).to_string())?;
     } else {
-        names.iter().for_each(ui::data);
+        names.iter().try_for_each(ui::data)?;
     }
     Ok(())
 }

@@ -54,6 +54,6 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
         date(chain[0].validity.not_after),
         chain[0].serial
     ));
-    ui::data(chain.iter().map(Certificate::pem).collect::<String>().trim_end());
+    ui::data(chain.iter().map(Certificate::pem).collect::<String>().trim_end())?;
     Ok(())
 }

@@ -33,9 +33,9 @@ pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
     let change = world.compare(&store, &deployment, Edits::Keep)?;
     let findings = health::findings(&deployment, &change, world.now);
     if args.json {
-        ui::data(summary(&deployment, world, &findings).to_string());
+        ui::data(summary(&deployment, world, &findings).to_string())?;
     } else {
-        ui::data(screen(&deployment, world, &findings));
+        ui::data(screen(&deployment, world, &findings))?;
     }
     let due = findings.iter().any(|finding| finding.severity != Severity::Note);
     Ok(if due { ExitCode::from(3) } else { ExitCode::SUCCESS })

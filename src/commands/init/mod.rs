@@ -78,7 +78,7 @@ fn create(args: &Args, world: &World, mut store: Store) -> Result<()> {
     store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
     let password = shown.as_ref().map(|password| password.as_str());
     if args.json {
-        ui::data(summary(&deployment, world, &change, Some((&user, password))).to_string());
+        ui::data(summary(&deployment, world, &change, Some((&user, password))).to_string())?;
     }
     // A password goes to one place: whoever takes the JSON may well keep stderr as a log.
     ui::say(guide::created(&deployment, &world.dir, &user, password.filter(|_| !args.json)));
@@ -124,7 +124,7 @@ fn renew(args: &Args, world: &World) -> Result<()> {
     let change = args.writing.apply(world, &mut store, &deployment, moved, for_people)?;
     if let (true, Some(change)) = (args.json, change) {
         let user = password.map(|password| (&user, Some(password)));
-        ui::data(summary(&deployment, world, &change, user).to_string());
+        ui::data(summary(&deployment, world, &change, user).to_string())?;
     }
     Ok(())
 }
