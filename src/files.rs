@@ -158,7 +158,10 @@ impl fmt::Display for Action {
     }
 }
 
-/// The digest of every file as regcert last wrote it, hexadecimal SHA-256 by path.
+/// In place of a digest: the file is the only copy of something and is read back at each run.
+const KEPT: &str = "kept";
+
+/// The digest of every file as regcert last wrote it, hexadecimal SHA-256 by path; [`KEPT`] for what is kept.
 pub type Digests = BTreeMap<String, String>;
 
 /// A file as it lies on the disk.
@@ -227,7 +230,8 @@ impl Change {
                 (Action::EditedByHand, None) => {}
                 (Action::EditedByHand, Some(old)) => _ = digests.insert(path.to_string(), old.clone()),
                 (Action::Added | Action::Changed | Action::Unchanged | Action::Removed, _) => {
-                    digests.insert(path.to_string(), new);
+                    let digest = if file.origin == Origin::Kept { KEPT.to_owned() } else { new };
+                    digests.insert(path.to_string(), digest);
                 }
             }
             actions.push((path.clone(), action));
@@ -239,7 +243,8 @@ impl Change {
             };
             match disk(&path) {
                 None => {}
-                Some(on_disk) if on_disk.digest != *old && edits == Edits::Keep => {
+                // What was kept has been read, so an edit of it is not lost with the file.
+                Some(on_disk) if old != KEPT && on_disk.digest != *old && edits == Edits::Keep => {
                     digests.insert(path.to_string(), old.clone());
                     actions.push((path, Action::EditedByHand));
                 }

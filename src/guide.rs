@@ -176,7 +176,7 @@ pub fn steps(deployment: &Deployment, change: &Change) -> Vec<Step> {
 }
 
 /// `text` as one word of a shell.
-fn shell(text: &str) -> String {
+pub fn shell(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@,".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()

@@ -12,7 +12,7 @@ use crate::pki::{Certificate, date, verify};
 /// A server certificate is renewed this many days before its end.
 pub const SERVER_DAYS: i64 = 30;
 
-/// A root takes a rotation, and people: begin half a year ahead.
+/// A root takes a rotation, and people: begin half a year before the last server certificate that fits into its life.
 const ROOT_DAYS: i64 = 182;
 
 /// How bad it is.
@@ -130,7 +130,8 @@ fn roots(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Findin
         return;
     };
     let left = days_left(root, now);
-    if left < ROOT_DAYS {
+    // From then on a server certificate would outlive it, and none could be issued.
+    if left < ROOT_DAYS + i64::from(deployment.spec.days) {
         let severity = if left < 0 { Severity::Error } else { Severity::Warning };
         let message =
             format!("the root certificate ends on {}, in {left} days", date(root.validity.not_after));
@@ -165,6 +166,8 @@ fn files(change: &Change, findings: &mut Vec<Finding>) {
         let (severity, message, hint) = match action {
             Action::Unchanged => continue,
             Action::EditedByHand => (Severity::Note, "edited by hand, and kept", ""),
+            // Somebody took it away to have it signed; it is made again from its key.
+            Action::Added if path.as_str().ends_with(".csr") => continue,
             Action::Added => (Severity::Error, "missing", "run `regcert init` to write it anew"),
             Action::Changed => (
                 Severity::Warning,

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::auth::Password;
 use crate::error::{Fault, faults};
-use crate::files::{Action, Change};
+use crate::files::{Action, Change, RelPath};
 use crate::pki::Passphrase;
 
 /// A line for people.
@@ -40,9 +40,11 @@ pub fn error(error: &anyhow::Error) {
     }
 }
 
-/// What a run does or would do to the files. Unchanged ones are left out.
+/// What a run does or would do to the files. Unchanged ones and regcert's own notes are left out.
 pub fn changes(change: &Change) {
-    for (path, action) in change.actions.iter().filter(|(_, action)| *action != Action::Unchanged) {
+    let told = |path: &RelPath| !path.as_str().starts_with(".regcert/");
+    let changed = change.actions.iter().filter(|(path, action)| *action != Action::Unchanged && told(path));
+    for (path, action) in changed {
         say(format!("  {:<14}  {path}", action.to_string()));
     }
 }

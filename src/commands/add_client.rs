@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::World;
 use crate::auth::Password;
-use crate::error::{Blame, Gather};
+use crate::error::{Blame, Fault, Gather};
 use crate::files::{Edits, Mode, Origin};
 use crate::names::Username;
 use crate::pki::{Passphrase, date, pkcs12};
@@ -34,7 +34,13 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     let days = args.days.as_deref().map(|text| gather.take("--days", crate::spec::days(text)));
     gather.finish(Blame::CommandLine)?;
     let name = name.expect("a name that is none was refused");
+    if name.as_str().starts_with("clients-ca.") || name.as_str() == "clients.crl" {
+        return Err(Fault::new(format!("`clients/{name}` is a file of the authority for clients"))
+            .hint("choose another name")
+            .into());
+    }
     let (mut store, mut deployment) = world.open_to_sign()?;
+    World::settled(&deployment)?;
     let client = deployment.add_client(&name, days.flatten().unwrap_or(deployment.spec.days), world.now)?;
     let password = Password::generate();
     let passphrase = Passphrase::first_line(password.expose().as_bytes())?;

@@ -37,6 +37,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     let (password, known) = args.password.read(name.as_str(), Prompt::IfPossible)?;
     let hash = password.hash();
     let (mut store, mut deployment) = world.open()?;
+    World::settled(&deployment)?;
     let set = deployment.users.set(&name, &hash);
     world.commit(&mut store, &deployment)?;
     ui::say(match set {

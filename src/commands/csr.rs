@@ -18,7 +18,9 @@ pub struct Args {}
 /// Runs the command.
 pub fn run(_: &Args, world: &World) -> Result<()> {
     let (mut store, mut deployment) = world.open()?;
-    let key = PrivateKey::generate(deployment.spec.key_type);
+    // The key of a request that is perhaps being signed at this moment stays.
+    let waiting = deployment.pending.take().map(|pending| pending.key);
+    let key = waiting.unwrap_or_else(|| PrivateKey::generate(deployment.spec.key_type));
     deployment.request(key)?;
     world.commit(&mut store, &deployment)?;
     let names: Vec<_> = deployment.spec.names().iter().map(ToString::to_string).collect();

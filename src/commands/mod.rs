@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use crate::deployment::Deployment;
 use crate::error::Fault;
-use crate::files::{Action, Change, Edits};
+use crate::files::{Action, Change, Edits, RelPath};
 use crate::pki::Passphrase;
 use crate::render::Site;
 use crate::spec::RunAs;
@@ -53,6 +53,17 @@ impl World {
                 .hint("make one with `regcert init`, or name its directory with -C")
         })?;
         Ok((store, deployment))
+    }
+
+    /// The same, for a command that is not about settings: it would apply an edit of regcert.toml in passing.
+    fn settled(deployment: &Deployment) -> Result<()> {
+        if deployment.is_applied() {
+            return Ok(());
+        }
+        bail!(
+            Fault::new("regcert.toml was changed and not applied yet")
+                .hint("run `regcert init`, which applies it; `regcert init --dry-run` shows what changes")
+        )
     }
 
     /// The same, able to sign. A person is asked for the passphrase while nobody has to wait for the lock.
@@ -102,6 +113,7 @@ impl World {
     /// Writes what differs between the disk and the registry.
     fn commit(&self, store: &mut Store, deployment: &Deployment) -> Result<Change> {
         let change = self.compare(store, deployment, Edits::Keep)?;
+        guard(&change)?;
         store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
         Ok(change)
     }
@@ -132,27 +144,16 @@ impl Writing {
         if self.force { Edits::Overwrite } else { Edits::Keep }
     }
 
-    /// Shows, writes and, where asked, reloads a changed registry. `moved`: files that an edited configuration may name
-    /// are going away. `None` after a dry run.
+    /// Shows, writes and, where asked, reloads a changed registry. `None` after a dry run.
     fn apply(
         self,
         world: &World,
         store: &mut Store,
         deployment: &Deployment,
-        moved: Moved,
         password: Option<&str>,
     ) -> Result<Option<Change>> {
         let change = world.compare(store, deployment, self.edits())?;
-        let configuration = |path: &str| path.ends_with(".conf") || path.ends_with(".yml");
-        let edited = change.with(Action::EditedByHand).find(|path| configuration(path.as_str()));
-        if let (Some(edited), Moved::Yes) = (edited, moved) {
-            bail!(
-                Fault::new(format!(
-                    "`{edited}` was edited by hand and names files that this change takes away"
-                ))
-                .hint("`--force` writes it anew; keep a copy of your edit")
-            );
-        }
+        guard(&change)?;
         if self.dry_run {
             dry_run(&change);
             return Ok(None);
@@ -189,11 +190,18 @@ fn dry_run(change: &Change) {
     ui::say("nothing was written");
 }
 
-/// Whether a change takes away files that an edited configuration may name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moved {
-    /// The registry's name or its front end is another.
-    Yes,
-    /// Every file keeps its name.
-    No,
+/// Refuses a change that takes files away which a configuration that was edited by hand may name.
+fn guard(change: &Change) -> Result<()> {
+    let configures = |path: &&RelPath| path.as_str().ends_with(".conf") || path.as_str().ends_with(".yml");
+    let served = |path: &RelPath| path.as_str().contains("/ssl/") || path.as_str().contains("/auth/");
+    let edited = change.with(Action::EditedByHand).find(configures);
+    match (edited, change.with(Action::Removed).find(|path| served(path))) {
+        (Some(edited), Some(removed)) => bail!(
+            Fault::new(format!(
+                "`{edited}` was edited by hand and may name `{removed}`, which this change takes away"
+            ))
+            .hint("`regcert init --force` writes it anew; keep a copy of your edit")
+        ),
+        (_, _) => Ok(()),
+    }
 }

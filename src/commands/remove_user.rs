@@ -22,6 +22,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<()> {
     let (mut store, mut deployment) = world.open()?;
+    World::settled(&deployment)?;
     if !deployment.users.remove(&args.name) {
         bail!(
             Fault::new(format!("there is no user `{}`", printable(&args.name)))

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Moved, World, Writing};
+use super::{World, Writing};
 use crate::deployment::ServerKey;
 use crate::error::{Blame, Fault, Gather};
 use crate::health::{self, SERVER_DAYS};
@@ -55,6 +55,10 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     if args.if_due {
         let (_store, deployment) = world.open()?;
         if health::server_is_due(&deployment, within, world.now).is_none() {
+            if deployment.server.is_none() {
+                ui::say("nothing is due: a request is waiting for somebody's signature");
+                return Ok(());
+            }
             let server = deployment.server.as_ref().map(|server| server.leaf());
             let until = server.map(|leaf| {
                 format!("{}, {} days left", date(leaf.validity.not_after), health::days_left(leaf, world.now))
@@ -76,7 +80,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
             deployment.reconfigure(deployment.spec.clone(), key, world.now)?;
         }
     }
-    let written = args.writing.apply(world, &mut store, &deployment, Moved::No, None)?;
+    let written = args.writing.apply(world, &mut store, &deployment, None)?;
     if args.ca && written.is_some() {
         ui::say(crate::guide::rotated(&deployment));
     }

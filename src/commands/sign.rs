@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use super::World;
-use crate::error::{Blame, Fault, Gather};
-use crate::names::printable;
+use crate::error::{Blame, Gather};
 use crate::pki::{Certificate, Request, ServerProfile, Subject, date};
 use crate::{store, ui};
 
@@ -33,10 +32,6 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     gather.finish(Blame::CommandLine)?;
     let request = Request::read(&store::read_given(&args.file)?)
         .with_context(|| format!("`{}`", args.file.display()))?;
-    if request.names.is_empty() {
-        let why = format!("`{}` asks for no name or address", printable(&args.file.display().to_string()));
-        return Err(Fault::new(why).hint("make the request with `-addext subjectAltName=DNS:…`").into());
-    }
     let (_store, deployment) = world.open_to_sign()?;
     deployment.admit(&request.names)?;
     let days = days.flatten().unwrap_or(deployment.spec.days);

@@ -26,11 +26,15 @@ impl Deployment {
         let Some(pending) = &self.pending else {
             return Err(Fault::new("no request is waiting for a signature").hint("`regcert csr` makes one"));
         };
+        if let (Issuer::Own { .. }, Some(_)) = (&self.issuer, &self.retiring) {
+            return Err(Fault::new("a rotation of our own root is under way")
+                .hint("end it first: `regcert rotate --ca --finish`"));
+        }
         let public_key = pending.key.public_key();
         let Some(leaf) = given.iter().find(|certificate| certificate.public_key == public_key) else {
             let path = self.request_path();
             return Err(Fault::new("none of the certificates is for the key of the request")
-                .hint(format!("have `{path}` signed; another `regcert csr` since then made another key")));
+                .hint(format!("have `{path}` signed")));
         };
         let known = self.root().cloned();
         let others = [given.clone(), more, known.into_iter().collect()].concat();

@@ -6,8 +6,11 @@ use super::{Clients, Deployment, Issuer, Pending, Retiring, State};
 use crate::auth::Htpasswd;
 use crate::error::{Blame, Fault, Faults, Gather};
 use crate::files::{FileSet, RelPath};
-use crate::pki::{Authority, Certificate, KeyAtRest, PrivateKey, ServerIdentity};
-use crate::spec::{RunAs, Settings, Side, Spec};
+use crate::pki::{Authority, Certificate, KeyAtRest, PrivateKey, Request, ServerIdentity};
+use crate::spec::{RunAs, Settings, Side, Signer, Spec};
+
+/// The authority for clients: all of it, or none.
+const CLIENTS: [&str; 3] = ["clients/clients-ca.crt", "clients/clients-ca.key", "clients/clients.crl"];
 
 impl Deployment {
     /// The registry that lies in `files`; `None` where there is none.
@@ -32,12 +35,24 @@ impl Deployment {
         let mut reader = Reader { files, gather: &mut gather };
         let state = reader.parsed(STATE, State::from_json);
         let users = reader.users(&found);
-        let pending = reader.pending(&found);
+        let pending = reader.pending(&found, spec.as_ref());
         let server = reader.server(&found, pending.is_some());
         let issuer = reader.issuer(&found, pending.is_some());
         let vouched = matches!(issuer, Some(Issuer::Own { .. }));
         let retiring = reader.retiring(&found, vouched);
         let clients = reader.clients();
+        if let (Some(spec), Some(Issuer::Own { .. })) = (&spec, &issuer)
+            && spec.authority == Signer::External
+        {
+            gather.push(
+                Fault::new("regcert.toml says `authority = \"external\"`, and the authority's key is here")
+                    .hint("say `authority = \"own\"`; `regcert csr` and `regcert import-cert` change it"),
+            );
+        }
+        let issued = state.as_ref().is_some_and(|state| !state.clients.is_empty());
+        if issued && !CLIENTS.iter().any(|part| files.get(part).is_some()) {
+            gather.push(missing("clients/clients-ca.key"));
+        }
         gather.finish(Blame::Elsewhere)?;
         let (Some(spec), Some(state), Some(users), Some(issuer)) = (spec, state, users, issuer) else {
             unreachable!("a part that is not there left a fault");
@@ -74,10 +89,16 @@ impl Found {
             root_key: first("root-cert", "root-cert-", "key"),
             intermediate: first("root-cert", "intermediate-", "crt"),
             intermediate_key: first("root-cert", "intermediate-", "key"),
-            retiring: first("root-cert", "retiring-", "crt"),
+            // Any part of the old root stands for the whole, so that a missing one is noticed.
+            retiring: first("root-cert", "retiring-", "crt")
+                .or_else(|| first("root-cert", "retiring-", "key").map(|key| key.replace(".key", ".crt")))
+                .or_else(|| {
+                    first("root-cert", "vouched-", "crt").map(|crt| crt.replace("/vouched-", "/retiring-"))
+                }),
             server: either("ssl", "pem"),
             users: either("auth", "passwd"),
-            request: first("request", "", "csr"),
+            request: first("request", "", "key")
+                .or_else(|| first("request", "", "csr").map(|csr| csr.replace(".csr", ".key"))),
         }
     }
 
@@ -197,16 +218,23 @@ impl Reader<'_> {
         }
     }
 
-    fn pending(&mut self, found: &Found) -> Option<Pending> {
+    /// The key is what counts: the request may have been taken away to be signed, and is made again.
+    fn pending(&mut self, found: &Found, spec: Option<&Spec>) -> Option<Pending> {
         let path = found.request.as_ref()?;
-        let request = self.parsed(path, |text| Ok(text.to_owned()))?;
-        let key =
-            self.parsed(&path.replace(".csr", ".key"), |text| PrivateKey::read(text.as_bytes(), None))?;
+        let key = self.parsed(path, |text| PrivateKey::read(text.as_bytes(), None))?;
+        let beside = path.replace(".key", ".csr");
+        let request = match (self.files.text(&beside), spec) {
+            (Some(request), _) => request.to_owned(),
+            (None, Some(spec)) => {
+                self.gather.take(path, Request::create(&key, &spec.names(), &spec.subject))?.pem().to_owned()
+            }
+            (None, None) => return None,
+        };
         Some(Pending { key, request })
     }
 
     fn clients(&mut self) -> Option<Clients> {
-        self.files.get("clients/clients-ca.crt").or(self.files.get("clients/clients-ca.key"))?;
+        CLIENTS.iter().find_map(|part| self.files.get(part))?;
         let root = self.parsed("clients/clients-ca.crt", Certificate::from_pem);
         let key = self.parsed("clients/clients-ca.key", KeyAtRest::from_pem);
         let crl = self.parsed("clients/clients.crl", |text| Ok(text.to_owned()));

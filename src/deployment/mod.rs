@@ -172,6 +172,7 @@ impl Deployment {
             clients: None,
             state,
         };
+        deployment.state.apply(&deployment.spec.to_toml(None)?);
         match &deployment.issuer {
             Issuer::Own { .. } => deployment.server = Some(deployment.issue(server_key, now)?),
             Issuer::External { .. } => deployment.request(server_key)?,
@@ -188,10 +189,16 @@ impl Deployment {
         self.spec_text.as_deref().map_or_else(|| Ok(Settings::default()), Settings::from_toml)
     }
 
+    /// Whether regcert.toml is as it was last applied, comments aside.
+    pub fn is_applied(&self) -> bool {
+        self.spec.to_toml(None).is_ok_and(|settings| self.state.has_applied(&settings))
+    }
+
     /// Takes other settings and a new server certificate; authority and users stay. Where somebody else signs, the
     /// certificate stays as well, as long as it covers every name.
     pub fn reconfigure(&mut self, spec: Spec, key: ServerKey, now: OffsetDateTime) -> Result<(), Fault> {
         self.spec = spec;
+        self.state.apply(&self.spec.to_toml(None)?);
         self.prepare_clients(now)?;
         match &self.issuer {
             Issuer::Own { .. } => {
@@ -202,7 +209,13 @@ impl Deployment {
                 self.server = Some(self.issue(key, now)?);
                 Ok(())
             }
-            Issuer::External { .. } => self.covered(),
+            Issuer::External { .. } => {
+                // The request that waits asks for the names as they are now, for the same key.
+                if let Some(pending) = self.pending.take() {
+                    self.request(pending.key)?;
+                }
+                self.covered()
+            }
         }
     }
 
@@ -262,7 +275,7 @@ impl Deployment {
         }
         let refused: Vec<_> = refused.iter().map(|name| format!("`{name}`")).collect();
         let admitted = authority.root().constraints.as_ref().map(ToString::to_string).unwrap_or_default();
-        let hint = match (&self.retiring, refused.join(" --permit ").replace('`', "")) {
+        let hint = match (&self.retiring, refused.join(" --permit ").replace(['`', '*'], "").replace(" .", " ")) {
             (Some(_), _) => "the root that is on its way out does not admit it either: `regcert rotate --ca --finish` first".to_owned(),
             (None, permit) => format!(
                 "leave it out, or replace the root by one that admits it: `regcert rotate --ca --permit {permit}`, and when every client has the new one, `regcert rotate --ca --finish`"
@@ -307,7 +320,8 @@ impl Deployment {
     /// Every key of an authority that is stored here and signs.
     fn keys_mut(&mut self) -> Vec<&mut KeyAtRest> {
         let clients = self.clients.as_mut().map(|clients| clients.authority.key_mut());
-        self.issuer.keys_mut().into_iter().chain(clients).collect()
+        let retiring = self.retiring.as_mut().and_then(|retiring| retiring.key.as_mut());
+        self.issuer.keys_mut().into_iter().chain(retiring).chain(clients).collect()
     }
 
     /// Whether a passphrase is needed to sign.
@@ -334,7 +348,12 @@ impl Deployment {
 
     /// Stores the authority's keys under a passphrase.
     pub fn encrypt(&mut self, passphrase: &Passphrase) -> Result<(), Fault> {
-        self.keys_mut().into_iter().try_for_each(|key| key.encrypt(passphrase))
+        let keys = self.keys_mut();
+        if keys.is_empty() {
+            return Err(Fault::new("there is no key of an authority here to be encrypted")
+                .hint("leave --encrypt-ca-key out: somebody else signs"));
+        }
+        keys.into_iter().try_for_each(|key| key.encrypt(passphrase))
     }
 
     fn prepare_clients(&mut self, now: OffsetDateTime) -> Result<(), Fault> {

@@ -34,6 +34,12 @@ impl Deployment {
         let Issuer::Own { authority: old, root_key } = &self.issuer else {
             unreachable!("`authority` refuses the rest");
         };
+        let refused: Vec<_> = old.refuses(&self.names()).iter().map(ToString::to_string).collect();
+        if !refused.is_empty() {
+            return Err(Fault::new(format!("the present root does not admit {}", refused.join(", "))).hint(
+                "take it out of regcert.toml, replace the root with `--permit` for it, finish the rotation, and then add it",
+            ));
+        }
         let offline = !old.intermediates().is_empty();
         let old_root = old.root().clone();
         let root_key = match (offline, root_key) {
@@ -65,7 +71,9 @@ impl Deployment {
         };
         let root = Authority::create(&profile, PrivateKey::generate(self.spec.key_type), now)?;
         let vouched = vouching.vouch_for(&root, &profile, now)?;
-        let key = vouching.into_key();
+        let mut key = vouching.into_key();
+        // A root's key that was brought back in clear goes under the passphrase that the signer's is under.
+        key.store_like(old.key())?;
         let mut issuer = own(root, offline, &profile, self.spec.key_type, now)?;
         issuer.keys_mut().into_iter().try_for_each(|new| new.store_like(&key))?;
         self.issuer = issuer;

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use crate::error::Fault;
-use crate::pki::{hex, random};
+use crate::pki::{hex, random, sha256};
 use crate::trust::Release;
 
 /// `.regcert/state.json`.
@@ -15,6 +15,8 @@ use crate::trust::Release;
 pub struct State {
     /// Signs upload sessions: 64 hexadecimal digits.
     http_secret: Secret,
+    /// Digest of the settings that `init` last applied, comments aside.
+    applied: String,
     /// When the set of roots that clients are to trust last changed, in seconds since 1970.
     trust_changed: i64,
     /// How often it changed: packages made later must have a higher version.
@@ -49,6 +51,7 @@ impl State {
     pub fn new(now: OffsetDateTime) -> Self {
         let http_secret = Secret(Zeroizing::new(hex(&random::<32>())));
         Self {
+            applied: String::new(),
             http_secret,
             trust_changed: now.unix_timestamp(),
             trust_revision: 0,
@@ -79,6 +82,16 @@ impl State {
     /// The secret that signs upload sessions.
     pub fn http_secret(&self) -> &str {
         &self.http_secret.0
+    }
+
+    /// Whether these settings are the ones last applied.
+    pub fn has_applied(&self, settings: &str) -> bool {
+        self.applied == hex(&sha256(settings.as_bytes()))
+    }
+
+    /// Notes the settings that are applied.
+    pub fn apply(&mut self, settings: &str) {
+        self.applied = hex(&sha256(settings.as_bytes()));
     }
 
     /// Notes that clients are to trust other roots from now on.

@@ -281,3 +281,57 @@ fn a_request_that_waits_is_loaded_and_its_answer_checked() {
     let loaded = load(&waiting.files(&site()).unwrap()).unwrap().unwrap();
     assert_eq!((loaded.server, loaded.pending.is_none()), (waiting.server, true));
 }
+
+#[test]
+fn a_part_that_is_gone_is_missed_and_takes_no_other_along() {
+    let mut deployment = create(|_| {});
+    deployment.begin_rotation(&[], NOW).unwrap();
+    deployment.add_client(&"laptop".parse().unwrap(), 90, NOW).unwrap();
+    let files = deployment.files(&site()).unwrap();
+    for gone in [
+        "root-cert/retiring-myhouse.local.crt",
+        "root-cert/vouched-myhouse.local.crt",
+        "clients/clients-ca.crt",
+        "clients/clients-ca.key",
+        "clients/clients.crl",
+    ] {
+        let mut left = FileSet::default();
+        for (path, file) in files.iter().filter(|(path, _)| path.as_str() != gone) {
+            left.put(path.as_str(), file.bytes.clone(), file.mode, file.origin);
+        }
+        assert_eq!(load(&left), Err(vec![format!("`{gone}` is missing")]));
+    }
+}
+
+#[test]
+fn a_request_that_was_taken_away_is_made_again_for_the_same_key() {
+    let mut deployment = create(|_| {});
+    deployment.request(PrivateKey::generate(deployment.spec.key_type)).unwrap();
+    let mut files = FileSet::default();
+    for (path, file) in
+        deployment.files(&site()).unwrap().iter().filter(|(path, _)| !path.as_str().ends_with(".csr"))
+    {
+        files.put(path.as_str(), file.bytes.clone(), file.mode, file.origin);
+    }
+    let loaded = load(&files).unwrap().unwrap();
+    assert_eq!(loaded.pending.unwrap().key, deployment.pending.unwrap().key);
+}
+
+#[test]
+fn an_edit_of_the_settings_is_noticed_and_a_comment_is_none() {
+    let edited = |from: &str, to: &str| {
+        let text = FILES.text(SPEC).unwrap().replace(from, to);
+        load(&with("", Some((SPEC, &text)))).unwrap().unwrap().is_applied()
+    };
+    assert!(edited("", "") && edited("# What this registry is.", "# Mine."));
+    assert!(!edited("days = 365", "days = 300"));
+}
+
+#[test]
+fn a_first_root_is_not_forgotten_behind_somebody_elses() {
+    let mut deployment = create(|_| {});
+    deployment.begin_rotation(&[], NOW).unwrap();
+    deployment.request(PrivateKey::generate(deployment.spec.key_type)).unwrap();
+    let fault = deployment.import(vec![], vec![], NOW).unwrap_err();
+    assert_eq!(fault.message, "a rotation of our own root is under way");
+}

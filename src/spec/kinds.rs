@@ -1,7 +1,6 @@
 //! The small closed choices a registry is made of.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::error::Fault;
@@ -35,6 +34,10 @@ pub enum Signer {
     /// Somebody else: `regcert csr` asks, `regcert import-cert` takes the answer.
     External,
 }
+
+/// What regcert keeps beside the images.
+const RESERVED: [&str; 8] =
+    ["nginx", "registry", "root-cert", "clients", "request", "renewal", "trust", ".regcert"];
 
 /// Where the images are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,16 +102,43 @@ impl FromStr for Data {
             _ if text.chars().any(|c| c.is_control()) => {
                 fault("a path with a control character cannot be mounted")
             }
-            "./data" => Ok(Self::Directory(text.to_owned())),
-            _ => match std::path::absolute(PathBuf::from(text)).map(PathBuf::into_os_string) {
-                Ok(path) => match path.into_string() {
+            _ if text.starts_with('/') => {
+                let path = std::path::absolute(text).map_err(|e| Fault::new(e.to_string()))?;
+                match path.into_os_string().into_string() {
                     Ok(path) if path != "/" => Ok(Self::Directory(path)),
-                    Ok(_) => fault("it is the root of the file system"),
-                    Err(_) => fault("it is not UTF-8"),
-                },
-                Err(e) => fault(&e.to_string()),
-            },
+                    Ok(_) | Err(_) => fault("it is the root of the file system"),
+                }
+            }
+            _ if text.starts_with("./") => {
+                let mut parts = std::path::Path::new(text).components().skip(1).map(|part| part.as_os_str());
+                match parts.next().and_then(|first| first.to_str()) {
+                    None | Some("..") => fault("it is not below the registry's directory"),
+                    Some(first) if RESERVED.contains(&first) => fault("regcert keeps other things there"),
+                    Some(_) if parts.any(|part| part == "..") => fault("it holds `..`"),
+                    Some(_) => Ok(Self::Directory(text.to_owned())),
+                }
+            }
+            _ => fault("it is relative").map_err(|f: Fault| {
+                f.hint("begin it with `/`, or with `./` for a place beside docker-compose.yml")
+            }),
         }
+    }
+}
+
+impl Data {
+    /// Refuses a place that would put the registry's own files, keys among them, into the container.
+    pub fn apart_from(&self, directory: &str) -> Result<(), Fault> {
+        let Self::Directory(path) = self else {
+            return Ok(());
+        };
+        let (path, directory) = (std::path::Path::new(path), std::path::Path::new(directory));
+        let inside = path.strip_prefix(directory).ok().and_then(|rest| rest.components().next());
+        let reserved = inside.is_some_and(|first| RESERVED.iter().any(|name| first.as_os_str() == *name));
+        if directory.starts_with(path) || reserved {
+            let what = format!("`{}` cannot hold the images: the registry's keys are there", path.display());
+            return Err(Fault::new(what).hint("choose a directory of its own"));
+        }
+        Ok(())
     }
 }
 

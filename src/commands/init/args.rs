@@ -185,7 +185,7 @@ impl Args {
             authority: self.authority.external_ca.then(|| "external".to_owned()),
             http_port: service.http_port.clone(),
             https_port: service.https_port.clone(),
-            data: service.data.clone(),
+            data: service.data.as_deref().map(from_here),
             run_as: service.run_as.clone(),
             registry_image: service.registry_image.clone(),
             nginx_image: service.nginx_image.clone(),
@@ -219,6 +219,17 @@ impl Args {
     /// Whether the authority's key is to be encrypted.
     pub(super) fn encrypts(&self) -> bool {
         self.authority.encrypt_ca_key
+    }
+}
+
+/// A path as it was typed, for somebody who stands elsewhere.
+fn from_here(data: &str) -> String {
+    let absolute =
+        || std::path::absolute(data).ok().and_then(|path| path.into_os_string().into_string().ok());
+    if matches!(data, "volume" | "") {
+        data.to_owned()
+    } else {
+        absolute().unwrap_or_else(|| data.to_owned())
     }
 }
 

@@ -9,13 +9,14 @@ use zeroize::Zeroizing;
 pub use args::Args;
 
 use super::password::{Known, Prompt};
-use super::{Moved, World, dry_run};
+use super::{World, dry_run};
 use crate::auth::Password;
 use crate::deployment::{Deployment, New, ServerKey};
 use crate::error::{Blame, Fault, Gather};
 use crate::files::{Action, Change};
 use crate::names::{Subtree, Username};
 use crate::pki::{Certificate, date};
+use crate::render::Site;
 use crate::spec::{DAYS_ADVISED, Data, Side, Spec};
 use crate::store::Store;
 use crate::{guide, ui};
@@ -47,6 +48,8 @@ fn create(args: &Args, world: &World, mut store: Store) -> Result<()> {
         .iter()
         .filter_map(|tree| gather.take::<Subtree>("--permit", tree.parse()))
         .collect();
+    let apart = spec.as_ref().map_or(Ok(()), |spec| spec.data.apart_from(&world.site.directory));
+    gather.take("--data", apart);
     let user = username(args, &mut gather);
     let password = given_password(args, &mut gather);
     gather.finish(Blame::CommandLine)?;
@@ -74,7 +77,7 @@ fn create(args: &Args, world: &World, mut store: Store) -> Result<()> {
         dry_run(&change);
         return Ok(());
     }
-    warn_about(&deployment, &store);
+    warn_about(&deployment, &store, &world.site);
     store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
     let password = shown.as_ref().map(|password| password.as_str());
     if args.json {
@@ -96,13 +99,21 @@ fn renew(args: &Args, world: &World) -> Result<()> {
         added.retain(|name| !kept.contains(name));
         [kept, added].concat()
     });
-    let spec = Spec::check(&settings.or(deployment.settings()?), Side::Options, world.invoker, &mut gather);
+    let mut stored = deployment.settings()?;
+    // A full name or an address brings its own domain, or none, as at the first run.
+    if settings.domain.is_none() && settings.server.as_ref().is_some_and(|server| server.contains(['.', ':']))
+    {
+        stored.domain = None;
+    }
+    let spec = Spec::check(&settings.or(stored), Side::Options, world.invoker, &mut gather);
     if args.fixes_authority() {
         gather.push(
             Fault::new("who signs, and what the root may speak for, was fixed when the registry was made")
                 .hint("leave the options for it out; `regcert rotate --ca --permit …` replaces the root, `regcert csr` asks somebody else"),
         );
     }
+    let apart = spec.as_ref().map_or(Ok(()), |spec| spec.data.apart_from(&world.site.directory));
+    gather.take("--data", apart);
     let user = username(args, &mut gather);
     let password = given_password(args, &mut gather);
     gather.finish(Blame::CommandLine)?;
@@ -112,16 +123,14 @@ fn renew(args: &Args, world: &World) -> Result<()> {
         deployment.set_user(&user, &password);
         shown = (known == Known::ToNobody).then(|| Zeroizing::new(password.expose().to_owned()));
     }
-    let moved = (spec.host(), spec.proxy) != (deployment.spec.host(), deployment.spec.proxy);
     deployment.reconfigure(spec, ServerKey::New, world.now)?;
     if args.encrypts() {
         deployment.encrypt(&world.new_passphrase()?)?;
     }
-    warn_about(&deployment, &store);
+    warn_about(&deployment, &store, &world.site);
     let password = shown.as_ref().map(|password| password.as_str());
-    let moved = if moved { Moved::Yes } else { Moved::No };
     let for_people = password.filter(|_| !args.json);
-    let change = args.writing.apply(world, &mut store, &deployment, moved, for_people)?;
+    let change = args.writing.apply(world, &mut store, &deployment, for_people)?;
     if let (true, Some(change)) = (args.json, change) {
         let user = password.map(|password| (&user, Some(password)));
         ui::data(summary(&deployment, world, &change, user).to_string())?;
@@ -156,7 +165,7 @@ fn later_password(
     Ok(None)
 }
 
-fn warn_about(deployment: &Deployment, store: &Store) {
+fn warn_about(deployment: &Deployment, store: &Store, site: &Site) {
     let spec = &deployment.spec;
     if spec.days > DAYS_ADVISED {
         ui::warn(format!(
@@ -167,8 +176,9 @@ fn warn_about(deployment: &Deployment, store: &Store) {
         && owner != spec.run_as.uid
     {
         ui::warn(format!(
-            "`{path}` belongs to user {owner} and the registry runs as {run_as}: run `sudo chown -R {run_as} {path}`",
-            run_as = spec.run_as
+            "`{path}` belongs to user {owner} and the registry runs as {run_as}: run `sudo chown -R {run_as} {shown}`",
+            run_as = spec.run_as,
+            shown = guide::shell(&std::path::Path::new(&site.directory).join(path).display().to_string())
         ));
     }
 }
