@@ -48,12 +48,7 @@ fn create(args: &Args, world: &World, mut store: Store) -> Result<()> {
         .iter()
         .filter_map(|tree| gather.take::<Subtree>("--permit", tree.parse()))
         .collect();
-    let apart = spec.as_ref().map_or(Ok(()), |spec| spec.data.apart_from(&world.site.directory));
-    gather.take("--data", apart);
-    let user = username(args, &mut gather);
-    let password = given_password(args, &mut gather);
-    gather.finish(Blame::CommandLine)?;
-    let (spec, user) = (spec.expect("faults were told"), user.expect("faults were told"));
+    let (spec, user, password) = checked(args, world, spec, gather)?;
     let (password, known) = match password {
         Some(password) => (password, Known::ToThePerson),
         None => args.user.password.read(user.as_str(), Prompt::Never)?,
@@ -112,12 +107,7 @@ fn renew(args: &Args, world: &World) -> Result<()> {
                 .hint("leave the options for it out; `regcert rotate --ca --permit …` replaces the root, `regcert csr` asks somebody else"),
         );
     }
-    let apart = spec.as_ref().map_or(Ok(()), |spec| spec.data.apart_from(&world.site.directory));
-    gather.take("--data", apart);
-    let user = username(args, &mut gather);
-    let password = given_password(args, &mut gather);
-    gather.finish(Blame::CommandLine)?;
-    let (spec, user) = (spec.expect("faults were told"), user.expect("faults were told"));
+    let (spec, user, password) = checked(args, world, spec, gather)?;
     let mut shown = None;
     if let Some((password, known)) = later_password(args, &deployment, &user, password)? {
         deployment.set_user(&user, &password);
@@ -136,6 +126,21 @@ fn renew(args: &Args, world: &World) -> Result<()> {
         ui::data(summary(&deployment, world, &change, user).to_string())?;
     }
     Ok(())
+}
+
+/// What either run needs from the command line, once every fault of it has been gathered and told.
+fn checked(
+    args: &Args,
+    world: &World,
+    spec: Option<Spec>,
+    mut gather: Gather,
+) -> Result<(Spec, Username, Option<Password>)> {
+    let apart = spec.as_ref().map_or(Ok(()), |spec| spec.data.apart_from(&world.site.directory));
+    gather.take("--data", apart);
+    let user = username(args, &mut gather);
+    let password = given_password(args, &mut gather);
+    gather.finish(Blame::CommandLine)?;
+    Ok((spec.expect("faults were told"), user.expect("faults were told"), password))
 }
 
 fn username(args: &Args, gather: &mut Gather) -> Option<Username> {
