@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     add_client, add_user, csr, import_cert, init, list_clients, list_users, remove_user, revoke, rotate,
-    sign, status,
+    sign, status, trust,
 };
 
 /// A private, TLS-secured container registry from one command
@@ -52,6 +52,8 @@ pub enum Command {
     Status(status::Args),
     /// Renew the server certificate, or replace the root
     Rotate(rotate::Args),
+    /// List what makes clients trust the registry, and write what is missing of it
+    Trust(trust::Args),
     /// Make a request for somebody else's authority to sign
     Csr(csr::Args),
     /// Take the certificate that somebody else's authority signed

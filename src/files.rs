@@ -191,6 +191,8 @@ pub struct Change {
     pub files: FileSet,
     /// The digests to keep after the run.
     pub digests: Digests,
+    /// The digests kept before it.
+    written: Digests,
 }
 
 impl Change {
@@ -252,7 +254,16 @@ impl Change {
             }
         }
         actions.sort_by(|a, b| a.0.cmp(&b.0));
-        Self { actions, files: wanted, digests }
+        Self { actions, files: wanted, digests, written: written.clone() }
+    }
+
+    /// The same for the files that `concerns` alone: the others stay as they are, and known as they were.
+    pub fn only(mut self, concerns: impl Fn(&str) -> bool) -> Self {
+        self.actions.retain(|(path, _)| concerns(path.as_str()));
+        self.digests.retain(|path, _| concerns(path));
+        let others = self.written.iter().filter(|(path, _)| !concerns(path));
+        self.digests.extend(others.map(|(path, digest)| (path.clone(), digest.clone())));
+        self
     }
 
     /// The files that happen to be `action`.
@@ -318,6 +329,21 @@ mod tests {
             let change = Change::between(FileSet::default(), &written, Edits::Keep, digest, disk);
             assert_eq!(change.actions[0].1, expected);
         }
+    }
+
+    #[test]
+    fn a_part_of_a_change_leaves_the_rest_as_it_was() {
+        let written: Digests = [("a/b", "old"), ("x", "x")].map(|(p, d)| (p.to_owned(), d.to_owned())).into();
+        let disk = |path: &RelPath| {
+            let digest = if path.as_str() == "x" { "x" } else { "old" };
+            Some(OnDisk { digest: digest.into(), permissions_fit: true })
+        };
+        let change = || Change::between(one(Origin::Rendered, "new"), &written, Edits::Keep, digest, disk);
+        let none = change().only(|_| false);
+        assert_eq!((none.actions, none.digests), (vec![], written.clone()));
+        let some = change().only(|path| path == "a/b");
+        assert_eq!(some.actions, [(RelPath::new("a/b").unwrap(), Action::Changed)]);
+        assert_eq!(some.digests, [("a/b", "new"), ("x", "x")].map(|(p, d)| (p.into(), d.into())).into());
     }
 
     #[test]

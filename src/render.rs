@@ -7,14 +7,16 @@ use tera::{Context, Kwargs, State, Tera};
 use crate::error::Fault;
 use crate::spec::{ClientAuth, Data, Proxy, Spec};
 
-/// Name below `templates/`, which is its place in the output, and text.
-const TEMPLATES: [(&str, &str); 6] = [
+/// Name below `templates/`, and text.
+const TEMPLATES: &[(&str, &str)] = &[
     ("docker-compose.yml", include_str!("../templates/docker-compose.yml")),
     ("nginx/nginx.conf", include_str!("../templates/nginx/nginx.conf")),
     ("registry/config.yml", include_str!("../templates/registry/config.yml")),
     ("renewal/cron", include_str!("../templates/renewal/cron")),
     ("renewal/service", include_str!("../templates/renewal/service")),
     ("renewal/timer", include_str!("../templates/renewal/timer")),
+    ("trust/ca.crt", include_str!("../templates/trust/ca.crt")),
+    ("trust/k3s/registries.yaml", include_str!("../templates/trust/k3s/registries.yaml")),
 ];
 
 /// Where the registry lies and what program made it: what a timer needs to know.
@@ -100,7 +102,7 @@ impl Facts {
 }
 
 /// Fills the template `name`.
-pub fn render(name: &str, facts: &Facts) -> Result<String, Fault> {
+pub fn render(name: &str, facts: &impl Serialize) -> Result<String, Fault> {
     let failed = |e: tera::Error| {
         let mut why = e.to_string();
         let mut source = std::error::Error::source(&e);
@@ -116,7 +118,9 @@ pub fn render(name: &str, facts: &Facts) -> Result<String, Fault> {
     tera.register_filter("yaml", yaml);
     tera.register_filter("systemd", systemd);
     tera.register_filter("cron", cron);
-    tera.add_raw_templates(TEMPLATES).map_err(failed)?;
+    // Only the one: none extends another, and reading all of them would take longer than filling one.
+    let template = TEMPLATES.iter().find(|(known, _)| *known == name);
+    tera.add_raw_templates(template.copied()).map_err(failed)?;
     let context = Context::from_serialize(facts).map_err(failed)?;
     tera.render(name, &context).map_err(failed)
 }
@@ -182,8 +186,8 @@ mod tests {
                 ("address-5443", with("fd00::12", Some("5443"), Some("/srv/images"))),
                 ("volume", with("registry1.myhouse.local", None, Some("volume"))),
             ] {
-                for (name, _) in TEMPLATES {
-                    if proxy == "nginx" || name != "nginx/nginx.conf" {
+                for (name, _) in TEMPLATES.iter().filter(|(name, _)| !name.starts_with("trust/")) {
+                    if proxy == "nginx" || *name != "nginx/nginx.conf" {
                         assert_same(rendered(name, &spec), &format!("tests/golden/{proxy}-{shape}/{name}"));
                     }
                 }

@@ -13,6 +13,7 @@ pub mod revoke;
 pub mod rotate;
 pub mod sign;
 pub mod status;
+pub mod trust;
 
 use std::path::{Path, PathBuf};
 

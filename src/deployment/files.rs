@@ -7,7 +7,7 @@ use crate::names::file_stem;
 use crate::pki::{Certificate, ServerIdentity};
 use crate::render::{Facts, Site, render};
 use crate::spec::{ClientAuth, Proxy};
-use crate::trust;
+use crate::trust::{self, Anchors, Artefact};
 
 pub(super) const SPEC: &str = "regcert.toml";
 pub(super) const STATE: &str = ".regcert/state.json";
@@ -131,8 +131,12 @@ impl Deployment {
         ] {
             files.put(name, render(template, &facts)?, Mode::Public, Origin::Rendered);
         }
-        let (name, package) = trust::debian_package(&spec.label(), &self.roots(), &self.state.release());
-        files.put(format!("trust/{name}"), package, Mode::Public, Origin::Rendered);
+        let artefacts = self.artefacts()?;
+        let index = trust::index(&self.anchors(), &artefacts);
+        files.put(format!("trust/{}", trust::INDEX), index, Mode::Public, Origin::Rendered);
+        for artefact in artefacts {
+            files.put(format!("trust/{}", artefact.path), artefact.bytes, Mode::Public, Origin::Rendered);
+        }
         Ok(())
     }
 
@@ -146,9 +150,19 @@ impl Deployment {
         format!("root-cert/root-cert-{}.crt", file_stem(&self.spec.label()))
     }
 
+    /// What clients are told.
+    pub fn anchors(&self) -> Anchors {
+        Anchors::of(&self.spec, &self.roots(), &self.state.release())
+    }
+
+    /// Every file for clients.
+    pub fn artefacts(&self) -> Result<Vec<Artefact>, Fault> {
+        trust::artefacts(&self.anchors())
+    }
+
     /// Where the Debian package lies.
     pub fn debian_package_path(&self) -> String {
-        format!("trust/{}", trust::debian_package_name(&self.spec.label(), &self.state.release()))
+        self.anchors().path("trust/{package}_{version}_all.deb")
     }
 
     /// Where the password file lies.

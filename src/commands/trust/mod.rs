@@ -1,0 +1,89 @@
+//! `regcert trust`: what makes clients trust the registry.
+
+use anyhow::{Result, bail};
+use serde_json::json;
+
+use super::World;
+use crate::error::{Blame, Fault, Gather};
+use crate::files::{Action, Edits};
+use crate::trust::{Artefact, Format, INDEX};
+use crate::ui;
+
+/// List what makes clients trust the registry, and write what is missing of it
+///
+/// Everything for clients lies below trust/: packages, files for each runtime, scripts. It is public, and has both
+/// roots while the root is being replaced. This brings it up to date and says what each file is for.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  regcert trust
+  regcert trust deb k3s
+  regcert trust --json")]
+pub struct Args {
+    /// Only these, such as deb or k3s [default: all]
+    #[arg(value_name = "FORMAT")]
+    formats: Vec<String>,
+    /// Print a JSON array: name, purpose, and path and SHA-256 of each file
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, world: &World) -> Result<()> {
+    let mut gather = Gather::default();
+    let wanted: Vec<&Format> =
+        args.formats.iter().filter_map(|name| gather.take("FORMAT", name.parse())).collect();
+    gather.finish(Blame::CommandLine)?;
+    let (mut store, deployment) = world.open()?;
+    World::settled(&deployment)?;
+    if deployment.server.is_none() {
+        bail!(
+            Fault::new("there is no root certificate yet that clients could trust")
+                .hint("`regcert import-cert` takes what somebody else's authority signed, and its root")
+        );
+    }
+    let artefacts = deployment.artefacts()?;
+    let wanted: Vec<_> =
+        artefacts.iter().filter(|artefact| wanted.is_empty() || wanted.contains(&artefact.format)).collect();
+    let concerns = |path: &str| {
+        let below = path.strip_prefix("trust/");
+        below.is_some_and(|path| path == INDEX || wanted.iter().any(|artefact| artefact.path == path))
+    };
+    let change = world.compare(&store, &deployment, Edits::Keep)?.only(concerns);
+    store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
+    ui::changes(&change);
+    for path in change.with(Action::EditedByHand) {
+        ui::warn(format!(
+            "`{path}` was edited by hand and stays as it is: remove it, and this writes it anew"
+        ));
+    }
+    if args.json { ui::data(summary(&wanted).to_string()) } else { ui::data(table(&wanted)) }
+}
+
+fn table(artefacts: &[&Artefact]) -> String {
+    let mut lines = Vec::new();
+    let mut last = "";
+    for artefact in artefacts {
+        if last != artefact.format.name {
+            last = artefact.format.name;
+            lines.push(format!("{last:<12}  {}", artefact.format.purpose));
+        }
+        lines.push(format!("{:<12}    trust/{}", "", artefact.path));
+    }
+    lines.join("\n")
+}
+
+fn summary(artefacts: &[&Artefact]) -> serde_json::Value {
+    let mut formats: Vec<(&Format, Vec<serde_json::Value>)> = Vec::new();
+    for artefact in artefacts {
+        let file = json!({ "path": format!("trust/{}", artefact.path), "sha256": artefact.digest() });
+        match formats.last_mut() {
+            Some((format, files)) if *format == artefact.format => files.push(file),
+            Some(_) | None => formats.push((artefact.format, vec![file])),
+        }
+    }
+    let formats = formats
+        .into_iter()
+        .map(|(format, files)| json!({ "name": format.name, "purpose": format.purpose, "files": files }));
+    formats.collect()
+}

@@ -1,0 +1,145 @@
+//! What clients are told: the registry's names and the roots they are to trust. Nothing in it is secret.
+
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use super::Release;
+use crate::names::file_stem;
+use crate::pki::{Certificate, hex, sha256};
+use crate::spec::Spec;
+
+/// Everything a template below `trust/` may say.
+#[derive(Serialize)]
+pub struct Anchors {
+    /// Host and, where it is not 443, port: as in an image reference.
+    registry: String,
+    /// The host alone: a name or an address, IPv6 without brackets.
+    host: String,
+    /// Host and port, 443 too; IPv6 in brackets.
+    host_port: String,
+    /// The HTTPS port.
+    port: u16,
+    /// `http://host[:port]`, where those without trust can reach the page.
+    plain_url: String,
+    /// What the roots are for: the domain, or the address.
+    label: String,
+    /// `root-cert-<label>`: of packages, and the stem of files.
+    package: String,
+    /// Version of the packages.
+    version: String,
+    /// The root to stay: SHA-256, upper-case pairs joined by colons.
+    fingerprint: String,
+    /// Every root to be trusted, the one to stay first; two while the authority is being rotated.
+    roots: Vec<Root>,
+    /// All of them, PEM.
+    bundle: String,
+    #[serde(skip)]
+    released: OffsetDateTime,
+}
+
+/// A root certificate.
+#[derive(Serialize)]
+pub struct Root {
+    /// Stem of its file's name in a trust store: one root's for ever.
+    pub stem: String,
+    /// PEM, one certificate, with a final newline.
+    pub pem: String,
+    /// DER in base64, on one line.
+    pub base64: String,
+    /// SHA-256 of the DER, upper-case pairs joined by colons, as people compare it.
+    pub fingerprint: String,
+    /// The same in lower-case hexadecimal, as `sha256sum` prints it.
+    pub sha256: String,
+}
+
+impl Anchors {
+    /// For the clients of this registry.
+    pub fn of(spec: &Spec, roots: &[&Certificate], release: &Release) -> Self {
+        let label = spec.label();
+        let package = format!("root-cert-{}", file_stem(&label));
+        let roots: Vec<_> = roots.iter().map(|root| Root::of(root, &package)).collect();
+        let host = spec.host().to_string();
+        let bracketed = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        let plain_port = if spec.http_port == 80 { String::new() } else { format!(":{}", spec.http_port) };
+        Self {
+            registry: spec.registry(),
+            host_port: format!("{bracketed}:{}", spec.https_port),
+            port: spec.https_port,
+            plain_url: format!("http://{bracketed}{plain_port}"),
+            fingerprint: roots.first().map(|root| root.fingerprint.clone()).unwrap_or_default(),
+            bundle: roots.iter().map(|root| root.pem.as_str()).collect(),
+            version: release.version.clone(),
+            released: release.at,
+            host,
+            label,
+            package,
+            roots,
+        }
+    }
+
+    /// Host and, where it is not 443, port.
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// What the roots are for.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// What a package of them is called.
+    pub fn package(&self) -> &str {
+        &self.package
+    }
+
+    /// Version of the packages.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The one time of everything in a package.
+    pub fn released(&self) -> OffsetDateTime {
+        self.released
+    }
+
+    /// Every root to be trusted, the one to stay first.
+    pub fn roots(&self) -> &[Root] {
+        &self.roots
+    }
+
+    /// SHA-256 of each root.
+    pub fn fingerprints(&self) -> impl Iterator<Item = &str> {
+        self.roots.iter().map(|root| root.fingerprint.as_str())
+    }
+
+    /// A path of [`super::FORMATS`] with the names filled in.
+    pub fn path(&self, pattern: &str) -> String {
+        // containerd finds a directory of this form under every system (containerd docs/hosts.md).
+        let directory =
+            if self.port == 443 { self.host.clone() } else { format!("{}_{}_", self.host, self.port) };
+        [
+            ("{registry}", self.registry.as_str()),
+            ("{containerd}", &directory),
+            ("{package}", &self.package),
+            ("{version}", &self.version),
+        ]
+        .iter()
+        .fold(pattern.to_owned(), |path, (name, value)| path.replace(name, value))
+    }
+}
+
+impl Root {
+    fn of(certificate: &Certificate, package: &str) -> Self {
+        let pem = certificate.pem();
+        let base64 = pem.lines().filter(|line| !line.starts_with("-----")).map(str::trim).collect();
+        let sha256 = hex(&sha256(certificate.der()));
+        Self {
+            // An upgrade of a package then only adds files or only takes some away.
+            stem: format!("{package}-{}", &sha256[..8]),
+            pem: format!("{}\n", pem.trim_end()),
+            base64,
+            fingerprint: certificate.fingerprint(),
+            sha256,
+        }
+    }
+}
