@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::auth::Password;
 use crate::error::{Fault, faults};
-use crate::files::{Action, Change, RelPath};
+use crate::files::{Action, Change};
 use crate::pki::Passphrase;
 
 /// A line for people.
@@ -40,12 +40,25 @@ pub fn error(error: &anyhow::Error) {
     }
 }
 
-/// What a run does or would do to the files. Unchanged ones and regcert's own notes are left out.
+/// What a run does or would do to the files. Unchanged ones and regcert's own notes are left out, and the many files
+/// for clients are counted.
 pub fn changes(change: &Change) {
-    let told = |path: &RelPath| !path.as_str().starts_with(".regcert/");
-    let changed = change.actions.iter().filter(|(path, action)| *action != Action::Unchanged && told(path));
-    for (path, action) in changed {
-        say(format!("  {:<14}  {path}", action.to_string()));
+    let mut lines: Vec<(Action, String, usize)> = Vec::new();
+    for (path, action) in &change.actions {
+        if *action == Action::Unchanged || path.as_str().starts_with(".regcert/") {
+            continue;
+        }
+        // An edit by hand is named, whichever file it is in.
+        let together = path.as_str().starts_with("trust/") && *action != Action::EditedByHand;
+        let name = if together { "trust/" } else { path.as_str() };
+        match lines.iter_mut().find(|(known, line, _)| (*known, line.as_str()) == (*action, name)) {
+            Some((.., files)) => *files += 1,
+            None => lines.push((*action, name.to_owned(), 1)),
+        }
+    }
+    for (action, name, files) in lines {
+        let many = if name == "trust/" { format!(" ({files} files)") } else { String::new() };
+        say(format!("  {:<14}  {name}{many}", action.to_string()));
     }
 }
 
