@@ -30,6 +30,21 @@ pub const FORMATS: &[Format] = &[
         files: &[("{package}_{version}_all.deb", "deb")],
     },
     Format {
+        name: "rpm",
+        purpose: "Fedora, RHEL and their kin: `sudo dnf install ./FILE`; SUSE: `sudo zypper install --allow-unsigned-rpm ./FILE`",
+        files: &[("{package}-{version}-1.noarch.rpm", "rpm")],
+    },
+    Format {
+        name: "apk",
+        purpose: "Alpine: `apk add --allow-untrusted ./FILE`",
+        files: &[("{package}-{version}-r0.apk", "apk")],
+    },
+    Format {
+        name: "arch",
+        purpose: "Arch Linux: `sudo pacman -U ./FILE`",
+        files: &[("{package}-{version}-1-any.pkg.tar.zst", "arch")],
+    },
+    Format {
         name: "k3s",
         purpose: "both files into /etc/rancher/k3s/ on every node, then restart k3s or k3s-agent",
         files: &[("k3s/registries.yaml", "trust/k3s/registries.yaml"), ("k3s/ca.crt", "trust/ca.crt")],

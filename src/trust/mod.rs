@@ -2,8 +2,13 @@
 //! only.
 
 mod anchors;
+mod apk;
+mod arch;
+mod archive;
 mod deb;
 mod formats;
+mod package;
+mod rpm;
 
 pub use anchors::Anchors;
 pub use formats::{FORMATS, Format};
@@ -13,7 +18,7 @@ use time::OffsetDateTime;
 use crate::error::Fault;
 use crate::pki::{hex, sha256};
 use crate::render::render;
-use deb::Deb;
+use package::Package;
 
 /// The list of everything, below `trust/`.
 pub const INDEX: &str = "index.txt";
@@ -49,7 +54,10 @@ pub fn artefacts(anchors: &Anchors) -> Result<Vec<Artefact>, Fault> {
     for format in FORMATS {
         for (path, template) in format.files {
             let bytes = match *template {
-                "deb" => deb(anchors),
+                "deb" => packaged(anchors, deb::build),
+                "rpm" => packaged(anchors, rpm::build),
+                "apk" => packaged(anchors, apk::build),
+                "arch" => packaged(anchors, arch::build),
                 template => render(template, anchors)?.into_bytes(),
             };
             artefacts.push(Artefact { format, path: anchors.path(path), bytes });
@@ -79,17 +87,16 @@ pub fn index(anchors: &Anchors, artefacts: &[Artefact]) -> String {
     text
 }
 
-fn deb(anchors: &Anchors) -> Vec<u8> {
+fn packaged(anchors: &Anchors, build: fn(&Package) -> Vec<u8>) -> Vec<u8> {
     let roots: Vec<_> =
         anchors.roots().iter().map(|root| (root.stem.clone(), root.pem.as_bytes().to_vec())).collect();
     let fingerprints: Vec<_> = anchors.fingerprints().map(str::to_owned).collect();
-    Deb {
-        package: anchors.package(),
+    build(&Package {
+        name: anchors.package(),
         version: anchors.version(),
-        description_name: anchors.label(),
+        label: anchors.label(),
         released: anchors.released(),
         roots: &roots,
         fingerprints: &fingerprints,
-    }
-    .build()
+    })
 }
