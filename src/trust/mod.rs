@@ -8,6 +8,8 @@ mod formats;
 pub use anchors::Anchors;
 pub use formats::{FORMATS, Format};
 
+use std::collections::BTreeMap;
+
 use time::OffsetDateTime;
 
 use crate::error::Fault;
@@ -46,12 +48,16 @@ impl Artefact {
 /// Every file for clients, in the order of [`FORMATS`]. The same roots give the same bytes.
 pub fn artefacts(anchors: &Anchors) -> Result<Vec<Artefact>, Fault> {
     let mut artefacts = Vec::new();
+    // Many directories hold the same file, so that each can be copied alone.
+    let mut made: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
     for format in FORMATS {
         for (path, template) in format.files {
-            let bytes = match *template {
-                "deb" => deb(anchors),
-                template => render(template, anchors)?.into_bytes(),
+            let bytes = match (*template, made.get(template)) {
+                (_, Some(bytes)) => bytes.clone(),
+                ("deb", None) => deb(anchors),
+                (template, None) => render(template, anchors)?.into_bytes(),
             };
+            made.insert(template, bytes.clone());
             artefacts.push(Artefact { format, path: anchors.path(path), bytes });
         }
     }
