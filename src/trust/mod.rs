@@ -4,9 +4,11 @@
 mod anchors;
 mod deb;
 mod formats;
+mod pull_secret;
 
 pub use anchors::Anchors;
 pub use formats::{FORMATS, Format};
+pub use pull_secret::{Namespace, ObjectName, pull_secret};
 
 use std::collections::BTreeMap;
 
