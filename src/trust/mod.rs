@@ -101,3 +101,88 @@ fn deb(anchors: &Anchors) -> Vec<u8> {
     }
     .build()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use snapbox::{Assert, Data as Snapshot};
+
+    use super::*;
+    use crate::error::Gather;
+    use crate::pki::Certificate;
+    use crate::spec::{RunAs, Settings, Side, Spec};
+
+    /// Two roots, of nobody: what is in them does not matter here.
+    fn anchors(server: &str, port: &str, roots: usize) -> Anchors {
+        let settings = Settings {
+            server: Some(server.to_owned()),
+            https_port: Some(port.to_owned()),
+            ..Settings::default()
+        };
+        let invoker = RunAs { uid: 65532, gid: 65532 };
+        let spec = Spec::check(&settings, Side::Options, invoker, &mut Gather::default()).unwrap();
+        let pems = [
+            include_str!("../../tests/golden/trust/staying.crt"),
+            include_str!("../../tests/golden/trust/retiring.crt"),
+        ];
+        let certificates: Vec<_> =
+            pems[..roots].iter().map(|pem| Certificate::from_pem(pem).unwrap()).collect();
+        let release = Release { version: "2026.11.20".to_owned(), at: OffsetDateTime::UNIX_EPOCH };
+        Anchors::of(&spec, &certificates.iter().collect::<Vec<_>>(), &release)
+    }
+
+    /// `SNAPSHOTS=overwrite cargo test golden` writes them anew. The packages have tests of their own, and whatever is
+    /// the certificates alone is compared with them.
+    #[test]
+    fn every_file_for_clients_is_as_in_its_golden_files() {
+        let same = |text: &str, file: &str| {
+            let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file);
+            Assert::new().action_env("SNAPSHOTS").eq(text.to_owned(), Snapshot::read_from(&file, None).raw());
+        };
+        for (shape, anchors) in [
+            ("dns", anchors("registry1.myhouse.local", "443", 1)),
+            ("dns-5443", anchors("registry1.myhouse.local", "5443", 1)),
+            ("address-5443", anchors("fd00::12", "5443", 2)),
+        ] {
+            let mut paths = String::new();
+            let bundle: String = anchors.roots().iter().map(|root| root.pem.as_str()).collect();
+            for artefact in artefacts(&anchors).unwrap() {
+                paths += &format!("{}\n", artefact.path);
+                let Ok(text) = String::from_utf8(artefact.bytes) else { continue };
+                if artefact.path.ends_with(".crt") || artefact.path.ends_with(".pem") {
+                    assert_eq!(text, bundle, "{}", artefact.path);
+                } else {
+                    // Nothing in the names of this repository's files but letters, digits and dots.
+                    let file = artefact.path.replace(['[', ']', ':'], "-");
+                    same(&text, &format!("trust/{shape}/{file}"));
+                }
+            }
+            same(&paths, &format!("trust/{shape}/paths"));
+        }
+    }
+
+    #[test]
+    fn every_format_has_files_and_a_purpose_of_one_line() {
+        for format in FORMATS {
+            assert!(!format.files.is_empty(), "{}", format.name);
+            assert!(!format.purpose.contains('\n') && !format.purpose.starts_with(format.name));
+            assert_eq!(format.name.parse::<&Format>().unwrap(), format);
+        }
+        let mut paths: Vec<_> = artefacts(&anchors("registry", "443", 1)).unwrap();
+        paths.sort_by(|a, b| a.path.cmp(&b.path));
+        assert!(paths.windows(2).all(|pair| pair[0].path != pair[1].path), "two files of one path");
+    }
+
+    #[test]
+    fn containerd_finds_its_directory_by_any_name() {
+        for (server, port, directory) in [
+            ("registry1.myhouse.local", "443", "registry1.myhouse.local"),
+            ("registry1.myhouse.local", "5443", "registry1.myhouse.local_5443_"),
+            ("192.168.0.12", "5443", "192.168.0.12_5443_"),
+            ("fd00::12", "5443", "[fd00::12]_5443_"),
+            ("fd00::443", "443", "[fd00::443]"),
+        ] {
+            assert_eq!(anchors(server, port, 1).path("{containerd}"), directory);
+        }
+    }
+}
