@@ -31,7 +31,7 @@ pub const FORMATS: &[Format] = &[
     },
     Format {
         name: "docker",
-        purpose: "certs.d for Linux, rootless, Desktop and Windows Server: README.txt says where; no restart but of Desktop",
+        purpose: "the directory in certs.d/ into /etc/docker/certs.d/; README.txt: rootless, Desktop, Windows Server; no restart",
         files: &[
             ("docker/README.txt", "trust/docker/README.txt"),
             ("docker/certs.d/{registry}/ca.crt", "trust/ca.crt"),
@@ -40,7 +40,7 @@ pub const FORMATS: &[Format] = &[
     },
     Format {
         name: "podman",
-        purpose: "Buildah, Skopeo and CRI-O too: the directory in certs.d/ into /etc/containers/certs.d/; no restart",
+        purpose: "the directory in certs.d/ into /etc/containers/certs.d/, for Buildah, Skopeo and CRI-O as well; no restart",
         files: &[
             ("podman/README.txt", "trust/podman/README.txt"),
             ("podman/certs.d/{registry}/ca.crt", "trust/ca.crt"),
@@ -48,7 +48,7 @@ pub const FORMATS: &[Format] = &[
     },
     Format {
         name: "containerd",
-        purpose: "nerdctl, Kubernetes nodes, MicroK8s: the directory in certs.d/ into /etc/containerd/certs.d/; hosts.toml says when to restart",
+        purpose: "the directory in certs.d/ into /etc/containerd/certs.d/, for nerdctl and Kubernetes nodes; hosts.toml: when to restart",
         files: &[
             ("containerd/certs.d/{containerd}/hosts.toml", "trust/containerd/hosts.toml"),
             ("containerd/certs.d/{containerd}/ca.crt", "trust/ca.crt"),
@@ -101,7 +101,7 @@ pub const FORMATS: &[Format] = &[
     },
     Format {
         name: "talos",
-        purpose: "one of the two by `talosctl patch machineconfig`: registry-tls.yaml from 1.12 on, trusted-roots.yaml from 1.10; no restart",
+        purpose: "one of the two by `talosctl patch machineconfig`: registry-tls.yaml from 1.12 on, trusted-roots.yaml from 1.10",
         files: &[
             ("talos/registry-tls.yaml", "trust/talos/registry-tls.yaml"),
             ("talos/trusted-roots.yaml", "trust/talos/trusted-roots.yaml"),
@@ -109,7 +109,7 @@ pub const FORMATS: &[Format] = &[
     },
     Format {
         name: "openshift",
-        purpose: "a ConfigMap for the whole cluster: trust.yaml has the two commands",
+        purpose: "a ConfigMap for the whole cluster: trust.yaml has the two commands; no restart",
         files: &[("openshift/trust.yaml", "trust/openshift/trust.yaml")],
     },
     Format {
@@ -132,7 +132,7 @@ pub const FORMATS: &[Format] = &[
     },
     Format {
         name: "ignition",
-        purpose: "the same for new Flatcar and Fedora CoreOS machines: the file as it is, or under `ignition.config.merge` of yours",
+        purpose: "new Flatcar or Fedora CoreOS machines: their store, Docker, Podman and containerd; as it is, or merged into yours",
         files: &[
             ("ignition/flatcar.ign", "trust/ignition/flatcar.ign"),
             ("ignition/fedora-coreos.ign", "trust/ignition/fedora-coreos.ign"),
@@ -140,7 +140,7 @@ pub const FORMATS: &[Format] = &[
     },
     Format {
         name: "ansible",
-        purpose: "the same for machines that are there, and away again: `ansible-playbook -i INVENTORY playbook.yml`",
+        purpose: "machines that are there: their store, Docker, Podman, CRI-O and containerd: `ansible-playbook -i INVENTORY playbook.yml`",
         files: &[
             ("ansible/playbook.yml", "trust/ansible/playbook.yml"),
             ("ansible/tasks.yml", "trust/ansible/tasks.yml"),
