@@ -140,11 +140,11 @@ pub const FORMATS: &[Format] = &[
     },
     Format {
         name: "ansible",
-        purpose: "machines that are there: their store, Docker, Podman, CRI-O and containerd: `ansible-playbook -i INVENTORY playbook.yml`",
+        purpose: "machines that are there: their store, Docker, Podman, CRI-O and containerd: `ansible-playbook -i INVENTORY playbook.yaml`",
         files: &[
-            ("ansible/playbook.yml", "trust/ansible/playbook.yml"),
-            ("ansible/tasks.yml", "trust/ansible/tasks.yml"),
-            ("ansible/handlers.yml", "trust/ansible/handlers.yml"),
+            ("ansible/playbook.yaml", "trust/ansible/playbook.yaml"),
+            ("ansible/tasks.yaml", "trust/ansible/tasks.yaml"),
+            ("ansible/handlers.yaml", "trust/ansible/handlers.yaml"),
         ],
     },
 ];
