@@ -1,6 +1,7 @@
 //! The built-in templates and the facts they are filled with. Values that a person typed come from closed alphabets
 //! or go through the `yaml` filter; templates decide nothing beyond "is it there".
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::Serialize;
 use tera::{Context, Kwargs, State, Tera};
 
@@ -15,8 +16,27 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("renewal/cron", include_str!("../templates/renewal/cron")),
     ("renewal/service", include_str!("../templates/renewal/service")),
     ("renewal/timer", include_str!("../templates/renewal/timer")),
+    ("trust/ansible/handlers.yaml", include_str!("../templates/trust/ansible/handlers.yaml")),
+    ("trust/ansible/playbook.yaml", include_str!("../templates/trust/ansible/playbook.yaml")),
+    ("trust/ansible/tasks.yaml", include_str!("../templates/trust/ansible/tasks.yaml")),
+    ("trust/buildkit/buildkitd.toml", include_str!("../templates/trust/buildkit/buildkitd.toml")),
+    ("trust/buildx/buildkitd.toml", include_str!("../templates/trust/buildx/buildkitd.toml")),
     ("trust/ca.crt", include_str!("../templates/trust/ca.crt")),
+    ("trust/cloud-init.yaml", include_str!("../templates/trust/cloud-init.yaml")),
+    ("trust/containerd/hosts.toml", include_str!("../templates/trust/containerd/hosts.toml")),
+    ("trust/docker/README.txt", include_str!("../templates/trust/docker/README.txt")),
+    ("trust/ignition/fedora-coreos.ign", include_str!("../templates/trust/ignition/fedora-coreos.ign")),
+    ("trust/ignition/flatcar.ign", include_str!("../templates/trust/ignition/flatcar.ign")),
+    ("trust/k3d/registries.yaml", include_str!("../templates/trust/k3d/registries.yaml")),
     ("trust/k3s/registries.yaml", include_str!("../templates/trust/k3s/registries.yaml")),
+    ("trust/kind/kind.yaml", include_str!("../templates/trust/kind/kind.yaml")),
+    ("trust/kubernetes/trust.yaml", include_str!("../templates/trust/kubernetes/trust.yaml")),
+    ("trust/minikube/README.txt", include_str!("../templates/trust/minikube/README.txt")),
+    ("trust/openshift/trust.yaml", include_str!("../templates/trust/openshift/trust.yaml")),
+    ("trust/podman/README.txt", include_str!("../templates/trust/podman/README.txt")),
+    ("trust/rke2/registries.yaml", include_str!("../templates/trust/rke2/registries.yaml")),
+    ("trust/talos/registry-tls.yaml", include_str!("../templates/trust/talos/registry-tls.yaml")),
+    ("trust/talos/trusted-roots.yaml", include_str!("../templates/trust/talos/trusted-roots.yaml")),
 ];
 
 /// Where the registry lies and what program made it: what a timer needs to know.
@@ -118,6 +138,7 @@ pub fn render(name: &str, facts: &impl Serialize) -> Result<String, Fault> {
     tera.register_filter("yaml", yaml);
     tera.register_filter("systemd", systemd);
     tera.register_filter("cron", cron);
+    tera.register_filter("base64", base64);
     // Only the one: none extends another, and reading all of them would take longer than filling one.
     let template = TEMPLATES.iter().find(|(known, _)| *known == name);
     tera.add_raw_templates(template.copied()).map_err(failed)?;
@@ -139,6 +160,11 @@ fn systemd(text: &str, _: Kwargs, _: &State) -> String {
 /// A word of a crontab's command: for the shell, and with `%` as text (crontab(5)).
 fn cron(text: &str, _: Kwargs, _: &State) -> String {
     format!("'{}'", text.replace('\'', r"'\''").replace('%', r"\%"))
+}
+
+/// What a `data:` URL holds after `;base64,` (RFC 2397).
+fn base64(text: &str, _: Kwargs, _: &State) -> String {
+    BASE64_STANDARD.encode(text)
 }
 
 #[cfg(test)]

@@ -51,6 +51,9 @@ fn prepare(sandbox: &Sandbox, line: &str) {
     if line.starts_with("regcert revoke") {
         sandbox.ok("regcert add-client laptop7 && regcert init --client-auth required");
     }
+    if line.starts_with("regcert trust pull-secret") {
+        sandbox.ok("regcert add-user bob --password-file bob.txt");
+    }
     if line.starts_with("regcert remove-user") {
         sandbox.ok("echo secret | regcert add-user bob --password-stdin");
     }
@@ -84,7 +87,7 @@ fn every_example_of_a_help_text_works() {
     let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let commands = commands.map_while(|line| line.strip_prefix("  ")?.split_whitespace().next());
     let mut count = 0;
-    for command in commands.filter(|command| *command != "help").chain([""]) {
+    for command in commands.filter(|command| *command != "help").chain(["", "trust pull-secret"]) {
         let help = Sandbox::new().ok(&format!("regcert {command} --help"));
         let examples = examples(&help);
         assert!(!examples.is_empty(), "`regcert {command} --help` shows no example");

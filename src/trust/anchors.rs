@@ -19,6 +19,16 @@ pub struct Anchors {
     host_port: String,
     /// The HTTPS port.
     port: u16,
+    /// The directory below containerd's `certs.d` that is found under every system.
+    containerd: String,
+    /// The directory below Docker's `certs.d` on Windows.
+    windows: String,
+    /// What containerd is told in that directory, beside `ca.crt`.
+    hosts_toml: String,
+    /// The key of an OpenShift ConfigMap; empty where none can stand for the name.
+    openshift_key: String,
+    /// A DNS label of this registry's own (RFC 1123), the same for ever: of objects in a cluster and of units.
+    id: String,
     /// `http://host[:port]`, where those without trust can reach the page.
     plain_url: String,
     /// What the roots are for: the domain, or the address.
@@ -60,9 +70,16 @@ impl Anchors {
         let roots: Vec<_> = roots.iter().map(|root| Root::of(root, &package)).collect();
         let host = spec.host().to_string();
         let bracketed = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        let registry = spec.registry();
         let plain_port = if spec.http_port == 80 { String::new() } else { format!(":{}", spec.http_port) };
         Self {
-            registry: spec.registry(),
+            containerd: containerd(&registry),
+            // Docker on Windows drops every colon (moby daemon/pkg/registry/config_windows.go).
+            windows: registry.replace(':', ""),
+            hosts_toml: hosts_toml(&registry),
+            openshift_key: if host.contains(':') { String::new() } else { registry.replace(':', "..") },
+            id: format!("registry-trust-{}", &hex(&sha256(registry.as_bytes()))[..8]),
+            registry,
             host_port: format!("{bracketed}:{}", spec.https_port),
             port: spec.https_port,
             plain_url: format!("http://{bracketed}{plain_port}"),
@@ -114,18 +131,40 @@ impl Anchors {
 
     /// A path of [`super::FORMATS`] with the names filled in.
     pub fn path(&self, pattern: &str) -> String {
-        // containerd finds a directory of this form under every system (containerd docs/hosts.md).
-        let directory =
-            if self.port == 443 { self.host.clone() } else { format!("{}_{}_", self.host, self.port) };
         [
             ("{registry}", self.registry.as_str()),
-            ("{containerd}", &directory),
+            ("{containerd}", &self.containerd),
+            ("{windows}", &self.windows),
             ("{package}", &self.package),
             ("{version}", &self.version),
         ]
         .iter()
         .fold(pattern.to_owned(), |path, (name, value)| path.replace(name, value))
     }
+}
+
+/// `host_port_` instead of `host:port`: found everywhere, and mounted where a colon would end a path (containerd
+/// docs/hosts.md). An address keeps its brackets.
+fn containerd(registry: &str) -> String {
+    match registry.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => format!("{host}_{port}_"),
+        Some(_) | None => registry.to_owned(),
+    }
+}
+
+/// Everything twice: containerd takes what stands at the top for the server itself and what stands in a table for a
+/// mirror, and some versions want a table (containerd#10027).
+fn hosts_toml(registry: &str) -> String {
+    format!(
+        "\
+server = \"https://{registry}\"
+ca = \"ca.crt\"
+
+[host.\"https://{registry}\"]
+  capabilities = [\"pull\", \"resolve\", \"push\"]
+  ca = \"ca.crt\"
+"
+    )
 }
 
 impl Root {

@@ -1,5 +1,7 @@
 //! `regcert trust`: what makes clients trust the registry.
 
+mod pull_secret;
+
 use anyhow::{Result, bail};
 use serde_json::json;
 
@@ -14,6 +16,7 @@ use crate::ui;
 /// Everything for clients lies below trust/: packages, files for each runtime, scripts. It is public, and has both
 /// roots while the root is being replaced. This brings it up to date and says what each file is for.
 #[derive(Debug, clap::Args)]
+#[command(subcommand_precedence_over_arg = true)]
 #[command(after_help = "\
 Examples:
   regcert trust
@@ -26,10 +29,34 @@ pub struct Args {
     /// Print a JSON array: name, purpose, and path and SHA-256 of each file
     #[arg(long)]
     json: bool,
+    #[command(subcommand)]
+    action: Option<Verb>,
+}
+
+/// What else there is to do about trust.
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Write the Secret by which Kubernetes pulls images as a user
+    PullSecret(pull_secret::Args),
 }
 
 /// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<()> {
+    // Not left to clap's `args_conflicts_with_subcommands`, which takes the global -C for such an argument.
+    if args.action.is_some() && (args.json || !args.formats.is_empty()) {
+        let mut gather = Gather::default();
+        gather.push(
+            Fault::new("FORMAT and --json are for the list alone").hint("leave them out, or run both apart"),
+        );
+        gather.finish(Blame::CommandLine)?;
+    }
+    match &args.action {
+        Some(Verb::PullSecret(args)) => pull_secret::run(args, world),
+        None => list(args, world),
+    }
+}
+
+fn list(args: &Args, world: &World) -> Result<()> {
     let mut gather = Gather::default();
     let wanted: Vec<&Format> =
         args.formats.iter().filter_map(|name| gather.take("FORMAT", name.parse())).collect();
