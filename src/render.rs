@@ -8,9 +8,14 @@ use crate::error::Fault;
 use crate::spec::{ClientAuth, Data, Proxy, Spec};
 
 /// Name below `templates/`, which is its place in the output, and text.
-const TEMPLATES: [(&str, &str); 6] = [
+const TEMPLATES: [(&str, &str); 11] = [
     ("docker-compose.yml", include_str!("../templates/docker-compose.yml")),
     ("nginx/nginx.conf", include_str!("../templates/nginx/nginx.conf")),
+    ("nginx/www/catalog.js", include_str!("../templates/nginx/www/catalog.js")),
+    ("nginx/www/index.html", include_str!("../templates/nginx/www/index.html")),
+    ("nginx/www/page.css", include_str!("../templates/nginx/www/page.css")),
+    ("nginx/www/page.js", include_str!("../templates/nginx/www/page.js")),
+    ("nginx/www/plain.html", include_str!("../templates/nginx/www/plain.html")),
     ("registry/config.yml", include_str!("../templates/registry/config.yml")),
     ("renewal/cron", include_str!("../templates/renewal/cron")),
     ("renewal/service", include_str!("../templates/renewal/service")),
@@ -24,6 +29,26 @@ pub struct Site {
     pub directory: String,
     /// regcert itself, absolute.
     pub program: String,
+}
+
+/// The page that nginx serves: `index.html` over https; `plain.html`, without anything that takes a password, over http.
+pub const PAGE: [&str; 5] = [
+    "nginx/www/catalog.js",
+    "nginx/www/index.html",
+    "nginx/www/page.css",
+    "nginx/www/page.js",
+    "nginx/www/plain.html",
+];
+
+/// What clients are asked to trust, as the page tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Anchors {
+    /// SHA-256 of each root as `init` and `status` print it, the one to stay first.
+    pub fingerprints: Vec<String>,
+    /// What the roots are the roots of, as it stands in file names.
+    pub stem: String,
+    /// The packages' version.
+    pub version: String,
 }
 
 /// What a template may say. Lists are joined and choices made here.
@@ -59,12 +84,21 @@ pub struct Facts {
     program: String,
     /// 64 hexadecimal digits.
     http_secret: String,
+    /// Who runs it, in their own words; nothing where nobody is named.
+    company: String,
+    /// Where it is reached, without a path.
+    http_url: String,
+    /// Where it is reached, without a path.
+    https_url: String,
+    /// What clients are asked to trust.
+    anchors: Anchors,
 }
 
 impl Facts {
     /// The facts of a registry.
-    pub fn of(spec: &Spec, http_secret: &str, site: &Site) -> Self {
+    pub fn of(spec: &Spec, anchors: Anchors, http_secret: &str, site: &Site) -> Self {
         let bracketed = |name: String| if name.contains(':') { format!("[{name}]") } else { name };
+        let host = bracketed(spec.host().to_string());
         let names: Vec<_> = spec.names().iter().map(|name| bracketed(name.to_string())).collect();
         // The source is taken literally but for `$`, which Compose would replace.
         let (data_mount, volume) = match &spec.data {
@@ -95,6 +129,15 @@ impl Facts {
             directory: site.directory.clone(),
             program: site.program.clone(),
             http_secret: http_secret.to_owned(),
+            // gen_config.py's default is "not applicable".
+            company: spec.subject.company.clone().filter(|company| company != "NA").unwrap_or_default(),
+            http_url: if spec.http_port == 80 {
+                format!("http://{host}")
+            } else {
+                format!("http://{host}:{}", spec.http_port)
+            },
+            https_url: format!("https://{}", spec.registry()),
+            anchors,
         }
     }
 }
@@ -111,8 +154,8 @@ pub fn render(name: &str, facts: &Facts) -> Result<String, Fault> {
         Fault::new(format!("the template `{name}` cannot be filled: {why}"))
     };
     let mut tera = Tera::new();
-    // Escaping is by filter: none of these files is HTML.
-    tera.autoescape_on(Vec::<&str>::new());
+    // HTML is escaped by itself, the other files by filter.
+    tera.autoescape_on([".html"]);
     tera.register_filter("yaml", yaml);
     tera.register_filter("systemd", systemd);
     tera.register_filter("cron", cron);
@@ -158,7 +201,16 @@ mod tests {
     }
 
     fn rendered(name: &str, spec: &Spec) -> String {
-        render(name, &Facts::of(spec, &"ab".repeat(32), &site())).unwrap()
+        render(name, &facts(spec, 1)).unwrap()
+    }
+
+    fn facts(spec: &Spec, roots: usize) -> Facts {
+        let anchors = Anchors {
+            fingerprints: ["AB", "CD"].iter().take(roots).map(|pair| [*pair; 32].join(":")).collect(),
+            stem: crate::names::file_stem(&spec.label()),
+            version: "2026.11.20".to_owned(),
+        };
+        Facts::of(spec, anchors, &"ab".repeat(32), &site())
     }
 
     fn assert_same(text: String, file: &str) {
@@ -182,8 +234,10 @@ mod tests {
                 ("address-5443", with("fd00::12", Some("5443"), Some("/srv/images"))),
                 ("volume", with("registry1.myhouse.local", None, Some("volume"))),
             ] {
-                for (name, _) in TEMPLATES {
-                    if proxy == "nginx" || name != "nginx/nginx.conf" {
+                // What the page looks like and does is the same in every shape.
+                let with_facts = |name: &str| !name.ends_with(".css") && !name.ends_with(".js");
+                for (name, _) in TEMPLATES.into_iter().filter(|(name, _)| with_facts(name)) {
+                    if proxy == "nginx" || !name.starts_with("nginx/") {
                         assert_same(rendered(name, &spec), &format!("tests/golden/{proxy}-{shape}/{name}"));
                     }
                 }
@@ -212,9 +266,40 @@ mod tests {
     }
 
     #[test]
+    fn text_does_not_break_out_of_the_page() {
+        let company = r#"A & B <script src="//x">'{{ registry }}"#;
+        let spec = spec("registry", |settings| settings.company = Some(company.to_owned()));
+        for page in ["nginx/www/index.html", "nginx/www/plain.html"] {
+            let text = rendered(page, &spec);
+            assert!(text.contains("run by A &amp; B &lt;script src=&quot;"), "{text}");
+            assert!(!text.contains("//x\">"), "{text}");
+            assert_eq!(text.matches("<script").count(), if page.ends_with("index.html") { 2 } else { 1 });
+        }
+    }
+
+    #[test]
+    fn nothing_over_plain_http_takes_a_password() {
+        let text = rendered("nginx/www/plain.html", &spec("registry", |_| {}));
+        for word in ["<form", "<input", "assword", "catalog"] {
+            assert!(!text.contains(word), "{word}");
+        }
+        assert!(rendered("nginx/www/index.html", &spec("registry", |_| {})).contains("type=\"password\""));
+    }
+
+    #[test]
+    fn the_page_has_every_root_the_one_to_stay_first() {
+        let spec = spec("registry", |_| {});
+        for page in ["nginx/www/index.html", "nginx/www/plain.html"] {
+            let text = render(page, &facts(&spec, 2)).unwrap();
+            let [new, old] = ["AB", "CD"].map(|pair| text.find(&format!("<code>{}</code>", [pair; 32].join(":"))));
+            assert!(new.is_some() && new < old, "{page}");
+        }
+    }
+
+    #[test]
     fn a_template_that_cannot_be_filled_says_why() {
         let spec = spec("registry", |_| {});
-        let fault = render("none", &Facts::of(&spec, "", &site())).unwrap_err();
+        let fault = render("none", &facts(&spec, 1)).unwrap_err();
         assert!(fault.message.starts_with("the template `none` cannot be filled: "), "{fault}");
     }
 }

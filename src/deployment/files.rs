@@ -5,7 +5,7 @@ use crate::error::Fault;
 use crate::files::{FileSet, Mode, Origin};
 use crate::names::file_stem;
 use crate::pki::{Certificate, ServerIdentity};
-use crate::render::{Facts, Site, render};
+use crate::render::{Anchors, Facts, PAGE, Site, render};
 use crate::spec::{ClientAuth, Proxy};
 use crate::trust;
 
@@ -100,7 +100,7 @@ impl Deployment {
 
     fn put_service(&self, server: &ServerIdentity, site: &Site, files: &mut FileSet) -> Result<(), Fault> {
         let spec = &self.spec;
-        let facts = Facts::of(spec, self.state.http_secret(), site);
+        let facts = Facts::of(spec, self.anchors(), self.state.http_secret(), site);
         let pem: Wiped = server.pem();
         files.put(
             self.certificate_path().replace(".crt", ".pem"),
@@ -112,7 +112,9 @@ impl Deployment {
         files.put(COMPOSE, render(COMPOSE, &facts)?, Mode::Public, Origin::Rendered);
         files.put(REGISTRY_CONFIG, render(REGISTRY_CONFIG, &facts)?, Mode::Server, Origin::Rendered);
         if spec.proxy == Proxy::Nginx {
-            files.put(NGINX_CONF, render(NGINX_CONF, &facts)?, Mode::Public, Origin::Rendered);
+            for name in [NGINX_CONF].into_iter().chain(PAGE) {
+                files.put(name, render(name, &facts)?, Mode::Public, Origin::Rendered);
+            }
         }
         if let (Some(clients), true) = (&self.clients, spec.client_auth != ClientAuth::Off) {
             files.put(
@@ -134,6 +136,14 @@ impl Deployment {
         let (name, package) = trust::debian_package(&spec.label(), &self.roots(), &self.state.release());
         files.put(format!("trust/{name}"), package, Mode::Public, Origin::Rendered);
         Ok(())
+    }
+
+    fn anchors(&self) -> Anchors {
+        Anchors {
+            fingerprints: self.roots().iter().map(|root| root.fingerprint()).collect(),
+            stem: file_stem(&self.spec.label()),
+            version: self.state.release().version,
+        }
     }
 
     /// Where the server certificate lies: `<server>.<domain>.crt`.
