@@ -278,6 +278,15 @@ mod tests {
     }
 
     #[test]
+    fn the_page_tells_of_client_certificates_where_they_are_asked_for() {
+        let with = |kind: &str| spec("registry", |settings| settings.client_auth = Some(kind.to_owned()));
+        for page in ["nginx/www/index.html", "nginx/www/plain.html"] {
+            assert!(rendered(page, &with("required")).contains("asks each client for a certificate"));
+            assert!(!rendered(page, &with("optional")).contains("asks each client for a certificate"));
+        }
+    }
+
+    #[test]
     fn nothing_over_plain_http_takes_a_password() {
         let text = rendered("nginx/www/plain.html", &spec("registry", |_| {}));
         for word in ["<form", "<input", "assword", "catalog"] {
@@ -291,7 +300,8 @@ mod tests {
         let spec = spec("registry", |_| {});
         for page in ["nginx/www/index.html", "nginx/www/plain.html"] {
             let text = render(page, &facts(&spec, 2)).unwrap();
-            let [new, old] = ["AB", "CD"].map(|pair| text.find(&format!("<code>{}</code>", [pair; 32].join(":"))));
+            let [new, old] =
+                ["AB", "CD"].map(|pair| text.find(&format!("<code>{}</code>", [pair; 32].join(":"))));
             assert!(new.is_some() && new < old, "{page}");
         }
     }

@@ -7,6 +7,7 @@ const PARALLEL = 4; // Requests for details under way: each may cost the server 
 const PAGE = 1000; // The most that registry 2.8 and 3 give in one answer unless told otherwise.
 const TEXT_MAX = 4 << 20; // A manifest may not be larger (distribution's own limit).
 const CONFIG_MAX = 1 << 20;
+const PLATFORMS = 12;
 const REPOSITORY = /^(?=.{1,255}$)[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*$/;
 const TAG = /^\w[\w.-]{0,127}$/;
 const DIGEST = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
@@ -21,7 +22,7 @@ const order = new Intl.Collator('en', { numeric: true });
 
 let authorization = null;
 let view = new AbortController(); // Ends with the view that is shown.
-let known = new Map(); // Details by repository and reference.
+let known = new Map(); // Answers by address.
 let repositories = null; // { names, rest }: those that have come, and where the others are asked for.
 
 // ---- requests ----------------------------------------------------------------
@@ -32,7 +33,8 @@ class Refused extends Error {
       401: 'User or password is wrong.',
       403: 'This user may not see that.',
       404: 'There is nothing of that name.',
-      429: 'Too many attempts: wait a minute, then try again.',
+      429: 'Too many requests: wait a minute, then try again.',
+      503: 'The registry is busy: wait a minute, then try again.',
     }[status] ?? `The registry answers with status ${status}.`);
     this.status = status;
   }
@@ -110,36 +112,45 @@ async function advance() {
 
 // ---- what a tag stands for -----------------------------------------------------
 
-/** { digest, parts: [{ platform, size }] }, asked for once. */
-function details(repository, reference, signal) {
-  const key = `${repository}@${reference}`;
-  if (!known.has(key)) {
-    const found = inTurn(signal, () => ask(`/v2/${path(repository)}/manifests/${encodeURIComponent(reference)}`, signal, MANIFESTS)
-      .then(async response => ({ digest: response.headers.get('Docker-Content-Digest'), manifest: await small(response, TEXT_MAX) })))
-      .then(async ({ digest, manifest }) => ({
-        digest: DIGEST.test(digest ?? '') ? digest : null,
-        parts: await parts(repository, manifest, signal),
-      }));
-    known.set(key, found);
-    found.catch(() => known.delete(key));
+/** What `url` answers, asked for once: { digest, body }. */
+function fetched(url, accept, limit, signal) {
+  if (!known.has(url)) {
+    const answer = inTurn(signal, async () => {
+      const response = await ask(url, signal, accept);
+      const digest = response.headers.get('Docker-Content-Digest') ?? '';
+      return { digest: DIGEST.test(digest) ? digest : null, body: await small(response, limit) };
+    });
+    known.set(url, answer);
+    answer.catch(() => known.delete(url));
   }
-  return known.get(key);
+  return known.get(url);
 }
 
-async function parts(repository, manifest, signal) {
-  if (Array.isArray(manifest.manifests)) return ofIndex(repository, manifest.manifests, signal);
-  const layers = Array.isArray(manifest.layers) ? manifest.layers : [];
-  const sizes = [manifest.config, ...layers].map(blob => blob?.size);
-  const size = sizes.every(size => Number.isSafeInteger(size) && size >= 0) ? sizes.reduce((a, b) => a + b, 0) : null;
-  return [{ platform: await platformOf(repository, manifest, signal), size }];
+const manifest = (repository, reference, signal) =>
+  fetched(`/v2/${path(repository)}/manifests/${encodeURIComponent(reference)}`, MANIFESTS, TEXT_MAX, signal);
+
+/** { digest, parts: [{ platform, size }] } */
+async function details(repository, tag, signal) {
+  const { digest, body } = await manifest(repository, tag, signal);
+  if (Array.isArray(body.manifests)) return { digest, parts: await ofIndex(repository, body.manifests, signal) };
+  return { digest, parts: [{ platform: await platformOf(repository, body, signal), size: sizeOf(body) }] };
 }
 
+/** What it takes to pull it; `null` where the manifest does not say. */
+function sizeOf({ config, layers }) {
+  const sizes = [config, ...Array.isArray(layers) ? layers : []].map(blob => blob?.size);
+  return sizes.every(size => Number.isSafeInteger(size) && size >= 0) ? sizes.reduce((a, b) => a + b, 0) : null;
+}
+
+/** One level deep, and not for ever: an index may name thousands, and other indexes. */
 async function ofIndex(repository, entries, signal) {
   const images = entries.filter(entry => entry?.platform && entry.platform.os !== 'unknown' && DIGEST.test(entry.digest));
-  return Promise.all(images.slice(0, 12).map(async ({ digest, platform }) => {
-    const inner = await details(repository, digest, signal).catch(() => null);
-    return { platform: platformName(platform), size: inner?.parts[0]?.size ?? null };
+  const parts = await Promise.all(images.slice(0, PLATFORMS).map(async ({ digest, platform }) => {
+    const inner = await manifest(repository, digest, signal).catch(() => null);
+    return { platform: platformName(platform), size: inner && sizeOf(inner.body) };
   }));
+  const others = images.length - parts.length;
+  return others > 0 ? [...parts, { platform: `and ${others} more`, size: null }] : parts;
 }
 
 const platformName = ({ os, architecture, variant }) => [os, architecture, variant].filter(part => typeof part === 'string' && part).join('/');
@@ -150,13 +161,8 @@ async function platformOf(repository, { config, artifactType }, signal) {
     return String(artifactType ?? config?.mediaType ?? '');
   }
   if (!DIGEST.test(config.digest) || config.size > CONFIG_MAX) return '';
-  const key = `${repository}@${config.digest}`;
-  if (!known.has(key)) {
-    known.set(key, inTurn(signal, () => ask(`/v2/${path(repository)}/blobs/${config.digest}`, signal)
-      .then(response => small(response, CONFIG_MAX))));
-    known.get(key).catch(() => known.delete(key));
-  }
-  return known.get(key).then(platformName, () => '');
+  return fetched(`/v2/${path(repository)}/blobs/${config.digest}`, undefined, CONFIG_MAX, signal)
+    .then(({ body }) => platformName(body), () => '');
 }
 
 function readable(size) {
@@ -196,7 +202,7 @@ function list(root, search, words, draw) {
     drawn = some.join('\n');
     const total = search.value.trim() ? `${number(found.length)} of ${number(all.length)}` : number(all.length);
     const part = pages > 1 ? `, ${number(from + 1)} to ${number(from + some.length)} shown` : '';
-    count.textContent = `${total} ${words}${part}${complete ? '' : '; more are coming'}`;
+    count.textContent = `${total} ${words[all.length === 1 ? 0 : 1]}${part}${complete ? '' : '; more are coming'}`;
     turns(pages);
   }
 
@@ -222,7 +228,7 @@ function list(root, search, words, draw) {
   };
 }
 
-const repositoryList = list(at('repositories'), at('find-repository'), 'repositories', name => {
+const repositoryList = list(at('repositories'), at('find-repository'), ['repository', 'repositories'], name => {
   const row = element('li');
   row.append(REPOSITORY.test(name) ? element('a', name, { href: `#/${path(name)}` }) : element('span', `${name} (no valid name)`));
   return row;
@@ -239,7 +245,7 @@ const sight = new IntersectionObserver(entries => {
 
 let shown = ''; // The repository whose tags are shown,
 let tags = []; // and its tags, once all have come.
-const tagList = list(at('tags'), at('find-tag'), 'tags', tag => {
+const tagList = list(at('tags'), at('find-tag'), ['tag', 'tags'], tag => {
   const row = element('tr');
   const cells = ['tag', 'platform', 'size number', 'digest', 'pull'].map(name => element('td', '', { className: name }));
   for (const part of [row, ...cells]) part.setAttribute('role', part === row ? 'row' : 'cell');
