@@ -47,7 +47,8 @@ function said(error) {
 async function ask(path, signal, accept = 'application/json') {
   const response = await fetch(path, {
     headers: { Authorization: authorization, Accept: accept },
-    // With `omit` the browser asks for no password by itself, but shows no client certificate either.
+    // With `omit` the browser asks for no password by itself, but shows no client certificate either. Where nginx wants
+    // one, a wrong password therefore brings up the browser's own question first.
     credentials: clientAuth === 'on' ? 'same-origin' : 'omit',
     cache: 'no-store',
     redirect: 'error',
