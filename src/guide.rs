@@ -166,13 +166,18 @@ pub fn steps(deployment: &Deployment, change: &Change) -> Vec<Step> {
         (changed(&|path| path == "docker-compose.yml"), Step::Up),
         (registry, Step::RestartRegistry),
         (
-            proxied && changed(&|path| path.starts_with("nginx/") && !path.contains("/auth/")),
+            proxied && changed(&|path| path.starts_with("nginx/") && !read_at_each_request(path)),
             Step::ReloadNginx,
         ),
     ]
     .into_iter()
     .filter_map(|(needed, step)| needed.then_some(step))
     .collect()
+}
+
+/// Passwords, and the page.
+fn read_at_each_request(path: &str) -> bool {
+    ["nginx/auth/", "nginx/www/"].iter().any(|directory| path.starts_with(directory))
 }
 
 /// `text` as one word of a shell.

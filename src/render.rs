@@ -12,6 +12,11 @@ use crate::spec::{ClientAuth, Data, Proxy, Spec};
 const TEMPLATES: &[(&str, &str)] = &[
     ("docker-compose.yml", include_str!("../templates/docker-compose.yml")),
     ("nginx/nginx.conf", include_str!("../templates/nginx/nginx.conf")),
+    ("nginx/www/catalog.js", include_str!("../templates/nginx/www/catalog.js")),
+    ("nginx/www/index.html", include_str!("../templates/nginx/www/index.html")),
+    ("nginx/www/page.css", include_str!("../templates/nginx/www/page.css")),
+    ("nginx/www/page.js", include_str!("../templates/nginx/www/page.js")),
+    ("nginx/www/plain.html", include_str!("../templates/nginx/www/plain.html")),
     ("registry/config.yml", include_str!("../templates/registry/config.yml")),
     ("renewal/cron", include_str!("../templates/renewal/cron")),
     ("renewal/service", include_str!("../templates/renewal/service")),
@@ -48,6 +53,15 @@ pub struct Site {
     pub program: String,
 }
 
+/// The page that nginx serves: `index.html` over https; `plain.html`, without anything that takes a password, over http.
+pub const PAGE: [&str; 5] = [
+    "nginx/www/catalog.js",
+    "nginx/www/index.html",
+    "nginx/www/page.css",
+    "nginx/www/page.js",
+    "nginx/www/plain.html",
+];
+
 /// What a template may say. Lists are joined and choices made here.
 #[derive(Serialize)]
 pub struct Facts {
@@ -81,6 +95,8 @@ pub struct Facts {
     program: String,
     /// 64 hexadecimal digits.
     http_secret: String,
+    /// Who runs it, in their own words; nothing where nobody is named.
+    company: String,
 }
 
 impl Facts {
@@ -117,6 +133,8 @@ impl Facts {
             directory: site.directory.clone(),
             program: site.program.clone(),
             http_secret: http_secret.to_owned(),
+            // gen_config.py's default is "not applicable".
+            company: spec.subject.company.clone().filter(|company| company != "NA").unwrap_or_default(),
         }
     }
 }
@@ -133,15 +151,17 @@ pub fn render(name: &str, facts: &impl Serialize) -> Result<String, Fault> {
         Fault::new(format!("the template `{name}` cannot be filled: {why}"))
     };
     let mut tera = Tera::new();
-    // Escaping is by filter: none of these files is HTML.
-    tera.autoescape_on(Vec::<&str>::new());
+    // HTML is escaped by itself, the other files by filter.
+    tera.autoescape_on([".html"]);
     tera.register_filter("yaml", yaml);
     tera.register_filter("systemd", systemd);
     tera.register_filter("cron", cron);
     tera.register_filter("base64", base64);
-    // Only the one: none extends another, and reading all of them would take longer than filling one.
-    let template = TEMPLATES.iter().find(|(known, _)| *known == name);
-    tera.add_raw_templates(template.copied()).map_err(failed)?;
+    // Only those beside it, which it may extend: reading all of them would take longer than filling one.
+    let directory = name.rsplit_once('/').map(|(directory, _)| directory);
+    let templates =
+        TEMPLATES.iter().filter(|(known, _)| known.rsplit_once('/').map(|(above, _)| above) == directory);
+    tera.add_raw_templates(templates.copied()).map_err(failed)?;
     let context = Context::from_serialize(facts).map_err(failed)?;
     tera.render(name, &context).map_err(failed)
 }
@@ -188,7 +208,21 @@ mod tests {
     }
 
     fn rendered(name: &str, spec: &Spec) -> String {
-        render(name, &Facts::of(spec, &"ab".repeat(32), &site())).unwrap()
+        render(name, &facts(spec, 1)).unwrap()
+    }
+
+    /// With what the page is told of the roots as well.
+    fn facts(spec: &Spec, roots: usize) -> serde_json::Value {
+        let mut facts =
+            serde_json::to_value(Facts::of(spec, &"ab".repeat(32), &site())).expect("plain fields are JSON");
+        let root = |pair: &&str| serde_json::json!({ "fingerprint": ([*pair; 32].join(":")) });
+        facts["anchors"] = serde_json::json!({
+            "plain_url": format!("http://{}", spec.host()),
+            "package": format!("root-cert-{}", crate::names::file_stem(&spec.label())),
+            "version": "2026.11.20",
+            "roots": (["AB", "CD"].iter().take(roots).map(root).collect::<Vec<_>>()),
+        });
+        facts
     }
 
     fn assert_same(text: String, file: &str) {
@@ -212,8 +246,12 @@ mod tests {
                 ("address-5443", with("fd00::12", Some("5443"), Some("/srv/images"))),
                 ("volume", with("registry1.myhouse.local", None, Some("volume"))),
             ] {
-                for (name, _) in TEMPLATES.iter().filter(|(name, _)| !name.starts_with("trust/")) {
-                    if proxy == "nginx" || *name != "nginx/nginx.conf" {
+                // What the page looks like and does is the same in every shape.
+                let with_facts = |name: &str| {
+                    !name.starts_with("trust/") && !name.ends_with(".css") && !name.ends_with(".js")
+                };
+                for (name, _) in TEMPLATES.iter().filter(|(name, _)| with_facts(name)) {
+                    if proxy == "nginx" || !name.starts_with("nginx/") {
                         assert_same(rendered(name, &spec), &format!("tests/golden/{proxy}-{shape}/{name}"));
                     }
                 }
@@ -242,9 +280,50 @@ mod tests {
     }
 
     #[test]
+    fn text_does_not_break_out_of_the_page() {
+        let company = r#"A & B <script src="//x">'{{ registry }}"#;
+        let spec = spec("registry", |settings| settings.company = Some(company.to_owned()));
+        for page in ["nginx/www/index.html", "nginx/www/plain.html"] {
+            let text = rendered(page, &spec);
+            assert!(text.contains("run by A &amp; B &lt;script src=&quot;"), "{text}");
+            assert!(!text.contains("//x\">"), "{text}");
+            assert_eq!(text.matches("<script").count(), if page.ends_with("index.html") { 2 } else { 1 });
+        }
+    }
+
+    #[test]
+    fn the_page_tells_of_client_certificates_where_they_are_asked_for() {
+        let with = |kind: &str| spec("registry", |settings| settings.client_auth = Some(kind.to_owned()));
+        for page in ["nginx/www/index.html", "nginx/www/plain.html"] {
+            assert!(rendered(page, &with("required")).contains("asks each client for a certificate"));
+            assert!(!rendered(page, &with("optional")).contains("asks each client for a certificate"));
+        }
+    }
+
+    #[test]
+    fn nothing_over_plain_http_takes_a_password() {
+        let text = rendered("nginx/www/plain.html", &spec("registry", |_| {}));
+        for word in ["<form", "<input", "assword", "catalog"] {
+            assert!(!text.contains(word), "{word}");
+        }
+        assert!(rendered("nginx/www/index.html", &spec("registry", |_| {})).contains("type=\"password\""));
+    }
+
+    #[test]
+    fn the_page_has_every_root_the_one_to_stay_first() {
+        let spec = spec("registry", |_| {});
+        for page in ["nginx/www/index.html", "nginx/www/plain.html"] {
+            let text = render(page, &facts(&spec, 2)).unwrap();
+            let [new, old] =
+                ["AB", "CD"].map(|pair| text.find(&format!("<code>{}</code>", [pair; 32].join(":"))));
+            assert!(new.is_some() && new < old, "{page}");
+        }
+    }
+
+    #[test]
     fn a_template_that_cannot_be_filled_says_why() {
         let spec = spec("registry", |_| {});
-        let fault = render("none", &Facts::of(&spec, "", &site())).unwrap_err();
+        let fault = render("none", &facts(&spec, 1)).unwrap_err();
         assert!(fault.message.starts_with("the template `none` cannot be filled: "), "{fault}");
     }
 }

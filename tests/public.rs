@@ -53,6 +53,12 @@ fn inner(part: &Part) -> Vec<Part> {
         let mut unpacked = Vec::new();
         MultiGzDecoder::new(bytes).read_to_end(&mut unpacked).unwrap();
         vec![member("gzip", unpacked)]
+    } else if bytes.starts_with(b"\x28\xb5\x2f\xfd") {
+        let mut unpacked = Vec::new();
+        ruzstd::decoding::StreamingDecoder::new(bytes).unwrap().read_to_end(&mut unpacked).unwrap();
+        vec![member("zstd", unpacked)]
+    } else if bytes.starts_with(b"\xed\xab\xee\xdb") {
+        rpm_members(bytes).into_iter().map(|(name, bytes)| member(&name, bytes)).collect()
     } else if bytes.get(257..262) == Some(b"ustar") {
         tar_members(bytes).into_iter().map(|(name, bytes)| member(&name, bytes)).collect()
     } else if let Ok(text) = std::str::from_utf8(bytes) {
@@ -91,6 +97,19 @@ fn tar_members(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
         members.push((name, content));
     }
     members
+}
+
+/// Files of an rpm; its headers count as well.
+fn rpm_members(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let package = rpm::Package::parse(&mut &bytes[..]).unwrap();
+    let mut headers = Vec::new();
+    package.metadata.write(&mut headers).unwrap();
+    let headers = String::from_utf8_lossy(&headers).replace('\0', "\n").into_bytes();
+    let files = package.files().unwrap().map(Result::unwrap);
+    let files = files.map(|file| {
+        (file.metadata.path().display().to_string(), file.content().unwrap_or_default().to_vec())
+    });
+    [("headers".to_owned(), headers)].into_iter().chain(files).collect()
 }
 
 /// What every run of base64 stands for; lines of one block, indented or not, are one run.
@@ -182,9 +201,15 @@ fn nothing_for_clients_holds_a_secret() {
     let secrets = secrets(&registry, PASSWORD);
     // Both roots', the server's, the clients' authority's, one client's; password, hash and upload secret.
     assert!(secrets.len() >= 8, "{:?}", secrets.iter().map(|(name, _)| name).collect::<Vec<_>>());
-    let parts = parts_below(&registry.join("trust"), Kind::File);
-    let deep = parts.iter().filter(|part| part.place.contains(".deb > data.tar")).count();
-    assert!(parts.len() > 60 && deep > 4, "{} parts, {deep} of them in the package", parts.len());
+    let mut parts = parts_below(&registry.join("trust"), Kind::File);
+    assert!(parts.len() > 60, "{} parts", parts.len());
+    // Both roots are there, as deep as a package has them.
+    for package in [".deb > data.tar", ".rpm > ", ".apk > gzip > ", ".pkg.tar.zst > zstd > "] {
+        let roots = parts.iter().filter(|part| part.place.contains(package) && part.place.ends_with(".crt"));
+        assert!(roots.count() >= 2, "{package}");
+    }
+    // And what else anybody is shown.
+    parts.extend(parts_below(&registry.join("nginx/www"), Kind::File));
     assert_eq!(found(&parts, &secrets), Vec::<String>::new());
 }
 
@@ -222,6 +247,11 @@ fn a_secret_that_is_planted_is_found_wherever_it_lies() {
             ("gzip", gzip(&secret)),
             ("tar", tar(&secret)),
             ("deb", deb(&gzip(&tar(&secret)))),
+            (
+                "zstd",
+                ruzstd::encoding::compress_to_vec(&secret[..], ruzstd::encoding::CompressionLevel::Fastest),
+            ),
+            ("rpm", rpm(&secret)),
         ] {
             let kind = if what == "raw key" { Kind::Decoded } else { Kind::File };
             let parts = open(Part { place: format!("{what} in {place}"), bytes, kind });
@@ -233,11 +263,7 @@ fn a_secret_that_is_planted_is_found_wherever_it_lies() {
 #[test]
 #[should_panic(expected = "cannot look into such a file")]
 fn an_archive_of_a_kind_that_is_not_known_here_is_no_pass() {
-    open(Part {
-        place: "x.zst".to_owned(),
-        bytes: b"\x28\xb5\x2f\xfd\x00\xff\xfe".to_vec(),
-        kind: Kind::File,
-    });
+    open(Part { place: "x.xz".to_owned(), bytes: b"\xfd7zXZ\x00\xff\xfe".to_vec(), kind: Kind::File });
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -257,4 +283,12 @@ fn tar(bytes: &[u8]) -> Vec<u8> {
 fn deb(data: &[u8]) -> Vec<u8> {
     let header = format!("{:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", "data.tar.gz", 0, 0, 0, 100_644, data.len());
     [b"!<arch>\n".as_slice(), header.as_bytes(), data, &[b'\n'][..data.len() % 2]].concat()
+}
+
+fn rpm(bytes: &[u8]) -> Vec<u8> {
+    let mut package = rpm::PackageBuilder::new("planted", "1", "none", "noarch", "planted");
+    package.with_file_contents(bytes, rpm::FileOptions::new("/planted")).unwrap();
+    let mut packed = Vec::new();
+    package.build().unwrap().write(&mut packed).unwrap();
+    packed
 }
