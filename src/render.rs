@@ -16,6 +16,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("renewal/service", include_str!("../templates/renewal/service")),
     ("renewal/timer", include_str!("../templates/renewal/timer")),
     ("trust/ca.crt", include_str!("../templates/trust/ca.crt")),
+    ("trust/install.sh", include_str!("../templates/trust/install.sh")),
     ("trust/k3s/registries.yaml", include_str!("../templates/trust/k3s/registries.yaml")),
 ];
 

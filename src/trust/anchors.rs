@@ -17,6 +17,8 @@ pub struct Anchors {
     host: String,
     /// Host and port, 443 too; IPv6 in brackets.
     host_port: String,
+    /// The registry's directory in containerd's configuration.
+    containerd: String,
     /// The HTTPS port.
     port: u16,
     /// `http://host[:port]`, where those without trust can reach the page.
@@ -63,6 +65,12 @@ impl Anchors {
         let plain_port = if spec.http_port == 80 { String::new() } else { format!(":{}", spec.http_port) };
         Self {
             registry: spec.registry(),
+            // containerd finds a directory of this form under every system (containerd docs/hosts.md).
+            containerd: if spec.https_port == 443 {
+                host.clone()
+            } else {
+                format!("{host}_{}_", spec.https_port)
+            },
             host_port: format!("{bracketed}:{}", spec.https_port),
             port: spec.https_port,
             plain_url: format!("http://{bracketed}{plain_port}"),
@@ -114,12 +122,9 @@ impl Anchors {
 
     /// A path of [`super::FORMATS`] with the names filled in.
     pub fn path(&self, pattern: &str) -> String {
-        // containerd finds a directory of this form under every system (containerd docs/hosts.md).
-        let directory =
-            if self.port == 443 { self.host.clone() } else { format!("{}_{}_", self.host, self.port) };
         [
             ("{registry}", self.registry.as_str()),
-            ("{containerd}", &directory),
+            ("{containerd}", &self.containerd),
             ("{package}", &self.package),
             ("{version}", &self.version),
         ]

@@ -17,8 +17,16 @@ pub struct Format {
     pub(super) files: &'static [(&'static str, &'static str)],
 }
 
+/// The script that does a whole machine.
+pub(super) const INSTALL: &str = "trust/install.sh";
+
 /// In the order in which people are shown them.
 pub const FORMATS: &[Format] = &[
+    Format {
+        name: "script",
+        purpose: "Linux, macOS: `sudo sh install.sh` finds the system and its container runtimes",
+        files: &[("install.sh", INSTALL)],
+    },
     Format {
         name: "pem",
         purpose: "the root certificate itself, for whatever is not below",
