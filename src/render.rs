@@ -17,7 +17,9 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("renewal/timer", include_str!("../templates/renewal/timer")),
     ("trust/ca.crt", include_str!("../templates/trust/ca.crt")),
     ("trust/install.sh", include_str!("../templates/trust/install.sh")),
+    ("trust/install.ps1", include_str!("../templates/trust/install.ps1")),
     ("trust/k3s/registries.yaml", include_str!("../templates/trust/k3s/registries.yaml")),
+    ("trust/trust.mobileconfig", include_str!("../templates/trust/trust.mobileconfig")),
 ];
 
 /// Where the registry lies and what program made it: what a timer needs to know.
@@ -119,6 +121,7 @@ pub fn render(name: &str, facts: &impl Serialize) -> Result<String, Fault> {
     tera.register_filter("yaml", yaml);
     tera.register_filter("systemd", systemd);
     tera.register_filter("cron", cron);
+    tera.register_filter("xml", xml);
     // Only the one: none extends another, and reading all of them would take longer than filling one.
     let template = TEMPLATES.iter().find(|(known, _)| *known == name);
     tera.add_raw_templates(template.copied()).map_err(failed)?;
@@ -140,6 +143,11 @@ fn systemd(text: &str, _: Kwargs, _: &State) -> String {
 /// A word of a crontab's command: for the shell, and with `%` as text (crontab(5)).
 fn cron(text: &str, _: Kwargs, _: &State) -> String {
     format!("'{}'", text.replace('\'', r"'\''").replace('%', r"\%"))
+}
+
+/// Text of an XML element.
+fn xml(text: &str, _: Kwargs, _: &State) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]

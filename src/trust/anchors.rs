@@ -19,6 +19,8 @@ pub struct Anchors {
     host_port: String,
     /// The registry's directory in containerd's configuration.
     containerd: String,
+    /// The registry without what a file name on Windows cannot have, as Docker looks for it there.
+    windows: String,
     /// The HTTPS port.
     port: u16,
     /// `http://host[:port]`, where those without trust can reach the page.
@@ -31,6 +33,8 @@ pub struct Anchors {
     version: String,
     /// The root to stay: SHA-256, upper-case pairs joined by colons.
     fingerprint: String,
+    /// Of these roots together, for a configuration profile.
+    uuid: String,
     /// Every root to be trusted, the one to stay first; two while the authority is being rotated.
     roots: Vec<Root>,
     /// All of them, PEM.
@@ -52,6 +56,8 @@ pub struct Root {
     pub fingerprint: String,
     /// The same in lower-case hexadecimal, as `sha256sum` prints it.
     pub sha256: String,
+    /// One root's for ever.
+    pub uuid: String,
 }
 
 impl Anchors {
@@ -71,6 +77,8 @@ impl Anchors {
             } else {
                 format!("{host}_{}_", spec.https_port)
             },
+            windows: spec.registry().replace([':', '[', ']'], ""),
+            uuid: uuid(&roots.iter().map(|root| root.sha256.as_str()).collect::<Vec<_>>().join(" ")),
             host_port: format!("{bracketed}:{}", spec.https_port),
             port: spec.https_port,
             plain_url: format!("http://{bracketed}{plain_port}"),
@@ -143,8 +151,18 @@ impl Root {
             stem: format!("{package}-{}", &sha256[..8]),
             pem: format!("{}\n", pem.trim_end()),
             base64,
+            uuid: uuid(&format!("root {sha256}")),
             fingerprint: certificate.fingerprint(),
             sha256,
         }
     }
+}
+
+/// A UUID that follows from `text`: version 8, of a vendor's own making (RFC 9562 §5.8).
+fn uuid(text: &str) -> String {
+    let mut digits = hex(&sha256(text.as_bytes())).to_uppercase();
+    digits.truncate(32);
+    digits.replace_range(12..13, "8");
+    digits.replace_range(16..17, "A");
+    [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
 }

@@ -6,7 +6,7 @@ mod deb;
 mod formats;
 
 pub use anchors::Anchors;
-pub use formats::{FORMATS, Format};
+pub use formats::{FORMATS, Format, INSTALL};
 
 use time::OffsetDateTime;
 

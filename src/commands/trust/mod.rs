@@ -1,11 +1,17 @@
 //! `regcert trust`: what makes clients trust the registry.
 
+mod install;
+
+use std::process::ExitCode;
+
 use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::World;
+use crate::deployment::Deployment;
 use crate::error::{Blame, Fault, Gather};
-use crate::files::{Action, Edits};
+use crate::files::{self, Edits};
+use crate::store::Store;
 use crate::trust::{Artefact, Format, INDEX};
 use crate::ui;
 
@@ -14,6 +20,7 @@ use crate::ui;
 /// Everything for clients lies below trust/: packages, files for each runtime, scripts. It is public, and has both
 /// roots while the root is being replaced. This brings it up to date and says what each file is for.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_precedence_over_arg = true)]
 #[command(after_help = "\
 Examples:
   regcert trust
@@ -26,15 +33,32 @@ pub struct Args {
     /// Print a JSON array: name, purpose, and path and SHA-256 of each file
     #[arg(long)]
     json: bool,
+    /// Or something else than a list.
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+/// What else can be done with trust.
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Make this machine trust the registry: the system's store and every container runtime found
+    Install(install::Args),
+    /// Take away what `install` put on this machine
+    Uninstall(install::Args),
 }
 
 /// Runs the command.
-pub fn run(args: &Args, world: &World) -> Result<()> {
-    let mut gather = Gather::default();
-    let wanted: Vec<&Format> =
-        args.formats.iter().filter_map(|name| gather.take("FORMAT", name.parse())).collect();
-    gather.finish(Blame::CommandLine)?;
-    let (mut store, deployment) = world.open()?;
+pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
+    match &args.action {
+        Some(Action::Install(args)) => install::run(args, install::Way::Install, world),
+        Some(Action::Uninstall(args)) => install::run(args, install::Way::Uninstall, world),
+        None => list(args, world).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// The registry, which has roots to be trusted.
+fn open(world: &World) -> Result<(Store, Deployment)> {
+    let (store, deployment) = world.open()?;
     World::settled(&deployment)?;
     if deployment.server.is_none() {
         bail!(
@@ -42,6 +66,15 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
                 .hint("`regcert import-cert` takes what somebody else's authority signed, and its root")
         );
     }
+    Ok((store, deployment))
+}
+
+fn list(args: &Args, world: &World) -> Result<()> {
+    let mut gather = Gather::default();
+    let wanted: Vec<&Format> =
+        args.formats.iter().filter_map(|name| gather.take("FORMAT", name.parse())).collect();
+    gather.finish(Blame::CommandLine)?;
+    let (mut store, deployment) = open(world)?;
     let artefacts = deployment.artefacts()?;
     let wanted: Vec<_> =
         artefacts.iter().filter(|artefact| wanted.is_empty() || wanted.contains(&artefact.format)).collect();
@@ -52,7 +85,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     let change = world.compare(&store, &deployment, Edits::Keep)?.only(concerns);
     store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
     ui::changes(&change);
-    for path in change.with(Action::EditedByHand) {
+    for path in change.with(files::Action::EditedByHand) {
         ui::warn(format!(
             "`{path}` was edited by hand and stays as it is: remove it, and this writes it anew"
         ));
