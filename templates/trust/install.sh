@@ -70,7 +70,7 @@ misuse() { # MESSAGE
 # Asks whoever sits there; stdin may be this script.
 confirm() { # QUESTION
     if ! (: </dev/tty) 2>/dev/null; then
-        fail 'nobody is here to be asked' 'compare the fingerprint and give it with --fingerprint, or say --yes'
+        fail 'nobody is here to be asked' 'compare the fingerprint, then say --yes'
     fi
     printf '%s [y/N] ' "$1" >/dev/tty
     read -r answer </dev/tty || answer=
@@ -768,5 +768,6 @@ main() {
     show_laters
 }
 
-main "$@"
+# Not plainly "$@": some shells take no arguments for a variable that is not set.
+main ${1+"$@"}
 {%- endraw %}
