@@ -728,7 +728,7 @@ show_laters() {
 }
 
 main() {
-    options "$@"
+    options ${1+"$@"}
     tools
     user=$(id -u)
     keychain=/Library/Keychains/System.keychain
