@@ -19,7 +19,7 @@ pub struct Anchors {
     host_port: String,
     /// The registry's directory in containerd's configuration.
     containerd: String,
-    /// The registry without what a file name on Windows cannot have, as Docker looks for it there.
+    /// The registry without colons, as Docker looks for it on Windows (moby `daemon/pkg/registry/config_windows.go`).
     windows: String,
     /// The HTTPS port.
     port: u16,
@@ -77,7 +77,7 @@ impl Anchors {
             } else {
                 format!("{host}_{}_", spec.https_port)
             },
-            windows: spec.registry().replace([':', '[', ']'], ""),
+            windows: spec.registry().replace(':', ""),
             uuid: uuid(&roots.iter().map(|root| root.sha256.as_str()).collect::<Vec<_>>().join(" ")),
             host_port: format!("{bracketed}:{}", spec.https_port),
             port: spec.https_port,

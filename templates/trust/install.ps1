@@ -15,7 +15,7 @@ Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
 
 $registry = '{{ registry }}'
-# Of Docker on Windows Server: the registry without what a file name cannot have.
+# Of Docker on Windows Server: the registry without its colons.
 $directory = '{{ windows }}'
 # The root to stay comes first; there are two while the authority is being rotated.
 $roots = @(
@@ -141,13 +141,13 @@ if (-not $Yes -and -not $Fingerprint -and -not $Uninstall) {
 # ---- the change --------------------------------------------------------------
 
 # The list comes first: what is not on it would be taken for somebody else's.
-New-Item -ItemType Directory -Force -Path (Split-Path -Parent $list) | Out-Null
+[void] [IO.Directory]::CreateDirectory([IO.Path]::GetDirectoryName($list))
 Set-Content -LiteralPath $list -Encoding ASCII -Value @($old + $new | Select-Object -Unique)
 foreach ($item in $writes) {
     if ($item.Path) {
-        New-Item -ItemType Directory -Force -Path (Split-Path -Parent $item.Path) | Out-Null
+        [void] [IO.Directory]::CreateDirectory([IO.Path]::GetDirectoryName($item.Path))
         [IO.File]::WriteAllBytes("$($item.Path).new", $item.Root.Pem)
-        Move-Item -LiteralPath "$($item.Path).new" -Destination $item.Path
+        [IO.File]::Move("$($item.Path).new", $item.Path)
     } else {
         Use-Store { param($store) $store.Add((New-Object Security.Cryptography.X509Certificates.X509Certificate2(, $item.Root.Bytes))) }
     }
@@ -158,7 +158,7 @@ foreach ($line in $removals) {
         Use-Store { param($store) foreach ($certificate in (Find-Root $store $digest)) { $store.Remove($certificate) } }
     } elseif ((Get-FileState $path) -eq $digest) {
         Remove-Item -LiteralPath $path
-        $parent = Split-Path -Parent $path
+        $parent = [IO.Path]::GetDirectoryName($path)
         if (-not (Get-ChildItem -LiteralPath $parent -Force)) { Remove-Item -LiteralPath $parent }
     } elseif (Test-Path -LiteralPath $path) {
         Write-Host "``$path`` was changed by hand and stays"
