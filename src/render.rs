@@ -32,6 +32,8 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("trust/docker/README.txt", include_str!("../templates/trust/docker/README.txt")),
     ("trust/ignition/fedora-coreos.ign", include_str!("../templates/trust/ignition/fedora-coreos.ign")),
     ("trust/ignition/flatcar.ign", include_str!("../templates/trust/ignition/flatcar.ign")),
+    ("trust/install.ps1", include_str!("../templates/trust/install.ps1")),
+    ("trust/install.sh", include_str!("../templates/trust/install.sh")),
     ("trust/k3d/registries.yaml", include_str!("../templates/trust/k3d/registries.yaml")),
     ("trust/k3s/registries.yaml", include_str!("../templates/trust/k3s/registries.yaml")),
     ("trust/kind/kind.yaml", include_str!("../templates/trust/kind/kind.yaml")),
@@ -42,6 +44,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("trust/rke2/registries.yaml", include_str!("../templates/trust/rke2/registries.yaml")),
     ("trust/talos/registry-tls.yaml", include_str!("../templates/trust/talos/registry-tls.yaml")),
     ("trust/talos/trusted-roots.yaml", include_str!("../templates/trust/talos/trusted-roots.yaml")),
+    ("trust/trust.mobileconfig", include_str!("../templates/trust/trust.mobileconfig")),
 ];
 
 /// Where the registry lies and what program made it: what a timer needs to know.
@@ -157,6 +160,7 @@ pub fn render(name: &str, facts: &impl Serialize) -> Result<String, Fault> {
     tera.register_filter("systemd", systemd);
     tera.register_filter("cron", cron);
     tera.register_filter("base64", base64);
+    tera.register_filter("xml", xml);
     // Only those beside it, which it may extend: reading all of them would take longer than filling one.
     let directory = name.rsplit_once('/').map(|(directory, _)| directory);
     let templates =
@@ -185,6 +189,11 @@ fn cron(text: &str, _: Kwargs, _: &State) -> String {
 /// What a `data:` URL holds after `;base64,` (RFC 2397).
 fn base64(text: &str, _: Kwargs, _: &State) -> String {
     BASE64_STANDARD.encode(text)
+}
+
+/// Text of an XML element.
+fn xml(text: &str, _: Kwargs, _: &State) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]

@@ -39,6 +39,8 @@ pub struct Anchors {
     version: String,
     /// The root to stay: SHA-256, upper-case pairs joined by colons.
     fingerprint: String,
+    /// Of these roots together, for a configuration profile.
+    uuid: String,
     /// Every root to be trusted, the one to stay first; two while the authority is being rotated.
     roots: Vec<Root>,
     /// All of them, PEM.
@@ -60,6 +62,8 @@ pub struct Root {
     pub fingerprint: String,
     /// The same in lower-case hexadecimal, as `sha256sum` prints it.
     pub sha256: String,
+    /// One root's for ever.
+    pub uuid: String,
 }
 
 impl Anchors {
@@ -80,6 +84,7 @@ impl Anchors {
             openshift_key: if host.contains(':') { String::new() } else { registry.replace(':', "..") },
             id: format!("registry-trust-{}", &hex(&sha256(registry.as_bytes()))[..8]),
             registry,
+            uuid: uuid(&roots.iter().map(|root| root.sha256.as_str()).collect::<Vec<_>>().join(" ")),
             host_port: format!("{bracketed}:{}", spec.https_port),
             port: spec.https_port,
             plain_url: format!("http://{bracketed}{plain_port}"),
@@ -177,8 +182,18 @@ impl Root {
             stem: format!("{package}-{}", &sha256[..8]),
             pem: format!("{}\n", pem.trim_end()),
             base64,
+            uuid: uuid(&format!("root {sha256}")),
             fingerprint: certificate.fingerprint(),
             sha256,
         }
     }
+}
+
+/// A UUID that follows from `text`: version 8, of a vendor's own making (RFC 9562 §5.8).
+fn uuid(text: &str) -> String {
+    let mut digits = hex(&sha256(text.as_bytes())).to_uppercase();
+    digits.truncate(32);
+    digits.replace_range(12..13, "8");
+    digits.replace_range(16..17, "A");
+    [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
 }

@@ -17,8 +17,26 @@ pub struct Format {
     pub(super) files: &'static [(&'static str, &'static str)],
 }
 
+/// The script that does a whole machine, below `trust/`.
+pub const INSTALL: &str = "install.sh";
+
 /// In the order in which people are shown them.
 pub const FORMATS: &[Format] = &[
+    Format {
+        name: "script",
+        purpose: "Linux, macOS: `sudo sh install.sh` finds the system and its container runtimes",
+        files: &[(INSTALL, "trust/install.sh")],
+    },
+    Format {
+        name: "windows",
+        purpose: "Windows, as Administrator: `powershell -ExecutionPolicy Bypass -File install.ps1`",
+        files: &[("install.ps1", "trust/install.ps1")],
+    },
+    Format {
+        name: "macos",
+        purpose: "macOS: a configuration profile, for device management or a double click",
+        files: &[("{package}.mobileconfig", "trust/trust.mobileconfig")],
+    },
     Format {
         name: "pem",
         purpose: "the root certificate itself, for whatever is not below",

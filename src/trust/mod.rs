@@ -12,7 +12,7 @@ mod pull_secret;
 mod rpm;
 
 pub use anchors::Anchors;
-pub use formats::{FORMATS, Format};
+pub use formats::{FORMATS, Format, INSTALL};
 pub use pull_secret::{Namespace, ObjectName, pull_secret};
 
 use std::collections::BTreeMap;
