@@ -52,7 +52,7 @@ pub enum Command {
     Status(status::Args),
     /// Renew the server certificate, or replace the root
     Rotate(rotate::Args),
-    /// List what makes clients trust the registry, and write what is missing of it
+    /// Write what makes clients trust the registry, and say what each file is for
     Trust(trust::Args),
     /// Make a request for somebody else's authority to sign
     Csr(csr::Args),

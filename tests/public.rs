@@ -190,7 +190,7 @@ fn registry() -> Sandbox {
         "regcert init --docker-username bob --docker-password {PASSWORD} --client-auth optional"
     ));
     sandbox.ok("regcert add-client laptop7 && regcert trust pull-secret bob --password-file password");
-    sandbox.ok("regcert rotate --ca && regcert trust");
+    sandbox.ok("regcert trust && regcert rotate --ca");
     sandbox
 }
 

@@ -9,7 +9,7 @@ use crate::names::file_stem;
 use crate::pki::{Certificate, ServerIdentity};
 use crate::render::{Facts, PAGE, Site, render};
 use crate::spec::{ClientAuth, Proxy};
-use crate::trust::{self, Anchors, Artefact};
+use crate::trust::{self, Anchors, Artefact, Format};
 
 pub(super) const SPEC: &str = "regcert.toml";
 pub(super) const STATE: &str = ".regcert/state.json";
@@ -169,9 +169,10 @@ impl Deployment {
         Anchors::of(&self.spec, &self.roots(), &self.state.release())
     }
 
-    /// Every file for clients.
+    /// Every file for clients that this registry has.
     pub fn artefacts(&self) -> Result<Vec<Artefact>, Fault> {
-        trust::artefacts(&self.anchors())
+        let asked_for = |format: &Format| self.state.formats.contains(format.name);
+        trust::artefacts(&self.anchors(), |format| format.always || asked_for(format))
     }
 
     /// Where the Debian package lies.

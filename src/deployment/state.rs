@@ -1,6 +1,8 @@
 //! What a registry must remember between runs and cannot read off its certificates. No setting is here, and nothing a
 //! person would edit.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
@@ -21,6 +23,9 @@ pub struct State {
     trust_changed: i64,
     /// How often it changed: packages made later must have a higher version.
     trust_revision: u32,
+    /// What is made for clients beside what every registry has, by the names of `trust::FORMATS`.
+    #[serde(default)]
+    pub formats: BTreeSet<String>,
     /// Every client certificate ever issued.
     #[serde(default)]
     pub clients: Vec<Client>,
@@ -55,6 +60,7 @@ impl State {
             http_secret,
             trust_changed: now.unix_timestamp(),
             trust_revision: 0,
+            formats: BTreeSet::new(),
             clients: Vec::new(),
             crl_number: 0,
         }

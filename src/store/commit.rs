@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
@@ -167,9 +167,28 @@ impl Store {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 other => other.with_context(|| format!("`{}` cannot be removed", at.display()))?,
             }
-            touched.extend(at.parent().map(Path::to_owned));
+            let left = self.prune(&path, &mut touched);
+            touched.insert(left);
         }
         touched.iter().try_for_each(|dir| sync(dir))
+    }
+
+    /// Takes away the directories that a removed file leaves empty: to whoever copies one it would say something. Those
+    /// right below the registry's own stay, for containers have them mounted. Returns the innermost that is left.
+    fn prune(&self, removed: &RelPath, touched: &mut BTreeSet<PathBuf>) -> PathBuf {
+        let mut parents: Vec<_> = removed.parents().map(|parent| self.dir.join(parent)).collect();
+        while let Some(parent) = parents.pop() {
+            let gone = !parents.is_empty()
+                && match fs::remove_dir(&parent) {
+                    Ok(()) => true,
+                    Err(e) => e.kind() == io::ErrorKind::NotFound,
+                };
+            if !gone {
+                return parent;
+            }
+            touched.remove(&parent);
+        }
+        self.dir.clone()
     }
 
     /// Makes the directory and its lock, for a registry that is new.

@@ -52,12 +52,12 @@ impl Artefact {
     }
 }
 
-/// Every file for clients, in the order of [`FORMATS`]. The same roots give the same bytes.
-pub fn artefacts(anchors: &Anchors) -> Result<Vec<Artefact>, Fault> {
+/// The files of the formats that are `wanted`, in the order of [`FORMATS`]. The same roots give the same bytes.
+pub fn artefacts(anchors: &Anchors, wanted: impl Fn(&Format) -> bool) -> Result<Vec<Artefact>, Fault> {
     let mut artefacts = Vec::new();
     // Many directories hold the same file, so that each can be copied alone.
     let mut made: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
-    for format in FORMATS {
+    for format in FORMATS.iter().filter(|format| wanted(format)) {
         for (path, template) in format.files {
             let bytes = match (made.get(template), *template) {
                 (Some(bytes), _) => bytes.clone(),
@@ -153,7 +153,7 @@ mod tests {
         ] {
             let mut paths = String::new();
             let bundle: String = anchors.roots().iter().map(|root| root.pem.as_str()).collect();
-            for artefact in artefacts(&anchors).unwrap() {
+            for artefact in artefacts(&anchors, |_| true).unwrap() {
                 paths += &format!("{}\n", artefact.path);
                 let Ok(text) = String::from_utf8(artefact.bytes) else { continue };
                 if artefact.path.ends_with(".crt") || artefact.path.ends_with(".pem") {
@@ -175,7 +175,7 @@ mod tests {
             assert!(!format.purpose.contains('\n') && !format.purpose.starts_with(format.name));
             assert_eq!(format.name.parse::<&Format>().unwrap(), format);
         }
-        let mut paths: Vec<_> = artefacts(&anchors("registry", "443", 1)).unwrap();
+        let mut paths: Vec<_> = artefacts(&anchors("registry", "443", 1), |_| true).unwrap();
         paths.sort_by(|a, b| a.path.cmp(&b.path));
         assert!(paths.windows(2).all(|pair| pair[0].path != pair[1].path), "two files of one path");
     }

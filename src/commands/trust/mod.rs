@@ -13,13 +13,14 @@ use crate::deployment::Deployment;
 use crate::error::{Blame, Fault, Gather};
 use crate::files::{Action, Edits};
 use crate::store::Store;
-use crate::trust::{Artefact, Format, INDEX};
+use crate::trust::{Artefact, FORMATS, Format, INDEX};
 use crate::ui;
 
-/// List what makes clients trust the registry, and write what is missing of it
+/// Write what makes clients trust the registry, and say what each file is for
 ///
-/// Everything for clients lies below trust/: packages, files for each runtime, scripts. It is public, and has both
-/// roots while the root is being replaced. This brings it up to date and says what each file is for.
+/// Everything for clients lies below trust/, is public, and is kept up to date from then on, with both roots while the
+/// root is being replaced. Scripts and packages for systems are there from the start; this adds the files for container
+/// runtimes and clusters, all of them or those that are named. `index.txt` lists what there is, with SHA-256.
 #[derive(Debug, clap::Args)]
 #[command(subcommand_precedence_over_arg = true)]
 #[command(after_help = "\
@@ -86,13 +87,16 @@ fn list(args: &Args, world: &World) -> Result<()> {
     let wanted: Vec<&Format> =
         args.formats.iter().filter_map(|name| gather.take("FORMAT", name.parse())).collect();
     gather.finish(Blame::CommandLine)?;
-    let (mut store, deployment) = open(world)?;
+    let (mut store, mut deployment) = open(world)?;
+    let is_wanted = |format: &Format| wanted.is_empty() || wanted.contains(&format);
+    let asked_for = FORMATS.iter().filter(|format| !format.always && is_wanted(format));
+    deployment.state.formats.extend(asked_for.map(|format| format.name.to_owned()));
     let artefacts = deployment.artefacts()?;
-    let wanted: Vec<_> =
-        artefacts.iter().filter(|artefact| wanted.is_empty() || wanted.contains(&artefact.format)).collect();
-    let concerns = |path: &str| {
-        let below = path.strip_prefix("trust/");
-        below.is_some_and(|path| path == INDEX || wanted.iter().any(|artefact| artefact.path == path))
+    let wanted: Vec<_> = artefacts.iter().filter(|artefact| is_wanted(artefact.format)).collect();
+    let concerns = |path: &str| match path.strip_prefix("trust/") {
+        Some(path) => path == INDEX || wanted.iter().any(|artefact| artefact.path == path),
+        // What was asked for is remembered.
+        None => path.starts_with(".regcert/"),
     };
     let change = world.compare(&store, &deployment, Edits::Keep)?.only(concerns);
     store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
