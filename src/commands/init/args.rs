@@ -148,7 +148,7 @@ pub(super) struct Service {
     /// The registry's image, 2.x or 3.x [default: registry:3]
     #[arg(long, value_name = "IMAGE")]
     registry_image: Option<String>,
-    /// nginx's image [default: nginx:stable-alpine]
+    /// nginx's image, 1.22 or newer and built with OpenSSL 3 [default: nginx:stable-alpine]
     #[arg(long, value_name = "IMAGE")]
     nginx_image: Option<String>,
 }
