@@ -6,7 +6,7 @@ use serde::Serialize;
 use tera::{Context, Kwargs, State, Tera};
 
 use crate::error::Fault;
-use crate::spec::{ClientAuth, Data, Proxy, Spec};
+use crate::spec::{BlobsBy, ClientAuth, Data, Proxy, Spec};
 
 /// Name below `templates/`, and text.
 const TEMPLATES: &[(&str, &str)] = &[
@@ -88,6 +88,10 @@ pub struct Facts {
     nginx_image: String,
     /// Compose's short form, `source:target:options`.
     data_mount: String,
+    /// The same, for nginx, which only reads.
+    data_mount_read_only: String,
+    /// Whether nginx hands out the layers itself.
+    blobs_by_nginx: bool,
     /// Whether Docker manages the data.
     volume: bool,
     /// nginx `ssl_verify_client`: `on`, `optional`, or nothing.
@@ -126,7 +130,9 @@ impl Facts {
             gid: spec.run_as.gid,
             registry_image: spec.registry_image.to_string(),
             nginx_image: spec.nginx_image.to_string(),
+            data_mount_read_only: format!("{data_mount},ro"),
             data_mount,
+            blobs_by_nginx: spec.proxy == Proxy::Nginx && spec.blobs_by == BlobsBy::Nginx,
             volume,
             client_auth: match spec.client_auth {
                 ClientAuth::Off => "",
@@ -327,6 +333,19 @@ mod tests {
                 ["AB", "CD"].map(|pair| text.find(&format!("<code>{}</code>", [pair; 32].join(":"))));
             assert!(new.is_some() && new < old, "{page}");
         }
+    }
+
+    #[test]
+    fn nginx_sees_no_layers_unless_it_hands_them_out() {
+        let files = |blobs_by: &str| {
+            let spec = spec("registry", |settings| settings.blobs_by = Some(blobs_by.to_owned()));
+            ["docker-compose.yml", "nginx/nginx.conf"].map(|name| rendered(name, &spec))
+        };
+        let mounts = |compose: &str| compose.matches(":/var/lib/registry:").count();
+        let [compose, nginx] = files("nginx");
+        assert_eq!((mounts(&compose), nginx.contains("/var/lib/registry/")), (2, true));
+        let [compose, nginx] = files("registry");
+        assert_eq!((mounts(&compose), nginx.contains("/var/lib/registry/")), (1, false));
     }
 
     #[test]

@@ -310,3 +310,17 @@ fn what_may_not_be_read_is_told_with_its_cure() {
         assert_eq!(String::from_utf8_lossy(&run.stderr), format!("error: {message}\n{hint}"));
     }
 }
+
+/// Whoever goes by the time of a file in seconds, as nginx's ETag does, sees every change.
+#[test]
+fn a_file_that_replaces_another_is_a_second_younger() {
+    let sandbox = Sandbox::new();
+    sandbox.ok("regcert init");
+    let times: Vec<i64> = (0..4)
+        .map(|_| {
+            sandbox.ok("regcert add-user bob </dev/null");
+            sandbox.ok("stat -c %Y registry/nginx/auth/registry.passwd").trim().parse().unwrap()
+        })
+        .collect();
+    assert!(times.is_sorted_by(|before, after| before < after), "{times:?}");
+}

@@ -26,6 +26,15 @@ pub enum ClientAuth {
     Required,
 }
 
+/// Who hands out the layers of images, which are files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlobsBy {
+    /// nginx, from where the registry keeps them.
+    Nginx,
+    /// The registry, through nginx.
+    Registry,
+}
+
 /// Who signs the server's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signer {
@@ -190,6 +199,28 @@ impl fmt::Display for ClientAuth {
             Self::Off => "off",
             Self::Optional => "optional",
             Self::Required => "required",
+        })
+    }
+}
+
+impl FromStr for BlobsBy {
+    type Err = Fault;
+
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        match text {
+            "nginx" => Ok(Self::Nginx),
+            "registry" => Ok(Self::Registry),
+            _ => Err(Fault::new(format!("`{}` is not known", printable(text)))
+                .hint("choose `nginx` or `registry`")),
+        }
+    }
+}
+
+impl fmt::Display for BlobsBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nginx => "nginx",
+            Self::Registry => "registry",
         })
     }
 }

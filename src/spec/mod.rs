@@ -3,7 +3,7 @@
 mod kinds;
 mod settings;
 
-pub use kinds::{ClientAuth, Data, Proxy, RunAs, Signer};
+pub use kinds::{BlobsBy, ClientAuth, Data, Proxy, RunAs, Signer};
 pub use settings::{Settings, Side, days};
 
 use toml_edit::{DocumentMut, Item, value};
@@ -39,6 +39,8 @@ pub struct Spec {
     pub proxy: Proxy,
     /// Whether clients must show a certificate.
     pub client_auth: ClientAuth,
+    /// Who hands out the layers.
+    pub blobs_by: BlobsBy,
     /// Who signs.
     pub authority: Signer,
     /// Published for the redirect.
@@ -80,6 +82,7 @@ impl Spec {
             subject,
             proxy: fields.parse("proxy", &settings.proxy, "nginx").unwrap_or(Proxy::Nginx),
             client_auth: fields.parse("client-auth", &settings.client_auth, "off").unwrap_or(ClientAuth::Off),
+            blobs_by: fields.parse("blobs-by", &settings.blobs_by, "nginx").unwrap_or(BlobsBy::Nginx),
             authority: fields.parse("authority", &settings.authority, "own").unwrap_or(Signer::Own),
             http_port: fields.port("http-port", &settings.http_port, 80),
             https_port: fields.port("https-port", &settings.https_port, 443),
@@ -178,6 +181,7 @@ impl Spec {
             ("authority", Some(self.authority.to_string())),
             ("proxy", Some(self.proxy.to_string())),
             ("client-auth", Some(self.client_auth.to_string())),
+            ("blobs-by", Some(self.blobs_by.to_string())),
             ("data", Some(self.data.to_string())),
             ("run-as", Some(self.run_as.to_string())),
             ("registry-image", Some(self.registry_image.to_string())),

@@ -39,6 +39,8 @@ pub struct Settings {
     pub proxy: Option<String>,
     /// See [`super::ClientAuth`].
     pub client_auth: Option<String>,
+    /// See [`super::BlobsBy`].
+    pub blobs_by: Option<String>,
     /// See [`super::Signer`].
     pub authority: Option<String>,
     /// The port for people who type no `https://`.
@@ -63,7 +65,7 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, 
 }
 
 /// Key in regcert.toml, option of `init`.
-const KEYS: [(&str, &str); 20] = [
+const KEYS: [(&str, &str); 21] = [
     ("server", "--registry-server-name"),
     ("domain", "--cert-domain"),
     ("sans", "--san"),
@@ -78,6 +80,7 @@ const KEYS: [(&str, &str); 20] = [
     ("authority", "--external-ca"),
     ("proxy", "--proxy"),
     ("client-auth", "--client-auth"),
+    ("blobs-by", "--blobs-by"),
     ("http-port", "--http-port"),
     ("https-port", "--https-port"),
     ("data", "--data"),
@@ -131,6 +134,7 @@ impl Settings {
             email: self.email.or(other.email),
             proxy: self.proxy.or(other.proxy),
             client_auth: self.client_auth.or(other.client_auth),
+            blobs_by: self.blobs_by.or(other.blobs_by),
             authority: self.authority.or(other.authority),
             http_port: self.http_port.or(other.http_port),
             https_port: self.https_port.or(other.https_port),

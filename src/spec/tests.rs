@@ -44,6 +44,7 @@ fn every_setting_has_its_default() {
         },
         proxy: Proxy::Nginx,
         client_auth: ClientAuth::Off,
+        blobs_by: BlobsBy::Nginx,
         authority: Signer::Own,
         http_port: 80,
         https_port: 443,
@@ -190,7 +191,7 @@ fn a_key_nobody_knows_is_refused_with_those_that_are_known() {
     assert_eq!(
         fault.hint,
         "the keys are `server`, `domain`, `sans`, `key-type`, `days`, `country`, `state`, `locality`, `company`, \
-         `unit`, `email`, `authority`, `proxy`, `client-auth`, `http-port`, `https-port`, `data`, `run-as`, `registry-image`, `nginx-image`"
+         `unit`, `email`, `authority`, `proxy`, `client-auth`, `blobs-by`, `http-port`, `https-port`, `data`, `run-as`, `registry-image`, `nginx-image`"
     );
 }
 
@@ -217,6 +218,7 @@ prop_compose! {
         texts in [text(), text(), text(), text()],
         email in prop::option::of("[a-z.+]{1,8}@[a-z]{1,5}\\.[a-z]{2,5}|"),
         proxy in prop::option::of("nginx|none"),
+        blobs_by in prop::option::of("nginx|registry"),
         ports in (prop::option::of(1u16..1000), prop::option::of(1000u16..)),
         data in prop::option::of("volume|\\./data|/[a-zä $'\"#\\\\]{1,12}"),
         run_as in prop::option::of("[0-9]{1,5}:[0-9]{1,5}"),
@@ -226,7 +228,7 @@ prop_compose! {
         let domain = domain.filter(|_| server.as_ref().is_none_or(|s| s.parse().is_ok_and(|h| matches!(h, Host::Dns(_)))));
         Settings {
             server, domain, sans, key_type, days: days.map(|d| d.to_string()), country, state, locality, company, unit,
-            email, proxy, http_port: ports.0.filter(|p| *p != 443).map(|p| p.to_string()),
+            email, proxy, blobs_by, http_port: ports.0.filter(|p| *p != 443).map(|p| p.to_string()),
             https_port: ports.1.map(|p| p.to_string()), data, run_as, ..Settings::default()
         }
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::disk::{exists, hand_over, make_dir, make_dirs, read_file, sync, write_new};
+use super::disk::{date_after, exists, hand_over, make_dir, make_dirs, read_file, sync, write_new};
 use super::{DIGESTS, OWN, Store};
 use crate::error::Fault;
 use crate::files::{Action, Change, Mode, RelPath};
@@ -91,12 +91,9 @@ impl Store {
         written.sort_by_key(rank);
         for path in written {
             let file = change.files.get(path.as_str()).expect("what is written is wanted");
-            write_new(
-                &staging.join(put.len().to_string()),
-                &file.bytes,
-                file.mode,
-                self.owner(file.mode, run_as)?,
-            )?;
+            let staged = staging.join(put.len().to_string());
+            write_new(&staged, &file.bytes, file.mode, self.owner(file.mode, run_as)?)?;
+            date_after(&staged, &path.under(&self.dir))?;
             put.push(path.to_string());
         }
         let digests = serde_json::to_vec_pretty(&change.digests).expect("text by text is JSON");

@@ -2,11 +2,11 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use rustix::fs::{Gid, OFlags, Uid};
+use rustix::fs::{AtFlags, CWD, Gid, OFlags, Timespec, Timestamps, Uid};
 
 use crate::error::Fault;
 use crate::files::Mode;
@@ -61,6 +61,24 @@ pub(super) fn write_new(path: &Path, bytes: &[u8], mode: Mode, owner: Option<(u3
         file.sync_all()
     };
     write().with_context(|| format!("`{}` cannot be written", path.display()))
+}
+
+/// Dates a new file later than the one whose place it takes, in whole seconds: nginx tells a file from the one before it
+/// by them, and two changes may fall into one.
+pub(super) fn date_after(new: &Path, old: &Path) -> Result<()> {
+    let seconds = |path: &Path| path.symlink_metadata().map(|metadata| metadata.mtime());
+    let date = || -> io::Result<()> {
+        let Ok(before) = seconds(old) else {
+            return Ok(());
+        };
+        if seconds(new)? > before {
+            return Ok(());
+        }
+        let later = Timespec { tv_sec: before.saturating_add(1), tv_nsec: 0 };
+        let times = Timestamps { last_access: later, last_modification: later };
+        Ok(rustix::fs::utimensat(CWD, new, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+    };
+    date().with_context(|| format!("`{}` cannot be dated", new.display()))
 }
 
 /// A directory that was not there, with this mode whatever the umask.

@@ -129,6 +129,9 @@ pub(super) struct Service {
     /// Whether clients must show a certificate (`regcert add-client`): off, optional or required [default: off]
     #[arg(long, value_name = "WHEN")]
     client_auth: Option<String>,
+    /// Who hands out layers: nginx, straight from the files, or registry, through nginx [default: nginx]
+    #[arg(long, value_name = "nginx|registry")]
+    blobs_by: Option<String>,
     /// The port of the redirect to https [default: 80]
     #[arg(long, value_name = "PORT")]
     http_port: Option<String>,
@@ -145,7 +148,7 @@ pub(super) struct Service {
     /// The registry's image, 2.x or 3.x [default: registry:3]
     #[arg(long, value_name = "IMAGE")]
     registry_image: Option<String>,
-    /// nginx's image [default: nginx:stable-alpine]
+    /// nginx's image, 1.22 or newer and built with OpenSSL 3 [default: nginx:stable-alpine]
     #[arg(long, value_name = "IMAGE")]
     nginx_image: Option<String>,
 }
@@ -182,6 +185,7 @@ impl Args {
             email: certificate.cert_email.clone(),
             proxy: service.proxy.clone(),
             client_auth: service.client_auth.clone(),
+            blobs_by: service.blobs_by.clone(),
             authority: self.authority.external_ca.then(|| "external".to_owned()),
             http_port: service.http_port.clone(),
             https_port: service.https_port.clone(),
