@@ -71,6 +71,8 @@ pub struct Certificate {
     pub subject_text: String,
     /// The issuer, DER.
     pub issuer: Vec<u8>,
+    /// The issuer, for people.
+    pub issuer_text: String,
     /// How many authorities may stand below it; `None` where any number.
     pub path_length: Option<u32>,
 }
@@ -133,6 +135,7 @@ impl Certificate {
             subject: x509.subject().as_raw().to_vec(),
             subject_text: x509.subject().to_string(),
             issuer: x509.issuer().as_raw().to_vec(),
+            issuer_text: x509.issuer().to_string(),
             path_length: x509
                 .basic_constraints()
                 .ok()

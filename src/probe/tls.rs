@@ -1,0 +1,163 @@
+//! Handshakes that go on whatever the server shows, so that what it shows can be judged. No secret is ever sent over
+//! such a connection.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+
+use super::route::{plain, say_http};
+use crate::health::Refusal;
+use crate::names::Host;
+use crate::pki::{Certificate, provider, random};
+
+/// For a handshake, which is two round trips and one signature.
+const LIMIT: Duration = Duration::from_secs(4);
+
+/// Takes every chain and remembers it.
+#[derive(Debug)]
+struct Recorder {
+    chain: Mutex<Vec<CertificateDer<'static>>>,
+    schemes: Vec<SignatureScheme>,
+}
+
+impl ServerCertVerifier for Recorder {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let chain = std::iter::once(leaf).chain(others).map(|der| der.clone().into_owned()).collect();
+        *self.chain.lock().expect("no thread panics with it") = chain;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.schemes.clone()
+    }
+}
+
+/// The chain that the server shows to whoever asks for `host`.
+pub(super) fn chain(address: SocketAddr, host: &Host) -> Result<Vec<Certificate>, Refusal> {
+    let schemes = provider().signature_verification_algorithms.supported_schemes();
+    let recorder = Arc::new(Recorder { chain: Mutex::default(), schemes });
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("the crypto backend has TLS 1.2 and 1.3")
+        .dangerous()
+        .with_custom_certificate_verifier(recorder.clone())
+        .with_no_client_auth();
+    let other = |why: &dyn std::fmt::Display| Refusal::Other(why.to_string());
+    let name = ServerName::try_from(host.to_string()).map_err(|e| other(&e))?;
+    let mut tls = ClientConnection::new(Arc::new(config), name).map_err(|e| other(&e))?;
+    let mut socket = open(address).map_err(|e| other(&plain(&e)))?;
+    while tls.is_handshaking() {
+        match tls.complete_io(&mut socket) {
+            Ok(_) => {}
+            Err(e) => return Err(refusal(&e, address)),
+        }
+    }
+    tls.send_close_notify();
+    _ = tls.write_tls(&mut socket);
+    let chain = recorder.chain.lock().expect("no thread panics with it");
+    let read = |der: &CertificateDer<'_>| Certificate::read(der).map_err(|fault| other(&fault.message));
+    let read: Result<Vec<_>, _> = chain.iter().map(read).collect();
+    Ok(read?.into_iter().flatten().collect())
+}
+
+fn open(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpStream::connect_timeout(&address, LIMIT)?;
+    socket.set_read_timeout(Some(LIMIT))?;
+    socket.set_write_timeout(Some(LIMIT))?;
+    Ok(socket)
+}
+
+fn refusal(error: &std::io::Error, address: SocketAddr) -> Refusal {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    if let Some(rustls::Error::AlertReceived(alert)) = tls {
+        return Refusal::Alert(alert.as_str().unwrap_or("an unknown alert").to_lowercase().replace('_', " "));
+    }
+    if let Some(rustls::Error::InvalidMessage(_)) = tls {
+        let said = say_http(address, LIMIT).unwrap_or_default();
+        return if said.starts_with("HTTP/") { Refusal::PlainHttp } else { Refusal::NotTls };
+    }
+    // Not every kind of error is known by its name.
+    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
+        Refusal::Silent
+    } else if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
+    {
+        Refusal::Closed
+    } else {
+        Refusal::Other(tls.map_or_else(|| plain(error), ToString::to_string))
+    }
+}
+
+/// The versions of TLS below 1.2 that the server accepts.
+pub(super) fn old_versions(address: SocketAddr, host: &Host) -> Vec<&'static str> {
+    let versions = [("TLS 1.0", 1_u8), ("TLS 1.1", 2)];
+    std::thread::scope(|scope| {
+        let tries =
+            versions.map(|(name, minor)| (name, scope.spawn(move || accepts(address, host, minor))));
+        tries.into_iter().filter_map(|(name, accepted)| accepted.join().ok()?.then_some(name)).collect()
+    })
+}
+
+/// Whether a server hello of this very version comes back (RFC 2246 §7.4.1.3 and RFC 4346: version 3.1 and 3.2).
+fn accepts(address: SocketAddr, host: &Host, minor: u8) -> bool {
+    let Ok(mut socket) = open(address) else {
+        return false;
+    };
+    let mut head = [0; 11];
+    socket.write_all(&hello(host, minor)).is_ok()
+        && socket.read_exact(&mut head).is_ok()
+        // A handshake record with a server hello in it, which names the version that was chosen.
+        && head[0] == 22 && head[5] == 2 && head[9..] == [3, minor]
+}
+
+/// A client hello as TLS 1.0 and 1.1 had it; rustls does not speak them.
+fn hello(host: &Host, minor: u8) -> Vec<u8> {
+    // Elliptic curves and RSA, with AES and SHA-1: what servers of that time all had (RFC 4492, RFC 3268).
+    let suites = [0xc0, 0x09, 0xc0, 0x0a, 0xc0, 0x13, 0xc0, 0x14, 0x00, 0x2f, 0x00, 0x35];
+    let mut extensions = Vec::new();
+    if let Host::Dns(name) = host {
+        let entry = [&[0], &sized(name.as_str().as_bytes())[..]].concat();
+        extensions.extend([&[0, 0], &sized(&sized(&entry))[..]].concat());
+    }
+    // Groups P-256, P-384, X25519 and uncompressed points.
+    extensions.extend([0, 10, 0, 8, 0, 6, 0, 23, 0, 24, 0, 29, 0, 11, 0, 2, 1, 0]);
+    let body = [&[3, minor][..], &random::<32>(), &[0], &sized(&suites), &[1, 0], &sized(&extensions)].concat();
+    // The length of a handshake message has three bytes, the first of which is zero here.
+    let handshake = [&[1, 0], &sized(&body)[..]].concat();
+    [&[22, 3, 1], &sized(&handshake)[..]].concat()
+}
+
+/// `bytes` behind their number in two bytes.
+fn sized(bytes: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(bytes.len()).expect("a hello is short");
+    [&length.to_be_bytes(), bytes].concat()
+}
