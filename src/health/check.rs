@@ -121,7 +121,11 @@ impl Known<'_> {
 
 /// Every link, in a client's order.
 pub fn check(known: &Known<'_>, seen: &Seen) -> Vec<Link> {
-    let mut links = vec![name(known, seen), tcp(known, seen), tls(known, seen)];
+    let nothing = Seen::default();
+    let mut links = vec![name(known, seen)];
+    // What was found behind a name that leads astray says nothing about the registry.
+    let seen = if links[0].state == State::Broken { &nothing } else { seen };
+    links.extend([tcp(known, seen), tls(known, seen)]);
     match &seen.chain {
         Some(Ok(chain)) if !chain.is_empty() => certificate(known, chain, seen, &mut links),
         Some(Ok(_) | Err(_)) | None => {

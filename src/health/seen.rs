@@ -146,6 +146,12 @@ impl Answer {
         named.map(|(_, value)| value.as_str()).collect()
     }
 
+    /// Whether it says how to log in with a password (RFC 7617).
+    pub fn asks_for_password(&self) -> bool {
+        let challenges = self.all("www-authenticate");
+        self.status == 401 && challenges.iter().any(|one| one.to_ascii_lowercase().starts_with("basic "))
+    }
+
     /// Its first value.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.all(name).first().copied()

@@ -100,8 +100,7 @@ fn api(known: &Known<'_>, answer: &Result<Answer, String>, seen: &Seen) -> Link 
     if answer.status != 401 {
         return unexpected(known, "api", what, answer);
     }
-    let challenges = answer.all("www-authenticate");
-    if !challenges.iter().any(|one| one.to_ascii_lowercase().starts_with("basic ")) {
+    if !answer.asks_for_password() {
         let message = "401 comes without `WWW-Authenticate: Basic`: no client knows how to log in";
         return Link::broken("api", message, cure(known, Cure::Proxy("auth_basic \"registry\";")));
     }

@@ -69,7 +69,8 @@ fn converse(http: &http::Client<'_>, client: &Client<'_>, target: &Target, seen:
     let healthy = |answer: &Option<Result<Answer, String>>, status: u16| {
         matches!(answer, Some(Ok(answer)) if answer.status == status)
     };
-    if client.login.is_none() || !(healthy(&seen.api, 401) || healthy(&seen.api, 200)) {
+    let asks = matches!(&seen.api, Some(Ok(answer)) if answer.asks_for_password());
+    if client.login.is_none() || !(asks || healthy(&seen.api, 200)) {
         return;
     }
     seen.login = Some(http.login());

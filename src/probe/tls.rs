@@ -100,7 +100,7 @@ fn open(address: SocketAddr) -> std::io::Result<TcpStream> {
 fn refusal(error: &std::io::Error, address: SocketAddr) -> Refusal {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     if let Some(rustls::Error::AlertReceived(alert)) = tls {
-        return Refusal::Alert(alert.as_str().unwrap_or("an unknown alert").to_lowercase().replace('_', " "));
+        return Refusal::Alert(spaced(alert.as_str().unwrap_or("UnknownAlert")));
     }
     if let Some(rustls::Error::InvalidMessage(_)) = tls {
         let said = say_http(address, LIMIT).unwrap_or_default();
@@ -115,6 +115,12 @@ fn refusal(error: &std::io::Error, address: SocketAddr) -> Refusal {
     } else {
         Refusal::Other(tls.map_or_else(|| plain(error), ToString::to_string))
     }
+}
+
+/// `HandshakeFailure` as people read it.
+fn spaced(name: &str) -> String {
+    let letter = |c: char| if c.is_ascii_uppercase() { format!(" {}", c.to_ascii_lowercase()) } else { c.to_string() };
+    name.chars().map(letter).collect::<String>().trim().to_owned()
 }
 
 /// The versions of TLS below 1.2 that the server accepts.
