@@ -198,7 +198,7 @@ fn look(args: &Args, world: &World, asked: &Asked, subject: &Subject<'_>) -> (St
         Some(Proxy::None) => Step::RestartRegistry,
     };
     let data = deployment.and_then(|deployment| match &deployment.spec.data {
-        Data::Directory(path) => Some(place(&world.dir.join(path))),
+        Data::Directory(path) => Some(place(&world.dir.join(path).components().collect::<PathBuf>())),
         Data::Volume => None,
     });
     let known = Known {

@@ -43,29 +43,47 @@ pub(super) enum Cure {
 struct RegistryError {
     code: String,
     message: String,
-    /// The error number of the system, where a file system was the reason.
-    number: Option<i64>,
+    /// The system's own reason, where a file system was in the way.
+    disk: Option<Disk>,
+}
+
+/// What a file system says.
+#[derive(Debug, Clone, Copy)]
+enum Disk {
+    Full,
+    ReadOnly,
+    Forbidden,
 }
 
 fn registry_error(answer: &Answer) -> Option<RegistryError> {
     let body: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
     let first = body.get("errors")?.get(0)?;
     let text = |key: &str| first.get(key).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
-    Some(RegistryError { code: text("code"), message: text("message"), number: number(first) })
+    Some(RegistryError { code: text("code"), message: text("message"), disk: first.get("detail").and_then(disk) })
 }
 
-/// `Err`, however deep: distribution wraps the system's error in its drivers'.
-fn number(value: &serde_json::Value) -> Option<i64> {
-    match value {
+/// distribution hands the system's error on as a number, however deep, or as a text that ends in its name.
+fn disk(detail: &serde_json::Value) -> Option<Disk> {
+    match detail {
         serde_json::Value::Object(fields) => {
-            let own = fields.get("Err").and_then(serde_json::Value::as_i64);
-            own.or_else(|| fields.values().find_map(number))
+            // errno(3) on Linux.
+            let own = match fields.get("Err").and_then(serde_json::Value::as_i64) {
+                Some(28) => Some(Disk::Full),
+                Some(30) => Some(Disk::ReadOnly),
+                Some(1 | 13) => Some(Disk::Forbidden),
+                Some(_) | None => None,
+            };
+            own.or_else(|| fields.values().find_map(disk))
         }
-        serde_json::Value::Array(items) => items.iter().find_map(number),
-        serde_json::Value::Null
-        | serde_json::Value::Bool(_)
-        | serde_json::Value::Number(_)
-        | serde_json::Value::String(_) => None,
+        serde_json::Value::Array(items) => items.iter().find_map(disk),
+        serde_json::Value::String(text) => [
+            ("no space left on device", Disk::Full),
+            ("read-only file system", Disk::ReadOnly),
+            ("permission denied", Disk::Forbidden),
+        ]
+        .into_iter()
+        .find_map(|(end, disk)| text.ends_with(end).then_some(disk)),
+        serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => None,
     }
 }
 
@@ -84,6 +102,7 @@ pub(super) fn reason(answer: &Answer, what: &str) -> Reason {
         401 => ("the password is refused", Cure::Rights),
         403 => ("it is forbidden: by the proxy, not by the registry", Cure::UsersFile),
         404 => ("nothing is served there: the proxy does not hand it to a registry", Cure::Proxy("location /v2/ { … proxy_pass http://registry; }")),
+        405 => ("the registry is in read-only mode, or a mirror", Cure::DataReadOnly),
         411 => ("the proxy takes no body of unknown length", Cure::Proxy("proxy_http_version 1.1;")),
         413 => ("the proxy refuses bodies of that size", Cure::Proxy("client_max_body_size 0;")),
         421 => ("the server has no such name", Cure::ServerName),
@@ -97,15 +116,18 @@ pub(super) fn reason(answer: &Answer, what: &str) -> Reason {
 }
 
 fn registry_reason(status: u16, error: &RegistryError, what: &str) -> Reason {
-    // errno(3) on Linux.
-    let (why, cure) = match (error.number, status, error.code.as_str()) {
-        (Some(28), ..) => ("no space is left on the disk with the images", Cure::DataSpace),
-        (Some(30), ..) => ("the disk with the images is mounted read-only", Cure::DataReadOnly),
-        (Some(1 | 13), ..) => ("the registry may not write to the directory with the images", Cure::DataOwner),
-        (_, 405, _) => ("the registry is in read-only mode, or a mirror", Cure::DataReadOnly),
-        (_, _, "DENIED") | (_, 403, _) => ("the user may not do that", Cure::Rights),
-        (_, 401, _) => ("the registry asks for a password again", Cure::Proxy("proxy_set_header Authorization \"\";")),
-        (Some(_) | None, ..) => ("the registry fails", Cure::Log),
+    let (why, cure) = match (error.disk, status, error.code.as_str()) {
+        (Some(Disk::Full), ..) => ("no space is left on the disk with the images", Cure::DataSpace),
+        (Some(Disk::ReadOnly), ..) => ("the disk with the images is mounted read-only", Cure::DataReadOnly),
+        (Some(Disk::Forbidden), ..) => {
+            ("the registry may not write to the directory with the images", Cure::DataOwner)
+        }
+        (None, 405, _) => ("it is in read-only mode, or a mirror", Cure::DataReadOnly),
+        (None, _, "DENIED") | (None, 403, _) => ("the user may not do that", Cure::Rights),
+        (None, 401, _) => {
+            ("it asks for a password again", Cure::Proxy("proxy_set_header Authorization \"\";"))
+        }
+        (None, ..) => ("it fails", Cure::Log),
     };
     let said = if error.message.is_empty() { &error.code } else { &error.message };
     let message = format!("{what} is answered with {status} by the registry (`{}`): {why}", crate::names::printable(said));
