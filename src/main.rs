@@ -50,7 +50,14 @@ fn main() -> ExitCode {
         |path: std::io::Result<PathBuf>| path.map(|path| path.display().to_string()).unwrap_or_default();
     let site = Site { directory: text(std::path::absolute(&dir)), program: text(std::env::current_exe()) };
     let now = OffsetDateTime::now_utc();
-    let world = World { now, invoker, dir, site, passphrase_file: cli.ca_passphrase_file, config_home: config_home() };
+    let world = World {
+        now,
+        invoker,
+        dir,
+        site,
+        passphrase_file: cli.ca_passphrase_file,
+        config_home: config_home(),
+    };
     let result = match &cli.command {
         Command::Init(args) => commands::init::run(args, &world).map(done),
         Command::AddUser(args) => commands::add_user::run(args, &world).map(done),

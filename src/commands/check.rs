@@ -77,7 +77,8 @@ pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
             let roots = Certificate::read(&store::read_given(path)?)
                 .with_context(|| format!("`{}`", path.display()))?;
             let target = asked.target.clone().expect("clap requires it");
-            let subject = Subject { target, roots: roots.iter().collect(), deployment: None, root_file: path.clone() };
+            let subject =
+                Subject { target, roots: roots.iter().collect(), deployment: None, root_file: path.clone() };
             look(args, world, &asked, &subject)
         }
         None => {
@@ -138,7 +139,8 @@ fn identity(certificate: &Path, key: &Path) -> Result<ServerIdentity> {
 /// Names of repositories as the distribution specification has them.
 fn repository(text: &str) -> Result<(), Fault> {
     let part = |part: &str| {
-        let alphanumeric = |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let alphanumeric =
+            |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         let bytes = part.as_bytes();
         alphanumeric(bytes.first())
             && alphanumeric(bytes.last())
@@ -218,7 +220,13 @@ fn look(args: &Args, world: &World, asked: &Asked, subject: &Subject<'_>) -> (St
     if args.as_client {
         let config_home = world.config_home.as_deref();
         let root_file = &place(root_file);
-        links.extend(health::runtimes(&Machine { target, roots, root_file, config_home, look: &store::look }));
+        links.extend(health::runtimes(&Machine {
+            target,
+            roots,
+            root_file,
+            config_home,
+            look: &store::look,
+        }));
     }
     (target.to_string(), links)
 }

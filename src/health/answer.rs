@@ -2,8 +2,7 @@
 
 use super::seen::{Answer, Target};
 
-/// Why an answer is not the one expected, and what mends it. The cures are words that stand behind "in nginx.conf" or
-/// for themselves.
+/// Why an answer is not the one expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reason {
     /// What was said, and by whom.
@@ -59,7 +58,11 @@ fn registry_error(answer: &Answer) -> Option<RegistryError> {
     let body: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
     let first = body.get("errors")?.get(0)?;
     let text = |key: &str| first.get(key).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
-    Some(RegistryError { code: text("code"), message: text("message"), disk: first.get("detail").and_then(disk) })
+    Some(RegistryError {
+        code: text("code"),
+        message: text("message"),
+        disk: first.get("detail").and_then(disk),
+    })
 }
 
 /// distribution hands the system's error on as a number, however deep, or as a text that ends in its name.
@@ -96,12 +99,16 @@ pub(super) fn reason(answer: &Answer, what: &str) -> Reason {
     let text = String::from_utf8_lossy(&answer.body);
     let certificate = status == 400 && text.contains("SSL certificate");
     let (message, cure) = match status {
-        400 if certificate => {
-            ("the server wants a client certificate, and takes no other login without it", Cure::ClientCertificate)
-        }
+        400 if certificate => (
+            "the server wants a client certificate, and takes no other login without it",
+            Cure::ClientCertificate,
+        ),
         401 => ("the password is refused", Cure::Rights),
         403 => ("it is forbidden: by the proxy, not by the registry", Cure::UsersFile),
-        404 => ("nothing is served there: the proxy does not hand it to a registry", Cure::Proxy("location /v2/ { … proxy_pass http://registry; }")),
+        404 => (
+            "nothing is served there: the proxy does not hand it to a registry",
+            Cure::Proxy("location /v2/ { … proxy_pass http://registry; }"),
+        ),
         405 => ("the registry is in read-only mode, or a mirror", Cure::DataReadOnly),
         411 => ("the proxy takes no body of unknown length", Cure::Proxy("proxy_http_version 1.1;")),
         413 => ("the proxy refuses bodies of that size", Cure::Proxy("client_max_body_size 0;")),
@@ -130,7 +137,10 @@ fn registry_reason(status: u16, error: &RegistryError, what: &str) -> Reason {
         (None, ..) => ("it fails", Cure::Log),
     };
     let said = if error.message.is_empty() { &error.code } else { &error.message };
-    let message = format!("{what} is answered with {status} by the registry (`{}`): {why}", crate::names::printable(said));
+    let message = format!(
+        "{what} is answered with {status} by the registry (`{}`): {why}",
+        crate::names::printable(said)
+    );
     Reason { message, cure }
 }
 

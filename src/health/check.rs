@@ -7,12 +7,11 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::seen::{Bare, Refusal, Seen, Target};
-use super::service;
+use super::{service, shown};
 use crate::auth::Login;
-use crate::deployment::Deployment;
-use crate::health::{SERVER_DAYS, days_left};
+use crate::deployment::{Deployment, Issuer};
 use crate::names::{Host, Username};
-use crate::pki::{Certificate, covers, date, leads_to, verify};
+use crate::pki::Certificate;
 
 /// How a link is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -109,12 +108,37 @@ impl Known<'_> {
         }
     }
 
-    fn reloads(&self) -> String {
+    pub(super) fn reloads(&self) -> String {
         self.compose(self.reload)
     }
 
+    /// How another certificate comes about.
+    pub(super) fn renews(&self) -> String {
+        match self.deployment.map(|deployment| &deployment.issuer) {
+            Some(Issuer::External { .. }) => {
+                format!(
+                    "run `{0} csr`, have the request signed, run `{0} import-cert FILE --reload`",
+                    self.regcert
+                )
+            }
+            Some(Issuer::Own { .. }) | None => self.regcert("rotate --reload"),
+        }
+    }
+
+    /// How the certificate comes to cover the name that was asked for.
+    pub(super) fn names_it(&self) -> String {
+        let host = &self.target.host;
+        let has = |deployment: &Deployment| {
+            deployment.names().iter().any(|name| name.to_string() == host.to_string())
+        };
+        match self.deployment {
+            Some(deployment) if has(deployment) => self.regcert("init --force --reload"),
+            Some(_) | None => self.regcert(&format!("init --san {host} --reload")),
+        }
+    }
+
     /// The leaf on disk.
-    fn leaf(&self) -> Option<&Certificate> {
+    pub(super) fn leaf(&self) -> Option<&Certificate> {
         self.deployment.and_then(|deployment| deployment.server.as_ref()).map(|server| server.leaf())
     }
 }
@@ -127,7 +151,7 @@ pub fn check(known: &Known<'_>, seen: &Seen) -> Vec<Link> {
     let seen = if links[0].state == State::Broken { &nothing } else { seen };
     links.extend([tcp(known, seen), tls(known, seen)]);
     match &seen.chain {
-        Some(Ok(chain)) if !chain.is_empty() => certificate(known, chain, seen, &mut links),
+        Some(Ok(chain)) if !chain.is_empty() => shown::links(known, chain, seen, &mut links),
         Some(Ok(_) | Err(_)) | None => {
             let waits = waits(&links);
             let names = ["served", "chain", "trust", "covers", "days", "protocols"];
@@ -143,9 +167,11 @@ pub fn check(known: &Known<'_>, seen: &Seen) -> Vec<Link> {
 pub(super) fn waits(links: &[Link]) -> String {
     let broken = |link: &&Link| link.state == State::Broken;
     // Whoever speaks with the registry is past the links before it, broken ones too.
-    let talk = links.iter().filter(broken).rfind(|link| ["api", "login", "location", "upload"].contains(&link.name));
+    let talk =
+        links.iter().filter(broken).rfind(|link| ["api", "login", "location", "upload"].contains(&link.name));
     let way = || links.iter().find(|link| link.state == State::Broken && link.name != "protocols");
-    talk.or_else(way).map_or_else(|| "nothing leads there".to_owned(), |link| format!("waits for `{}`", link.name))
+    talk.or_else(way)
+        .map_or_else(|| "nothing leads there".to_owned(), |link| format!("waits for `{}`", link.name))
 }
 
 fn list(addresses: &[IpAddr]) -> String {
@@ -157,7 +183,8 @@ fn name(known: &Known<'_>, seen: &Seen) -> Link {
         Host::Ip(_) => return Link::held("name", "an address: there is nothing to resolve"),
         Host::Dns(name) => name,
     };
-    let hosts_line = format!("a line `ADDRESS {host}` in /etc/hosts, or a record in the DNS, with the registry's address");
+    let hosts_line =
+        format!("a line `ADDRESS {host}` in /etc/hosts, or a record in the DNS, with the registry's address");
     let addresses = match &seen.addresses {
         Some(Ok(addresses)) => addresses,
         Some(Err(why)) => {
@@ -179,7 +206,9 @@ fn name(known: &Known<'_>, seen: &Seen) -> Link {
         let hint = if from_file {
             format!("in /etc/hosts, write this machine's address before `{host}`")
         } else {
-            format!("mend the record in the DNS, or add a line `ADDRESS {host}` to /etc/hosts, with this machine's address")
+            format!(
+                "mend the record in the DNS, or add a line `ADDRESS {host}` to /etc/hosts, with this machine's address"
+            )
         };
         return Link::broken("name", message, hint);
     }
@@ -201,7 +230,9 @@ fn tcp(known: &Known<'_>, seen: &Seen) -> Link {
             let hint = if why.contains("refused") {
                 format!("{start}; `docker compose ps` says what runs, and on which port")
             } else {
-                format!("{start}; let port {port} through every firewall on the way, and see that the address is the registry's")
+                format!(
+                    "{start}; let port {port} through every firewall on the way, and see that the address is the registry's"
+                )
             };
             Link::broken("tcp", format!("no connection: {why}"), hint)
         }
@@ -211,7 +242,12 @@ fn tcp(known: &Known<'_>, seen: &Seen) -> Link {
 fn tls(known: &Known<'_>, seen: &Seen) -> Link {
     let force = known.regcert("init --force --reload");
     let refusal = match &seen.chain {
-        None => return Link::not_tried("tls", if seen.peer.is_none() { "waits for `name`" } else { "waits for `tcp`" }),
+        None => {
+            return Link::not_tried(
+                "tls",
+                if seen.peer.is_none() { "waits for `name`" } else { "waits for `tcp`" },
+            );
+        }
         Some(Ok(chain)) if chain.is_empty() => {
             return Link::broken("tls", "the server shows no certificate", force);
         }
@@ -222,7 +258,9 @@ fn tls(known: &Known<'_>, seen: &Seen) -> Link {
     let (message, hint) = match refusal {
         Refusal::PlainHttp => (
             format!("port {port} speaks plain HTTP, not TLS"),
-            format!("nginx.conf must say `listen 8443 ssl;`, and docker-compose.yml publish that port as {port}: {force}"),
+            format!(
+                "nginx.conf must say `listen 8443 ssl;`, and docker-compose.yml publish that port as {port}: {force}"
+            ),
         ),
         Refusal::NotTls => (
             format!("what listens on port {port} speaks neither TLS nor HTTP"),
@@ -240,193 +278,33 @@ fn tls(known: &Known<'_>, seen: &Seen) -> Link {
             "the server cuts the handshake off: it may have no certificate for that name".to_owned(),
             known.compose("logs nginx registry"),
         ),
-        Refusal::Silent => (
-            "the server takes the connection and says nothing".to_owned(),
-            known.compose("restart"),
-        ),
+        Refusal::Silent => {
+            ("the server takes the connection and says nothing".to_owned(), known.compose("restart"))
+        }
         Refusal::Other(why) => (format!("the handshake fails: {why}"), known.compose("logs nginx registry")),
     };
     Link::broken("tls", message, hint)
 }
 
-/// What the server shows about itself.
-fn certificate(known: &Known<'_>, chain: &[Certificate], seen: &Seen, links: &mut Vec<Link>) {
-    let leaf = &chain[0];
-    links.push(served(known, leaf));
-    // Where the right certificate lies on disk, every fault of the one served has the same cure.
-    let stale = known.leaf().is_some_and(|on_disk| on_disk != leaf);
-    let cure = |otherwise: String| if stale { known.reloads() } else { otherwise };
-    let (shape, gap) = shape(known, chain);
-    links.push(shape);
-    if gap {
-        links.push(Link::not_tried("trust", "waits for `chain`"));
-    } else {
-        links.push(trust(known, chain, &cure));
-    }
-    links.push(if covers(leaf, &known.target.host) {
-        Link::held("covers", format!("the certificate is for {}", names(leaf)))
-    } else {
-        let host = &known.target.host;
-        let message = if leaf.names.is_empty() {
-            "the certificate has no subjectAltName at all, and clients look at nothing else".to_owned()
-        } else {
-            format!("the certificate is for {}, not for `{host}`", names(leaf))
-        };
-        Link::broken("covers", message, cure(known.regcert(&format!("init --san {host} --reload"))))
-    });
-    links.push(days(known, chain, &cure));
-    // With all of them held, this cannot fail but for a rule that none of them knows.
-    let sound = links.iter().all(|link| link.state != State::Broken);
-    let names = [known.target.host.to_string()];
-    if let (true, Some(root)) = (sound, known.roots.first())
-        && let Err(fault) = verify(chain, root, &names, known.now)
-        && let Some(link) = links.iter_mut().find(|link| link.name == "trust")
-    {
-        *link = Link::broken("trust", fault.message, cure(known.regcert("rotate --reload")));
-    }
-    links.push(match seen.old.as_deref() {
-        None | Some([]) => Link::held("protocols", "TLS 1.0 and 1.1 are refused"),
-        Some(old) => Link::broken(
-            "protocols",
-            format!("old versions are accepted: {}", old.join(", ")),
-            format!("nginx.conf must say `ssl_protocols TLSv1.2 TLSv1.3;`: {}", known.regcert("init --force --reload")),
-        ),
-    });
-}
-
-/// The names of a certificate, as many as a line takes.
-fn names(leaf: &Certificate) -> String {
-    let mut names: Vec<_> = leaf.names.iter().map(|name| crate::names::printable(name)).take(4).collect();
-    if leaf.names.len() > names.len() {
-        names.push(format!("{} more", leaf.names.len() - names.len()));
-    }
-    names.join(", ")
-}
-
-fn served(known: &Known<'_>, leaf: &Certificate) -> Link {
-    let about = |certificate: &Certificate| {
-        format!("number {} (until {})", certificate.serial, date(certificate.validity.not_after))
-    };
-    match known.leaf() {
-        None => Link::not_tried("served", "the registry's directory is not here to compare with"),
-        Some(on_disk) if on_disk == leaf => {
-            Link::held("served", format!("the certificate on disk, number {}", leaf.serial))
-        }
-        Some(on_disk) => Link::broken(
-            "served",
-            format!("certificate {} is served, and {} is on disk", about(leaf), about(on_disk)),
-            known.reloads(),
-        ),
-    }
-}
-
-/// The form of the chain, and whether something is missing from it.
-fn shape(known: &Known<'_>, chain: &[Certificate]) -> (Link, bool) {
-    let whole = known.regcert("init --force --reload");
-    if let Some(root) = chain.iter().skip(1).find(|one| one.is_signed_by(one)) {
-        let message = format!("the root `{}` is sent along: clients have it, or must not take it from here", root.subject_text);
-        return (Link::broken("chain", message, format!("take it out of the file with the certificate: {whole}")), false);
-    }
-    if let Some(n) = (1..chain.len()).find(|n| !chain[n - 1].is_signed_by(&chain[*n])) {
-        let message = format!("certificate {} (`{}`) is not the one that signed certificate {n}", n + 1, chain[n].subject_text);
-        return (Link::broken("chain", message, whole), false);
-    }
-    let last = &chain[chain.len() - 1];
-    let on_disk = known.deployment.and_then(|deployment| deployment.server.as_ref());
-    let missing = on_disk.and_then(|server| server.chain().iter().skip(1).find(|one| last.is_signed_by(one)));
-    if let Some(missing) = missing {
-        let message = format!("the intermediate certificate `{}` is not sent", missing.subject_text);
-        return (Link::broken("chain", message, whole), true);
-    }
-    let length = match chain.len() {
-        1 => "the server's own certificate alone".to_owned(),
-        2 => "the server's own certificate and one more".to_owned(),
-        n => format!("the server's own certificate and {} more", n - 1),
-    };
-    (Link::held("chain", format!("{length}, without the root")), false)
-}
-
-fn trust(known: &Known<'_>, chain: &[Certificate], cure: &dyn Fn(String) -> String) -> Link {
-    let last = &chain[chain.len() - 1];
-    // The dates are another link's business.
-    let latest = chain.iter().map(|one| one.validity.not_before).max().unwrap_or(known.now);
-    let refuses = |root: &&&Certificate| {
-        let at = latest.max(root.validity.not_before);
-        leads_to(chain, root, at).is_err()
-    };
-    let Some(root) = known.roots.iter().find(refuses) else {
-        let roots = match known.roots {
-            [_] => "the root",
-            _ => "either root",
-        };
-        return Link::held("trust", format!("who trusts {roots} trusts it"));
-    };
-    let remote = format!(
-        "compare the SHA-256 of the root certificate here, {}, with what `regcert status` says on the registry's machine",
-        root.fingerprint()
-    );
-    let hint = cure(if known.deployment.is_some() { known.regcert("rotate --reload") } else { remote });
-    if chain[0].is_authority {
-        let message = "the server's certificate is itself an authority's: strict clients refuse it as a server's";
-        return Link::broken("trust", message, hint);
-    }
-    if last.is_signed_by(root) {
-        let why = leads_to(chain, root, latest.max(root.validity.not_before)).err().map(|fault| fault.message);
-        let message = format!("the root signed it, and strict clients refuse it all the same: {}", why.unwrap_or_default());
-        return Link::broken("trust", message, hint);
-    }
-    if chain[0].is_signed_by(&chain[0]) {
-        return Link::broken("trust", "the server's certificate is signed by itself", hint);
-    }
-    if last.issuer == root.subject {
-        let message = "it was signed by another authority of the same name as the root, with another key";
-        return Link::broken("trust", message, hint);
-    }
-    let issuer = issuer(last);
-    let alone = chain.len() == 1 && known.deployment.is_none();
-    let gap = if alone { " (or the server does not send the intermediate certificate of that name)" } else { "" };
-    Link::broken("trust", format!("it was issued by `{issuer}`, which the root did not sign{gap}"), hint)
-}
-
-/// Who signed it, for people.
-fn issuer(certificate: &Certificate) -> String {
-    crate::names::printable(&certificate.issuer_text)
-}
-
-fn days(known: &Known<'_>, chain: &[Certificate], cure: &dyn Fn(String) -> String) -> Link {
-    let leaf = &chain[0];
-    let today = date(known.now);
-    if let Some(early) = chain.iter().find(|one| one.validity.not_before > known.now) {
-        let message = format!("the certificate begins on {} and it is {today} here", date(early.validity.not_before));
-        return Link::broken("days", message, format!("if {today} is wrong, set this machine's clock; else {}", cure(known.regcert("rotate --reload"))));
-    }
-    let ends = chain.iter().chain(known.roots.iter().copied()).map(|one| one.validity.not_after);
-    let root_over = known.roots.iter().any(|root| root.validity.not_after < known.now);
-    if root_over {
-        let hint = known.regcert("rotate --ca --reload");
-        return Link::broken("days", "the root certificate is over", hint);
-    }
-    if ends.min().is_some_and(|end| end < known.now) {
-        let message = format!("the certificate ended on {} and it is {today} here", date(leaf.validity.not_after));
-        return Link::broken("days", message, cure(known.regcert("rotate --reload")));
-    }
-    let (left, end) = (days_left(leaf, known.now), date(leaf.validity.not_after));
-    if left < SERVER_DAYS {
-        return Link::broken("days", format!("it ends on {end}, in {left} days"), cure(known.regcert("rotate --reload")));
-    }
-    Link::held("days", format!("until {end}, {left} days left"))
-}
-
 fn bypass(known: &Known<'_>, seen: &Seen) -> Link {
     let open = seen.bare.iter().find(|(_, bare)| *bare == Bare::Registry);
     if let Some((address, _)) = open {
-        let message = format!("a registry answers on {address} over plain HTTP: whoever reaches that port goes round TLS and passwords");
-        let hint = format!("take that port out of docker-compose.yml: {}", known.regcert("init --force --reload"));
+        let message = format!(
+            "a registry answers on {address} over plain HTTP: whoever reaches that port goes round TLS and passwords"
+        );
+        let hint = format!(
+            "`docker ps --filter publish=5000` says who publishes it; if docker-compose.yml does, {}",
+            known.regcert("init --force --reload")
+        );
         return Link::broken("bypass", message, hint);
     }
     match seen.bare.first() {
-        None if known.target.port == 5000 => Link::not_tried("bypass", "port 5000 is the registry's public one"),
+        None if known.target.port == 5000 => {
+            Link::not_tried("bypass", "port 5000 is the registry's public one")
+        }
         None => Link::not_tried("bypass", "no address to look at"),
-        Some((address, _)) => Link::held("bypass", format!("no registry on port {} without TLS", address.port())),
+        Some((address, _)) => {
+            Link::held("bypass", format!("no registry on port {} without TLS", address.port()))
+        }
     }
 }

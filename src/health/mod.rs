@@ -6,6 +6,7 @@ mod check;
 mod runtimes;
 mod seen;
 mod service;
+mod shown;
 
 pub use answer::location_fault;
 pub use check::{Known, Link, State, check};
@@ -190,3 +191,6 @@ fn files(change: &Change, findings: &mut Vec<Finding>) {
         findings.push(Finding::new(severity, path.as_str(), message, hint));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+mod settings;
+
 use super::check::Link;
 use super::seen::Target;
 use crate::pki::Certificate;
@@ -147,7 +149,8 @@ impl Machine<'_> {
             } else {
                 format!("run `sudo rm {shown}`")
             };
-            let fault = format!("`{shown}` is half of a client's pair without the other: every request fails");
+            let fault =
+                format!("`{shown}` is half of a client's pair without the other: every request fails");
             return Certificates::Fault(fault, mend);
         }
         if let Some(name) = names.iter().find(|name| name.ends_with(".crt") && self.is_ours(&at(name))) {
@@ -177,7 +180,11 @@ impl Machine<'_> {
                 Link::held(name, "trusts it by the system's store")
             }
             Certificates::Other(files) if !files.is_empty() => {
-                let message = format!("does not trust it: {} in {} is another root", files.join(", "), directory.display());
+                let message = format!(
+                    "does not trust it: {} in {} is another root",
+                    files.join(", "),
+                    directory.display()
+                );
                 Link::broken(name, message, mend)
             }
             Certificates::Other(_) | Certificates::Absent => {
@@ -193,7 +200,8 @@ impl Machine<'_> {
         let directory = Path::new("/etc/docker/certs.d").join(self.target.to_string());
         let link = self.judge("docker", &directory, Some(store), "sudo ");
         // The system's store is read when the daemon starts (moby#39869); certs.d at each request.
-        let started = ["/run/docker.pid", "/var/run/docker.pid"].iter().find_map(|pid| self.file(Path::new(pid)));
+        let started =
+            ["/run/docker.pid", "/var/run/docker.pid"].iter().find_map(|pid| self.file(Path::new(pid)));
         let stale = started.is_some_and(|(_, started)| started < store.modified);
         if stale && link.message.ends_with("the system's store") {
             let message = "needs a restart: the root came into the system's store after dockerd had started";
@@ -212,110 +220,18 @@ impl Machine<'_> {
         Some(self.judge("rootless docker", &directory, Some(store), ""))
     }
 
-    fn containerd(&self, store: &Store) -> Option<Link> {
-        let config = self.text(Path::new("/etc/containerd/config.toml")).unwrap_or_default();
-        let used = self.exists("/etc/containerd/certs.d")
-            || config.contains("registry")
-            || ["kubelet", "nerdctl"].iter().any(|program| self.has(program));
-        // Docker brings a containerd that nobody else talks to.
-        if !(used || self.has("containerd") && !self.has("dockerd")) {
-            return None;
-        }
-        let place = config_path(&config).unwrap_or_else(|| "/etc/containerd/certs.d".to_owned());
-        let name = self.target.to_string();
-        let underscored = format!("{}_", name.replace(':', "_"));
-        let directories = place.split(':').flat_map(|place| {
-            [underscored.as_str(), &name, "_default"].map(|name| Path::new(place).join(name))
-        });
-        let directories: Vec<_> = directories.collect();
-        let used = directories.iter().find(|dir| matches!((self.look)(dir), Found::Directory(_)));
-        let first = place.split(':').next().unwrap_or_default();
-        let directory = used.cloned().unwrap_or_else(|| Path::new(first).join(&name));
-        if config_path(&config).is_none() && config.contains("version = 2") {
-            let message = "reads no directory of certificates: config_path is not set";
-            let hint = "set `config_path = \"/etc/containerd/certs.d\"` in [plugins.\"io.containerd.grpc.v1.cri\".registry] of /etc/containerd/config.toml, then run `sudo systemctl restart containerd`";
-            return Some(Link::broken("containerd", message, hint));
-        }
-        let Some(hosts) = self.text(&directory.join("hosts.toml")) else {
-            return Some(self.judge("containerd", &directory, Some(store), "sudo "));
-        };
-        let named = strings_after(&hosts, "ca");
-        let trusted = named.iter().map(|file| directory.join(file)).find(|path| self.is_ours(path));
-        Some(match trusted {
-            Some(path) => Link::held("containerd", format!("trusts it by {}", path.display())),
-            None if store.holds => Link::held("containerd", "trusts it by the system's store"),
-            None => Link::broken(
-                "containerd",
-                format!("does not trust it: {} names no file with the root", directory.join("hosts.toml").display()),
-                format!("{}, and write `ca = \"ca.crt\"` into hosts.toml there", self.install(&directory, "sudo ")),
-            ),
-        })
-    }
-
     fn podman(&self, store: &Store) -> Option<Link> {
         if !["podman", "buildah", "skopeo", "crio"].iter().any(|program| self.has(program)) {
             return None;
         }
         let own = self.config_home.map(|home| home.join("containers/certs.d"));
-        let places = own.into_iter().chain(["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from));
+        let places =
+            own.into_iter().chain(["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from));
         let directories: Vec<_> = places.map(|place| place.join(self.target.to_string())).collect();
         // The first one that is there counts, whatever is in it (containers-certs.d(5)).
         let used = directories.iter().find(|dir| matches!((self.look)(dir), Found::Directory(_)));
         let usual = Path::new("/etc/containers/certs.d").join(self.target.to_string());
         Some(self.judge("podman", used.unwrap_or(&usual), Some(store), "sudo "))
-    }
-
-    fn rancher(&self, store: &Store, name: &'static str, units: &[&str]) -> Option<Link> {
-        let settings = PathBuf::from(format!("/etc/rancher/{name}"));
-        if !self.has(name) && (self.look)(&settings) == Found::Nothing {
-            return None;
-        }
-        let path = settings.join("registries.yaml");
-        let restart = format!("run `sudo systemctl restart {}`", units[0]);
-        let read = self.file(&path);
-        let text = read.as_ref().map(|(bytes, _)| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default();
-        let file = ca_file(&text, &self.target.to_string());
-        // Written anew at each start, out of registries.yaml.
-        let taken = self.file(Path::new(&format!("/var/lib/rancher/{name}/agent/etc/containerd/config.toml")));
-        let stale = matches!((&read, &taken), (Some((_, wrote)), Some((_, started))) if started < wrote);
-        Some(match file {
-            Some(file) if !self.is_ours(Path::new(&file)) => Link::broken(
-                name,
-                format!("does not trust it: `{file}`, which {} names, is not the root", path.display()),
-                format!("run `sudo install -D -m 644 {} {}`, then {restart}", self.root_file, crate::names::shell(&file)),
-            ),
-            Some(_) if stale => Link::broken(name, format!("needs a restart: {} is newer than its start", path.display()), restart),
-            Some(file) => Link::held(name, format!("trusts it by {file}")),
-            None if store.holds => Link::held(name, "trusts it by the system's store"),
-            None => Link::broken(
-                name,
-                format!("does not trust it: {} has no `ca_file` for it", path.display()),
-                format!("write `ca_file` below `configs:`, `\"{}\":`, `tls:` in {}, then {restart}", self.target, path.display()),
-            ),
-        })
-    }
-
-    fn buildkit(&self, store: &Store) -> Option<Link> {
-        let own = self.config_home.map(|home| home.join("buildkit/buildkitd.toml"));
-        let places = own.into_iter().chain([PathBuf::from("/etc/buildkit/buildkitd.toml")]);
-        let path = places.into_iter().find(|path| self.text(path).is_some());
-        if path.is_none() && !self.has("buildkitd") {
-            return None;
-        }
-        let path = path.unwrap_or_else(|| PathBuf::from("/etc/buildkit/buildkitd.toml"));
-        let text = self.text(&path).unwrap_or_default();
-        let section = format!("[registry.\"{}\"]", self.target);
-        let own = text.split_once(&section).map(|(_, rest)| rest.split("\n[").next().unwrap_or_default());
-        let named = own.map(|own| strings_after(own, "ca")).unwrap_or_default();
-        Some(match named.iter().find(|file| self.is_ours(Path::new(file))) {
-            Some(file) => Link::held("buildkit", format!("trusts it by {file}")),
-            None if store.holds => Link::held("buildkit", "trusts it by the system's store"),
-            None => Link::broken(
-                "buildkit",
-                format!("does not trust it: {} names no file with the root for it", path.display()),
-                format!("write `{section}` and `ca = [\"FILE\"]` into {}, with the root in FILE, then restart buildkitd", path.display()),
-            ),
-        })
     }
 
     fn system(&self, store: &Store, alone: bool) -> Link {
@@ -328,7 +244,9 @@ impl Machine<'_> {
         }
         let local = Path::new("/usr/local/share/ca-certificates");
         let placed = match (self.look)(local) {
-            Found::Directory(names) => names.into_iter().map(|name| local.join(name)).find(|path| self.is_ours(path)),
+            Found::Directory(names) => {
+                names.into_iter().map(|name| local.join(name)).find(|path| self.is_ours(path))
+            }
             Found::Nothing | Found::Unreadable(_) | Found::File { .. } => None,
         };
         match placed {
@@ -342,43 +260,19 @@ impl Machine<'_> {
                 format!("no runtime is here, and the root is not in {bundle}"),
                 "install the package in trust/, or put the root where the system keeps its own and run `sudo update-ca-certificates`",
             ),
-            None => Link::held(name, format!("the root is not in {bundle}, and no runtime here needs it there")),
+            None => {
+                Link::held(name, format!("the root is not in {bundle}, and no runtime here needs it there"))
+            }
         }
     }
 }
 
 /// Whether a text in PEM has the certificate in it, however its lines are broken.
 fn holds(text: &[u8], root: &Certificate) -> bool {
-    let joined = |text: &[u8]| text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect::<Vec<_>>();
+    let joined =
+        |text: &[u8]| text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect::<Vec<_>>();
     let (text, wanted) = (joined(text), joined(root.pem().as_bytes()));
     text.windows(wanted.len()).any(|part| part == wanted)
-}
-
-/// `config_path` of containerd's settings, in any of its places.
-fn config_path(config: &str) -> Option<String> {
-    strings_after(config, "config_path").into_iter().next()
-}
-
-/// The quoted texts of `key = "a"` and `key = ["a", "b"]`, each on one line.
-fn strings_after(text: &str, key: &str) -> Vec<String> {
-    let value = |line: &str| line.trim().strip_prefix(key)?.trim_start().strip_prefix('=').map(str::to_owned);
-    let quoted = |value: String| value.split('"').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
-    text.lines().filter_map(value).flat_map(quoted).filter(|text| !text.is_empty()).collect()
-}
-
-/// `configs.<registry>.tls.ca_file` of a registries.yaml as people write it, a key on each line.
-fn ca_file(text: &str, registry: &str) -> Option<String> {
-    let indent = |line: &str| line.len() - line.trim_start().len();
-    let bare = |text: &str| text.trim().trim_matches(['"', '\'']).to_owned();
-    let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
-    let configs = lines.skip_while(|line| !line.starts_with("configs:")).skip(1);
-    let own = configs.take_while(|line| indent(line) > 0).skip_while(|line| {
-        line.trim().strip_suffix(':').map(bare).as_deref() != Some(registry)
-    });
-    let own: Vec<_> = own.collect();
-    let depth = indent(own.first()?);
-    let below = own[1..].iter().take_while(|line| indent(line) > depth);
-    below.filter_map(|line| line.trim().strip_prefix("ca_file:")).map(bare).next()
 }
 
 #[cfg(test)]

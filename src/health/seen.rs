@@ -206,7 +206,9 @@ mod tests {
             assert_eq!((target.host.to_string().as_str(), target.port), (host, port), "{text}");
             assert_eq!(target.to_string().parse::<Target>().unwrap(), target);
         }
-        for bad in ["", "http://a.lan", "a.lan:0", "a.lan:70000", "a.lan:x", "a.lan/path", "user@a.lan", "a b"] {
+        for bad in
+            ["", "http://a.lan", "a.lan:0", "a.lan:70000", "a.lan:x", "a.lan/path", "user@a.lan", "a b"]
+        {
             assert!(bad.parse::<Target>().is_err(), "{bad}");
         }
     }

@@ -31,7 +31,10 @@ pub(super) fn links(known: &Known<'_>, seen: &Seen, links: &mut Vec<Link>) {
     ];
     for (name, link) in judged {
         let link = link.unwrap_or_else(|| {
-            if seen.login.is_none() && matches!(name, "login" | "location" | "upload" | "digest") && known.user.is_none() {
+            if seen.login.is_none()
+                && matches!(name, "login" | "location" | "upload" | "digest")
+                && known.user.is_none()
+            {
                 return Link::not_tried(name, "nobody logged in: `--user NAME --password-stdin`");
             }
             Link::not_tried(name, waits(links))
@@ -51,9 +54,13 @@ fn cure(known: &Known<'_>, cure: Cure) -> String {
         Cure::Proxy(line) => {
             format!("nginx.conf must say `{line}`: {}", known.regcert("init --force --reload"))
         }
-        Cure::Start => format!("{}; `docker compose logs registry` says why it ended", known.compose("up -d")),
+        Cure::Start => {
+            format!("{}; `docker compose logs registry` says why it ended", known.compose("up -d"))
+        }
         Cure::DataOwner => match (known.deployment, known.data) {
-            (Some(deployment), Some(data)) => format!("run `sudo chown -R {} {data}`", deployment.spec.run_as),
+            (Some(deployment), Some(data)) => {
+                format!("run `sudo chown -R {} {data}`", deployment.spec.run_as)
+            }
             (_, _) => known.compose("up -d --force-recreate"),
         },
         Cure::DataSpace => "make room on the disk with the images: `df -h` says which is full".to_owned(),
@@ -61,7 +68,10 @@ fn cure(known: &Known<'_>, cure: Cure) -> String {
             "mount the disk with the images read-write, and see that registry/config.yml has no `readonly`: {}",
             known.compose("restart registry")
         ),
-        Cure::UsersFile => format!("the password file must be there and readable by the containers' user: {}", known.regcert("init --reload")),
+        Cure::UsersFile => format!(
+            "the password file must be there and readable by the containers' user: {}",
+            known.regcert("init --reload")
+        ),
         Cure::Rights => match known.user {
             Some(user) => format!("give `{user}` the right to push, or name another user"),
             None => "name a user: `--user NAME --password-stdin`".to_owned(),
@@ -70,8 +80,10 @@ fn cure(known: &Known<'_>, cure: Cure) -> String {
             "{}, and name its files here: `--client-cert FILE --client-key FILE`",
             known.regcert("add-client NAME")
         ),
-        Cure::ServerName => known.regcert(&format!("init --san {} --reload", known.target.host)),
-        Cure::Wait => "try again in a minute, and raise `limit_req` in nginx.conf if that is too low".to_owned(),
+        Cure::ServerName => known.names_it(),
+        Cure::Wait => {
+            "try again in a minute, and raise `limit_req` in nginx.conf if that is too low".to_owned()
+        }
         Cure::Log => known.compose("logs nginx registry"),
     }
 }
@@ -94,7 +106,10 @@ fn api(known: &Known<'_>, answer: &Result<Answer, String>, seen: &Seen) -> Link 
     };
     if answer.status == 200 {
         let message = "anybody gets in: `GET /v2/` is answered with 200 without a password";
-        let hint = cure(known, Cure::Proxy("auth_basic \"registry\"; auth_basic_user_file /etc/nginx/auth/registry.passwd;"));
+        let hint = cure(
+            known,
+            Cure::Proxy("auth_basic \"registry\"; auth_basic_user_file /etc/nginx/auth/registry.passwd;"),
+        );
         return Link::broken("api", message, hint);
     }
     if answer.status != 401 {
@@ -105,11 +120,15 @@ fn api(known: &Known<'_>, answer: &Result<Answer, String>, seen: &Seen) -> Link 
         return Link::broken("api", message, cure(known, Cure::Proxy("auth_basic \"registry\";")));
     }
     let logged_in = seen.login.as_ref().and_then(|answer| answer.as_ref().ok());
-    for (with, answer) in [("without", Some(answer)), ("with", logged_in.filter(|answer| answer.status == 200))] {
+    for (with, answer) in
+        [("without", Some(answer)), ("with", logged_in.filter(|answer| answer.status == 200))]
+    {
         let Some(count) = answer.map(versions).filter(|count| *count != 1) else {
             continue;
         };
-        let message = format!("Docker-Distribution-Api-Version comes {count} times {with} a password, and once is right");
+        let message = format!(
+            "Docker-Distribution-Api-Version comes {count} times {with} a password, and once is right"
+        );
         let line = "add_header Docker-Distribution-Api-Version $api_version always;";
         return Link::broken("api", message, cure(known, Cure::Proxy(line)));
     }
@@ -169,14 +188,19 @@ fn refused(known: &Known<'_>, user: &str) -> Link {
     let (message, hint) = match &known.entry {
         Some(Login::NoSuchUser) => (format!("there is no user `{user}` in the password file"), again),
         Some(Login::OtherHash) => (
-            format!("the password file has another kind of hash than bcrypt for `{user}`, and not every server reads it"),
+            format!(
+                "the password file has another kind of hash than bcrypt for `{user}`, and not every server reads it"
+            ),
             format!("{again}, which gives a new password"),
         ),
-        Some(Login::WrongPassword) => {
-            (format!("the password is not the one of `{user}`"), format!("try another, or {again}, which gives a new one"))
-        }
+        Some(Login::WrongPassword) => (
+            format!("the password is not the one of `{user}`"),
+            format!("try another, or {again}, which gives a new one"),
+        ),
         Some(Login::Good) => (
-            format!("the password of `{user}` is right, and the server refuses it: it reads another password file"),
+            format!(
+                "the password of `{user}` is right, and the server refuses it: it reads another password file"
+            ),
             known.compose("up -d --force-recreate"),
         ),
         None => (format!("`{user}` is refused: no such user, or another password"), again),
@@ -194,7 +218,11 @@ fn location(known: &Known<'_>, start: &Result<Answer, String>) -> Link {
         return unexpected(known, "location", what, answer);
     }
     let Some(location) = answer.header("location") else {
-        return Link::broken("location", format!("{what} is answered without `Location`"), cure(known, Cure::Log));
+        return Link::broken(
+            "location",
+            format!("{what} is answered without `Location`"),
+            cure(known, Cure::Log),
+        );
     };
     match location_fault(known.target, location) {
         None => Link::held("location", format!("uploads stay at {}", known.target.url("/"))),
@@ -229,10 +257,18 @@ fn digest(known: &Known<'_>, seen: &Seen) -> Link {
         Some(step) if step.answer.status == step.expected => Link::broken(
             "digest",
             format!("to {} gives other bytes than were stored: something between changes them", step.what),
-            format!("nginx.conf must not filter or compress below /v2/: {}", known.regcert("init --force --reload")),
+            format!(
+                "nginx.conf must not filter or compress below /v2/: {}",
+                known.regcert("init --force --reload")
+            ),
         ),
         Some(step) => unexpected(known, "digest", &format!("to {}", step.what), &step.answer),
-        None if trip.cleaned => Link::held("digest", "a blob and a manifest come back as they were, and are deleted"),
-        None => Link::held("digest", "a blob and a manifest come back as they were; they stay, as nothing can be deleted"),
+        None if trip.cleaned => {
+            Link::held("digest", "a blob and a manifest come back as they were, and are deleted")
+        }
+        None => Link::held(
+            "digest",
+            "a blob and a manifest come back as they were; they stay, as nothing can be deleted",
+        ),
     }
 }

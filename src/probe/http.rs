@@ -21,8 +21,11 @@ use crate::health::{Answer, Step, Target, Trip};
 use crate::names::Username;
 use crate::pki::{Certificate, hex, provider, sha256};
 
-/// For one request and its answer; a registry on a slow disk needs a second.
-const LIMIT: Duration = Duration::from_secs(8);
+/// For a request that only reads; a registry on a slow disk needs a second.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// For one that stores something: a chunk takes a while on a thin line.
+const STORE_LIMIT: Duration = Duration::from_secs(30);
 
 /// What is kept of a body: more than any that is compared.
 const BODY: u64 = 64 << 10;
@@ -79,7 +82,6 @@ impl<'a> Client<'a> {
             .max_redirects_will_error(false)
             // Nobody between: a proxy would answer for the registry.
             .proxy(None)
-            .timeout_global(Some(LIMIT))
             .user_agent(concat!("regcert/", env!("CARGO_PKG_VERSION")))
             .accept(AutoHeaderValue::None)
             .accept_encoding(AutoHeaderValue::None)
@@ -127,9 +129,11 @@ impl<'a> Client<'a> {
             digest(&blob),
             blob.len()
         );
-        let manifest = format!(r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","config":{config},"layers":[]}}"#);
+        let manifest =
+            format!(r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","config":{config},"layers":[]}}"#);
         let manifest = manifest.into_bytes();
-        let at = |kind: &str, bytes: &[u8]| self.target.url(&format!("/v2/{repository}/{kind}/{}", digest(bytes)));
+        let at =
+            |kind: &str, bytes: &[u8]| self.target.url(&format!("/v2/{repository}/{kind}/{}", digest(bytes)));
         let (blob_at, manifest_at) = (at("blobs", &blob), at("manifests", &manifest));
         let mut trip = Trip::default();
         let mut step = |what, expected, sent: Option<&Vec<u8>>, answer: Result<Answer, String>| {
@@ -146,11 +150,17 @@ impl<'a> Client<'a> {
         let mark = if location.contains('?') { '&' } else { '?' };
         let put_at = format!("{location}{mark}digest={}", digest(&blob));
         let stored = step("store a blob", 201, None, self.call(Method::PUT, &put_at, blob.as_slice()))?
-            && step("store a manifest", 201, None, self.call(Method::PUT, &manifest_at, manifest.as_slice()))?
+            && step(
+                "store a manifest",
+                201,
+                None,
+                self.call(Method::PUT, &manifest_at, manifest.as_slice()),
+            )?
             && step("fetch the manifest", 200, Some(&manifest), self.get(&manifest_at))?
             && step("fetch the blob", 200, Some(&blob), self.get(&blob_at))?;
         if stored {
-            let gone = |url: &str| self.call(Method::DELETE, url, SendBody::none()).is_ok_and(|a| a.status == 202);
+            let gone =
+                |url: &str| self.call(Method::DELETE, url, SendBody::none()).is_ok_and(|a| a.status == 202);
             trip.cleaned = gone(&manifest_at) && gone(&blob_at);
         }
         Ok(trip)
@@ -163,7 +173,10 @@ impl<'a> Client<'a> {
     /// A request with the password.
     fn call(&self, method: Method, url: &str, body: impl AsSendBody) -> Result<Answer, String> {
         // A registry needs the type of a manifest only; other paths do not look at it.
-        let typed = [("content-type", if url.contains("/manifests/") { MANIFEST } else { BYTES }), ("accept", MANIFEST)];
+        let typed = [
+            ("content-type", if url.contains("/manifests/") { MANIFEST } else { BYTES }),
+            ("accept", MANIFEST),
+        ];
         let typed = if method == Method::GET { &typed[1..] } else { &typed[..1] };
         self.send(method, url, self.credentials.as_ref().map(|text| text.as_str()), typed, body)
     }
@@ -176,6 +189,7 @@ impl<'a> Client<'a> {
         headers: &[(&str, &str)],
         body: impl AsSendBody,
     ) -> Result<Answer, String> {
+        let limit = if method == Method::GET { LIMIT } else { STORE_LIMIT };
         let mut request = Request::builder().method(method).uri(url);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -186,7 +200,8 @@ impl<'a> Client<'a> {
             request = request.header("authorization", value);
         }
         let request = request.body(body).map_err(|e| e.to_string())?;
-        let mut response = self.agent.run(request).map_err(|e| said(&e))?;
+        let request = self.agent.configure_request(request).timeout_global(Some(limit)).build();
+        let mut response = self.agent.run(request).map_err(|e| said(&e, limit))?;
         let named = |(name, value): (&ureq::http::HeaderName, &HeaderValue)| {
             (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         };
@@ -210,11 +225,11 @@ const BYTES: &str = "application/octet-stream";
 const NOTHING: &[u8] = &[];
 
 /// The fault in few words, and never the request.
-fn said(error: &ureq::Error) -> String {
+#[allow(clippy::wildcard_enum_match_arm)] // The library's errors are open-ended by its own word.
+fn said(error: &ureq::Error, limit: Duration) -> String {
     match error {
-        ureq::Error::Timeout(_) => format!("no answer within {} seconds", LIMIT.as_secs()),
+        ureq::Error::Timeout(_) => format!("no answer within {} seconds", limit.as_secs()),
         ureq::Error::Io(e) => super::route::plain(e),
-        // There are kinds that later versions of the library may add.
         other => other.to_string(),
     }
 }

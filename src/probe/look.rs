@@ -66,9 +66,7 @@ pub fn look(target: &Target, client: &Client<'_>, now: OffsetDateTime) -> Seen {
 
 /// What a user does with a registry, as far as it goes.
 fn converse(http: &http::Client<'_>, client: &Client<'_>, target: &Target, seen: &mut Seen) {
-    let healthy = |answer: &Option<Result<Answer, String>>, status: u16| {
-        matches!(answer, Some(Ok(answer)) if answer.status == status)
-    };
+    let healthy = |answer: &Option<Result<Answer, String>>, status: u16| matches!(answer, Some(Ok(answer)) if answer.status == status);
     let asks = matches!(&seen.api, Some(Ok(answer)) if answer.asks_for_password());
     if client.login.is_none() || !(asks || healthy(&seen.api, 200)) {
         return;

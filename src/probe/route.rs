@@ -81,7 +81,9 @@ pub(super) fn beside(target: &Target, peer: SocketAddr, here: bool) -> Vec<(Sock
 fn bare(address: SocketAddr) -> Bare {
     match say_http(address, GLANCE) {
         None => Bare::Closed,
-        Some(said) if said.to_ascii_lowercase().contains("docker-distribution-api-version:") => Bare::Registry,
+        Some(said) if said.to_ascii_lowercase().contains("docker-distribution-api-version:") => {
+            Bare::Registry
+        }
         Some(_) => Bare::Other,
     }
 }

@@ -109,8 +109,10 @@ fn refusal(error: &std::io::Error, address: SocketAddr) -> Refusal {
     // Not every kind of error is known by its name.
     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
         Refusal::Silent
-    } else if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
-    {
+    } else if matches!(
+        error.kind(),
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+    ) {
         Refusal::Closed
     } else {
         Refusal::Other(tls.map_or_else(|| plain(error), ToString::to_string))
@@ -119,7 +121,8 @@ fn refusal(error: &std::io::Error, address: SocketAddr) -> Refusal {
 
 /// `HandshakeFailure` as people read it.
 fn spaced(name: &str) -> String {
-    let letter = |c: char| if c.is_ascii_uppercase() { format!(" {}", c.to_ascii_lowercase()) } else { c.to_string() };
+    let letter =
+        |c: char| if c.is_ascii_uppercase() { format!(" {}", c.to_ascii_lowercase()) } else { c.to_string() };
     name.chars().map(letter).collect::<String>().trim().to_owned()
 }
 
@@ -127,8 +130,7 @@ fn spaced(name: &str) -> String {
 pub(super) fn old_versions(address: SocketAddr, host: &Host) -> Vec<&'static str> {
     let versions = [("TLS 1.0", 1_u8), ("TLS 1.1", 2)];
     std::thread::scope(|scope| {
-        let tries =
-            versions.map(|(name, minor)| (name, scope.spawn(move || accepts(address, host, minor))));
+        let tries = versions.map(|(name, minor)| (name, scope.spawn(move || accepts(address, host, minor))));
         tries.into_iter().filter_map(|(name, accepted)| accepted.join().ok()?.then_some(name)).collect()
     })
 }
@@ -156,7 +158,8 @@ fn hello(host: &Host, minor: u8) -> Vec<u8> {
     }
     // Groups P-256, P-384, X25519 and uncompressed points.
     extensions.extend([0, 10, 0, 8, 0, 6, 0, 23, 0, 24, 0, 29, 0, 11, 0, 2, 1, 0]);
-    let body = [&[3, minor][..], &random::<32>(), &[0], &sized(&suites), &[1, 0], &sized(&extensions)].concat();
+    let body =
+        [&[3, minor][..], &random::<32>(), &[0], &sized(&suites), &[1, 0], &sized(&extensions)].concat();
     // The length of a handshake message has three bytes, the first of which is zero here.
     let handshake = [&[1, 0], &sized(&body)[..]].concat();
     [&[22, 3, 1], &sized(&handshake)[..]].concat()

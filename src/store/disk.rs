@@ -33,7 +33,8 @@ pub fn look(path: &Path) -> Found {
     let found = || -> io::Result<Found> {
         let metadata = fs::metadata(path)?;
         if metadata.is_dir() {
-            let names = fs::read_dir(path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+            let names =
+                fs::read_dir(path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
             let mut names = names.collect::<io::Result<Vec<_>>>()?;
             names.sort();
             return Ok(Found::Directory(names));
@@ -44,10 +45,12 @@ pub fn look(path: &Path) -> Found {
         }
         Ok(Found::File { bytes, modified: metadata.mtime() })
     };
-    found().unwrap_or_else(|e| match e.kind() {
-        io::ErrorKind::PermissionDenied => Found::Unreadable(e.to_string()),
+    found().unwrap_or_else(|e| {
+        if e.kind() == io::ErrorKind::PermissionDenied {
+            return Found::Unreadable(e.to_string());
+        }
         // Where it cannot even be looked for, it is not there for any runtime either.
-        _ => Found::Nothing,
+        Found::Nothing
     })
 }
 
