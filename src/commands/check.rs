@@ -23,8 +23,8 @@ use crate::{store, ui};
 /// Look at the running registry as a client does
 ///
 /// From the name to the last byte, link by link: each is held, broken or not tried, and a broken one is shown with what
-/// mends it. Trial images go to `regcert-check`; nothing of them stays, or two files of 300 bytes where nothing can be
-/// deleted. The exit code is 3 where something needs doing, so that a timer can tell.
+/// mends it. Trial images go to the repository `regcert-check`; nothing of them stays, or the same few hundred bytes each
+/// time where nothing can be deleted. The exit code is 3 where something needs doing, so that a timer can tell.
 ///
 /// On another machine, the root certificate and the registry's name are enough.
 #[derive(Debug, clap::Args)]
@@ -191,6 +191,7 @@ fn look(args: &Args, world: &World, asked: &Asked, subject: &Subject<'_>) -> (St
         at_home: deployment.is_some(),
     };
     let hosts_file = hosts_file(&store::look(Path::new("/etc/hosts")), &target.host.to_string());
+    ui::busy(format!("looking at {target}"));
     let seen = probe::look(target, &client, world.now);
     let place = |path: &Path| shell(&path.display().to_string());
     let dir = place(&world.dir);

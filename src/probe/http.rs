@@ -17,7 +17,7 @@ use ureq::{Agent, AsSendBody, SendBody};
 use zeroize::Zeroizing;
 
 use crate::auth::Password;
-use crate::health::{Answer, Step, Target, Trip};
+use crate::health::{Answer, Step, Target, Trip, location_fault};
 use crate::names::Username;
 use crate::pki::{Certificate, hex, provider, sha256};
 
@@ -77,6 +77,7 @@ impl<'a> Client<'a> {
             .build();
         let config = Agent::config_builder()
             .tls_config(tls)
+            .https_only(true)
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -115,7 +116,8 @@ impl<'a> Client<'a> {
         let url = self.absolute(location);
         let mut bytes = std::io::repeat(b'.').take(CHUNK);
         let answer = self.call(Method::PATCH, &url, SendBody::from_reader(&mut bytes))?;
-        let at = answer.header("location").map(|next| self.absolute(next)).unwrap_or(url);
+        let next = answer.header("location").filter(|next| location_fault(self.target, next).is_none());
+        let at = next.map(|next| self.absolute(next)).unwrap_or(url);
         _ = self.call(Method::DELETE, &at, SendBody::none());
         Ok(answer)
     }
@@ -143,10 +145,14 @@ impl<'a> Client<'a> {
             Ok::<bool, String>(done)
         };
         let start = self.start(repository)?;
-        let location = self.absolute(start.header("location").unwrap_or_default());
+        let location = start.header("location").unwrap_or_default().to_owned();
         if !step("start an upload", 202, None, Ok(start))? {
             return Ok(trip);
         }
+        if let Some((fault, _)) = location_fault(self.target, &location) {
+            return Err(fault);
+        }
+        let location = self.absolute(&location);
         let mark = if location.contains('?') { '&' } else { '?' };
         let put_at = format!("{location}{mark}digest={}", digest(&blob));
         let stored = step("store a blob", 201, None, self.call(Method::PUT, &put_at, blob.as_slice()))?

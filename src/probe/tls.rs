@@ -102,20 +102,26 @@ fn refusal(error: &std::io::Error, address: SocketAddr) -> Refusal {
     if let Some(rustls::Error::AlertReceived(alert)) = tls {
         return Refusal::Alert(spaced(alert.as_str().unwrap_or("UnknownAlert")));
     }
-    if let Some(rustls::Error::InvalidMessage(_)) = tls {
-        let said = say_http(address, LIMIT).unwrap_or_default();
-        return if said.starts_with("HTTP/") { Refusal::PlainHttp } else { Refusal::NotTls };
-    }
     // Not every kind of error is known by its name.
     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
-        Refusal::Silent
-    } else if matches!(
-        error.kind(),
-        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
-    ) {
-        Refusal::Closed
-    } else {
-        Refusal::Other(tls.map_or_else(|| plain(error), ToString::to_string))
+        return Refusal::Silent;
+    }
+    let cut = [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
+    let cut = cut.contains(&error.kind());
+    if cut || matches!(tls, Some(rustls::Error::InvalidMessage(_))) {
+        return without_tls(&say_http(address, LIMIT).unwrap_or_default(), cut);
+    }
+    Refusal::Other(tls.map_or_else(|| plain(error), ToString::to_string))
+}
+
+/// What speaks there, by its answer to a plain request. One that does not speak TLS may also cut the handshake off.
+fn without_tls(said: &str, cut: bool) -> Refusal {
+    // nginx and Go tell whoever asks their TLS port plainly that it is one.
+    match (said.starts_with("HTTP/"), said.contains("HTTPS"), cut) {
+        (true, false, _) => Refusal::PlainHttp,
+        (false, _, true) if said.is_empty() || said.starts_with(['\u{15}', '\u{16}']) => Refusal::Closed,
+        (true, true, true) => Refusal::Closed,
+        (true, true, false) | (false, ..) => Refusal::NotTls,
     }
 }
 
@@ -169,4 +175,24 @@ fn hello(host: &Host, minor: u8) -> Vec<u8> {
 fn sized(bytes: &[u8]) -> Vec<u8> {
     let length = u16::try_from(bytes.len()).expect("a hello is short");
     [&length.to_be_bytes(), bytes].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_plainly_tells_who_speaks_there() {
+        for (said, cut, expected) in [
+            ("HTTP/1.1 400 Bad Request\r\n", false, Refusal::PlainHttp),
+            ("HTTP/1.1 400 Bad Request\r\n", true, Refusal::PlainHttp),
+            ("HTTP/1.1 400 …The plain HTTP request was sent to HTTPS port", true, Refusal::Closed),
+            ("SSH-2.0-OpenSSH_9.2\r\n", false, Refusal::NotTls),
+            ("SSH-2.0-OpenSSH_9.2\r\n", true, Refusal::NotTls),
+            ("", true, Refusal::Closed),
+            ("\u{15}\u{3}\u{1}", true, Refusal::Closed),
+        ] {
+            assert_eq!(without_tls(said, cut), expected, "{said}");
+        }
+    }
 }
