@@ -4,6 +4,7 @@
 use super::check::{Known, Link, State};
 use super::seen::Seen;
 use super::{SERVER_DAYS, days_left};
+use crate::names::printable;
 use crate::pki::{Certificate, covers, date, leads_to, verify};
 
 /// What the server shows about itself.
@@ -60,7 +61,7 @@ pub(super) fn links(known: &Known<'_>, chain: &[Certificate], seen: &Seen, links
 
 /// The names of a certificate, as many as a line takes.
 fn names(leaf: &Certificate) -> String {
-    let mut names: Vec<_> = leaf.names.iter().map(|name| crate::names::printable(name)).take(4).collect();
+    let mut names: Vec<_> = leaf.names.iter().map(|name| printable(name)).take(4).collect();
     if leaf.names.len() > names.len() {
         names.push(format!("{} more", leaf.names.len() - names.len()));
     }
@@ -90,7 +91,7 @@ fn shape(known: &Known<'_>, chain: &[Certificate]) -> (Link, bool) {
     if let Some(root) = chain.iter().skip(1).find(|one| one.is_signed_by(one)) {
         let message = format!(
             "the root `{}` is sent along: clients have it, or must not take it from here",
-            root.subject_text
+            printable(&root.subject_text)
         );
         return (
             Link::broken("chain", message, format!("take it out of the file with the certificate: {whole}")),
@@ -101,7 +102,7 @@ fn shape(known: &Known<'_>, chain: &[Certificate]) -> (Link, bool) {
         let message = format!(
             "certificate {} (`{}`) is not the one that signed certificate {n}",
             n + 1,
-            chain[n].subject_text
+            printable(&chain[n].subject_text)
         );
         return (Link::broken("chain", message, whole), false);
     }
@@ -109,7 +110,8 @@ fn shape(known: &Known<'_>, chain: &[Certificate]) -> (Link, bool) {
     let on_disk = known.deployment.and_then(|deployment| deployment.server.as_ref());
     let missing = on_disk.and_then(|server| server.chain().iter().skip(1).find(|one| last.is_signed_by(one)));
     if let Some(missing) = missing {
-        let message = format!("the intermediate certificate `{}` is not sent", missing.subject_text);
+        let message =
+            format!("the intermediate certificate `{}` is not sent", printable(&missing.subject_text));
         return (Link::broken("chain", message, whole), true);
     }
     let length = match chain.len() {
@@ -168,7 +170,7 @@ fn trust(known: &Known<'_>, chain: &[Certificate], cure: &dyn Fn(String) -> Stri
         let message = "it was signed by another authority of the same name as the root, with another key";
         return Link::broken("trust", message, hint);
     }
-    let issuer = crate::names::printable(&last.issuer_text);
+    let issuer = printable(&last.issuer_text);
     let alone = chain.len() == 1 && known.deployment.is_none();
     let gap =
         if alone { ", or the server does not send the intermediate certificate of that name" } else { "" };

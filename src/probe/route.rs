@@ -1,7 +1,7 @@
 //! The way to a server: names, addresses, connections, and what listens beside it. Nothing here takes longer than its
 //! limit.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -20,6 +20,43 @@ const GLANCE: Duration = Duration::from_secs(1);
 
 /// Where a registry listens that nobody configured (distribution's default).
 const BARE_PORT: u16 = 5000;
+
+/// A connection that ends at a fixed time, however slowly the other side drips.
+pub(super) struct Timed {
+    socket: TcpStream,
+    end: Instant,
+}
+
+impl Timed {
+    /// One that lasts `limit` in all.
+    pub(super) fn open(address: SocketAddr, limit: Duration) -> io::Result<Self> {
+        let end = Instant::now() + limit;
+        Ok(Self { socket: TcpStream::connect_timeout(&address, limit)?, end })
+    }
+
+    fn left(&self) -> io::Result<Duration> {
+        let left = self.end.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+    }
+}
+
+impl Read for Timed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.set_read_timeout(Some(self.left()?))?;
+        self.socket.read(buffer)
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.set_write_timeout(Some(self.left()?))?;
+        self.socket.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush()
+    }
+}
 
 /// The addresses of `host`, each once.
 pub(super) fn resolve(host: &Host) -> Result<Vec<IpAddr>, String> {
@@ -90,9 +127,7 @@ fn bare(address: SocketAddr) -> Bare {
 
 /// What is answered to a plain request; `None` where nobody takes the connection.
 pub(super) fn say_http(address: SocketAddr, limit: Duration) -> Option<String> {
-    let mut socket = TcpStream::connect_timeout(&address, limit).ok()?;
-    _ = socket.set_read_timeout(Some(limit));
-    _ = socket.set_write_timeout(Some(limit));
+    let mut socket = Timed::open(address, limit).ok()?;
     let mut said = Vec::new();
     let request = format!("GET /v2/ HTTP/1.0\r\nHost: {address}\r\n\r\n");
     if socket.write_all(request.as_bytes()).is_ok() {
@@ -102,7 +137,7 @@ pub(super) fn say_http(address: SocketAddr, limit: Duration) -> Option<String> {
 }
 
 /// The fault without the number that the system gives it.
-pub(super) fn plain(error: &std::io::Error) -> String {
+pub(super) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(text);

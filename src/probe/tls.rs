@@ -2,7 +2,7 @@
 //! such a connection.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::route::{plain, say_http};
+use super::route::{Timed, plain, say_http};
 use crate::health::Refusal;
 use crate::names::Host;
 use crate::pki::{Certificate, provider, random};
@@ -75,7 +75,7 @@ pub(super) fn chain(address: SocketAddr, host: &Host) -> Result<Vec<Certificate>
     let other = |why: &dyn std::fmt::Display| Refusal::Other(why.to_string());
     let name = ServerName::try_from(host.to_string()).map_err(|e| other(&e))?;
     let mut tls = ClientConnection::new(Arc::new(config), name).map_err(|e| other(&e))?;
-    let mut socket = open(address).map_err(|e| other(&plain(&e)))?;
+    let mut socket = Timed::open(address, LIMIT).map_err(|e| other(&plain(&e)))?;
     while tls.is_handshaking() {
         match tls.complete_io(&mut socket) {
             Ok(_) => {}
@@ -88,13 +88,6 @@ pub(super) fn chain(address: SocketAddr, host: &Host) -> Result<Vec<Certificate>
     let read = |der: &CertificateDer<'_>| Certificate::read(der).map_err(|fault| other(&fault.message));
     let read: Result<Vec<_>, _> = chain.iter().map(read).collect();
     Ok(read?.into_iter().flatten().collect())
-}
-
-fn open(address: SocketAddr) -> std::io::Result<TcpStream> {
-    let socket = TcpStream::connect_timeout(&address, LIMIT)?;
-    socket.set_read_timeout(Some(LIMIT))?;
-    socket.set_write_timeout(Some(LIMIT))?;
-    Ok(socket)
 }
 
 fn refusal(error: &std::io::Error, address: SocketAddr) -> Refusal {
@@ -143,7 +136,7 @@ pub(super) fn old_versions(address: SocketAddr, host: &Host) -> Vec<&'static str
 
 /// Whether a server hello of this very version comes back (RFC 2246 §7.4.1.3 and RFC 4346: version 3.1 and 3.2).
 fn accepts(address: SocketAddr, host: &Host, minor: u8) -> bool {
-    let Ok(mut socket) = open(address) else {
+    let Ok(mut socket) = Timed::open(address, LIMIT) else {
         return false;
     };
     let mut head = [0; 11];
