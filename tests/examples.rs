@@ -70,9 +70,10 @@ fn run(sandbox: &Sandbox, line: &str) {
     } else {
         line.into()
     };
-    // Nothing runs here, and that is what it says.
+    // Nothing listens below the ports that the system gives to whoever asks, and that is what it says.
     if line.starts_with("regcert check") {
-        let output = sandbox.sh(&line);
+        sandbox.ok("rm -r registry && regcert init --registry-server-name 127.0.0.1 --https-port 1");
+        let output = sandbox.sh(&line.replace("registry1.myhouse.local:5443", "127.0.0.1:1"));
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert_eq!(output.status.code(), Some(3), "`{line}`: {}", String::from_utf8_lossy(&output.stderr));
         assert!(said.contains("as a client sees it") || said.starts_with('{'), "`{line}`: {said}");

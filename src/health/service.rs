@@ -41,7 +41,7 @@ pub(super) fn links(known: &Known<'_>, seen: &Seen, links: &mut Vec<Link>) {
         });
         links.push(link);
     }
-    links.push(Link::not_tried("roles", "every user of this registry may pull and push"));
+    links.push(Link::not_tried("roles", "no user was named who may only pull"));
 }
 
 fn unanswered(known: &Known<'_>, name: &'static str, what: &str, why: &str) -> Link {
