@@ -116,10 +116,16 @@ impl<'a> Client<'a> {
         let url = self.absolute(location);
         let mut bytes = std::io::repeat(b'.').take(CHUNK);
         let answer = self.call(Method::PATCH, &url, SendBody::from_reader(&mut bytes))?;
-        let next = answer.header("location").filter(|next| location_fault(self.target, next).is_none());
-        let at = next.map(|next| self.absolute(next)).unwrap_or(url);
-        _ = self.call(Method::DELETE, &at, SendBody::none());
+        self.cancel(answer.header("location").unwrap_or(location));
         Ok(answer)
+    }
+
+    /// Takes an upload back, at the registry's own address wherever `location` leads. What fails here is purged by the
+    /// registry after a while.
+    pub(super) fn cancel(&self, location: &str) {
+        if let Some(path) = location.find("/v2/") {
+            _ = self.call(Method::DELETE, &self.target.url(&location[path..]), SendBody::none());
+        }
     }
 
     /// Stores a blob and a manifest that are the same each time, fetches them, and deletes them where that is allowed.

@@ -76,14 +76,16 @@ fn converse(http: &http::Client<'_>, client: &Client<'_>, target: &Target, seen:
         return;
     }
     let start = http.start(client.repository);
-    let location = start.as_ref().ok().filter(|answer| answer.status == 202).and_then(|answer| {
-        let location = answer.header("location")?.to_owned();
-        location_fault(target, &location).is_none().then_some(location)
-    });
+    let begun = start.as_ref().ok().filter(|answer| answer.status == 202);
+    let location = begun.and_then(|answer| answer.header("location")).map(str::to_owned);
     seen.start = Some(start);
     let Some(location) = location else {
         return;
     };
+    if location_fault(target, &location).is_some() {
+        http.cancel(&location);
+        return;
+    }
     seen.chunk = Some(http.chunk(&location));
     if healthy(&seen.chunk, 202) {
         seen.trip = Some(http.trip(client.repository));
