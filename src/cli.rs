@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    add_client, add_user, csr, import_cert, init, list_clients, list_users, remove_user, revoke, rotate,
-    sign, status, trust,
+    add_client, add_user, check, csr, import_cert, init, list_clients, list_users, remove_user, revoke,
+    rotate, sign, status, trust,
 };
 
 /// A private, TLS-secured container registry from one command
@@ -50,6 +50,9 @@ pub enum Command {
     ListUsers(list_users::Args),
     /// Show what there is and what needs doing
     Status(status::Args),
+    // A line of its own would hide the whole help, which stands with its arguments.
+    #[allow(missing_docs)]
+    Check(Box<check::Args>),
     /// Renew the server certificate, or replace the root
     Rotate(rotate::Args),
     /// Write what makes clients trust the registry, and say what each file is for

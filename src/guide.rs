@@ -11,6 +11,8 @@ use crate::probe::Step;
 use crate::spec::Proxy;
 use crate::trust::INSTALL;
 
+pub use crate::names::shell;
+
 /// After the first run.
 pub fn created(deployment: &Deployment, dir: &Path, user: &Username, password: Option<&str>) -> String {
     let registry = deployment.spec.registry();
@@ -177,14 +179,4 @@ pub fn steps(deployment: &Deployment, change: &Change) -> Vec<Step> {
 /// Passwords, and the page.
 fn read_at_each_request(path: &str) -> bool {
     ["nginx/auth/", "nginx/www/"].iter().any(|directory| path.starts_with(directory))
-}
-
-/// `text` as one word of a shell.
-pub fn shell(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
 }

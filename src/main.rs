@@ -50,13 +50,21 @@ fn main() -> ExitCode {
         |path: std::io::Result<PathBuf>| path.map(|path| path.display().to_string()).unwrap_or_default();
     let site = Site { directory: text(std::path::absolute(&dir)), program: text(std::env::current_exe()) };
     let now = OffsetDateTime::now_utc();
-    let world = World { now, invoker, dir, site, passphrase_file: cli.ca_passphrase_file };
+    let world = World {
+        now,
+        invoker,
+        dir,
+        site,
+        passphrase_file: cli.ca_passphrase_file,
+        config_home: config_home(),
+    };
     let result = match &cli.command {
         Command::Init(args) => commands::init::run(args, &world).map(done),
         Command::AddUser(args) => commands::add_user::run(args, &world).map(done),
         Command::RemoveUser(args) => commands::remove_user::run(args, &world).map(done),
         Command::ListUsers(args) => commands::list_users::run(args, &world).map(done),
         Command::Status(args) => commands::status::run(args, &world),
+        Command::Check(args) => commands::check::run(args, &world),
         Command::Rotate(args) => commands::rotate::run(args, &world).map(done),
         Command::Trust(args) => commands::trust::run(args, &world),
         Command::Csr(args) => commands::csr::run(args, &world).map(done),
@@ -81,4 +89,11 @@ fn directory(given: Option<PathBuf>) -> PathBuf {
     let here =
         || if Path::new("regcert.toml").exists() { PathBuf::from(".") } else { PathBuf::from("registry") };
     given.unwrap_or_else(here)
+}
+
+/// Where the person's own settings are (XDG base directories).
+#[allow(clippy::disallowed_methods)] // The one place that asks the machine.
+fn config_home() -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")))
 }

@@ -293,6 +293,16 @@ pub fn file_stem(label: &str) -> String {
     label.replace(':', "-")
 }
 
+/// `text` as one word of a shell.
+pub fn shell(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
 /// `text` as it may stand in a message: control and invisible characters escaped, cut at 80 characters.
 pub fn printable(text: &str) -> String {
     let shown = |c: char| {

@@ -17,6 +17,13 @@ pub fn say(line: impl AsRef<str>) {
     _ = writeln!(io::stderr(), "{}", line.as_ref());
 }
 
+/// What goes on while somebody waits; nothing for a file or a timer.
+pub fn busy(line: impl AsRef<str>) {
+    if io::stderr().is_terminal() {
+        say(format!("{} …", line.as_ref()));
+    }
+}
+
 /// Something a person should know and can act on.
 pub fn warn(message: impl AsRef<str>) {
     say(format!("warning: {}", message.as_ref()));

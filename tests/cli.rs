@@ -47,7 +47,7 @@ fn cases(topic: &str) -> Vec<PathBuf> {
     cases
 }
 
-fn check(topic: &str) {
+fn compare(topic: &str) {
     let cases = cases(topic);
     let difference = |case: &PathBuf| {
         let expected = Data::read_from(case, None).raw();
@@ -69,7 +69,7 @@ fn check(topic: &str) {
 
 macro_rules! topics {
     ($($name:ident)*) => {
-        $(#[test] fn $name() { check(stringify!($name)) })*
+        $(#[test] fn $name() { compare(stringify!($name)) })*
 
         #[test]
         fn every_topic_is_run() {
@@ -82,4 +82,4 @@ macro_rules! topics {
     };
 }
 
-topics! { add_user command_line directory init list_users options password regcert_toml reload remove_user trust trust_install }
+topics! { add_user check command_line directory init list_users options password regcert_toml reload remove_user trust trust_install }

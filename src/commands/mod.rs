@@ -2,6 +2,7 @@
 
 pub mod add_client;
 pub mod add_user;
+pub mod check;
 pub mod csr;
 pub mod import_cert;
 pub mod init;
@@ -43,6 +44,8 @@ pub struct World {
     pub site: Site,
     /// Where the passphrase of the authority's key is.
     pub passphrase_file: Option<PathBuf>,
+    /// Where the person's own settings are.
+    pub config_home: Option<PathBuf>,
 }
 
 impl World {

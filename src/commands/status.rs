@@ -14,7 +14,7 @@ use crate::ui;
 
 /// Show what there is and what needs doing
 ///
-/// From the files alone: nothing is asked of the running registry. The exit code is 3 where something needs doing, so
+/// From the files alone: `regcert check` asks the running registry. The exit code is 3 where something needs doing, so
 /// that a timer can tell.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

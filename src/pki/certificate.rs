@@ -71,6 +71,8 @@ pub struct Certificate {
     pub subject_text: String,
     /// The issuer, DER.
     pub issuer: Vec<u8>,
+    /// The issuer, for people.
+    pub issuer_text: String,
     /// How many authorities may stand below it; `None` where any number.
     pub path_length: Option<u32>,
 }
@@ -133,6 +135,7 @@ impl Certificate {
             subject: x509.subject().as_raw().to_vec(),
             subject_text: x509.subject().to_string(),
             issuer: x509.issuer().as_raw().to_vec(),
+            issuer_text: x509.issuer().to_string(),
             path_length: x509
                 .basic_constraints()
                 .ok()
@@ -207,17 +210,20 @@ impl Certificate {
         if self.path_length.is_some_and(|room| room < below) {
             return fault(format!("leaves no room for {below} authorities below it (path length)"));
         }
+        self.weakness().map_or(Ok(()), fault)
+    }
+
+    /// Why clients refuse it although it is genuine: a key or a signature that can be forged.
+    pub fn weakness(&self) -> Option<String> {
         let (_, x509) = X509Certificate::from_der(&self.der).expect("it was parsed before");
         if let Ok(PublicKey::RSA(rsa)) = x509.public_key().parsed()
             && rsa.key_size() < 2048
         {
-            return fault(format!("has an RSA key of {} bits; clients want 2048", rsa.key_size()));
+            return Some(format!("has an RSA key of {} bits; clients want 2048", rsa.key_size()));
         }
         // A root's own signature counts for nothing.
-        if !self.is_self_issued() && is_weak(&x509) {
-            return fault("is signed with MD5 or SHA-1, which clients refuse".into());
-        }
-        Ok(())
+        let weak = !self.is_self_issued() && is_weak(&x509);
+        weak.then(|| "is signed with MD5 or SHA-1, which clients refuse".into())
     }
 
     /// SHA-256 of the DER in upper-case hexadecimal with colons, as `openssl x509 -fingerprint -sha256` prints it.

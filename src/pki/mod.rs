@@ -28,7 +28,7 @@ pub use request::Request;
 pub use server::ServerIdentity;
 use sign::sign;
 pub use subject::Subject;
-pub use verify::{client_config, verify};
+pub use verify::{client_config, covers, leads_to, verify};
 
 use rustls::crypto::CryptoProvider;
 use std::sync::Arc;

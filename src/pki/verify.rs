@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{ServerName, UnixTime};
 use time::OffsetDateTime;
 
 use super::{Certificate, broken, provider};
 use crate::error::Fault;
+use crate::names::Host;
 
 /// Checks that `chain` (leaf first) leads to `root` and is good for every one of `names` at `now`: signatures, dates,
 /// usages, name constraints. A wildcard is tried with a name it covers.
@@ -36,6 +39,30 @@ pub fn verify(
             .map_err(|e| broken(&format!("a client would refuse the certificate for `{name}`"), e))?;
     }
     Ok(())
+}
+
+/// Checks that `chain` (leaf first) leads to `root` at `at`, whatever names the leaf is for.
+pub fn leads_to(chain: &[Certificate], root: &Certificate, at: OffsetDateTime) -> Result<(), Fault> {
+    let [leaf, intermediates @ ..] = chain else {
+        return Err(Fault::new("the chain holds no certificate"));
+    };
+    let unusable = |e: rustls::Error| broken("the server certificate", e);
+    let parsed = ParsedCertificate::try_from(leaf.der()).map_err(unusable)?;
+    let intermediates: Vec<_> = intermediates.iter().map(|c| c.der().clone()).collect();
+    let at = UnixTime::since_unix_epoch(Duration::from_secs(at.unix_timestamp().try_into().unwrap_or(0)));
+    let algorithms = provider().signature_verification_algorithms.all;
+    verify_server_cert_signed_by_trust_anchor(&parsed, &roots(root)?, &intermediates, at, algorithms)
+        .map_err(unusable)
+}
+
+/// Whether a client that dials `host` takes the certificate for its server's.
+pub fn covers(leaf: &Certificate, host: &Host) -> bool {
+    let (Ok(parsed), Ok(name)) =
+        (ParsedCertificate::try_from(leaf.der()), ServerName::try_from(host.to_string()))
+    else {
+        return false;
+    };
+    verify_server_name(&parsed, &name).is_ok()
 }
 
 /// TLS as a client speaks it who trusts `root` and nothing else.

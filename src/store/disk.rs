@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, CWD, Gid, OFlags, Timespec, Timestamps, Uid};
 
 use crate::error::Fault;
 use crate::files::Mode;
+use crate::health::Found;
 
 /// An htpasswd line is 70 bytes: room for a million users, and no room for a mistake such as a disk image.
 const SIZE_MAX: u64 = 64 << 20;
@@ -22,6 +23,35 @@ pub fn read_given(path: &Path) -> Result<Vec<u8>> {
         .read_to_end(&mut bytes)
         .with_context(|| format!("`{}` cannot be read", path.display()))?;
     Ok(bytes)
+}
+
+/// No setting of a client is larger; a system's store of roots has a quarter of a megabyte.
+const SETTING_MAX: u64 = 4 << 20;
+
+/// What is at a path of this machine, links followed as its owner means them to be.
+pub fn look(path: &Path) -> Found {
+    let found = || -> io::Result<Found> {
+        let metadata = fs::metadata(path)?;
+        if metadata.is_dir() {
+            let names =
+                fs::read_dir(path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+            let mut names = names.collect::<io::Result<Vec<_>>>()?;
+            names.sort();
+            return Ok(Found::Directory(names));
+        }
+        let mut bytes = Vec::new();
+        if metadata.is_file() && metadata.len() <= SETTING_MAX {
+            File::open(path)?.take(SETTING_MAX).read_to_end(&mut bytes)?;
+        }
+        Ok(Found::File { bytes, modified: metadata.mtime() })
+    };
+    found().unwrap_or_else(|e| {
+        if e.kind() == io::ErrorKind::PermissionDenied {
+            return Found::Unreadable(e.to_string());
+        }
+        // Where it cannot even be looked for, it is not there for any runtime either.
+        Found::Nothing
+    })
 }
 
 /// A regular file, never through a link, never without end.

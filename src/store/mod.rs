@@ -22,7 +22,7 @@ use crate::spec::{Data, RunAs};
 mod commit;
 mod disk;
 
-pub use disk::read_given;
+pub use disk::{look, read_given};
 
 const OWN: &str = ".regcert";
 const DIGESTS: &str = ".regcert/digests.json";

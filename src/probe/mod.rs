@@ -1,6 +1,14 @@
 //! The running registry: the only module that opens sockets and starts other programs.
 #![allow(clippy::disallowed_methods)] // The one module that may.
 
+mod http;
+mod look;
+mod route;
+mod tls;
+
+pub use http::Login;
+pub use look::{Client, look};
+
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;

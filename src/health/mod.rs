@@ -1,6 +1,18 @@
 //! What is due and what is wrong, judged from the registry and the state of its files. Pure rules; nothing is asked of
 //! the machine here.
 
+mod answer;
+mod check;
+mod runtimes;
+mod seen;
+mod service;
+mod shown;
+
+pub use answer::location_fault;
+pub use check::{Known, Link, State, check};
+pub use runtimes::{Found, Machine, runtimes};
+pub use seen::{Answer, Bare, Refusal, Seen, Step, Target, Trip};
+
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -179,3 +191,6 @@ fn files(change: &Change, findings: &mut Vec<Finding>) {
         findings.push(Finding::new(severity, path.as_str(), message, hint));
     }
 }
+
+#[cfg(test)]
+mod tests;

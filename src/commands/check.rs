@@ -1,0 +1,274 @@
+//! `regcert check`: the running registry as a client sees it, link by link, each broken one with its cure.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::World;
+use super::password::{Prompt, Source};
+use crate::auth::Password;
+use crate::deployment::Deployment;
+use crate::error::{Blame, Fault, Gather};
+use crate::health::{self, Found, Known, Link, Machine, State, Target};
+use crate::names::{Username, shell};
+use crate::pki::{Certificate, ServerIdentity};
+use crate::probe::{self, Client, Login, Step};
+use crate::spec::{Data, Proxy};
+use crate::{store, ui};
+
+/// Look at the running registry as a client does
+///
+/// From the name to the last byte, link by link: each is held, broken or not tried, and a broken one is shown with what
+/// mends it. Trial images go to the repository `regcert-check`; nothing of them stays, or the same few hundred bytes each
+/// time where nothing can be deleted. The exit code is 3 where something needs doing, so that a timer can tell.
+///
+/// On another machine, the root certificate and the registry's name are enough.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  regcert check
+  regcert check --user bob --password-file bob.txt
+  regcert check --ca-cert root.crt https://registry1.myhouse.local:5443
+  regcert check --as-client --json")]
+pub struct Args {
+    /// The registry, HOST[:PORT] or its https address [default: the one in the directory]
+    registry: Option<String>,
+    /// The root certificate that clients trust [default: the one in the directory]
+    #[arg(long, value_name = "FILE", requires = "registry")]
+    ca_cert: Option<PathBuf>,
+    /// Log in, push and pull as this user
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    #[command(flatten)]
+    password: Source,
+    /// Show this certificate, where the registry asks clients for one
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    client_cert: Option<PathBuf>,
+    /// The key that belongs to it
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    client_key: Option<PathBuf>,
+    /// Where trial images go
+    #[arg(long, value_name = "NAME", default_value = "regcert-check")]
+    repository: String,
+    /// See also whether Docker and the other runtimes of this machine trust the registry
+    #[arg(long)]
+    as_client: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is asked for, read and checked.
+struct Asked {
+    target: Option<Target>,
+    user: Option<(Username, Password)>,
+    identity: Option<ServerIdentity>,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
+    let asked = asked(args)?;
+    let links = match &args.ca_cert {
+        Some(path) => {
+            let roots = Certificate::read(&store::read_given(path)?)
+                .with_context(|| format!("`{}`", path.display()))?;
+            let target = asked.target.clone().expect("clap requires it");
+            let subject =
+                Subject { target, roots: roots.iter().collect(), deployment: None, root_file: path.clone() };
+            look(args, world, &asked, &subject)
+        }
+        None => {
+            let deployment = deployment(world)?;
+            let own = Target { host: deployment.spec.host(), port: deployment.spec.https_port };
+            let subject = Subject {
+                target: asked.target.clone().unwrap_or(own),
+                roots: deployment.roots(),
+                root_file: world.dir.join(deployment.root_path()),
+                deployment: Some(&deployment),
+            };
+            look(args, world, &asked, &subject)
+        }
+    };
+    let broken = links.1.iter().any(|link| link.state == State::Broken);
+    let text = if args.json { summary(&links.0, &links.1).to_string() } else { screen(&links.0, &links.1) };
+    ui::data(text)?;
+    Ok(if broken { ExitCode::from(3) } else { ExitCode::SUCCESS })
+}
+
+fn asked(args: &Args) -> Result<Asked> {
+    let mut gather = Gather::default();
+    let target = args.registry.as_deref().and_then(|text| gather.take("REGISTRY", text.parse()));
+    let user: Option<Username> = args.user.as_deref().and_then(|text| gather.take("--user", text.parse()));
+    if args.user.is_some() != args.password.is_given() {
+        gather.push(
+            Fault::new("a user needs a password, and a password a user")
+                .hint("say `--user NAME --password-stdin`, or `--password-file FILE`"),
+        );
+    }
+    gather.take("--repository", repository(&args.repository));
+    gather.finish(Blame::CommandLine)?;
+    let user = match user {
+        Some(user) => {
+            let (password, _) = args.password.read(user.as_str(), Prompt::Never)?;
+            Some((user, password))
+        }
+        None => None,
+    };
+    let identity = match (&args.client_cert, &args.client_key) {
+        (Some(certificate), Some(key)) => Some(identity(certificate, key)?),
+        (_, _) => None,
+    };
+    Ok(Asked { target, user, identity })
+}
+
+/// The certificate that is shown, with its key.
+fn identity(certificate: &Path, key: &Path) -> Result<ServerIdentity> {
+    let mut text = Zeroizing::new(String::new());
+    for path in [certificate, key] {
+        let bytes = Zeroizing::new(store::read_given(path)?);
+        text.push_str(&String::from_utf8_lossy(&bytes));
+        text.push('\n');
+    }
+    ServerIdentity::from_pem(&text).with_context(|| format!("`{}`", certificate.display()))
+}
+
+/// Names of repositories as the distribution specification has them.
+fn repository(text: &str) -> Result<(), Fault> {
+    let part = |part: &str| {
+        let alphanumeric =
+            |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let bytes = part.as_bytes();
+        alphanumeric(bytes.first())
+            && alphanumeric(bytes.last())
+            && bytes.iter().all(|b| alphanumeric(Some(b)) || b"._-".contains(b))
+    };
+    if text.len() <= 200 && text.split('/').all(part) {
+        return Ok(());
+    }
+    Err(Fault::new(format!("`{}` is not the name of a repository", crate::names::printable(text)))
+        .hint("lower-case letters and digits, with `.`, `_`, `-` and `/` between: `team-a/trial`"))
+}
+
+/// What is looked at.
+struct Subject<'a> {
+    target: Target,
+    roots: Vec<&'a Certificate>,
+    deployment: Option<&'a Deployment>,
+    root_file: PathBuf,
+}
+
+/// The registry in the directory, with a certificate to serve. Nothing is kept locked while the network is asked.
+fn deployment(world: &World) -> Result<Deployment> {
+    let (_store, deployment) = world.open().map_err(|error| match error.downcast::<Fault>() {
+        Ok(fault) if fault.message.starts_with("there is no registry") => {
+            let hint = "name its directory with -C, or the registry and its root: `regcert check --ca-cert FILE HOST`";
+            fault.hint(hint).into()
+        }
+        Ok(fault) => fault.into(),
+        Err(error) => error,
+    })?;
+    if deployment.server.is_none() || deployment.root().is_none() {
+        bail!(
+            Fault::new("nothing is served yet: a request is waiting for somebody's signature")
+                .hint("have it signed, then run `regcert import-cert FILE`")
+        );
+    }
+    Ok(deployment)
+}
+
+fn look(args: &Args, world: &World, asked: &Asked, subject: &Subject<'_>) -> (String, Vec<Link>) {
+    let Subject { target, roots, deployment, root_file } = subject;
+    let user = asked.user.as_ref();
+    let client = Client {
+        roots,
+        login: user.map(|(user, password)| Login { user, password }),
+        shows: asked.identity.as_ref(),
+        repository: &args.repository,
+        at_home: deployment.is_some(),
+    };
+    let hosts_file = hosts_file(&store::look(Path::new("/etc/hosts")), &target.host.to_string());
+    ui::busy(format!("looking at {target}"));
+    let seen = probe::look(target, &client, world.now);
+    let place = |path: &Path| shell(&path.display().to_string());
+    let dir = place(&world.dir);
+    let usual = ["registry", "."].contains(&dir.as_str());
+    let reload = match deployment.map(|deployment| deployment.spec.proxy) {
+        Some(Proxy::Nginx) | None => Step::ReloadNginx,
+        Some(Proxy::None) => Step::RestartRegistry,
+    };
+    let data = deployment.and_then(|deployment| match &deployment.spec.data {
+        Data::Directory(path) => Some(place(&world.dir.join(path).components().collect::<PathBuf>())),
+        Data::Volume => None,
+    });
+    let known = Known {
+        target,
+        roots,
+        deployment: *deployment,
+        regcert: &if usual { "regcert".to_owned() } else { format!("regcert -C {dir}") },
+        dir: &dir,
+        data: data.as_deref(),
+        reload: &reload.words().join(" "),
+        user: user.map(|(user, _)| user),
+        entry: user.and_then(|(user, password)| Some(deployment.as_ref()?.users.login(user, password))),
+        hosts_file: &hosts_file,
+        now: world.now,
+    };
+    let mut links = health::check(&known, &seen);
+    if args.as_client {
+        let config_home = world.config_home.as_deref();
+        let root_file = &place(root_file);
+        links.extend(health::runtimes(&Machine {
+            target,
+            roots,
+            root_file,
+            config_home,
+            look: &store::look,
+        }));
+    }
+    (target.to_string(), links)
+}
+
+/// The addresses that /etc/hosts gives to `name`.
+fn hosts_file(found: &Found, name: &str) -> Vec<IpAddr> {
+    let Found::File { bytes, .. } = found else {
+        return Vec::new();
+    };
+    let text = String::from_utf8_lossy(bytes);
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().split_whitespace());
+    let address = |mut words: std::str::SplitWhitespace<'_>| {
+        let address = words.next()?;
+        words.any(|word| word.eq_ignore_ascii_case(name)).then(|| address.parse().ok())?
+    };
+    lines.filter_map(address).collect()
+}
+
+fn screen(registry: &str, links: &[Link]) -> String {
+    let mut lines = vec![format!("{registry} as a client sees it"), String::new()];
+    for Link { name, state, message, .. } in links {
+        lines.push(format!("  {name:<15}  {:<9}  {message}", state.text()));
+    }
+    lines.push(String::new());
+    let broken: Vec<_> = links.iter().filter(|link| link.state == State::Broken).collect();
+    for link in &broken {
+        lines.push(format!("broken: {}: {}", link.name, link.message));
+        lines.push(format!("hint: {}", link.hint));
+    }
+    lines.push(match broken.len() {
+        0 => "nothing is broken".to_owned(),
+        1 => "1 link is broken".to_owned(),
+        n => format!("{n} links are broken"),
+    });
+    lines.join("\n")
+}
+
+fn summary(registry: &str, links: &[Link]) -> serde_json::Value {
+    json!({
+        "registry": registry,
+        "healthy": links.iter().all(|link| link.state != State::Broken),
+        "links": links,
+    })
+}

@@ -1,0 +1,169 @@
+//! What an answer over HTTP says about who gave it, and why.
+
+use super::seen::{Answer, Target};
+
+/// Why an answer is not the one expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reason {
+    /// What was said, and by whom.
+    pub message: String,
+    /// Whose business it is.
+    pub cure: Cure,
+}
+
+/// Whose business a fault is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cure {
+    /// A line of the proxy's configuration.
+    Proxy(&'static str),
+    /// The registry behind the proxy does not run.
+    Start,
+    /// The directory that images lie in may not be written by the registry.
+    DataOwner,
+    /// The disk that images lie on is full.
+    DataSpace,
+    /// The disk or the registry takes no writes at all.
+    DataReadOnly,
+    /// The files that the server reads at each login.
+    UsersFile,
+    /// What the user may do.
+    Rights,
+    /// A client certificate.
+    ClientCertificate,
+    /// The name is none of the server's.
+    ServerName,
+    /// Later.
+    Wait,
+    /// Only the log knows.
+    Log,
+}
+
+/// What the registry says about itself (the errors of the distribution specification).
+struct RegistryError {
+    code: String,
+    message: String,
+    /// The system's own reason, where a file system was in the way.
+    disk: Option<Disk>,
+}
+
+/// What a file system says.
+#[derive(Debug, Clone, Copy)]
+enum Disk {
+    Full,
+    ReadOnly,
+    Forbidden,
+}
+
+fn registry_error(answer: &Answer) -> Option<RegistryError> {
+    let body: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
+    let first = body.get("errors")?.get(0)?;
+    let text = |key: &str| first.get(key).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
+    Some(RegistryError {
+        code: text("code"),
+        message: text("message"),
+        disk: first.get("detail").and_then(disk),
+    })
+}
+
+/// distribution hands the system's error on as a number, however deep, or as a text that ends in its name.
+fn disk(detail: &serde_json::Value) -> Option<Disk> {
+    match detail {
+        serde_json::Value::Object(fields) => {
+            // errno(3) on Linux.
+            let own = match fields.get("Err").and_then(serde_json::Value::as_i64) {
+                Some(28) => Some(Disk::Full),
+                Some(30) => Some(Disk::ReadOnly),
+                Some(1 | 13) => Some(Disk::Forbidden),
+                Some(_) | None => None,
+            };
+            own.or_else(|| fields.values().find_map(disk))
+        }
+        serde_json::Value::Array(items) => items.iter().find_map(disk),
+        serde_json::Value::String(text) => [
+            ("no space left on device", Disk::Full),
+            ("read-only file system", Disk::ReadOnly),
+            ("permission denied", Disk::Forbidden),
+        ]
+        .into_iter()
+        .find_map(|(end, disk)| text.ends_with(end).then_some(disk)),
+        serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => None,
+    }
+}
+
+/// What is behind an answer that is not the one expected.
+pub(super) fn reason(answer: &Answer, what: &str) -> Reason {
+    let status = answer.status;
+    if let Some(error) = registry_error(answer) {
+        return registry_reason(status, &error, what);
+    }
+    let text = String::from_utf8_lossy(&answer.body);
+    let certificate = status == 400 && text.contains("SSL certificate");
+    let (message, cure) = match status {
+        400 if certificate => (
+            "the server wants a client certificate, and takes no other login without it",
+            Cure::ClientCertificate,
+        ),
+        401 => ("the password is refused", Cure::Rights),
+        403 => ("it is forbidden: by the proxy, not by the registry", Cure::UsersFile),
+        404 => (
+            "nothing is served there: the proxy does not hand it to a registry",
+            Cure::Proxy("location /v2/ { … proxy_pass http://registry; }"),
+        ),
+        405 => ("the registry is in read-only mode, or a mirror", Cure::DataReadOnly),
+        411 => ("the proxy takes no body of unknown length", Cure::Proxy("proxy_http_version 1.1;")),
+        413 => ("the proxy refuses bodies of that size", Cure::Proxy("client_max_body_size 0;")),
+        421 => ("the server has no such name", Cure::ServerName),
+        429 => ("the proxy lets nobody ask so often", Cure::Wait),
+        502..=504 => ("the proxy answers, and the registry behind it does not", Cure::Start),
+        500 => ("the proxy fails, not the registry", Cure::Log),
+        301..=399 => ("it is sent elsewhere: this is not the registry's own address", Cure::ServerName),
+        _ => ("that is no answer of a registry", Cure::Log),
+    };
+    Reason { message: format!("{what} is answered with {status}: {message}"), cure }
+}
+
+fn registry_reason(status: u16, error: &RegistryError, what: &str) -> Reason {
+    let (why, cure) = match (error.disk, status, error.code.as_str()) {
+        (Some(Disk::Full), ..) => ("no space is left on the disk with the images", Cure::DataSpace),
+        (Some(Disk::ReadOnly), ..) => ("the disk with the images is mounted read-only", Cure::DataReadOnly),
+        (Some(Disk::Forbidden), ..) => {
+            ("the registry may not write to the directory with the images", Cure::DataOwner)
+        }
+        (None, 405, _) => ("it is in read-only mode, or a mirror", Cure::DataReadOnly),
+        (None, _, "DENIED") | (None, 403, _) => ("the user may not do that", Cure::Rights),
+        (None, 401, _) => {
+            ("it asks for a password again", Cure::Proxy("proxy_set_header Authorization \"\";"))
+        }
+        (None, ..) => ("it fails", Cure::Log),
+    };
+    let said = if error.message.is_empty() { &error.code } else { &error.message };
+    let message = format!(
+        "{what} is answered with {status} by the registry (`{}`): {why}",
+        crate::names::printable(said)
+    );
+    Reason { message, cure }
+}
+
+/// Why clients could not follow `location`, and the line of nginx.conf that makes it so.
+pub fn location_fault(target: &Target, location: &str) -> Option<(String, &'static str)> {
+    if location.starts_with('/') && !location.starts_with("//") {
+        return None;
+    }
+    let shown = crate::names::printable(location.split('?').next().unwrap_or_default());
+    let says = |why: &str| format!("`Location: {shown}` {why}");
+    let Some(rest) = location.strip_prefix("https://") else {
+        let why = if location.starts_with("http://") { "leads from https to http" } else { "is no address" };
+        return Some((says(why), "proxy_set_header X-Forwarded-Proto $scheme;"));
+    };
+    let authority = rest.split('/').next().unwrap_or_default();
+    match authority.parse::<Target>() {
+        Ok(there) if there == *target => None,
+        Ok(there) if there.host == target.host => {
+            Some((says(&format!("lacks the port {}", target.port)), "proxy_set_header Host $http_host;"))
+        }
+        Ok(_) | Err(_) => Some((
+            says(&format!("leads away from `{}`", target.host)),
+            "proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Host \"\"; proxy_set_header Forwarded \"\";",
+        )),
+    }
+}

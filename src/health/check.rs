@@ -1,0 +1,310 @@
+//! The way to a registry, link by link, judged from what a look found. Pure rules. The order is a client's: what comes
+//! later waits for what comes before.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use super::seen::{Bare, Refusal, Seen, Target};
+use super::{service, shown};
+use crate::auth::Login;
+use crate::deployment::{Deployment, Issuer};
+use crate::names::{Host, Username};
+use crate::pki::Certificate;
+
+/// How a link is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum State {
+    /// As it should be.
+    #[serde(rename = "held")]
+    Held,
+    /// Not as it should be: something needs doing.
+    #[serde(rename = "broken")]
+    Broken,
+    /// Not looked at, and why stands in the message.
+    #[serde(rename = "not tried")]
+    NotTried,
+}
+
+impl State {
+    /// As people read it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Broken => "broken",
+            Self::NotTried => "not tried",
+        }
+    }
+}
+
+/// One thing that must be right for clients to work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Link {
+    /// A short word.
+    pub name: &'static str,
+    /// How it is.
+    pub state: State,
+    /// What was found.
+    pub message: String,
+    /// What to do; empty unless it is broken.
+    pub hint: String,
+}
+
+impl Link {
+    pub(super) fn held(name: &'static str, message: impl Into<String>) -> Self {
+        Self { name, state: State::Held, message: message.into(), hint: String::new() }
+    }
+
+    pub(super) fn broken(name: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { name, state: State::Broken, message: message.into(), hint: hint.into() }
+    }
+
+    pub(super) fn not_tried(name: &'static str, message: impl Into<String>) -> Self {
+        Self { name, state: State::NotTried, message: message.into(), hint: String::new() }
+    }
+}
+
+/// What is known about the registry without looking at it.
+pub struct Known<'a> {
+    /// What is looked at.
+    pub target: &'a Target,
+    /// The roots that clients have.
+    pub roots: &'a [&'a Certificate],
+    /// The registry itself, where its directory is here.
+    pub deployment: Option<&'a Deployment>,
+    /// How `regcert` is called for it: with -C where that is needed.
+    pub regcert: &'a str,
+    /// Its directory, as one word of a shell.
+    pub dir: &'a str,
+    /// Where its images are kept, as one word of a shell; `None` for a volume.
+    pub data: Option<&'a str>,
+    /// What `docker compose` is told so that new files are taken.
+    pub reload: &'a str,
+    /// Whom the look logged in as.
+    pub user: Option<&'a Username>,
+    /// What the password file says about that user, where it is here.
+    pub entry: Option<Login>,
+    /// What /etc/hosts says about the name.
+    pub hosts_file: &'a [IpAddr],
+    /// This machine's time when the look began.
+    pub now: OffsetDateTime,
+}
+
+impl Known<'_> {
+    /// A command for where the registry's directory is.
+    pub(super) fn regcert(&self, words: &str) -> String {
+        match self.deployment {
+            Some(_) => format!("run `{} {words}`", self.regcert),
+            None => format!("on the registry's machine, run `regcert {words}`"),
+        }
+    }
+
+    /// The same for compose.
+    pub(super) fn compose(&self, words: &str) -> String {
+        match self.deployment {
+            Some(_) => format!("run `cd {} && docker compose {words}`", self.dir),
+            None => format!("on the registry's machine, in its directory, run `docker compose {words}`"),
+        }
+    }
+
+    pub(super) fn reloads(&self) -> String {
+        self.compose(self.reload)
+    }
+
+    /// How another certificate comes about.
+    pub(super) fn renews(&self) -> String {
+        match self.deployment.map(|deployment| &deployment.issuer) {
+            Some(Issuer::External { .. }) => {
+                format!(
+                    "run `{0} csr`, have the request signed, run `{0} import-cert FILE --reload`",
+                    self.regcert
+                )
+            }
+            Some(Issuer::Own { .. }) | None => self.regcert("rotate --reload"),
+        }
+    }
+
+    /// How the certificate comes to cover the name that was asked for.
+    pub(super) fn names_it(&self) -> String {
+        let host = &self.target.host;
+        let has = |deployment: &Deployment| {
+            deployment.names().iter().any(|name| name.to_string() == host.to_string())
+        };
+        match self.deployment {
+            Some(deployment) if has(deployment) => self.regcert("init --force --reload"),
+            Some(_) | None => self.regcert(&format!("init --san {host} --reload")),
+        }
+    }
+
+    /// The leaf on disk.
+    pub(super) fn leaf(&self) -> Option<&Certificate> {
+        self.deployment.and_then(|deployment| deployment.server.as_ref()).map(|server| server.leaf())
+    }
+}
+
+/// Every link, in a client's order.
+pub fn check(known: &Known<'_>, seen: &Seen) -> Vec<Link> {
+    let nothing = Seen::default();
+    let mut links = vec![name(known, seen)];
+    // What was found behind a name that leads astray says nothing about the registry.
+    let seen = if links[0].state == State::Broken { &nothing } else { seen };
+    links.extend([tcp(known, seen), tls(known, seen)]);
+    match &seen.chain {
+        Some(Ok(chain)) if !chain.is_empty() => shown::links(known, chain, seen, &mut links),
+        Some(Ok(_) | Err(_)) | None => {
+            let waits = waits(&links);
+            let names = ["served", "chain", "trust", "covers", "days", "protocols"];
+            links.extend(names.map(|name| Link::not_tried(name, waits.clone())));
+        }
+    }
+    service::links(known, seen, &mut links);
+    links.push(bypass(known, seen));
+    links
+}
+
+/// What the links that cannot be tried say: the broken one that is in their way.
+pub(super) fn waits(links: &[Link]) -> String {
+    let broken = |link: &&Link| link.state == State::Broken;
+    // Whoever speaks with the registry is past the links before it, broken ones too.
+    let talk =
+        links.iter().filter(broken).rfind(|link| ["api", "login", "location", "upload"].contains(&link.name));
+    let way = || links.iter().find(|link| link.state == State::Broken && link.name != "protocols");
+    talk.or_else(way)
+        .map_or_else(|| "nothing leads there".to_owned(), |link| format!("waits for `{}`", link.name))
+}
+
+fn list(addresses: &[IpAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn name(known: &Known<'_>, seen: &Seen) -> Link {
+    let host = match &known.target.host {
+        Host::Ip(_) => return Link::held("name", "an address: there is nothing to resolve"),
+        Host::Dns(name) => name,
+    };
+    let hosts_line =
+        format!("a line `ADDRESS {host}` in /etc/hosts, or a record in the DNS, with the registry's address");
+    let addresses = match &seen.addresses {
+        Some(Ok(addresses)) => addresses,
+        Some(Err(why)) => {
+            let message = format!("`{host}` leads nowhere: {why}; /etc/hosts does not have it");
+            return Link::broken("name", message, format!("add {hosts_line}"));
+        }
+        None => return Link::not_tried("name", "nobody asked"),
+    };
+    let from_file = !known.hosts_file.is_empty() && known.hosts_file.iter().all(|ip| addresses.contains(ip));
+    // The registry is here, and the name is not: unless what it leads to hands on to this machine.
+    let elsewhere = seen.nearby.as_ref().is_some_and(|leaf| Some(leaf) == known.leaf());
+    let served = seen.chain.as_ref().and_then(|chain| chain.as_ref().ok()).and_then(|chain| chain.first());
+    if elsewhere && served != seen.nearby.as_ref() {
+        let message = format!(
+            "`{host}` leads to {}, which is not this machine, and the registry runs on this one{}",
+            list(addresses),
+            if from_file { "; /etc/hosts says so" } else { "; /etc/hosts does not say so" }
+        );
+        let hint = if from_file {
+            format!("in /etc/hosts, write this machine's address before `{host}`")
+        } else {
+            format!(
+                "mend the record in the DNS, or add a line `ADDRESS {host}` to /etc/hosts, with this machine's address"
+            )
+        };
+        return Link::broken("name", message, hint);
+    }
+    let source = match (from_file, known.hosts_file.is_empty()) {
+        (true, _) => "from /etc/hosts".to_owned(),
+        (false, true) => "/etc/hosts does not have it".to_owned(),
+        (false, false) => format!("though /etc/hosts says {}", list(known.hosts_file)),
+    };
+    Link::held("name", format!("{}, {source}", list(addresses)))
+}
+
+fn tcp(known: &Known<'_>, seen: &Seen) -> Link {
+    match &seen.peer {
+        None => Link::not_tried("tcp", "waits for `name`"),
+        Some(Ok(peer)) => Link::held("tcp", format!("{peer} takes connections")),
+        Some(Err(why)) => {
+            let port = known.target.port;
+            let start = known.compose("up -d");
+            let hint = if why.contains("refused") {
+                format!("{start}; `docker compose ps` says what runs, and on which port")
+            } else {
+                format!(
+                    "{start}; let port {port} through every firewall on the way, and see that the address is the registry's"
+                )
+            };
+            Link::broken("tcp", format!("no connection: {why}"), hint)
+        }
+    }
+}
+
+fn tls(known: &Known<'_>, seen: &Seen) -> Link {
+    let force = known.regcert("init --force --reload");
+    let refusal = match &seen.chain {
+        None => {
+            return Link::not_tried(
+                "tls",
+                if seen.peer.is_none() { "waits for `name`" } else { "waits for `tcp`" },
+            );
+        }
+        Some(Ok(chain)) if chain.is_empty() => {
+            return Link::broken("tls", "the server shows no certificate", force);
+        }
+        Some(Ok(_)) => return Link::held("tls", "the handshake succeeds"),
+        Some(Err(refusal)) => refusal,
+    };
+    let port = known.target.port;
+    let (message, hint) = match refusal {
+        Refusal::PlainHttp => (
+            format!("port {port} speaks plain HTTP, not TLS"),
+            format!(
+                "nginx.conf must say `listen 8443 ssl;`, and docker-compose.yml publish that port as {port}: {force}"
+            ),
+        ),
+        Refusal::NotTls => (
+            format!("what listens on port {port} speaks neither TLS nor HTTP"),
+            "end what else listens there, or choose another port with `regcert init --https-port`".to_owned(),
+        ),
+        Refusal::Alert(alert) if alert.contains("protocol version") => (
+            "the server offers neither TLS 1.2 nor TLS 1.3".to_owned(),
+            format!("nginx.conf must say `ssl_protocols TLSv1.2 TLSv1.3;`: {force}"),
+        ),
+        Refusal::Alert(alert) => (
+            format!("the server ends the handshake (`{alert}`): its key may not belong to its certificate"),
+            format!("{force}, which writes a key and a certificate that belong together"),
+        ),
+        Refusal::Closed => (
+            "the server cuts the handshake off: it may have no certificate for that name".to_owned(),
+            known.compose("logs nginx registry"),
+        ),
+        Refusal::Silent => {
+            ("the server takes the connection and says nothing".to_owned(), known.compose("restart"))
+        }
+        Refusal::Other(why) => (format!("the handshake fails: {why}"), known.compose("logs nginx registry")),
+    };
+    Link::broken("tls", message, hint)
+}
+
+fn bypass(known: &Known<'_>, seen: &Seen) -> Link {
+    let open = seen.bare.iter().find(|(_, bare)| *bare == Bare::Registry);
+    if let Some((address, _)) = open {
+        let message = format!(
+            "a registry answers on {address} over plain HTTP: whoever reaches that port goes round TLS and passwords"
+        );
+        let hint = format!(
+            "`docker ps --filter publish=5000` says who publishes it; if docker-compose.yml does, {}",
+            known.regcert("init --force --reload")
+        );
+        return Link::broken("bypass", message, hint);
+    }
+    match seen.bare.first() {
+        None if known.target.port == 5000 => {
+            Link::not_tried("bypass", "port 5000 is the registry's public one")
+        }
+        None => Link::not_tried("bypass", "no address to look at"),
+        Some((address, _)) => {
+            Link::held("bypass", format!("no registry on port {} without TLS", address.port()))
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! The links behind the handshake: what the registry answers, to whom, and whether what it is given comes back.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use time::format_description::StaticFormatDescription;
+use time::macros::format_description;
+
+use super::answer::{Cure, location_fault, reason};
+use super::check::{Known, Link, waits};
+use super::seen::{Answer, Seen};
+use crate::auth::Login;
+
+/// RFC 9110 §5.6.7: the one form that servers write.
+const DATE: StaticFormatDescription =
+    format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+
+/// Clocks that differ by more refuse each other's tickets and tokens (RFC 4120 §5.2.3 recommends five minutes), and a
+/// new certificate begins only an hour back.
+const SKEW: Duration = Duration::from_secs(300);
+
+/// From the first request to the last.
+pub(super) fn links(known: &Known<'_>, seen: &Seen, links: &mut Vec<Link>) {
+    let judged: [(&'static str, Option<Link>); 6] = [
+        ("api", seen.api.as_ref().map(|answer| api(known, answer, seen))),
+        ("clock", clock(known, seen)),
+        ("login", login(known, seen)),
+        ("location", seen.start.as_ref().map(|answer| location(known, answer))),
+        ("upload", seen.chunk.as_ref().map(|answer| upload(known, answer))),
+        ("digest", seen.trip.as_ref().map(|_| digest(known, seen))),
+    ];
+    for (name, link) in judged {
+        let link = link.unwrap_or_else(|| {
+            if seen.login.is_none()
+                && matches!(name, "login" | "location" | "upload" | "digest")
+                && known.user.is_none()
+            {
+                return Link::not_tried(name, "nobody logged in: `--user NAME --password-stdin`");
+            }
+            Link::not_tried(name, waits(links))
+        });
+        links.push(link);
+    }
+    links.push(Link::not_tried("roles", "no user was named who may only pull"));
+}
+
+fn unanswered(known: &Known<'_>, name: &'static str, what: &str, why: &str) -> Link {
+    Link::broken(name, format!("{what}: {why}"), known.compose("logs nginx registry"))
+}
+
+/// What mends the reason of an answer.
+fn cure(known: &Known<'_>, cure: Cure) -> String {
+    match cure {
+        Cure::Proxy(line) => {
+            format!("nginx.conf must say `{line}`: {}", known.regcert("init --force --reload"))
+        }
+        Cure::Start => {
+            format!("{}; `docker compose logs registry` says why it ended", known.compose("up -d"))
+        }
+        Cure::DataOwner => match (known.deployment, known.data) {
+            (Some(deployment), Some(data)) => {
+                format!("run `sudo chown -R {} {data}`", deployment.spec.run_as)
+            }
+            (_, _) => known.compose("up -d --force-recreate"),
+        },
+        Cure::DataSpace => "make room on the disk with the images: `df -h` says which is full".to_owned(),
+        Cure::DataReadOnly => format!(
+            "mount the disk with the images read-write, and see that registry/config.yml has no `readonly`: {}",
+            known.compose("restart registry")
+        ),
+        Cure::UsersFile => format!(
+            "the password file must be there and readable by the containers' user: {}",
+            known.regcert("init --reload")
+        ),
+        Cure::Rights => match known.user {
+            Some(user) => format!("give `{user}` the right to push, or name another user"),
+            None => "name a user: `--user NAME --password-stdin`".to_owned(),
+        },
+        Cure::ClientCertificate => format!(
+            "{}, and name its files here: `--client-cert FILE --client-key FILE`",
+            known.regcert("add-client NAME")
+        ),
+        Cure::ServerName => known.names_it(),
+        Cure::Wait => {
+            "try again in a minute, and raise `limit_req` in nginx.conf if that is too low".to_owned()
+        }
+        Cure::Log => known.compose("logs nginx registry"),
+    }
+}
+
+fn unexpected(known: &Known<'_>, name: &'static str, what: &str, answer: &Answer) -> Link {
+    let reason = reason(answer, what);
+    Link::broken(name, reason.message, cure(known, reason.cure))
+}
+
+/// How often an answer names the API's version; once is right.
+fn versions(answer: &Answer) -> usize {
+    answer.all("docker-distribution-api-version").len()
+}
+
+fn api(known: &Known<'_>, answer: &Result<Answer, String>, seen: &Seen) -> Link {
+    let what = "`GET /v2/` without a password";
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(why) => return unanswered(known, "api", what, why),
+    };
+    if answer.status == 200 {
+        let message = "anybody gets in: `GET /v2/` is answered with 200 without a password";
+        let hint = cure(
+            known,
+            Cure::Proxy("auth_basic \"registry\"; auth_basic_user_file /etc/nginx/auth/registry.passwd;"),
+        );
+        return Link::broken("api", message, hint);
+    }
+    if answer.status != 401 {
+        return unexpected(known, "api", what, answer);
+    }
+    if !answer.asks_for_password() {
+        let message = "401 comes without `WWW-Authenticate: Basic`: no client knows how to log in";
+        return Link::broken("api", message, cure(known, Cure::Proxy("auth_basic \"registry\";")));
+    }
+    let logged_in = seen.login.as_ref().and_then(|answer| answer.as_ref().ok());
+    for (with, answer) in
+        [("without", Some(answer)), ("with", logged_in.filter(|answer| answer.status == 200))]
+    {
+        let Some(count) = answer.map(versions).filter(|count| *count != 1) else {
+            continue;
+        };
+        let message = format!(
+            "Docker-Distribution-Api-Version comes {count} times {with} a password, and once is right"
+        );
+        let line = "add_header Docker-Distribution-Api-Version $api_version always;";
+        return Link::broken("api", message, cure(known, Cure::Proxy(line)));
+    }
+    Link::held("api", "401 without a password, `Basic` to log in, one API version")
+}
+
+fn clock(known: &Known<'_>, seen: &Seen) -> Option<Link> {
+    let answer = seen.api.as_ref()?.as_ref().ok()?;
+    let there = answer.header("date").and_then(|date| time::PrimitiveDateTime::parse(date, DATE).ok());
+    let Some(there) = there.map(time::PrimitiveDateTime::assume_utc) else {
+        return Some(Link::not_tried("clock", "the server does not say what time it has"));
+    };
+    let here: OffsetDateTime = known.now + seen.api_after;
+    let skew = (there - here).unsigned_abs();
+    if skew <= SKEW {
+        return Some(Link::held("clock", "the server has the same time as this machine"));
+    }
+    let way = if there > here { "ahead of" } else { "behind" };
+    let message = format!("the server's clock is {} {way} this machine's", span(skew));
+    let hint = format!(
+        "run `sudo timedatectl set-ntp true` on whichever is wrong: it is {} here",
+        here.replace_nanosecond(0).unwrap_or(here).to_string().replace(".0 +00:00:00", " UTC")
+    );
+    Some(Link::broken("clock", message, hint))
+}
+
+fn span(length: Duration) -> String {
+    let minutes = length.as_secs() / 60;
+    match (minutes / 1440, minutes / 60, minutes) {
+        (0, 0, minutes) => format!("{minutes} minutes"),
+        (0, hours, minutes) => format!("{hours} h {} min", minutes % 60),
+        (days, hours, _) => format!("{days} days {} h", hours % 24),
+    }
+}
+
+fn login(known: &Known<'_>, seen: &Seen) -> Option<Link> {
+    let what = "`GET /v2/` with the password";
+    let user = known.user?;
+    let answer = match seen.login.as_ref()? {
+        Ok(answer) => answer,
+        Err(why) => return Some(unanswered(known, "login", what, why)),
+    };
+    Some(match answer.status {
+        200 => Link::held("login", format!("`{user}` gets in")),
+        401 => refused(known, user.as_str()),
+        403 | 500 => {
+            let reason = reason(answer, what);
+            let message = format!("{}; it may not be able to read the password file", reason.message);
+            Link::broken("login", message, cure(known, Cure::UsersFile))
+        }
+        _ => unexpected(known, "login", what, answer),
+    })
+}
+
+fn refused(known: &Known<'_>, user: &str) -> Link {
+    let again = known.regcert(&format!("add-user {user}"));
+    let (message, hint) = match &known.entry {
+        Some(Login::NoSuchUser) => (format!("there is no user `{user}` in the password file"), again),
+        Some(Login::OtherHash) => (
+            format!(
+                "the password file has another kind of hash than bcrypt for `{user}`, and not every server reads it"
+            ),
+            format!("{again}, which gives a new password"),
+        ),
+        Some(Login::WrongPassword) => (
+            format!("the password is not the one of `{user}`"),
+            format!("try another, or {again}, which gives a new one"),
+        ),
+        Some(Login::Good) => (
+            format!(
+                "the password of `{user}` is right, and the server refuses it: it reads another password file"
+            ),
+            known.compose("up -d --force-recreate"),
+        ),
+        None => (format!("`{user}` is refused: no such user, or another password"), again),
+    };
+    Link::broken("login", message, hint)
+}
+
+fn location(known: &Known<'_>, start: &Result<Answer, String>) -> Link {
+    let what = "the start of an upload";
+    let answer = match start {
+        Ok(answer) => answer,
+        Err(why) => return unanswered(known, "location", what, why),
+    };
+    if answer.status != 202 {
+        return unexpected(known, "location", what, answer);
+    }
+    let Some(location) = answer.header("location") else {
+        return Link::broken(
+            "location",
+            format!("{what} is answered without `Location`"),
+            cure(known, Cure::Log),
+        );
+    };
+    match location_fault(known.target, location) {
+        None => Link::held("location", format!("uploads stay at {}", known.target.url("/"))),
+        Some((message, line)) => Link::broken("location", message, cure(known, Cure::Proxy(line))),
+    }
+}
+
+fn upload(known: &Known<'_>, chunk: &Result<Answer, String>) -> Link {
+    let what = "a chunk of 1.5 MB";
+    match chunk {
+        Err(why) => unanswered(known, "upload", what, why),
+        Ok(answer) if answer.status == 202 => Link::held("upload", "1.5 MB in chunks, taken back again"),
+        Ok(answer) => {
+            let mut reason = reason(answer, what);
+            // Only a proxy that stores uploads first has a reason of its own to fail over them.
+            if answer.status == 500 && reason.cure == Cure::Log && !answer.body.starts_with(b"{") {
+                reason.message += "; it may store each upload itself first, and have no room for it";
+                reason.cure = Cure::Proxy("proxy_http_version 1.1; proxy_request_buffering off;");
+            }
+            Link::broken("upload", reason.message, cure(known, reason.cure))
+        }
+    }
+}
+
+fn digest(known: &Known<'_>, seen: &Seen) -> Link {
+    let trip = match seen.trip.as_ref() {
+        Some(Ok(trip)) => trip,
+        Some(Err(why)) => return unanswered(known, "digest", "a blob and a manifest", why),
+        None => return Link::not_tried("digest", "nobody asked"),
+    };
+    match trip.steps.last().filter(|step| !step.is_done()) {
+        Some(step) if step.answer.status == step.expected => Link::broken(
+            "digest",
+            format!("to {} gives other bytes than were stored: something between changes them", step.what),
+            format!(
+                "nginx.conf must not filter or compress below /v2/: {}",
+                known.regcert("init --force --reload")
+            ),
+        ),
+        Some(step) => unexpected(known, "digest", &format!("to {}", step.what), &step.answer),
+        None if trip.cleaned => {
+            Link::held("digest", "a blob and a manifest come back as they were, and are deleted")
+        }
+        None => Link::held(
+            "digest",
+            "a blob and a manifest come back as they were; they stay, as nothing can be deleted",
+        ),
+    }
+}

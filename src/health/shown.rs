@@ -1,0 +1,208 @@
+//! The links of the handshake: the certificates that the server shows, held against the roots, the name, the clock and
+//! what lies on disk.
+
+use super::check::{Known, Link, State};
+use super::seen::Seen;
+use super::{SERVER_DAYS, days_left};
+use crate::names::printable;
+use crate::pki::{Certificate, covers, date, leads_to, verify};
+
+/// What the server shows about itself.
+pub(super) fn links(known: &Known<'_>, chain: &[Certificate], seen: &Seen, links: &mut Vec<Link>) {
+    let leaf = &chain[0];
+    links.push(served(known, leaf));
+    // Where the right certificate lies on disk, every fault of the one served has the same cure.
+    let stale = known.leaf().is_some_and(|on_disk| on_disk != leaf);
+    let cure = |otherwise: String| if stale { known.reloads() } else { otherwise };
+    let (shape, gap) = shape(known, chain);
+    links.push(shape);
+    if gap {
+        links.push(Link::not_tried("trust", "waits for `chain`"));
+    } else {
+        links.push(trust(known, chain, &cure));
+    }
+    links.push(if covers(leaf, &known.target.host) {
+        Link::held("covers", format!("the certificate is for {}", names(leaf)))
+    } else {
+        let host = &known.target.host;
+        let message = if leaf.names.is_empty() {
+            "the certificate has no subjectAltName at all, and clients look at nothing else".to_owned()
+        } else {
+            format!("the certificate is for {}, not for `{host}`", names(leaf))
+        };
+        Link::broken(
+            "covers",
+            message,
+            cure(if leaf.names.is_empty() { known.renews() } else { known.names_it() }),
+        )
+    });
+    links.push(days(known, chain, &cure));
+    // With all of them held, this cannot fail but for a rule that none of them knows.
+    let sound = links.iter().all(|link| link.state != State::Broken);
+    let names = [known.target.host.to_string()];
+    if let (true, Some(root)) = (sound, known.roots.first())
+        && let Err(fault) = verify(chain, root, &names, known.now)
+        && let Some(link) = links.iter_mut().find(|link| link.name == "trust")
+    {
+        *link = Link::broken("trust", fault.message, cure(known.renews()));
+    }
+    links.push(match seen.old.as_deref() {
+        None | Some([]) => Link::held("protocols", "TLS 1.0 and 1.1 are refused"),
+        Some(old) => Link::broken(
+            "protocols",
+            format!("old versions are accepted: {}", old.join(", ")),
+            format!(
+                "nginx.conf must say `ssl_protocols TLSv1.2 TLSv1.3;`: {}",
+                known.regcert("init --force --reload")
+            ),
+        ),
+    });
+}
+
+/// The names of a certificate, as many as a line takes.
+fn names(leaf: &Certificate) -> String {
+    let mut names: Vec<_> = leaf.names.iter().map(|name| printable(name)).take(4).collect();
+    if leaf.names.len() > names.len() {
+        names.push(format!("{} more", leaf.names.len() - names.len()));
+    }
+    names.join(", ")
+}
+
+fn served(known: &Known<'_>, leaf: &Certificate) -> Link {
+    let about = |certificate: &Certificate| {
+        format!("number {} (until {})", certificate.serial, date(certificate.validity.not_after))
+    };
+    match known.leaf() {
+        None => Link::not_tried("served", "the registry's directory is not here to compare with"),
+        Some(on_disk) if on_disk == leaf => {
+            Link::held("served", format!("the certificate on disk, number {}", leaf.serial))
+        }
+        Some(on_disk) => Link::broken(
+            "served",
+            format!("certificate {} is served, and {} is on disk", about(leaf), about(on_disk)),
+            known.reloads(),
+        ),
+    }
+}
+
+/// The form of the chain, and whether something is missing from it.
+fn shape(known: &Known<'_>, chain: &[Certificate]) -> (Link, bool) {
+    let whole = known.regcert("init --force --reload");
+    if let Some(root) = chain.iter().skip(1).find(|one| one.is_signed_by(one)) {
+        let message = format!(
+            "the root `{}` is sent along: clients have it, or must not take it from here",
+            printable(&root.subject_text)
+        );
+        return (
+            Link::broken("chain", message, format!("take it out of the file with the certificate: {whole}")),
+            false,
+        );
+    }
+    if let Some(n) = (1..chain.len()).find(|n| !chain[n - 1].is_signed_by(&chain[*n])) {
+        let message = format!(
+            "certificate {} (`{}`) is not the one that signed certificate {n}",
+            n + 1,
+            printable(&chain[n].subject_text)
+        );
+        return (Link::broken("chain", message, whole), false);
+    }
+    let last = &chain[chain.len() - 1];
+    let on_disk = known.deployment.and_then(|deployment| deployment.server.as_ref());
+    let missing = on_disk.and_then(|server| server.chain().iter().skip(1).find(|one| last.is_signed_by(one)));
+    if let Some(missing) = missing {
+        let message =
+            format!("the intermediate certificate `{}` is not sent", printable(&missing.subject_text));
+        return (Link::broken("chain", message, whole), true);
+    }
+    let length = match chain.len() {
+        1 => "the server's own certificate alone".to_owned(),
+        2 => "the server's own certificate and one more".to_owned(),
+        n => format!("the server's own certificate and {} more", n - 1),
+    };
+    (Link::held("chain", format!("{length}, without the root")), false)
+}
+
+fn trust(known: &Known<'_>, chain: &[Certificate], cure: &dyn Fn(String) -> String) -> Link {
+    let last = &chain[chain.len() - 1];
+    // The dates are another link's business.
+    let latest = chain.iter().map(|one| one.validity.not_before).max().unwrap_or(known.now);
+    let refuses = |root: &&&Certificate| {
+        let at = latest.max(root.validity.not_before);
+        leads_to(chain, root, at).is_err()
+    };
+    let Some(root) = known.roots.iter().find(refuses) else {
+        let roots = match known.roots {
+            [_] => "the root",
+            _ => "either root",
+        };
+        return Link::held("trust", format!("who trusts {roots} trusts it"));
+    };
+    let renew = cure(known.renews());
+    if chain[0].is_authority {
+        let message =
+            "the server's certificate is itself an authority's: strict clients refuse it as a server's";
+        return Link::broken("trust", message, renew);
+    }
+    if let Some(weak) = chain.iter().find_map(Certificate::weakness) {
+        return Link::broken("trust", format!("the certificate {weak}"), renew);
+    }
+    if last.is_signed_by(root) {
+        let why = leads_to(chain, root, latest.max(root.validity.not_before)).err();
+        let why = why.map(|fault| fault.message).unwrap_or_default();
+        return Link::broken(
+            "trust",
+            format!("the root signed it, and strict clients refuse it: {why}"),
+            renew,
+        );
+    }
+    let hint = if known.deployment.is_some() {
+        renew
+    } else {
+        format!(
+            "the root here has the SHA-256 {}: where `regcert status` on the registry's machine says another, copy the root from there anew",
+            root.fingerprint()
+        )
+    };
+    if chain[0].is_signed_by(&chain[0]) {
+        return Link::broken("trust", "the server's certificate is signed by itself", hint);
+    }
+    if last.issuer == root.subject {
+        let message = "it was signed by another authority of the same name as the root, with another key";
+        return Link::broken("trust", message, hint);
+    }
+    let issuer = printable(&last.issuer_text);
+    let alone = chain.len() == 1 && known.deployment.is_none();
+    let gap =
+        if alone { ", or the server does not send the intermediate certificate of that name" } else { "" };
+    Link::broken("trust", format!("it was issued by `{issuer}`, which the root did not sign{gap}"), hint)
+}
+
+fn days(known: &Known<'_>, chain: &[Certificate], cure: &dyn Fn(String) -> String) -> Link {
+    let leaf = &chain[0];
+    let today = date(known.now);
+    if let Some(early) = chain.iter().find(|one| one.validity.not_before > known.now) {
+        let message =
+            format!("the certificate begins on {} and it is {today} here", date(early.validity.not_before));
+        return Link::broken(
+            "days",
+            message,
+            format!("if {today} is wrong, set this machine's clock; else {}", cure(known.renews())),
+        );
+    }
+    let ends = chain.iter().chain(known.roots.iter().copied()).map(|one| one.validity.not_after);
+    let root_over = known.roots.iter().any(|root| root.validity.not_after < known.now);
+    if root_over {
+        let hint = known.regcert("rotate --ca --reload");
+        return Link::broken("days", "the root certificate is over", hint);
+    }
+    if ends.min().is_some_and(|end| end < known.now) {
+        let message =
+            format!("the certificate ended on {} and it is {today} here", date(leaf.validity.not_after));
+        return Link::broken("days", message, cure(known.renews()));
+    }
+    let (left, end) = (days_left(leaf, known.now), date(leaf.validity.not_after));
+    if left < SERVER_DAYS {
+        return Link::broken("days", format!("it ends on {end}, in {left} days"), cure(known.renews()));
+    }
+    Link::held("days", format!("until {end}, {left} days left"))
+}

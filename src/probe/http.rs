@@ -1,0 +1,247 @@
+//! The registry's API as a client uses it, over TLS that trusts one root and nothing else: a password never goes to
+//! anybody whose certificate does not fit.
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ureq::config::{AutoHeaderValue, Config};
+use ureq::http::{HeaderValue, Method, Request, Uri};
+use ureq::tls::{Certificate as TlsCertificate, ClientCert, RootCerts, TlsConfig};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::{Agent, AsSendBody, SendBody};
+use zeroize::Zeroizing;
+
+use crate::auth::Password;
+use crate::health::{Answer, Step, Target, Trip, location_fault};
+use crate::names::Username;
+use crate::pki::{Certificate, hex, provider, sha256};
+
+/// For a request that only reads; a registry on a slow disk needs a second.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// For one that stores something: a chunk takes a while on a thin line.
+const STORE_LIMIT: Duration = Duration::from_secs(30);
+
+/// What is kept of a body: more than any that is compared.
+const BODY: u64 = 64 << 10;
+
+/// More than the megabyte at which nginx stops by default (`client_max_body_size`).
+const CHUNK: u64 = 1_500_000;
+
+/// Who logs in.
+pub struct Login<'a> {
+    /// The name.
+    pub user: &'a Username,
+    /// The password.
+    pub password: &'a Password,
+}
+
+/// A client of one registry.
+pub(super) struct Client<'a> {
+    agent: Agent,
+    target: &'a Target,
+    credentials: Option<Zeroizing<String>>,
+}
+
+/// Leads to the one server that is looked at.
+#[derive(Debug)]
+struct Pinned(SocketAddr);
+
+impl Resolver for Pinned {
+    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let mut addresses = self.empty();
+        addresses.push(self.0);
+        Ok(addresses)
+    }
+}
+
+impl<'a> Client<'a> {
+    /// One that talks to `peer` and trusts `root`, and shows a certificate where it has one.
+    pub(super) fn new(
+        target: &'a Target,
+        peer: SocketAddr,
+        root: &Certificate,
+        shown: Option<ClientCert>,
+        login: Option<&Login<'_>>,
+    ) -> Self {
+        let root = TlsCertificate::from_der(root.der()).to_owned();
+        let tls = TlsConfig::builder()
+            .unversioned_rustls_crypto_provider(provider())
+            .root_certs(RootCerts::Specific(Arc::new(vec![root])))
+            .client_cert(shown)
+            .build();
+        let config = Agent::config_builder()
+            .tls_config(tls)
+            .https_only(true)
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            // Nobody between: a proxy would answer for the registry.
+            .proxy(None)
+            .user_agent(concat!("regcert/", env!("CARGO_PKG_VERSION")))
+            .accept(AutoHeaderValue::None)
+            .accept_encoding(AutoHeaderValue::None)
+            .build();
+        let agent = Agent::with_parts(config, DefaultConnector::default(), Pinned(peer));
+        let credentials = login.map(|login| {
+            let pair = Zeroizing::new(format!("{}:{}", login.user, login.password.expose()));
+            Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())))
+        });
+        Self { agent, target, credentials }
+    }
+
+    /// `GET /v2/` without the password.
+    pub(super) fn api(&self) -> Result<Answer, String> {
+        self.send(Method::GET, &self.target.url("/v2/"), None, &[], SendBody::none())
+    }
+
+    /// `GET /v2/` with it.
+    pub(super) fn login(&self) -> Result<Answer, String> {
+        self.call(Method::GET, &self.target.url("/v2/"), SendBody::none())
+    }
+
+    /// Starts an upload.
+    pub(super) fn start(&self, repository: &str) -> Result<Answer, String> {
+        let url = self.target.url(&format!("/v2/{repository}/blobs/uploads/"));
+        self.call(Method::POST, &url, NOTHING)
+    }
+
+    /// Sends a chunk of unknown length to an upload, and takes the upload back: nothing of it stays.
+    pub(super) fn chunk(&self, location: &str) -> Result<Answer, String> {
+        let url = self.absolute(location);
+        let mut bytes = std::io::repeat(b'.').take(CHUNK);
+        let answer = self.call(Method::PATCH, &url, SendBody::from_reader(&mut bytes))?;
+        self.cancel(answer.header("location").unwrap_or(location));
+        Ok(answer)
+    }
+
+    /// Takes an upload back, at the registry's own address wherever `location` leads. What fails here is purged by the
+    /// registry after a while.
+    pub(super) fn cancel(&self, location: &str) {
+        if let Some(path) = location.find("/v2/") {
+            _ = self.call(Method::DELETE, &self.target.url(&location[path..]), SendBody::none());
+        }
+    }
+
+    /// Stores a blob and a manifest that are the same each time, fetches them, and deletes them where that is allowed.
+    pub(super) fn trip(&self, repository: &str) -> Result<Trip, String> {
+        let blob = b"{}".to_vec();
+        let digest = |bytes: &[u8]| format!("sha256:{}", hex(&sha256(bytes)));
+        let config = format!(
+            r#"{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{}","size":{}}}"#,
+            digest(&blob),
+            blob.len()
+        );
+        let manifest =
+            format!(r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","config":{config},"layers":[]}}"#);
+        let manifest = manifest.into_bytes();
+        let at =
+            |kind: &str, bytes: &[u8]| self.target.url(&format!("/v2/{repository}/{kind}/{}", digest(bytes)));
+        let (blob_at, manifest_at) = (at("blobs", &blob), at("manifests", &manifest));
+        let mut trip = Trip::default();
+        let mut step = |what, expected, sent: Option<&Vec<u8>>, answer: Result<Answer, String>| {
+            let step = Step { what, expected, answer: answer?, sent: sent.cloned() };
+            let done = step.is_done();
+            trip.steps.push(step);
+            Ok::<bool, String>(done)
+        };
+        let start = self.start(repository)?;
+        let location = start.header("location").unwrap_or_default().to_owned();
+        if !step("start an upload", 202, None, Ok(start))? {
+            return Ok(trip);
+        }
+        if let Some((fault, _)) = location_fault(self.target, &location) {
+            return Err(fault);
+        }
+        let location = self.absolute(&location);
+        let mark = if location.contains('?') { '&' } else { '?' };
+        let put_at = format!("{location}{mark}digest={}", digest(&blob));
+        let stored = step("store a blob", 201, None, self.call(Method::PUT, &put_at, blob.as_slice()))?
+            && step(
+                "store a manifest",
+                201,
+                None,
+                self.call(Method::PUT, &manifest_at, manifest.as_slice()),
+            )?
+            && step("fetch the manifest", 200, Some(&manifest), self.get(&manifest_at))?
+            && step("fetch the blob", 200, Some(&blob), self.get(&blob_at))?;
+        if stored {
+            let gone =
+                |url: &str| self.call(Method::DELETE, url, SendBody::none()).is_ok_and(|a| a.status == 202);
+            trip.cleaned = gone(&manifest_at) && gone(&blob_at);
+        }
+        Ok(trip)
+    }
+
+    fn get(&self, url: &str) -> Result<Answer, String> {
+        self.call(Method::GET, url, SendBody::none())
+    }
+
+    /// A request with the password.
+    fn call(&self, method: Method, url: &str, body: impl AsSendBody) -> Result<Answer, String> {
+        // A registry needs the type of a manifest only; other paths do not look at it.
+        let typed = [
+            ("content-type", if url.contains("/manifests/") { MANIFEST } else { BYTES }),
+            ("accept", MANIFEST),
+        ];
+        let typed = if method == Method::GET { &typed[1..] } else { &typed[..1] };
+        self.send(method, url, self.credentials.as_ref().map(|text| text.as_str()), typed, body)
+    }
+
+    fn send(
+        &self,
+        method: Method,
+        url: &str,
+        credentials: Option<&str>,
+        headers: &[(&str, &str)],
+        body: impl AsSendBody,
+    ) -> Result<Answer, String> {
+        let limit = if method == Method::GET { LIMIT } else { STORE_LIMIT };
+        let mut request = Request::builder().method(method).uri(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(text) = credentials {
+            let mut value = HeaderValue::from_str(text).expect("base64 is ASCII");
+            value.set_sensitive(true);
+            request = request.header("authorization", value);
+        }
+        let request = request.body(body).map_err(|e| e.to_string())?;
+        let request = self.agent.configure_request(request).timeout_global(Some(limit)).build();
+        let mut response = self.agent.run(request).map_err(|e| said(&e, limit))?;
+        let named = |(name, value): (&ureq::http::HeaderName, &HeaderValue)| {
+            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        let headers = response.headers().iter().map(named).collect();
+        let mut bytes = Vec::new();
+        // What a body is cut short by shows in what was to come back.
+        _ = response.body_mut().as_reader().take(BODY).read_to_end(&mut bytes);
+        Ok(Answer { status: response.status().as_u16(), headers, body: bytes })
+    }
+
+    /// Where `location` leads from here (RFC 9110 §10.2.2).
+    fn absolute(&self, location: &str) -> String {
+        if location.starts_with('/') { self.target.url(location) } else { location.to_owned() }
+    }
+}
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const BYTES: &str = "application/octet-stream";
+
+/// A body of no bytes, which is not the same as none.
+const NOTHING: &[u8] = &[];
+
+/// The fault in few words, and never the request.
+#[allow(clippy::wildcard_enum_match_arm)] // The library's errors are open-ended by its own word.
+fn said(error: &ureq::Error, limit: Duration) -> String {
+    match error {
+        ureq::Error::Timeout(_) => format!("no answer within {} seconds", limit.as_secs()),
+        ureq::Error::Io(e) => super::route::plain(e),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,100 @@
+//! One look at a registry, from the name to the last byte. It stops where a client would have to stop.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Instant;
+
+use time::OffsetDateTime;
+use ureq::tls::ClientCert;
+
+use super::http::{self, Login};
+use super::{route, tls};
+use crate::health::{Answer, Seen, Target, location_fault};
+use crate::pki::{Certificate, ServerIdentity, verify};
+
+/// Who looks.
+pub struct Client<'a> {
+    /// The roots it trusts; no other one counts.
+    pub roots: &'a [&'a Certificate],
+    /// Whom it logs in as.
+    pub login: Option<Login<'a>>,
+    /// The certificate it shows, and the key.
+    pub shows: Option<&'a ServerIdentity>,
+    /// Where its trial images go.
+    pub repository: &'a str,
+    /// Whether the registry is this machine's, as far as is known.
+    pub at_home: bool,
+}
+
+/// Looks at the registry as `client`, at `now`.
+pub fn look(target: &Target, client: &Client<'_>, now: OffsetDateTime) -> Seen {
+    let start = Instant::now();
+    let mut seen = Seen::default();
+    let addresses = route::resolve(&target.host);
+    if let Ok(addresses) = &addresses {
+        seen.ours = addresses.iter().copied().filter(route::is_ours).collect();
+        seen.peer = Some(route::connect(addresses, target.port));
+    }
+    seen.addresses = Some(addresses);
+    // Where the name leads elsewhere, this machine says whether it is the one that is meant.
+    if client.at_home && seen.ours.is_empty() {
+        let here = SocketAddr::new(IpAddr::from(Ipv4Addr::LOCALHOST), target.port);
+        let chain = tls::chain(here, &target.host).ok();
+        seen.nearby = chain.and_then(|chain| chain.into_iter().next());
+    }
+    let Some(Ok(peer)) = seen.peer else {
+        return seen;
+    };
+    let chain = tls::chain(peer, &target.host);
+    if chain.is_ok() {
+        seen.old = Some(tls::old_versions(peer, &target.host));
+    }
+    seen.bare = route::beside(target, peer, client.at_home && seen.ours.contains(&peer.ip()));
+    let trusted = chain.as_ref().ok().and_then(|chain| {
+        let names = [target.host.to_string()];
+        client.roots.iter().find(|root| verify(chain, root, &names, now).is_ok())
+    });
+    if let Some(root) = trusted {
+        let shown = client.shows.map(identity);
+        let client = (http::Client::new(target, peer, root, shown, client.login.as_ref()), client);
+        seen.api = Some(client.0.api());
+        seen.api_after = start.elapsed();
+        converse(&client.0, client.1, target, &mut seen);
+    }
+    seen.chain = Some(chain);
+    seen
+}
+
+/// What a user does with a registry, as far as it goes.
+fn converse(http: &http::Client<'_>, client: &Client<'_>, target: &Target, seen: &mut Seen) {
+    let healthy = |answer: &Option<Result<Answer, String>>, status: u16| matches!(answer, Some(Ok(answer)) if answer.status == status);
+    let asks = matches!(&seen.api, Some(Ok(answer)) if answer.asks_for_password());
+    if client.login.is_none() || !(asks || healthy(&seen.api, 200)) {
+        return;
+    }
+    seen.login = Some(http.login());
+    if !healthy(&seen.login, 200) {
+        return;
+    }
+    let start = http.start(client.repository);
+    let begun = start.as_ref().ok().filter(|answer| answer.status == 202);
+    let location = begun.and_then(|answer| answer.header("location")).map(str::to_owned);
+    seen.start = Some(start);
+    let Some(location) = location else {
+        return;
+    };
+    if location_fault(target, &location).is_some() {
+        http.cancel(&location);
+        return;
+    }
+    seen.chunk = Some(http.chunk(&location));
+    if healthy(&seen.chunk, 202) {
+        seen.trip = Some(http.trip(client.repository));
+    }
+}
+
+fn identity(shown: &ServerIdentity) -> ClientCert {
+    let chain: Vec<_> =
+        shown.chain().iter().map(|one| ureq::tls::Certificate::from_der(one.der()).to_owned()).collect();
+    let key = ureq::tls::PrivateKey::from_pem(shown.key().pem().as_bytes()).expect("a key is written as PEM");
+    ClientCert::new_with_certs(&chain, key)
+}

@@ -1,0 +1,146 @@
+//! The way to a server: names, addresses, connections, and what listens beside it. Nothing here takes longer than its
+//! limit.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use crate::health::{Bare, Target};
+use crate::names::Host;
+
+/// resolv.conf(5): a resolver that does not answer is given up after five seconds.
+const RESOLVE: Duration = Duration::from_secs(5);
+
+/// Three lost packets are sent again within it (RFC 6298: after one, three and seven seconds, cut short).
+const CONNECT: Duration = Duration::from_secs(4);
+
+/// For a neighbour that should not be there.
+const GLANCE: Duration = Duration::from_secs(1);
+
+/// Where a registry listens that nobody configured (distribution's default).
+const BARE_PORT: u16 = 5000;
+
+/// A connection that ends at a fixed time, however slowly the other side drips.
+pub(super) struct Timed {
+    socket: TcpStream,
+    end: Instant,
+}
+
+impl Timed {
+    /// One that lasts `limit` in all.
+    pub(super) fn open(address: SocketAddr, limit: Duration) -> io::Result<Self> {
+        let end = Instant::now() + limit;
+        Ok(Self { socket: TcpStream::connect_timeout(&address, limit)?, end })
+    }
+
+    fn left(&self) -> io::Result<Duration> {
+        let left = self.end.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+    }
+}
+
+impl Read for Timed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.set_read_timeout(Some(self.left()?))?;
+        self.socket.read(buffer)
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.set_write_timeout(Some(self.left()?))?;
+        self.socket.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush()
+    }
+}
+
+/// The addresses of `host`, each once.
+pub(super) fn resolve(host: &Host) -> Result<Vec<IpAddr>, String> {
+    let name = match host {
+        Host::Ip(ip) => return Ok(vec![*ip]),
+        Host::Dns(name) => name.to_string(),
+    };
+    let (send, receive) = mpsc::channel();
+    // The system's resolver knows no limit of its own: it is left behind where it takes too long.
+    std::thread::spawn(move || send.send((name.as_str(), 0).to_socket_addrs().map(Vec::from_iter)));
+    let found = receive.recv_timeout(RESOLVE).map_err(|_| "the resolver does not answer".to_owned())?;
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for address in found.map_err(|e| plain(&e))? {
+        if !addresses.contains(&address.ip()) {
+            addresses.push(address.ip());
+        }
+    }
+    if addresses.is_empty() { Err("it has no address".to_owned()) } else { Ok(addresses) }
+}
+
+/// The first of `addresses` that takes a connection.
+pub(super) fn connect(addresses: &[IpAddr], port: u16) -> Result<SocketAddr, String> {
+    let end = Instant::now() + CONNECT;
+    let mut faults = Vec::new();
+    for (n, ip) in addresses.iter().enumerate() {
+        let address = SocketAddr::new(*ip, port);
+        let left = end.saturating_duration_since(Instant::now());
+        let share = left / u32::try_from(addresses.len() - n).unwrap_or(1);
+        match TcpStream::connect_timeout(&address, share.max(Duration::from_millis(1))) {
+            Ok(_) => return Ok(address),
+            Err(e) => faults.push(format!("{address}: {}", plain(&e))),
+        }
+    }
+    Err(faults.join("; "))
+}
+
+/// Whether this machine itself has the address: only then can a socket be bound to it.
+pub(super) fn is_ours(ip: &IpAddr) -> bool {
+    UdpSocket::bind((*ip, 0)).is_ok()
+}
+
+/// What listens on the registry's own port, where the server is and on this machine's own loopback.
+pub(super) fn beside(target: &Target, peer: SocketAddr, here: bool) -> Vec<(SocketAddr, Bare)> {
+    if target.port == BARE_PORT {
+        return Vec::new();
+    }
+    let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
+    let mut addresses = vec![peer.ip()];
+    if here && peer.ip() != loopback {
+        addresses.push(loopback);
+    }
+    let look = |ip| {
+        let address = SocketAddr::new(ip, BARE_PORT);
+        (address, bare(address))
+    };
+    addresses.into_iter().map(look).collect()
+}
+
+fn bare(address: SocketAddr) -> Bare {
+    match say_http(address, GLANCE) {
+        None => Bare::Closed,
+        Some(said) if said.to_ascii_lowercase().contains("docker-distribution-api-version:") => {
+            Bare::Registry
+        }
+        Some(_) => Bare::Other,
+    }
+}
+
+/// What is answered to a plain request; `None` where nobody takes the connection.
+pub(super) fn say_http(address: SocketAddr, limit: Duration) -> Option<String> {
+    let mut socket = Timed::open(address, limit).ok()?;
+    let mut said = Vec::new();
+    let request = format!("GET /v2/ HTTP/1.0\r\nHost: {address}\r\n\r\n");
+    if socket.write_all(request.as_bytes()).is_ok() {
+        _ = socket.take(4096).read_to_end(&mut said);
+    }
+    Some(String::from_utf8_lossy(&said).into_owned())
+}
+
+/// The fault without the number that the system gives it.
+pub(super) fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(text);
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}

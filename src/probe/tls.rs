@@ -1,0 +1,191 @@
+//! Handshakes that go on whatever the server shows, so that what it shows can be judged. No secret is ever sent over
+//! such a connection.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+
+use super::route::{Timed, plain, say_http};
+use crate::health::Refusal;
+use crate::names::Host;
+use crate::pki::{Certificate, provider, random};
+
+/// For a handshake, which is two round trips and one signature.
+const LIMIT: Duration = Duration::from_secs(4);
+
+/// Takes every chain and remembers it.
+#[derive(Debug)]
+struct Recorder {
+    chain: Mutex<Vec<CertificateDer<'static>>>,
+    schemes: Vec<SignatureScheme>,
+}
+
+impl ServerCertVerifier for Recorder {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let chain = std::iter::once(leaf).chain(others).map(|der| der.clone().into_owned()).collect();
+        *self.chain.lock().expect("no thread panics with it") = chain;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.schemes.clone()
+    }
+}
+
+/// The chain that the server shows to whoever asks for `host`.
+pub(super) fn chain(address: SocketAddr, host: &Host) -> Result<Vec<Certificate>, Refusal> {
+    let schemes = provider().signature_verification_algorithms.supported_schemes();
+    let recorder = Arc::new(Recorder { chain: Mutex::default(), schemes });
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("the crypto backend has TLS 1.2 and 1.3")
+        .dangerous()
+        .with_custom_certificate_verifier(recorder.clone())
+        .with_no_client_auth();
+    let other = |why: &dyn std::fmt::Display| Refusal::Other(why.to_string());
+    let name = ServerName::try_from(host.to_string()).map_err(|e| other(&e))?;
+    let mut tls = ClientConnection::new(Arc::new(config), name).map_err(|e| other(&e))?;
+    let mut socket = Timed::open(address, LIMIT).map_err(|e| other(&plain(&e)))?;
+    while tls.is_handshaking() {
+        match tls.complete_io(&mut socket) {
+            Ok(_) => {}
+            Err(e) => return Err(refusal(&e, address)),
+        }
+    }
+    tls.send_close_notify();
+    _ = tls.write_tls(&mut socket);
+    let chain = recorder.chain.lock().expect("no thread panics with it");
+    let read = |der: &CertificateDer<'_>| Certificate::read(der).map_err(|fault| other(&fault.message));
+    let read: Result<Vec<_>, _> = chain.iter().map(read).collect();
+    Ok(read?.into_iter().flatten().collect())
+}
+
+fn refusal(error: &std::io::Error, address: SocketAddr) -> Refusal {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    if let Some(rustls::Error::AlertReceived(alert)) = tls {
+        return Refusal::Alert(spaced(alert.as_str().unwrap_or("UnknownAlert")));
+    }
+    // Not every kind of error is known by its name.
+    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
+        return Refusal::Silent;
+    }
+    let cut = [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
+    let cut = cut.contains(&error.kind());
+    if cut || matches!(tls, Some(rustls::Error::InvalidMessage(_))) {
+        return without_tls(&say_http(address, LIMIT).unwrap_or_default(), cut);
+    }
+    Refusal::Other(tls.map_or_else(|| plain(error), ToString::to_string))
+}
+
+/// What speaks there, by its answer to a plain request. One that does not speak TLS may also cut the handshake off.
+fn without_tls(said: &str, cut: bool) -> Refusal {
+    // nginx and Go tell whoever asks their TLS port plainly that it is one.
+    match (said.starts_with("HTTP/"), said.contains("HTTPS"), cut) {
+        (true, false, _) => Refusal::PlainHttp,
+        (false, _, true) if said.is_empty() || said.starts_with(['\u{15}', '\u{16}']) => Refusal::Closed,
+        (true, true, true) => Refusal::Closed,
+        (true, true, false) | (false, ..) => Refusal::NotTls,
+    }
+}
+
+/// `HandshakeFailure` as people read it.
+fn spaced(name: &str) -> String {
+    let letter =
+        |c: char| if c.is_ascii_uppercase() { format!(" {}", c.to_ascii_lowercase()) } else { c.to_string() };
+    name.chars().map(letter).collect::<String>().trim().to_owned()
+}
+
+/// The versions of TLS below 1.2 that the server accepts.
+pub(super) fn old_versions(address: SocketAddr, host: &Host) -> Vec<&'static str> {
+    let versions = [("TLS 1.0", 1_u8), ("TLS 1.1", 2)];
+    std::thread::scope(|scope| {
+        let tries = versions.map(|(name, minor)| (name, scope.spawn(move || accepts(address, host, minor))));
+        tries.into_iter().filter_map(|(name, accepted)| accepted.join().ok()?.then_some(name)).collect()
+    })
+}
+
+/// Whether a server hello of this very version comes back (RFC 2246 §7.4.1.3 and RFC 4346: version 3.1 and 3.2).
+fn accepts(address: SocketAddr, host: &Host, minor: u8) -> bool {
+    let Ok(mut socket) = Timed::open(address, LIMIT) else {
+        return false;
+    };
+    let mut head = [0; 11];
+    socket.write_all(&hello(host, minor)).is_ok()
+        && socket.read_exact(&mut head).is_ok()
+        // A handshake record with a server hello in it, which names the version that was chosen.
+        && head[0] == 22 && head[5] == 2 && head[9..] == [3, minor]
+}
+
+/// A client hello as TLS 1.0 and 1.1 had it; rustls does not speak them.
+fn hello(host: &Host, minor: u8) -> Vec<u8> {
+    // Elliptic curves and RSA, with AES and SHA-1: what servers of that time all had (RFC 4492, RFC 3268).
+    let suites = [0xc0, 0x09, 0xc0, 0x0a, 0xc0, 0x13, 0xc0, 0x14, 0x00, 0x2f, 0x00, 0x35];
+    let mut extensions = Vec::new();
+    if let Host::Dns(name) = host {
+        let entry = [&[0], &sized(name.as_str().as_bytes())[..]].concat();
+        extensions.extend([&[0, 0], &sized(&sized(&entry))[..]].concat());
+    }
+    // Groups P-256, P-384, X25519 and uncompressed points.
+    extensions.extend([0, 10, 0, 8, 0, 6, 0, 23, 0, 24, 0, 29, 0, 11, 0, 2, 1, 0]);
+    let body =
+        [&[3, minor][..], &random::<32>(), &[0], &sized(&suites), &[1, 0], &sized(&extensions)].concat();
+    // The length of a handshake message has three bytes, the first of which is zero here.
+    let handshake = [&[1, 0], &sized(&body)[..]].concat();
+    [&[22, 3, 1], &sized(&handshake)[..]].concat()
+}
+
+/// `bytes` behind their number in two bytes.
+fn sized(bytes: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(bytes.len()).expect("a hello is short");
+    [&length.to_be_bytes(), bytes].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_plainly_tells_who_speaks_there() {
+        for (said, cut, expected) in [
+            ("HTTP/1.1 400 Bad Request\r\n", false, Refusal::PlainHttp),
+            ("HTTP/1.1 400 Bad Request\r\n", true, Refusal::PlainHttp),
+            ("HTTP/1.1 400 …The plain HTTP request was sent to HTTPS port", true, Refusal::Closed),
+            ("SSH-2.0-OpenSSH_9.2\r\n", false, Refusal::NotTls),
+            ("SSH-2.0-OpenSSH_9.2\r\n", true, Refusal::NotTls),
+            ("", true, Refusal::Closed),
+            ("\u{15}\u{3}\u{1}", true, Refusal::Closed),
+        ] {
+            assert_eq!(without_tls(said, cut), expected, "{said}");
+        }
+    }
+}
