@@ -61,6 +61,23 @@ pub struct Facts {
     program: String,
     /// 64 hexadecimal digits.
     http_secret: String,
+    /// The registry that this one is a mirror of, or nothing.
+    mirror_of: String,
+    /// For the mirror's upstream: user and password, or nothing.
+    upstream_user: String,
+    upstream_password: String,
+    /// Who is told of pushes and pulls.
+    webhooks: Vec<Hook>,
+    /// For Prometheus; 0 for none.
+    metrics_port: u16,
+    /// Whether the registry speaks to anybody but nginx.
+    networked: bool,
+}
+
+#[derive(Serialize)]
+struct Hook {
+    name: String,
+    url: String,
 }
 
 impl Facts {
@@ -97,7 +114,25 @@ impl Facts {
             directory: site.directory.clone(),
             program: site.program.clone(),
             http_secret: http_secret.to_owned(),
+            mirror_of: spec.mirror_of.as_ref().map(ToString::to_string).unwrap_or_default(),
+            upstream_user: String::new(),
+            upstream_password: String::new(),
+            webhooks: spec
+                .notify
+                .iter()
+                .map(|hook| Hook { name: hook.name().to_owned(), url: hook.url() })
+                .collect(),
+            metrics_port: spec.metrics_port.unwrap_or(0),
+            networked: spec.mirror_of.is_some() || !spec.notify.is_empty() || spec.metrics_port.is_some(),
         }
+    }
+
+    /// The same with the user and the password for a mirror's upstream.
+    pub fn with_upstream_login(mut self, login: Option<(&str, &str)>) -> Self {
+        if let Some((user, password)) = login {
+            (self.upstream_user, self.upstream_password) = (user.to_owned(), password.to_owned());
+        }
+        self
     }
 }
 
@@ -162,12 +197,23 @@ mod tests {
     }
 
     fn rendered(name: &str, spec: &Spec) -> String {
-        render(name, &Facts::of(spec, &"ab".repeat(32), &site())).unwrap()
+        let login = spec.mirror_of.is_some().then_some(("me", "a \"b\": # c"));
+        render(name, &Facts::of(spec, &"ab".repeat(32), &site()).with_upstream_login(login)).unwrap()
     }
 
     fn assert_same(text: String, file: &str) {
         let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         Assert::new().action_env("SNAPSHOTS").eq(text, Snapshot::read_from(&file, None).raw());
+    }
+
+    /// With everything that speaks to others.
+    fn mirror(proxy: &str) -> Spec {
+        spec("registry1.myhouse.local", |settings| {
+            settings.proxy = Some(proxy.to_owned());
+            settings.mirror_of = Some("https://registry-1.docker.io".to_owned());
+            settings.notify = Some(vec!["ci=https://ci.myhouse.local/hook?x=1".to_owned()]);
+            settings.metrics_port = Some("9100".to_owned());
+        })
     }
 
     /// `SNAPSHOTS=overwrite cargo test golden` writes them anew.
@@ -185,6 +231,7 @@ mod tests {
                 ("dns", with("registry1.myhouse.local", None, None)),
                 ("address-5443", with("fd00::12", Some("5443"), Some("/srv/images"))),
                 ("volume", with("registry1.myhouse.local", None, Some("volume"))),
+                ("mirror", mirror(proxy)),
             ] {
                 for (name, _) in TEMPLATES.iter().filter(|(name, _)| !name.starts_with("trust/")) {
                     if proxy == "nginx" || *name != "nginx/nginx.conf" {

@@ -26,7 +26,7 @@ hint: install Docker Compose, or reload where the registry runs
 
 /// The files and the state that examples take for granted, made by regcert itself in directories beside the registry.
 fn prepare(sandbox: &Sandbox, line: &str) {
-    sandbox.ok("echo secret > bob.txt; echo 'a passphrase' > passphrase.txt");
+    sandbox.ok("echo secret > bob.txt; echo 'a passphrase' > passphrase.txt; echo me:secret > hub.txt");
     if line.contains("ca-key.pem") || line.contains("signed.pem") {
         sandbox.ok("regcert -C theirs init --registry-server-name registry1 --cert-domain myhouse.local --san registry.local.priv --san registry");
         sandbox.ok("cp theirs/root-cert/*.crt ca.pem; cp theirs/root-cert/*.crt their-root.pem; cp theirs/root-cert/*.key ca-key.pem");

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
+use super::mirror::UpstreamLogin;
 use crate::error::Fault;
 use crate::pki::{hex, random, sha256};
 use crate::trust::Release;
@@ -27,6 +28,9 @@ pub struct State {
     /// CRLs made so far (RFC 5280 §5.2.3).
     #[serde(default)]
     pub crl_number: u64,
+    /// How a mirror logs in to its upstream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) upstream: Option<UpstreamLogin>,
 }
 
 /// A client certificate.
@@ -57,6 +61,7 @@ impl State {
             trust_revision: 0,
             clients: Vec::new(),
             crl_number: 0,
+            upstream: None,
         }
     }
 
