@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    add_client, add_user, csr, import_cert, init, list_clients, list_users, remove_user, revoke, rotate,
+    add_client, add_user, csr, gc, import_cert, init, list_clients, list_users, remove_user, revoke, rotate,
     sign, status, trust,
 };
 
@@ -52,6 +52,8 @@ pub enum Command {
     Status(status::Args),
     /// Renew the server certificate, or replace the root
     Rotate(rotate::Args),
+    /// Give back the room that deleted and replaced images take
+    Gc(gc::Args),
     /// List what makes clients trust the registry, and write what is missing of it
     Trust(trust::Args),
     /// Make a request for somebody else's authority to sign

@@ -1,6 +1,10 @@
 //! The running registry: the only module that opens sockets and starts other programs.
 #![allow(clippy::disallowed_methods)] // The one module that may.
 
+mod gc;
+
+pub use gc::{Amount, Containers, Garbage, READ_ONLY};
+
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -104,11 +108,12 @@ fn compose() -> Result<Vec<&'static str>> {
     }
     bail!(
         Fault::new("neither `docker compose` nor `docker-compose` runs here")
-            .hint("install Docker Compose, or reload where the registry runs")
+            .hint("install Docker Compose, or run this where the registry runs")
     )
 }
 
-fn run(compose: &[&str], dir: &Path, words: &[&str], hint: &str) -> Result<()> {
+/// What the command prints.
+fn run(compose: &[&str], dir: &Path, words: &[&str], hint: &str) -> Result<String> {
     let line = [compose, words].concat().join(" ");
     let command = Command::new(compose[0])
         .args(&compose[1..])
@@ -121,5 +126,5 @@ fn run(compose: &[&str], dir: &Path, words: &[&str], hint: &str) -> Result<()> {
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         bail!(Fault::new(format!("`{line}` failed: {said}")).hint(hint));
     }
-    Ok(())
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -3,6 +3,7 @@
 pub mod add_client;
 pub mod add_user;
 pub mod csr;
+pub mod gc;
 pub mod import_cert;
 pub mod init;
 pub mod list_clients;
