@@ -162,7 +162,8 @@ pub(super) struct Services {
     /// Be a mirror: fetch what is asked for from this registry, keep it for seven days, and refuse every push
     ///
     /// Clients name images by this registry's name, `registry1.myhouse.local/library/alpine` for Docker Hub's alpine
-    /// (`https://registry-1.docker.io`). An empty text makes it an ordinary registry again.
+    /// (`https://registry-1.docker.io`). What it has it serves while the upstream is down, but then it does not start.
+    /// An empty text makes it an ordinary registry again.
     #[arg(long, value_name = "URL")]
     mirror_of: Option<String>,
     /// What the mirror logs in with, `user:password` on the first line of a file
