@@ -103,6 +103,19 @@ pub enum Set {
     Changed,
 }
 
+/// What a user's password is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Login {
+    /// It is the one.
+    Good,
+    /// It is another.
+    WrongPassword,
+    /// Nobody of that name is there.
+    NoSuchUser,
+    /// What is stored is no bcrypt hash: nginx may know it, regcert and the registry do not.
+    OtherHash,
+}
+
 impl Htpasswd {
     /// Any bytes are an htpasswd file; lines without a name are kept and ignored.
     pub fn parse(bytes: &[u8]) -> Self {
@@ -150,6 +163,19 @@ impl Htpasswd {
         let removed = kept.len() != self.0.len();
         self.0 = kept;
         removed
+    }
+
+    /// Whether `name` logs in with `password`, by the line that nginx reads: the first.
+    pub fn login(&self, name: &Username, password: &Password) -> Login {
+        let Some(line) = self.lines().find(|line| name_of(line) == Some(name.as_str().as_bytes())) else {
+            return Login::NoSuchUser;
+        };
+        let hash = String::from_utf8_lossy(&line[name.as_str().len() + 1..]);
+        match bcrypt::verify(password.expose(), hash.trim_end()) {
+            Ok(true) => Login::Good,
+            Ok(false) => Login::WrongPassword,
+            Err(_) => Login::OtherHash,
+        }
     }
 
     /// Lines with their line ends.
@@ -216,6 +242,17 @@ mod tests {
     #[test]
     fn secrets_are_silent() {
         assert_eq!(format!("{:?}", Password::generate()), "Password(…)");
+    }
+
+    #[test]
+    fn a_password_is_compared_with_the_line_that_nginx_reads() {
+        let password = |text: &str| Password::new(Zeroizing::new(text.into())).unwrap();
+        let mut file = Htpasswd::parse(b"old:$apr1$x$y\n# bob:no\n");
+        file.set(&name("bob"), &password("secret").hash());
+        assert_eq!(file.login(&name("bob"), &password("secret")), Login::Good);
+        assert_eq!(file.login(&name("bob"), &password("Secret")), Login::WrongPassword);
+        assert_eq!(file.login(&name("bo"), &password("secret")), Login::NoSuchUser);
+        assert_eq!(file.login(&name("old"), &password("secret")), Login::OtherHash);
     }
 
     #[test]

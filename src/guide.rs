@@ -9,6 +9,7 @@ use crate::names::{Host, Username};
 use crate::pki::date;
 use crate::probe::Step;
 use crate::spec::Proxy;
+use crate::trust::INSTALL;
 
 /// After the first run.
 pub fn created(deployment: &Deployment, dir: &Path, user: &Username, password: Option<&str>) -> String {
@@ -23,7 +24,6 @@ pub fn created(deployment: &Deployment, dir: &Path, user: &Username, password: O
     let package = deployment.debian_package_path();
     let package_name = package.rsplit('/').next().unwrap_or(&package);
     let root_path = deployment.root_path();
-    let root_name = root_path.rsplit('/').next().unwrap_or(&root_path);
     format!(
         "\
 {registry} is ready in {dir}
@@ -41,12 +41,12 @@ pub fn created(deployment: &Deployment, dir: &Path, user: &Username, password: O
 Start it:
   cd {dir} && docker compose up -d      # or: docker-compose up -d
 
-On each client{resolves},
-make Docker trust it in one of two ways:
-  Debian, Ubuntu: copy {package} there, and
+On each client{resolves}:
+  copy trust/{INSTALL} there, and
+    sudo sh {INSTALL}        # shows the SHA-256 above and asks
+  or, on Debian and Ubuntu, {package}, and
     sudo apt install ./{package_name} && sudo systemctl restart docker
-  elsewhere: copy {root_path} there, and
-    sudo install -D -m 644 {root_name} /etc/docker/certs.d/{registry}/ca.crt
+  on Windows, trust/install.ps1; `regcert trust` lists the rest
 
 Then use it:
   docker login -u {user} {registry}
@@ -64,7 +64,7 @@ Then use it:
             None => format!("  docker tag alpine {registry}/alpine\n  docker push {registry}/alpine"),
         },
         resolves = match deployment.spec.host() {
-            Host::Dns(name) => format!(", where {name} must lead to this machine (DNS or /etc/hosts)"),
+            Host::Dns(name) => format!(" ({name} must lead to this machine, by DNS or /etc/hosts)"),
             Host::Ip(_) => String::new(),
         },
     )
@@ -137,14 +137,13 @@ pub fn rotated(deployment: &Deployment) -> String {
         Some(_) => format!(
             "
 Clients with the old root go on working, and so do clients with only the new one. Next:
-  give {package}, which has both, or {root}, the new one, to every client
+  on every client, run trust/{INSTALL} again or install {package}: they have both
   then: regcert rotate --ca --finish --reload",
-            root = deployment.root_path()
         ),
         None => format!(
             "
 Clients that have only the old root are refused once the registry has reloaded.
-{package} takes it out of those that install it."
+trust/{INSTALL} and {package} take it out of those that run or install them."
         ),
     }
 }
@@ -169,13 +168,18 @@ pub fn steps(deployment: &Deployment, change: &Change) -> Vec<Step> {
         (changed(&|path| path == "docker-compose.yml"), Step::Up),
         (registry, Step::RestartRegistry),
         (
-            proxied && changed(&|path| path.starts_with("nginx/") && !path.contains("/auth/")),
+            proxied && changed(&|path| path.starts_with("nginx/") && !read_at_each_request(path)),
             Step::ReloadNginx,
         ),
     ]
     .into_iter()
     .filter_map(|(needed, step)| needed.then_some(step))
     .collect()
+}
+
+/// Passwords, and the page.
+fn read_at_each_request(path: &str) -> bool {
+    ["nginx/auth/", "nginx/www/"].iter().any(|directory| path.starts_with(directory))
 }
 
 /// `text` as one word of a shell.

@@ -5,9 +5,10 @@ mod gc;
 
 pub use gc::{Amount, Containers, Garbage, READ_ONLY};
 
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -94,7 +95,7 @@ fn served(spec: &Spec, root: &Certificate) -> Result<Vec<u8>> {
     }
     let leaf = tls.peer_certificates().and_then(|chain| chain.first()).map(|leaf| leaf.to_vec());
     tls.send_close_notify();
-    _ = std::io::Write::flush(&mut Stream::new(&mut tls, &mut socket));
+    _ = Stream::new(&mut tls, &mut socket).flush();
     leaf.ok_or_else(|| anyhow!("the server showed no certificate"))
 }
 
@@ -110,6 +111,24 @@ fn compose() -> Result<Vec<&'static str>> {
         Fault::new("neither `docker compose` nor `docker-compose` runs here")
             .hint("install Docker Compose, or run this where the registry runs")
     )
+}
+
+/// Runs a script by `sh`. What it says and asks goes to the person; its exit code is the answer.
+pub fn script(text: &[u8], words: &[&str]) -> Result<ExitCode> {
+    let mut shell = Command::new("sh")
+        .arg("-s")
+        .arg("--")
+        .args(words)
+        .stdin(Stdio::piped())
+        .spawn()
+        .context("`sh` cannot be run")?;
+    if let Some(mut stdin) = shell.stdin.take() {
+        // One that stops early has said why.
+        _ = stdin.write_all(text);
+    }
+    let status = shell.wait().context("`sh` cannot be waited for")?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 /// What the command prints.

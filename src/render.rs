@@ -1,6 +1,7 @@
 //! The built-in templates and the facts they are filled with. Values that a person typed come from closed alphabets
 //! or go through the `yaml` filter; templates decide nothing beyond "is it there".
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::Serialize;
 use tera::{Context, Kwargs, State, Tera};
 
@@ -11,12 +12,39 @@ use crate::spec::{ClientAuth, Data, Proxy, Spec};
 const TEMPLATES: &[(&str, &str)] = &[
     ("docker-compose.yml", include_str!("../templates/docker-compose.yml")),
     ("nginx/nginx.conf", include_str!("../templates/nginx/nginx.conf")),
+    ("nginx/www/catalog.js", include_str!("../templates/nginx/www/catalog.js")),
+    ("nginx/www/index.html", include_str!("../templates/nginx/www/index.html")),
+    ("nginx/www/page.css", include_str!("../templates/nginx/www/page.css")),
+    ("nginx/www/page.js", include_str!("../templates/nginx/www/page.js")),
+    ("nginx/www/plain.html", include_str!("../templates/nginx/www/plain.html")),
     ("registry/config.yml", include_str!("../templates/registry/config.yml")),
     ("renewal/cron", include_str!("../templates/renewal/cron")),
     ("renewal/service", include_str!("../templates/renewal/service")),
     ("renewal/timer", include_str!("../templates/renewal/timer")),
+    ("trust/ansible/handlers.yaml", include_str!("../templates/trust/ansible/handlers.yaml")),
+    ("trust/ansible/playbook.yaml", include_str!("../templates/trust/ansible/playbook.yaml")),
+    ("trust/ansible/tasks.yaml", include_str!("../templates/trust/ansible/tasks.yaml")),
+    ("trust/buildkit/buildkitd.toml", include_str!("../templates/trust/buildkit/buildkitd.toml")),
+    ("trust/buildx/buildkitd.toml", include_str!("../templates/trust/buildx/buildkitd.toml")),
     ("trust/ca.crt", include_str!("../templates/trust/ca.crt")),
+    ("trust/cloud-init.yaml", include_str!("../templates/trust/cloud-init.yaml")),
+    ("trust/containerd/hosts.toml", include_str!("../templates/trust/containerd/hosts.toml")),
+    ("trust/docker/README.txt", include_str!("../templates/trust/docker/README.txt")),
+    ("trust/ignition/fedora-coreos.ign", include_str!("../templates/trust/ignition/fedora-coreos.ign")),
+    ("trust/ignition/flatcar.ign", include_str!("../templates/trust/ignition/flatcar.ign")),
+    ("trust/install.ps1", include_str!("../templates/trust/install.ps1")),
+    ("trust/install.sh", include_str!("../templates/trust/install.sh")),
+    ("trust/k3d/registries.yaml", include_str!("../templates/trust/k3d/registries.yaml")),
     ("trust/k3s/registries.yaml", include_str!("../templates/trust/k3s/registries.yaml")),
+    ("trust/kind/kind.yaml", include_str!("../templates/trust/kind/kind.yaml")),
+    ("trust/kubernetes/trust.yaml", include_str!("../templates/trust/kubernetes/trust.yaml")),
+    ("trust/minikube/README.txt", include_str!("../templates/trust/minikube/README.txt")),
+    ("trust/openshift/trust.yaml", include_str!("../templates/trust/openshift/trust.yaml")),
+    ("trust/podman/README.txt", include_str!("../templates/trust/podman/README.txt")),
+    ("trust/rke2/registries.yaml", include_str!("../templates/trust/rke2/registries.yaml")),
+    ("trust/talos/registry-tls.yaml", include_str!("../templates/trust/talos/registry-tls.yaml")),
+    ("trust/talos/trusted-roots.yaml", include_str!("../templates/trust/talos/trusted-roots.yaml")),
+    ("trust/trust.mobileconfig", include_str!("../templates/trust/trust.mobileconfig")),
 ];
 
 /// Where the registry lies and what program made it: what a timer needs to know.
@@ -27,6 +55,15 @@ pub struct Site {
     /// regcert itself, absolute.
     pub program: String,
 }
+
+/// The page that nginx serves: `index.html` over https; `plain.html`, without anything that takes a password, over http.
+pub const PAGE: [&str; 5] = [
+    "nginx/www/catalog.js",
+    "nginx/www/index.html",
+    "nginx/www/page.css",
+    "nginx/www/page.js",
+    "nginx/www/plain.html",
+];
 
 /// What a template may say. Lists are joined and choices made here.
 #[derive(Serialize)]
@@ -61,6 +98,8 @@ pub struct Facts {
     program: String,
     /// 64 hexadecimal digits.
     http_secret: String,
+    /// Who runs it, in their own words; nothing where nobody is named.
+    company: String,
     /// The registry that this one is a mirror of, or nothing.
     mirror_of: String,
     /// For the mirror's upstream: user and password, or nothing.
@@ -114,6 +153,8 @@ impl Facts {
             directory: site.directory.clone(),
             program: site.program.clone(),
             http_secret: http_secret.to_owned(),
+            // gen_config.py's default is "not applicable".
+            company: spec.subject.company.clone().filter(|company| company != "NA").unwrap_or_default(),
             mirror_of: spec.mirror_of.as_ref().map(ToString::to_string).unwrap_or_default(),
             upstream_user: String::new(),
             upstream_password: String::new(),
@@ -148,14 +189,18 @@ pub fn render(name: &str, facts: &impl Serialize) -> Result<String, Fault> {
         Fault::new(format!("the template `{name}` cannot be filled: {why}"))
     };
     let mut tera = Tera::new();
-    // Escaping is by filter: none of these files is HTML.
-    tera.autoescape_on(Vec::<&str>::new());
+    // HTML is escaped by itself, the other files by filter.
+    tera.autoescape_on([".html"]);
     tera.register_filter("yaml", yaml);
     tera.register_filter("systemd", systemd);
     tera.register_filter("cron", cron);
-    // Only the one: none extends another, and reading all of them would take longer than filling one.
-    let template = TEMPLATES.iter().find(|(known, _)| *known == name);
-    tera.add_raw_templates(template.copied()).map_err(failed)?;
+    tera.register_filter("base64", base64);
+    tera.register_filter("xml", xml);
+    // Only those beside it, which it may extend: reading all of them would take longer than filling one.
+    let directory = name.rsplit_once('/').map(|(directory, _)| directory);
+    let templates =
+        TEMPLATES.iter().filter(|(known, _)| known.rsplit_once('/').map(|(above, _)| above) == directory);
+    tera.add_raw_templates(templates.copied()).map_err(failed)?;
     let context = Context::from_serialize(facts).map_err(failed)?;
     tera.render(name, &context).map_err(failed)
 }
@@ -174,6 +219,16 @@ fn systemd(text: &str, _: Kwargs, _: &State) -> String {
 /// A word of a crontab's command: for the shell, and with `%` as text (crontab(5)).
 fn cron(text: &str, _: Kwargs, _: &State) -> String {
     format!("'{}'", text.replace('\'', r"'\''").replace('%', r"\%"))
+}
+
+/// What a `data:` URL holds after `;base64,` (RFC 2397).
+fn base64(text: &str, _: Kwargs, _: &State) -> String {
+    BASE64_STANDARD.encode(text)
+}
+
+/// Text of an XML element.
+fn xml(text: &str, _: Kwargs, _: &State) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]
@@ -197,8 +252,23 @@ mod tests {
     }
 
     fn rendered(name: &str, spec: &Spec) -> String {
+        render(name, &facts(spec, 1)).unwrap()
+    }
+
+    /// With what the page is told of the roots as well.
+    fn facts(spec: &Spec, roots: usize) -> serde_json::Value {
         let login = spec.mirror_of.is_some().then_some(("me", "a \"b\": # c"));
-        render(name, &Facts::of(spec, &"ab".repeat(32), &site()).with_upstream_login(login)).unwrap()
+        let mut facts =
+            serde_json::to_value(Facts::of(spec, &"ab".repeat(32), &site()).with_upstream_login(login))
+                .expect("plain fields are JSON");
+        let root = |pair: &&str| serde_json::json!({ "fingerprint": ([*pair; 32].join(":")) });
+        facts["anchors"] = serde_json::json!({
+            "plain_url": format!("http://{}", spec.host()),
+            "package": format!("root-cert-{}", crate::names::file_stem(&spec.label())),
+            "version": "2026.11.20",
+            "roots": (["AB", "CD"].iter().take(roots).map(root).collect::<Vec<_>>()),
+        });
+        facts
     }
 
     fn assert_same(text: String, file: &str) {
@@ -233,8 +303,12 @@ mod tests {
                 ("volume", with("registry1.myhouse.local", None, Some("volume"))),
                 ("mirror", mirror(proxy)),
             ] {
-                for (name, _) in TEMPLATES.iter().filter(|(name, _)| !name.starts_with("trust/")) {
-                    if proxy == "nginx" || *name != "nginx/nginx.conf" {
+                // What the page looks like and does is the same in every shape.
+                let with_facts = |name: &str| {
+                    !name.starts_with("trust/") && !name.ends_with(".css") && !name.ends_with(".js")
+                };
+                for (name, _) in TEMPLATES.iter().filter(|(name, _)| with_facts(name)) {
+                    if proxy == "nginx" || !name.starts_with("nginx/") {
                         assert_same(rendered(name, &spec), &format!("tests/golden/{proxy}-{shape}/{name}"));
                     }
                 }
@@ -263,9 +337,50 @@ mod tests {
     }
 
     #[test]
+    fn text_does_not_break_out_of_the_page() {
+        let company = r#"A & B <script src="//x">'{{ registry }}"#;
+        let spec = spec("registry", |settings| settings.company = Some(company.to_owned()));
+        for page in ["nginx/www/index.html", "nginx/www/plain.html"] {
+            let text = rendered(page, &spec);
+            assert!(text.contains("run by A &amp; B &lt;script src=&quot;"), "{text}");
+            assert!(!text.contains("//x\">"), "{text}");
+            assert_eq!(text.matches("<script").count(), if page.ends_with("index.html") { 2 } else { 1 });
+        }
+    }
+
+    #[test]
+    fn the_page_tells_of_client_certificates_where_they_are_asked_for() {
+        let with = |kind: &str| spec("registry", |settings| settings.client_auth = Some(kind.to_owned()));
+        for page in ["nginx/www/index.html", "nginx/www/plain.html"] {
+            assert!(rendered(page, &with("required")).contains("asks each client for a certificate"));
+            assert!(!rendered(page, &with("optional")).contains("asks each client for a certificate"));
+        }
+    }
+
+    #[test]
+    fn nothing_over_plain_http_takes_a_password() {
+        let text = rendered("nginx/www/plain.html", &spec("registry", |_| {}));
+        for word in ["<form", "<input", "assword", "catalog"] {
+            assert!(!text.contains(word), "{word}");
+        }
+        assert!(rendered("nginx/www/index.html", &spec("registry", |_| {})).contains("type=\"password\""));
+    }
+
+    #[test]
+    fn the_page_has_every_root_the_one_to_stay_first() {
+        let spec = spec("registry", |_| {});
+        for page in ["nginx/www/index.html", "nginx/www/plain.html"] {
+            let text = render(page, &facts(&spec, 2)).unwrap();
+            let [new, old] =
+                ["AB", "CD"].map(|pair| text.find(&format!("<code>{}</code>", [pair; 32].join(":"))));
+            assert!(new.is_some() && new < old, "{page}");
+        }
+    }
+
+    #[test]
     fn a_template_that_cannot_be_filled_says_why() {
         let spec = spec("registry", |_| {});
-        let fault = render("none", &Facts::of(&spec, "", &site())).unwrap_err();
+        let fault = render("none", &facts(&spec, 1)).unwrap_err();
         assert!(fault.message.starts_with("the template `none` cannot be filled: "), "{fault}");
     }
 }

@@ -10,7 +10,7 @@ use snapbox::{Assert, Data};
 /// Lines of README.md that need what is not here: Docker, a package manager, a compiler. The end-to-end tests run them.
 const ELSEWHERE: [&str; 7] = [
     "cd registry && docker compose up -d",
-    "sudo apt install ./root-cert-myhouse.local_2026.11.20_all.deb && sudo systemctl restart docker",
+    "sudo sh install.sh",
     "docker login -u docker registry1.myhouse.local",
     "docker tag alpine registry1.myhouse.local/alpine",
     "docker push registry1.myhouse.local/alpine",
@@ -51,6 +51,9 @@ fn prepare(sandbox: &Sandbox, line: &str) {
     if line.starts_with("regcert revoke") {
         sandbox.ok("regcert add-client laptop7 && regcert init --client-auth required");
     }
+    if line.starts_with("regcert trust pull-secret") {
+        sandbox.ok("regcert add-user bob --password-file bob.txt");
+    }
     if line.starts_with("regcert remove-user") {
         sandbox.ok("echo secret | regcert add-user bob --password-stdin");
     }
@@ -84,7 +87,7 @@ fn every_example_of_a_help_text_works() {
     let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let commands = commands.map_while(|line| line.strip_prefix("  ")?.split_whitespace().next());
     let mut count = 0;
-    for command in commands.filter(|command| *command != "help").chain([""]) {
+    for command in commands.filter(|command| *command != "help").chain(["", "trust pull-secret"]) {
         let help = Sandbox::new().ok(&format!("regcert {command} --help"));
         let examples = examples(&help);
         assert!(!examples.is_empty(), "`regcert {command} --help` shows no example");

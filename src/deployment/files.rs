@@ -1,11 +1,13 @@
 //! The registry as files: where each part lies, who may read it, and what is rendered from the rest.
 
+use serde::Serialize;
+
 use super::{Deployment, Issuer, Wiped};
 use crate::error::Fault;
 use crate::files::{FileSet, Mode, Origin};
 use crate::names::file_stem;
 use crate::pki::{Certificate, ServerIdentity};
-use crate::render::{Facts, Site, render};
+use crate::render::{Facts, PAGE, Site, render};
 use crate::spec::{ClientAuth, Proxy};
 use crate::trust::{self, Anchors, Artefact};
 
@@ -14,6 +16,14 @@ pub(super) const STATE: &str = ".regcert/state.json";
 const COMPOSE: &str = "docker-compose.yml";
 const NGINX_CONF: &str = "nginx/nginx.conf";
 const REGISTRY_CONFIG: &str = "registry/config.yml";
+
+/// What the page says: of the registry, and of what its clients are to trust.
+#[derive(Serialize)]
+struct Page<'a> {
+    #[serde(flatten)]
+    facts: &'a Facts,
+    anchors: &'a Anchors,
+}
 
 /// The directory that the container which ends TLS has mounted.
 fn front(proxy: Proxy) -> &'static str {
@@ -114,6 +124,10 @@ impl Deployment {
         files.put(REGISTRY_CONFIG, render(REGISTRY_CONFIG, &facts)?, Mode::Server, Origin::Rendered);
         if spec.proxy == Proxy::Nginx {
             files.put(NGINX_CONF, render(NGINX_CONF, &facts)?, Mode::Public, Origin::Rendered);
+            let page = Page { facts: &facts, anchors: &self.anchors() };
+            for name in PAGE {
+                files.put(name, render(name, &page)?, Mode::Public, Origin::Rendered);
+            }
         }
         if let (Some(clients), true) = (&self.clients, spec.client_auth != ClientAuth::Off) {
             files.put(

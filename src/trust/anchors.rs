@@ -19,6 +19,16 @@ pub struct Anchors {
     host_port: String,
     /// The HTTPS port.
     port: u16,
+    /// The directory below containerd's `certs.d` that is found under every system.
+    containerd: String,
+    /// The directory below Docker's `certs.d` on Windows.
+    windows: String,
+    /// What containerd is told in that directory, beside `ca.crt`.
+    hosts_toml: String,
+    /// The key of an OpenShift ConfigMap; empty where none can stand for the name.
+    openshift_key: String,
+    /// A DNS label of this registry's own (RFC 1123), the same for ever: of objects in a cluster and of units.
+    id: String,
     /// `http://host[:port]`, where those without trust can reach the page.
     plain_url: String,
     /// What the roots are for: the domain, or the address.
@@ -29,6 +39,8 @@ pub struct Anchors {
     version: String,
     /// The root to stay: SHA-256, upper-case pairs joined by colons.
     fingerprint: String,
+    /// Of these roots together, for a configuration profile.
+    uuid: String,
     /// Every root to be trusted, the one to stay first; two while the authority is being rotated.
     roots: Vec<Root>,
     /// All of them, PEM.
@@ -50,6 +62,8 @@ pub struct Root {
     pub fingerprint: String,
     /// The same in lower-case hexadecimal, as `sha256sum` prints it.
     pub sha256: String,
+    /// One root's for ever.
+    pub uuid: String,
 }
 
 impl Anchors {
@@ -60,9 +74,17 @@ impl Anchors {
         let roots: Vec<_> = roots.iter().map(|root| Root::of(root, &package)).collect();
         let host = spec.host().to_string();
         let bracketed = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        let registry = spec.registry();
         let plain_port = if spec.http_port == 80 { String::new() } else { format!(":{}", spec.http_port) };
         Self {
-            registry: spec.registry(),
+            containerd: containerd(&registry),
+            // Docker on Windows drops every colon (moby daemon/pkg/registry/config_windows.go).
+            windows: registry.replace(':', ""),
+            hosts_toml: hosts_toml(&registry),
+            openshift_key: if host.contains(':') { String::new() } else { registry.replace(':', "..") },
+            id: format!("registry-trust-{}", &hex(&sha256(registry.as_bytes()))[..8]),
+            registry,
+            uuid: uuid(&roots.iter().map(|root| root.sha256.as_str()).collect::<Vec<_>>().join(" ")),
             host_port: format!("{bracketed}:{}", spec.https_port),
             port: spec.https_port,
             plain_url: format!("http://{bracketed}{plain_port}"),
@@ -114,18 +136,40 @@ impl Anchors {
 
     /// A path of [`super::FORMATS`] with the names filled in.
     pub fn path(&self, pattern: &str) -> String {
-        // containerd finds a directory of this form under every system (containerd docs/hosts.md).
-        let directory =
-            if self.port == 443 { self.host.clone() } else { format!("{}_{}_", self.host, self.port) };
         [
             ("{registry}", self.registry.as_str()),
-            ("{containerd}", &directory),
+            ("{containerd}", &self.containerd),
+            ("{windows}", &self.windows),
             ("{package}", &self.package),
             ("{version}", &self.version),
         ]
         .iter()
         .fold(pattern.to_owned(), |path, (name, value)| path.replace(name, value))
     }
+}
+
+/// `host_port_` instead of `host:port`: found everywhere, and mounted where a colon would end a path (containerd
+/// docs/hosts.md). An address keeps its brackets.
+fn containerd(registry: &str) -> String {
+    match registry.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => format!("{host}_{port}_"),
+        Some(_) | None => registry.to_owned(),
+    }
+}
+
+/// Everything twice: containerd takes what stands at the top for the server itself and what stands in a table for a
+/// mirror, and some versions want a table (containerd#10027).
+fn hosts_toml(registry: &str) -> String {
+    format!(
+        "\
+server = \"https://{registry}\"
+ca = \"ca.crt\"
+
+[host.\"https://{registry}\"]
+  capabilities = [\"pull\", \"resolve\", \"push\"]
+  ca = \"ca.crt\"
+"
+    )
 }
 
 impl Root {
@@ -138,8 +182,18 @@ impl Root {
             stem: format!("{package}-{}", &sha256[..8]),
             pem: format!("{}\n", pem.trim_end()),
             base64,
+            uuid: uuid(&format!("root {sha256}")),
             fingerprint: certificate.fingerprint(),
             sha256,
         }
     }
+}
+
+/// A UUID that follows from `text`: version 8, of a vendor's own making (RFC 9562 §5.8).
+fn uuid(text: &str) -> String {
+    let mut digits = hex(&sha256(text.as_bytes())).to_uppercase();
+    digits.truncate(32);
+    digits.replace_range(12..13, "8");
+    digits.replace_range(16..17, "A");
+    [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
 }

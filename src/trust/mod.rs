@@ -2,18 +2,27 @@
 //! only.
 
 mod anchors;
+mod apk;
+mod arch;
+mod archive;
 mod deb;
 mod formats;
+mod package;
+mod pull_secret;
+mod rpm;
 
 pub use anchors::Anchors;
-pub use formats::{FORMATS, Format};
+pub use formats::{FORMATS, Format, INSTALL};
+pub use pull_secret::{Namespace, ObjectName, pull_secret};
+
+use std::collections::BTreeMap;
 
 use time::OffsetDateTime;
 
 use crate::error::Fault;
 use crate::pki::{hex, sha256};
 use crate::render::render;
-use deb::Deb;
+use package::Package;
 
 /// The list of everything, below `trust/`.
 pub const INDEX: &str = "index.txt";
@@ -46,12 +55,19 @@ impl Artefact {
 /// Every file for clients, in the order of [`FORMATS`]. The same roots give the same bytes.
 pub fn artefacts(anchors: &Anchors) -> Result<Vec<Artefact>, Fault> {
     let mut artefacts = Vec::new();
+    // Many directories hold the same file, so that each can be copied alone.
+    let mut made: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
     for format in FORMATS {
         for (path, template) in format.files {
-            let bytes = match *template {
-                "deb" => deb(anchors),
-                template => render(template, anchors)?.into_bytes(),
+            let bytes = match (made.get(template), *template) {
+                (Some(bytes), _) => bytes.clone(),
+                (None, "deb") => packaged(anchors, deb::build),
+                (None, "rpm") => packaged(anchors, rpm::build),
+                (None, "apk") => packaged(anchors, apk::build),
+                (None, "arch") => packaged(anchors, arch::build),
+                (None, template) => render(template, anchors)?.into_bytes(),
             };
+            made.insert(template, bytes.clone());
             artefacts.push(Artefact { format, path: anchors.path(path), bytes });
         }
     }
@@ -79,17 +95,101 @@ pub fn index(anchors: &Anchors, artefacts: &[Artefact]) -> String {
     text
 }
 
-fn deb(anchors: &Anchors) -> Vec<u8> {
+fn packaged(anchors: &Anchors, build: fn(&Package) -> Vec<u8>) -> Vec<u8> {
     let roots: Vec<_> =
         anchors.roots().iter().map(|root| (root.stem.clone(), root.pem.as_bytes().to_vec())).collect();
     let fingerprints: Vec<_> = anchors.fingerprints().map(str::to_owned).collect();
-    Deb {
-        package: anchors.package(),
+    build(&Package {
+        name: anchors.package(),
         version: anchors.version(),
-        description_name: anchors.label(),
+        label: anchors.label(),
         released: anchors.released(),
         roots: &roots,
         fingerprints: &fingerprints,
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use snapbox::{Assert, Data as Snapshot};
+
+    use super::*;
+    use crate::error::Gather;
+    use crate::pki::Certificate;
+    use crate::spec::{RunAs, Settings, Side, Spec};
+
+    /// Two roots, of nobody: what is in them does not matter here.
+    fn anchors(server: &str, port: &str, roots: usize) -> Anchors {
+        let settings = Settings {
+            server: Some(server.to_owned()),
+            https_port: Some(port.to_owned()),
+            ..Settings::default()
+        };
+        let invoker = RunAs { uid: 65532, gid: 65532 };
+        let spec = Spec::check(&settings, Side::Options, invoker, &mut Gather::default()).unwrap();
+        let pems = [
+            include_str!("../../tests/golden/trust/staying.crt"),
+            include_str!("../../tests/golden/trust/retiring.crt"),
+        ];
+        let certificates: Vec<_> =
+            pems[..roots].iter().map(|pem| Certificate::from_pem(pem).unwrap()).collect();
+        let release = Release { version: "2026.11.20".to_owned(), at: OffsetDateTime::UNIX_EPOCH };
+        Anchors::of(&spec, &certificates.iter().collect::<Vec<_>>(), &release)
     }
-    .build()
+
+    /// `SNAPSHOTS=overwrite cargo test golden` writes them anew. The packages have tests of their own, and whatever is
+    /// the certificates alone is compared with them.
+    #[test]
+    fn every_file_for_clients_is_as_in_its_golden_files() {
+        let same = |text: &str, file: &str| {
+            let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file);
+            Assert::new().action_env("SNAPSHOTS").eq(text.to_owned(), Snapshot::read_from(&file, None).raw());
+        };
+        for (shape, anchors) in [
+            ("dns", anchors("registry1.myhouse.local", "443", 1)),
+            ("dns-5443", anchors("registry1.myhouse.local", "5443", 1)),
+            ("address-5443", anchors("fd00::12", "5443", 2)),
+        ] {
+            let mut paths = String::new();
+            let bundle: String = anchors.roots().iter().map(|root| root.pem.as_str()).collect();
+            for artefact in artefacts(&anchors).unwrap() {
+                paths += &format!("{}\n", artefact.path);
+                let Ok(text) = String::from_utf8(artefact.bytes) else { continue };
+                if artefact.path.ends_with(".crt") || artefact.path.ends_with(".pem") {
+                    assert_eq!(text, bundle, "{}", artefact.path);
+                } else {
+                    // Nothing in the names of this repository's files but letters, digits and dots.
+                    let file = artefact.path.replace(['[', ']', ':'], "-");
+                    same(&text, &format!("trust/{shape}/{file}"));
+                }
+            }
+            same(&paths, &format!("trust/{shape}/paths"));
+        }
+    }
+
+    #[test]
+    fn every_format_has_files_and_a_purpose_of_one_line() {
+        for format in FORMATS {
+            assert!(!format.files.is_empty(), "{}", format.name);
+            assert!(!format.purpose.contains('\n') && !format.purpose.starts_with(format.name));
+            assert_eq!(format.name.parse::<&Format>().unwrap(), format);
+        }
+        let mut paths: Vec<_> = artefacts(&anchors("registry", "443", 1)).unwrap();
+        paths.sort_by(|a, b| a.path.cmp(&b.path));
+        assert!(paths.windows(2).all(|pair| pair[0].path != pair[1].path), "two files of one path");
+    }
+
+    #[test]
+    fn containerd_finds_its_directory_by_any_name() {
+        for (server, port, directory) in [
+            ("registry1.myhouse.local", "443", "registry1.myhouse.local"),
+            ("registry1.myhouse.local", "5443", "registry1.myhouse.local_5443_"),
+            ("192.168.0.12", "5443", "192.168.0.12_5443_"),
+            ("fd00::12", "5443", "[fd00::12]_5443_"),
+            ("fd00::443", "443", "[fd00::443]"),
+        ] {
+            assert_eq!(anchors(server, port, 1).path("{containerd}"), directory);
+        }
+    }
 }

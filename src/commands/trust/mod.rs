@@ -1,11 +1,18 @@
 //! `regcert trust`: what makes clients trust the registry.
 
+mod install;
+mod pull_secret;
+
+use std::process::ExitCode;
+
 use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::World;
+use crate::deployment::Deployment;
 use crate::error::{Blame, Fault, Gather};
 use crate::files::{Action, Edits};
+use crate::store::Store;
 use crate::trust::{Artefact, Format, INDEX};
 use crate::ui;
 
@@ -14,6 +21,7 @@ use crate::ui;
 /// Everything for clients lies below trust/: packages, files for each runtime, scripts. It is public, and has both
 /// roots while the root is being replaced. This brings it up to date and says what each file is for.
 #[derive(Debug, clap::Args)]
+#[command(subcommand_precedence_over_arg = true)]
 #[command(after_help = "\
 Examples:
   regcert trust
@@ -26,15 +34,43 @@ pub struct Args {
     /// Print a JSON array: name, purpose, and path and SHA-256 of each file
     #[arg(long)]
     json: bool,
+    #[command(subcommand)]
+    action: Option<Verb>,
+}
+
+/// What else there is to do about trust.
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Make this machine trust the registry: the system's store and every container runtime found
+    Install(install::Args),
+    /// Take away what `install` put on this machine
+    Uninstall(install::Args),
+    /// Write the Secret by which Kubernetes pulls images as a user
+    PullSecret(pull_secret::Args),
 }
 
 /// Runs the command.
-pub fn run(args: &Args, world: &World) -> Result<()> {
-    let mut gather = Gather::default();
-    let wanted: Vec<&Format> =
-        args.formats.iter().filter_map(|name| gather.take("FORMAT", name.parse())).collect();
-    gather.finish(Blame::CommandLine)?;
-    let (mut store, deployment) = world.open()?;
+pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
+    // Not left to clap's `args_conflicts_with_subcommands`, which takes the global -C for such an argument.
+    if args.action.is_some() && (args.json || !args.formats.is_empty()) {
+        let mut gather = Gather::default();
+        gather.push(
+            Fault::new("FORMAT and --json are for the list alone").hint("leave them out, or run both apart"),
+        );
+        gather.finish(Blame::CommandLine)?;
+    }
+    let done = |()| ExitCode::SUCCESS;
+    match &args.action {
+        Some(Verb::Install(args)) => install::run(args, install::Way::Install, world),
+        Some(Verb::Uninstall(args)) => install::run(args, install::Way::Uninstall, world),
+        Some(Verb::PullSecret(args)) => pull_secret::run(args, world).map(done),
+        None => list(args, world).map(done),
+    }
+}
+
+/// The registry, which has roots to be trusted.
+fn open(world: &World) -> Result<(Store, Deployment)> {
+    let (store, deployment) = world.open()?;
     World::settled(&deployment)?;
     if deployment.server.is_none() {
         bail!(
@@ -42,6 +78,15 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
                 .hint("`regcert import-cert` takes what somebody else's authority signed, and its root")
         );
     }
+    Ok((store, deployment))
+}
+
+fn list(args: &Args, world: &World) -> Result<()> {
+    let mut gather = Gather::default();
+    let wanted: Vec<&Format> =
+        args.formats.iter().filter_map(|name| gather.take("FORMAT", name.parse())).collect();
+    gather.finish(Blame::CommandLine)?;
+    let (mut store, deployment) = open(world)?;
     let artefacts = deployment.artefacts()?;
     let wanted: Vec<_> =
         artefacts.iter().filter(|artefact| wanted.is_empty() || wanted.contains(&artefact.format)).collect();

@@ -1,0 +1,47 @@
+//! `regcert trust install` and `uninstall`: this machine itself, by the very script that other machines get.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+use super::World;
+use crate::probe;
+use crate::trust::INSTALL;
+
+/// Both directions take the same options.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Do it without asking
+    #[arg(long)]
+    yes: bool,
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Leave the system's own store alone: only the container runtimes
+    #[arg(long)]
+    no_system: bool,
+}
+
+/// Which direction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// The machine is to trust the registry.
+    Install,
+    /// It is to have nothing left of that.
+    Uninstall,
+}
+
+/// Runs the command. The script talks to the person, and asks; its exit codes are ours.
+pub fn run(args: &Args, way: Way, world: &World) -> Result<ExitCode> {
+    let (store, deployment) = super::open(world)?;
+    let artefacts = deployment.artefacts()?;
+    let script = artefacts.iter().find(|artefact| artefact.path == INSTALL).context("no script is made")?;
+    let fingerprint = deployment.root().map(|root| root.fingerprint()).unwrap_or_default();
+    // Nothing of the registry is changed, and the person may think for a while.
+    drop(store);
+    let mut words = vec!["--fingerprint", &fingerprint, if args.yes { "--yes" } else { "--ask" }];
+    words.extend(args.dry_run.then_some("--dry-run"));
+    words.extend(args.no_system.then_some("--no-system"));
+    words.extend((way == Way::Uninstall).then_some("--uninstall"));
+    probe::script(&script.bytes, &words)
+}

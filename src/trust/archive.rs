@@ -1,0 +1,100 @@
+//! Files as a tar and as gzip, for the packages. The same files give the same bytes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+
+use flate2::{Compression, GzBuilder};
+use tar::{Builder, EntryType, Header};
+
+/// Why a write is expected to succeed.
+pub const IN_MEMORY: &str = "a `Vec` takes every write";
+
+/// Contents and modes by path, without a slash at the beginning.
+pub type Files = BTreeMap<String, (u32, Vec<u8>)>;
+
+/// The folders above the files, each with its final slash.
+pub fn folders(files: &Files) -> BTreeSet<&str> {
+    files.keys().flat_map(|path| path.match_indices('/').map(|(at, _)| &path[..=at])).collect()
+}
+
+/// The files and their folders, sorted: a folder, which ends with a slash, before its content.
+pub fn entries(files: &Files) -> BTreeMap<&str, (u32, &[u8])> {
+    let folders = folders(files).into_iter().map(|path| (path, (0o755, &[][..])));
+    let files = files.iter().map(|(path, (mode, content))| (&path[..], (*mode, &content[..])));
+    folders.chain(files).collect()
+}
+
+/// A tar of the files and of the folders they are in.
+pub fn tar(files: &Files, time: u64) -> Vec<u8> {
+    let mut tar = Builder::new(Vec::new());
+    for (path, (mode, content)) in entries(files) {
+        let kind = if path.ends_with('/') { EntryType::Directory } else { EntryType::Regular };
+        append(&mut tar, kind, path, (mode, content), time);
+    }
+    tar.into_inner().expect(IN_MEMORY)
+}
+
+/// One entry, of the user and the group `root`.
+pub fn append(
+    tar: &mut Builder<Vec<u8>>,
+    kind: EntryType,
+    path: &str,
+    (mode, content): (u32, &[u8]),
+    time: u64,
+) {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_mtime(time);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_username("root").expect("a short name fits");
+    header.set_groupname("root").expect("a short name fits");
+    header.set_size(content.len() as u64);
+    match header.as_old_mut().name.get_mut(..path.len()) {
+        // Not by `append_data`, which drops a `./`.
+        Some(name) => {
+            name.copy_from_slice(path.as_bytes());
+            header.set_cksum();
+            tar.append(&header, content).expect(IN_MEMORY);
+        }
+        // A path of more than 100 bytes takes an entry of its own, `./` included.
+        None => tar.append_data(&mut header, path, content).expect(IN_MEMORY),
+    }
+}
+
+/// No time in the header and an unknown system (RFC 1952: 255), so that only the content counts.
+pub fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut gzip = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::best());
+    gzip.write_all(content).expect(IN_MEMORY);
+    gzip.finish().expect(IN_MEMORY)
+}
+
+#[cfg(test)]
+pub mod examples {
+    //! Reading what the tests of each format have made.
+
+    use std::io::Read;
+
+    use tar::Archive;
+
+    /// `mode path` and content of each entry of a tar, all of root and of one time.
+    pub fn read(tar: &[u8], time: u64) -> Vec<(String, String)> {
+        let mut entries = Vec::new();
+        for entry in Archive::new(tar).entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let header = entry.header();
+            assert_eq!((header.uid().unwrap(), header.gid().unwrap(), header.mtime().unwrap()), (0, 0, time));
+            assert_eq!(
+                (header.username().unwrap(), header.groupname().unwrap()),
+                (Some("root"), Some("root"))
+            );
+            let line =
+                format!("{:o} {}", header.mode().unwrap(), String::from_utf8_lossy(&entry.path_bytes()));
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).unwrap();
+            entries.push((line, String::from_utf8_lossy(&content).into_owned()));
+        }
+        entries
+    }
+}

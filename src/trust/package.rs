@@ -1,0 +1,129 @@
+//! Root certificates as one package, whatever its format: what all formats are made from. It never sees a key.
+
+use std::collections::BTreeSet;
+
+use time::OffsetDateTime;
+
+use super::archive::Files;
+
+/// The top-level domain `invalid` is reserved (RFC 2606): mail to it can reach nobody.
+pub const PACKAGER: &str = "regcert <regcert@registry.invalid>";
+
+/// As SPDX writes a licence that is not on its list: a root certificate holds public data only.
+pub const LICENSE: &str = "LicenseRef-public-data";
+
+/// What is packaged.
+pub struct Package<'a> {
+    /// A valid package name in every format, such as `root-cert-myhouse.local`.
+    pub name: &'a str,
+    /// Must rise whenever the roots change, or no package manager will upgrade.
+    pub version: &'a str,
+    /// What the roots are for, such as `myhouse.local`.
+    pub label: &'a str,
+    /// The one time of everything in the package.
+    pub released: OffsetDateTime,
+    /// File stem and PEM of each root: one, or two while the authority is being rotated.
+    pub roots: &'a [(String, Vec<u8>)],
+    /// SHA-256 of each root, as hexadecimal pairs joined by colons.
+    pub fingerprints: &'a [String],
+}
+
+impl Package<'_> {
+    /// The alphabets are closed before a package is made; this finds a caller that forgot.
+    pub fn debug_assert_input(&self) {
+        // Debian policy 5.6.1 and 5.6.12 are the narrowest. A hyphen would end the version in rpm, apk and pacman.
+        let made_of = |text: &str, more: &[u8]| {
+            text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || more.contains(&c))
+                && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        };
+        debug_assert!(self.name.len() > 1 && made_of(self.name, b"+-."));
+        // Digits and dots are what all four order alike.
+        debug_assert!(made_of(self.version, b".") && !self.version.contains(|c: char| c.is_alphabetic()));
+        debug_assert!(!self.label.contains(char::is_control));
+        let stems: BTreeSet<_> = self.roots.iter().map(|(stem, _)| stem).collect();
+        debug_assert!(stems.iter().all(|stem| made_of(stem, b"+-.")));
+        debug_assert!(!stems.is_empty() && stems.len() == self.roots.len());
+        debug_assert_eq!(self.roots.len(), self.fingerprints.len());
+        for (_, pem) in self.roots {
+            debug_assert!(!pem.windows(11).any(|window| window == b"PRIVATE KEY"));
+        }
+    }
+
+    /// Seconds since 1970.
+    pub fn time(&self) -> u64 {
+        u64::try_from(self.released.unix_timestamp()).unwrap_or(0)
+    }
+
+    /// Each root as a file of its own in `directory`.
+    pub fn certificates(&self, directory: &str) -> Files {
+        let file =
+            |(stem, pem): &(String, Vec<u8>)| (format!("{directory}/{stem}.crt"), (0o644, pem.clone()));
+        self.roots.iter().map(file).collect()
+    }
+
+    /// All there is to say, on one line.
+    pub fn description(&self) -> String {
+        format!(
+            "Private root certificate for {}, trusted system-wide. SHA-256 {}",
+            self.label,
+            self.fingerprints.join(", ")
+        )
+    }
+}
+
+/// A fingerprint has 95 characters, a line of a description at most 80 (lintian, rpmlint).
+pub fn halves(fingerprint: &str) -> impl Iterator<Item = &str> {
+    let (first, second) = fingerprint.split_at_checked(48).unwrap_or((fingerprint, ""));
+    [first, second].into_iter().filter(|half| !half.is_empty())
+}
+
+#[cfg(test)]
+pub mod examples {
+    //! Packages for the tests of each format.
+
+    use time::macros::datetime;
+
+    use super::*;
+
+    pub const NAME: &str = "root-cert-myhouse.local";
+    pub const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    /// Long past: a build is never later than its release, which the rpm would show.
+    pub const TIME: u64 = 1_605_870_000;
+
+    /// What `build` makes of a root of this content under each of these names.
+    pub fn built(build: fn(&Package) -> Vec<u8>, stems: &[&str], pem: &[u8]) -> Vec<u8> {
+        let roots: Vec<_> = stems.iter().map(|stem| (stem.to_string(), pem.to_vec())).collect();
+        build(&Package {
+            name: NAME,
+            version: "2020.11.20",
+            label: "myhouse.local",
+            released: datetime!(2020-11-20 12:00 +1),
+            roots: &roots,
+            fingerprints: &vec![["AB"; 32].join(":"); stems.len()],
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::examples::{NAME, built};
+    use super::*;
+
+    const FORMATS: [fn(&Package) -> Vec<u8>; 4] = [
+        super::super::deb::build,
+        super::super::rpm::build,
+        super::super::apk::build,
+        super::super::arch::build,
+    ];
+
+    #[test]
+    #[cfg(debug_assertions)]
+    fn a_private_key_is_never_packaged() {
+        for build in FORMATS {
+            let packaged =
+                std::panic::catch_unwind(|| built(build, &[NAME], b"-----BEGIN PRIVATE KEY-----\n"));
+            let panic = packaged.unwrap_err().downcast::<&str>().unwrap();
+            assert!(panic.contains("PRIVATE KEY"), "{panic}");
+        }
+    }
+}
