@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    add_client, add_user, check, csr, import_cert, init, list_clients, list_users, remove_user, revoke,
+    add_client, add_user, check, csr, gc, import_cert, init, list_clients, list_users, remove_user, revoke,
     rotate, sign, status, trust,
 };
 
@@ -55,6 +55,8 @@ pub enum Command {
     Check(Box<check::Args>),
     /// Renew the server certificate, or replace the root
     Rotate(rotate::Args),
+    /// Give back the room that deleted and replaced images take
+    Gc(gc::Args),
     /// Write what makes clients trust the registry, and say what each file is for
     Trust(trust::Args),
     /// Make a request for somebody else's authority to sign

@@ -52,8 +52,7 @@ On each client{resolves}:
 
 Then use it:
   docker login -u {user} {registry}
-  docker tag alpine {registry}/alpine
-  docker push {registry}/alpine
+{uses}
 ",
         dir = shell(&dir.display().to_string()),
         certificate = deployment.certificate_path(),
@@ -62,6 +61,10 @@ Then use it:
         root_until = date(root.validity.not_after),
         fingerprint = root.fingerprint(),
         users = deployment.users_path(),
+        uses = match &deployment.spec.mirror_of {
+            Some(upstream) => format!("  docker pull {registry}/IMAGE      # an IMAGE of {upstream}"),
+            None => format!("  docker tag alpine {registry}/alpine\n  docker push {registry}/alpine"),
+        },
         resolves = match deployment.spec.host() {
             Host::Dns(name) => format!(" ({name} must lead to this machine, by DNS or /etc/hosts)"),
             Host::Ip(_) => String::new(),

@@ -66,6 +66,7 @@ fn main() -> ExitCode {
         Command::Status(args) => commands::status::run(args, &world),
         Command::Check(args) => commands::check::run(args, &world),
         Command::Rotate(args) => commands::rotate::run(args, &world).map(done),
+        Command::Gc(args) => commands::gc::run(args, &world).map(done),
         Command::Trust(args) => commands::trust::run(args, &world),
         Command::Csr(args) => commands::csr::run(args, &world).map(done),
         Command::ImportCert(args) => commands::import_cert::run(args, &world).map(done),

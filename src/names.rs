@@ -1,6 +1,10 @@
 //! The names a person types, parsed once into closed alphabets: nothing that nginx.conf, YAML, htpasswd or a
 //! Debian control file could read as syntax gets past these types. Owns no file and no certificate.
 
+mod url;
+
+pub use url::{Upstream, Webhook};
+
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;

@@ -104,6 +104,23 @@ pub struct Facts {
     http_secret: String,
     /// Who runs it, in their own words; nothing where nobody is named.
     company: String,
+    /// The registry that this one is a mirror of, or nothing.
+    mirror_of: String,
+    /// For the mirror's upstream: user and password, or nothing.
+    upstream_user: String,
+    upstream_password: String,
+    /// Who is told of pushes and pulls.
+    webhooks: Vec<Hook>,
+    /// For Prometheus; 0 for none.
+    metrics_port: u16,
+    /// Whether the registry speaks to anybody but nginx.
+    networked: bool,
+}
+
+#[derive(Serialize)]
+struct Hook {
+    name: String,
+    url: String,
 }
 
 impl Facts {
@@ -132,7 +149,10 @@ impl Facts {
             nginx_image: spec.nginx_image.to_string(),
             data_mount_read_only: format!("{data_mount},ro"),
             data_mount,
-            blobs_by_nginx: spec.proxy == Proxy::Nginx && spec.blobs_by == BlobsBy::Nginx,
+            // A mirror's layers end: the registry looks after them.
+            blobs_by_nginx: spec.proxy == Proxy::Nginx
+                && spec.blobs_by == BlobsBy::Nginx
+                && spec.mirror_of.is_none(),
             volume,
             client_auth: match spec.client_auth {
                 ClientAuth::Off => "",
@@ -144,7 +164,25 @@ impl Facts {
             http_secret: http_secret.to_owned(),
             // gen_config.py's default is "not applicable".
             company: spec.subject.company.clone().filter(|company| company != "NA").unwrap_or_default(),
+            mirror_of: spec.mirror_of.as_ref().map(ToString::to_string).unwrap_or_default(),
+            upstream_user: String::new(),
+            upstream_password: String::new(),
+            webhooks: spec
+                .notify
+                .iter()
+                .map(|hook| Hook { name: hook.name().to_owned(), url: hook.url() })
+                .collect(),
+            metrics_port: spec.metrics_port.unwrap_or(0),
+            networked: spec.mirror_of.is_some() || !spec.notify.is_empty() || spec.metrics_port.is_some(),
         }
+    }
+
+    /// The same with the user and the password for a mirror's upstream.
+    pub fn with_upstream_login(mut self, login: Option<(&str, &str)>) -> Self {
+        if let Some((user, password)) = login {
+            (self.upstream_user, self.upstream_password) = (user.to_owned(), password.to_owned());
+        }
+        self
     }
 }
 
@@ -228,8 +266,10 @@ mod tests {
 
     /// With what the page is told of the roots as well.
     fn facts(spec: &Spec, roots: usize) -> serde_json::Value {
+        let login = spec.mirror_of.is_some().then_some(("me", "a \"b\": # c"));
         let mut facts =
-            serde_json::to_value(Facts::of(spec, &"ab".repeat(32), &site())).expect("plain fields are JSON");
+            serde_json::to_value(Facts::of(spec, &"ab".repeat(32), &site()).with_upstream_login(login))
+                .expect("plain fields are JSON");
         let root = |pair: &&str| serde_json::json!({ "fingerprint": ([*pair; 32].join(":")) });
         facts["anchors"] = serde_json::json!({
             "plain_url": format!("http://{}", spec.host()),
@@ -243,6 +283,16 @@ mod tests {
     fn assert_same(text: String, file: &str) {
         let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         Assert::new().action_env("SNAPSHOTS").eq(text, Snapshot::read_from(&file, None).raw());
+    }
+
+    /// With everything that speaks to others.
+    fn mirror(proxy: &str) -> Spec {
+        spec("registry1.myhouse.local", |settings| {
+            settings.proxy = Some(proxy.to_owned());
+            settings.mirror_of = Some("https://registry-1.docker.io".to_owned());
+            settings.notify = Some(vec!["ci=https://ci.myhouse.local/hook?x=1".to_owned()]);
+            settings.metrics_port = Some("9100".to_owned());
+        })
     }
 
     /// `SNAPSHOTS=overwrite cargo test golden` writes them anew.
@@ -260,6 +310,7 @@ mod tests {
                 ("dns", with("registry1.myhouse.local", None, None)),
                 ("address-5443", with("fd00::12", Some("5443"), Some("/srv/images"))),
                 ("volume", with("registry1.myhouse.local", None, Some("volume"))),
+                ("mirror", mirror(proxy)),
             ] {
                 // What the page looks like and does is the same in every shape.
                 let with_facts = |name: &str| {

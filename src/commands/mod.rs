@@ -4,6 +4,7 @@ pub mod add_client;
 pub mod add_user;
 pub mod check;
 pub mod csr;
+pub mod gc;
 pub mod import_cert;
 pub mod init;
 pub mod list_clients;

@@ -31,7 +31,10 @@ pub struct Args {
 pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
     let (store, deployment) = world.open()?;
     let change = world.compare(&store, &deployment, Edits::Keep)?;
-    let findings = health::findings(&deployment, &change, world.now);
+    let mut findings = health::findings(&deployment, &change, world.now);
+    if store.collection_was_interrupted() {
+        findings.push(health::interrupted_collection());
+    }
     if args.json {
         ui::data(summary(&deployment, world, &findings).to_string())?;
     } else {

@@ -110,7 +110,8 @@ impl Deployment {
 
     fn put_service(&self, server: &ServerIdentity, site: &Site, files: &mut FileSet) -> Result<(), Fault> {
         let spec = &self.spec;
-        let facts = Facts::of(spec, self.state.http_secret(), site);
+        let facts =
+            Facts::of(spec, self.state.http_secret(), site).with_upstream_login(self.upstream_login());
         let pem: Wiped = server.pem();
         files.put(
             self.certificate_path().replace(".crt", ".pem"),

@@ -5,12 +5,14 @@ mod clients;
 mod external;
 mod files;
 mod load;
+mod mirror;
 mod rotation;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub use clients::Clients;
+pub use mirror::Credentials;
 pub use rotation::Retiring;
 pub use state::{Client, State};
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
+use super::mirror::UpstreamLogin;
 use crate::error::Fault;
 use crate::pki::{hex, random, sha256};
 use crate::trust::Release;
@@ -32,6 +33,9 @@ pub struct State {
     /// CRLs made so far (RFC 5280 §5.2.3).
     #[serde(default)]
     pub crl_number: u64,
+    /// How a mirror logs in to its upstream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) upstream: Option<UpstreamLogin>,
 }
 
 /// A client certificate.
@@ -63,6 +67,7 @@ impl State {
             formats: BTreeSet::new(),
             clients: Vec::new(),
             crl_number: 0,
+            upstream: None,
         }
     }
 

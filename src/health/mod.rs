@@ -73,6 +73,13 @@ pub fn findings(deployment: &Deployment, change: &Change, now: OffsetDateTime) -
     findings
 }
 
+/// A garbage collection that was cut short: it ends by itself in the registry's container, but for a container that was
+/// killed at the same time.
+pub fn interrupted_collection() -> Finding {
+    let message = "a garbage collection was interrupted, and pushes may still be refused";
+    Finding::new(Severity::Warning, "gc", message, "run `regcert gc`")
+}
+
 /// Whole days from `now` to the certificate's end, rounded down; negative when it is over.
 pub fn days_left(certificate: &Certificate, now: OffsetDateTime) -> i64 {
     (certificate.validity.not_after - now).whole_seconds().div_euclid(86_400)

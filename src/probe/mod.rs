@@ -1,11 +1,13 @@
 //! The running registry: the only module that opens sockets and starts other programs.
 #![allow(clippy::disallowed_methods)] // The one module that may.
 
+mod gc;
 mod http;
 mod look;
 mod route;
 mod tls;
 
+pub use gc::{Amount, Containers, Garbage, READ_ONLY};
 pub use http::Login;
 pub use look::{Client, look};
 
@@ -113,7 +115,7 @@ fn compose() -> Result<Vec<&'static str>> {
     }
     bail!(
         Fault::new("neither `docker compose` nor `docker-compose` runs here")
-            .hint("install Docker Compose, or reload where the registry runs")
+            .hint("install Docker Compose, or run this where the registry runs")
     )
 }
 
@@ -135,7 +137,8 @@ pub fn script(text: &[u8], words: &[&str]) -> Result<ExitCode> {
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-fn run(compose: &[&str], dir: &Path, words: &[&str], hint: &str) -> Result<()> {
+/// What the command prints.
+fn run(compose: &[&str], dir: &Path, words: &[&str], hint: &str) -> Result<String> {
     let line = [compose, words].concat().join(" ");
     let command = Command::new(compose[0])
         .args(&compose[1..])
@@ -148,5 +151,5 @@ fn run(compose: &[&str], dir: &Path, words: &[&str], hint: &str) -> Result<()> {
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         bail!(Fault::new(format!("`{line}` failed: {said}")).hint(hint));
     }
-    Ok(())
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

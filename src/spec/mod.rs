@@ -9,7 +9,7 @@ pub use settings::{Settings, Side, days};
 use toml_edit::{DocumentMut, Item, value};
 
 use crate::error::{Fault, Gather};
-use crate::names::{DnsName, Host, ImageRef, SubjectAltName};
+use crate::names::{DnsName, Host, ImageRef, SubjectAltName, Upstream, Webhook};
 use crate::pki::{KeyType, Subject};
 use settings::Fields;
 
@@ -55,6 +55,12 @@ pub struct Spec {
     pub registry_image: ImageRef,
     /// nginx's image.
     pub nginx_image: ImageRef,
+    /// What it is a mirror of, where it is one.
+    pub mirror_of: Option<Upstream>,
+    /// Who is told of pushes and pulls.
+    pub notify: Vec<Webhook>,
+    /// Published on this machine only, for Prometheus.
+    pub metrics_port: Option<u16>,
 }
 
 impl Spec {
@@ -76,6 +82,7 @@ impl Spec {
         let run_as = settings.run_as.as_ref().map_or(Some(invoker), |text| fields.value("run-as", text));
         let registry_image = fields.parse("registry-image", &settings.registry_image, "registry:3");
         let nginx_image = fields.parse("nginx-image", &settings.nginx_image, "nginx:stable-alpine");
+        let mirror_of = fields.optional("mirror-of", &settings.mirror_of);
         let spec = Self {
             key_type: fields.parse("key-type", &settings.key_type, "p256").unwrap_or_default(),
             days: fields.days(&settings.days),
@@ -87,6 +94,9 @@ impl Spec {
             http_port: fields.port("http-port", &settings.http_port, 80),
             https_port: fields.port("https-port", &settings.https_port, 443),
             data: fields.parse("data", &settings.data, "./data").unwrap_or(Data::Volume),
+            notify: fields.webhooks(&settings.notify),
+            metrics_port: fields.optional_port("metrics-port", &settings.metrics_port),
+            mirror_of: mirror_of?,
             run_as: run_as?,
             registry_image: registry_image?,
             nginx_image: nginx_image?,
@@ -94,21 +104,31 @@ impl Spec {
             server: server?,
             domain: domain?,
         };
-        if spec.proxy == Proxy::Nginx && spec.http_port == spec.https_port {
-            gather.push(Fault::new(format!("port {} is asked for twice", spec.http_port)));
+        spec.agrees(gather);
+        Some(spec)
+    }
+
+    /// What no setting can say alone.
+    fn agrees(&self, gather: &mut Gather) {
+        let redirect = (self.proxy == Proxy::Nginx).then_some(self.http_port);
+        let ports: Vec<_> =
+            [redirect, Some(self.https_port), self.metrics_port].into_iter().flatten().collect();
+        for (n, port) in ports.iter().enumerate() {
+            if ports[..n].contains(port) {
+                gather.push(Fault::new(format!("port {port} is asked for twice")));
+            }
         }
-        if spec.proxy == Proxy::None && spec.client_auth != ClientAuth::Off {
+        if self.proxy == Proxy::None && self.client_auth != ClientAuth::Off {
             let fault = Fault::new(
                 "client certificates need nginx: the registry cannot tell a revoked one from a good one",
             );
             gather.push(fault.hint("leave --client-auth out, or take `--proxy nginx`"));
         }
-        if let Host::Dns(_) = spec.server
-            && let Err(fault) = spec.checked_host()
+        if let Host::Dns(_) = self.server
+            && let Err(fault) = self.checked_host()
         {
             gather.push(fault);
         }
-        Some(spec)
     }
 
     /// The name clients use: `<server>.<domain>`, or the address.
@@ -186,20 +206,25 @@ impl Spec {
             ("run-as", Some(self.run_as.to_string())),
             ("registry-image", Some(self.registry_image.to_string())),
             ("nginx-image", Some(self.nginx_image.to_string())),
+            ("mirror-of", self.mirror_of.as_ref().map(Upstream::to_string)),
         ];
         for (key, text) in texts {
             // An empty text says "none", where a missing key would say "the default".
             set(&mut document, key, value(text.unwrap_or_default()));
         }
-        let numbers = [("days", self.days), ("http-port", self.http_port), ("https-port", self.https_port)];
+        let numbers = [
+            ("days", self.days),
+            ("http-port", self.http_port),
+            ("https-port", self.https_port),
+            ("metrics-port", self.metrics_port.unwrap_or(0)),
+        ];
         for (key, number) in numbers {
             set(&mut document, key, value(i64::from(number)));
         }
-        set(
-            &mut document,
-            "sans",
-            value(self.sans.iter().map(ToString::to_string).collect::<toml_edit::Array>()),
-        );
+        let sans = self.sans.iter().map(ToString::to_string).collect::<toml_edit::Array>();
+        let notify = self.notify.iter().map(ToString::to_string).collect::<toml_edit::Array>();
+        set(&mut document, "sans", value(sans));
+        set(&mut document, "notify", value(notify));
         Ok(document.to_string())
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::{DAYS_ADVISED, DAYS_MAX};
 use crate::error::{Fault, Gather};
-use crate::names::{DnsName, Host, printable};
+use crate::names::{DnsName, Host, Webhook, printable};
 
 /// Settings as they were typed, from whichever side; nothing checked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -57,6 +57,13 @@ pub struct Settings {
     pub registry_image: Option<String>,
     /// nginx's image.
     pub nginx_image: Option<String>,
+    /// See [`crate::names::Upstream`].
+    pub mirror_of: Option<String>,
+    /// See [`crate::names::Webhook`].
+    pub notify: Option<Vec<String>>,
+    /// The port for Prometheus on this machine; 0 for none.
+    #[serde(deserialize_with = "number")]
+    pub metrics_port: Option<String>,
 }
 
 /// A number in TOML is text here, so that both sides are parsed alike.
@@ -65,7 +72,7 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, 
 }
 
 /// Key in regcert.toml, option of `init`.
-const KEYS: [(&str, &str); 21] = [
+const KEYS: [(&str, &str); 24] = [
     ("server", "--registry-server-name"),
     ("domain", "--cert-domain"),
     ("sans", "--san"),
@@ -87,6 +94,9 @@ const KEYS: [(&str, &str); 21] = [
     ("run-as", "--run-as"),
     ("registry-image", "--registry-image"),
     ("nginx-image", "--nginx-image"),
+    ("mirror-of", "--mirror-of"),
+    ("notify", "--notify"),
+    ("metrics-port", "--metrics-port"),
 ];
 
 /// Where settings were typed, for the name a fault is reported under.
@@ -142,6 +152,9 @@ impl Settings {
             run_as: self.run_as.or(other.run_as),
             registry_image: self.registry_image.or(other.registry_image),
             nginx_image: self.nginx_image.or(other.nginx_image),
+            mirror_of: self.mirror_of.or(other.mirror_of),
+            notify: self.notify.or(other.notify),
+            metrics_port: self.metrics_port.or(other.metrics_port),
         }
     }
 }
@@ -203,6 +216,42 @@ impl Fields<'_> {
         };
         let port = text.parse().ok().filter(|port| *port > 0).ok_or_else(fault);
         self.gather.take(&self.side.name(key), port).unwrap_or(default)
+    }
+
+    /// `None` where there is to be no such port.
+    pub(super) fn optional_port(&mut self, key: &str, text: &Option<String>) -> Option<u16> {
+        let given = text.as_ref().filter(|text| !matches!(text.as_str(), "0" | "off"))?;
+        Some(self.port(key, &Some(given.clone()), 0)).filter(|port| *port > 0)
+    }
+
+    /// `None`: refused. `Some(None)`: there is none, which an empty text says as well.
+    pub(super) fn optional<T: FromStr<Err = Fault>>(
+        &mut self,
+        key: &str,
+        text: &Option<String>,
+    ) -> Option<Option<T>> {
+        match text.as_deref().filter(|text| !text.is_empty()) {
+            Some(text) => self.value(key, text).map(Some),
+            None => Some(None),
+        }
+    }
+
+    /// Every webhook, each under a name of its own.
+    pub(super) fn webhooks(&mut self, texts: &Option<Vec<String>>) -> Vec<Webhook> {
+        let mut webhooks: Vec<Webhook> = Vec::new();
+        for text in texts.iter().flatten() {
+            let Some(webhook) = self.value::<Webhook>("notify", text) else {
+                continue;
+            };
+            if webhooks.iter().any(|known| known.name() == webhook.name()) {
+                let fault = Fault::new(format!("there are two webhooks `{}`", webhook.name()));
+                self.gather
+                    .take::<()>(&self.side.name("notify"), Err(fault.hint("give each a name of its own")));
+            } else {
+                webhooks.push(webhook);
+            }
+        }
+        webhooks
     }
 
     pub(super) fn days(&mut self, text: &Option<String>) -> u16 {

@@ -52,6 +52,9 @@ fn every_setting_has_its_default() {
         run_as: INVOKER,
         registry_image: "registry:3".parse().unwrap(),
         nginx_image: "nginx:stable-alpine".parse().unwrap(),
+        mirror_of: None,
+        notify: vec![],
+        metrics_port: None,
     };
     assert_eq!(check(&Settings::default()), Ok(expected));
 }
@@ -148,6 +151,32 @@ fn a_port_is_asked_for_once() {
     let both = |proxy| Settings { http_port: some("443"), proxy: some(proxy), ..Settings::default() };
     assert_eq!(faults(both("nginx")), ["port 443 is asked for twice"]);
     assert!(check(&both("none")).is_ok(), "without nginx nobody redirects");
+    let metrics = |proxy| Settings { metrics_port: some("80"), proxy: some(proxy), ..Settings::default() };
+    assert_eq!(faults(metrics("nginx")), ["port 80 is asked for twice"]);
+    assert!(check(&metrics("none")).is_ok(), "without nginx nobody redirects");
+}
+
+#[test]
+fn two_webhooks_have_two_names() {
+    let notify = ["ci=http://a.lan", "ci=http://b.lan", "x"].map(str::to_owned).to_vec();
+    assert_eq!(
+        faults(Settings { notify: Some(notify), ..Settings::default() }),
+        [
+            "regcert.toml, `notify`: there are two webhooks `ci`",
+            "regcert.toml, `notify`: `x` is not NAME=URL",
+        ]
+    );
+}
+
+#[test]
+fn nothing_is_a_mirror_by_itself() {
+    for settings in [
+        Settings::default(),
+        Settings { mirror_of: some(""), metrics_port: some("off"), ..Settings::default() },
+    ] {
+        let spec = check(&settings).unwrap();
+        assert_eq!((spec.mirror_of, spec.notify, spec.metrics_port), (None, vec![], None));
+    }
 }
 
 #[test]
@@ -191,7 +220,8 @@ fn a_key_nobody_knows_is_refused_with_those_that_are_known() {
     assert_eq!(
         fault.hint,
         "the keys are `server`, `domain`, `sans`, `key-type`, `days`, `country`, `state`, `locality`, `company`, \
-         `unit`, `email`, `authority`, `proxy`, `client-auth`, `blobs-by`, `http-port`, `https-port`, `data`, `run-as`, `registry-image`, `nginx-image`"
+         `unit`, `email`, `authority`, `proxy`, `client-auth`, `blobs-by`, `http-port`, `https-port`, `data`, `run-as`, `registry-image`, `nginx-image`, \
+         `mirror-of`, `notify`, `metrics-port`"
     );
 }
 
@@ -222,6 +252,8 @@ prop_compose! {
         ports in (prop::option::of(1u16..1000), prop::option::of(1000u16..)),
         data in prop::option::of("volume|\\./data|/[a-zä $'\"#\\\\]{1,12}"),
         run_as in prop::option::of("[0-9]{1,5}:[0-9]{1,5}"),
+        mirror_of in prop::option::of("(https?://[a-z]{1,5}\\.lan(:[1-9][0-9]{3})?/?)?"),
+        notify in prop::option::of(prop::collection::vec("[a-z]{1,4}=http://[a-z]{1,4}\\.lan/[a-z]{0,4}", 0..2)),
     ) -> Settings {
         let [state, locality, company, unit] = texts;
         // An address is in no domain.
@@ -229,7 +261,8 @@ prop_compose! {
         Settings {
             server, domain, sans, key_type, days: days.map(|d| d.to_string()), country, state, locality, company, unit,
             email, proxy, blobs_by, http_port: ports.0.filter(|p| *p != 443).map(|p| p.to_string()),
-            https_port: ports.1.map(|p| p.to_string()), data, run_as, ..Settings::default()
+            https_port: ports.1.map(|p| p.to_string()), data, run_as, mirror_of,
+            notify, ..Settings::default()
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::files::{Action, Change, Digests, Edits, FileSet, Mode, OnDisk, Origin
 use crate::pki::{hex, sha256};
 use crate::spec::{Data, RunAs};
 
+mod collection;
 mod commit;
 mod disk;
 

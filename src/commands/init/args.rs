@@ -7,7 +7,8 @@ use zeroize::Zeroizing;
 
 use super::super::password::Source;
 use super::super::{World, Writing};
-use crate::deployment::Origin;
+use crate::deployment::{Credentials, Origin};
+use crate::error::Fault;
 use crate::names::Subtree;
 use crate::pki::{Authority, Certificate, KeyAtRest, PrivateKey};
 use crate::spec::Settings;
@@ -24,6 +25,8 @@ Examples:
   regcert init --cert-domain myhouse.local --registry-server-name registry1
   regcert init --registry-server-name 192.168.0.12
   regcert init --registry-server-name registry.example.org --san 192.168.0.12 --https-port 5443
+  regcert init --mirror-of https://registry-1.docker.io --mirror-credentials hub.txt
+  regcert init --notify ci=https://ci.myhouse.local/hook --metrics-port 9100
   regcert init --dry-run
   regcert init --reload")]
 pub struct Args {
@@ -38,6 +41,8 @@ pub struct Args {
     pub(super) certificate: CertificateArgs,
     #[command(flatten)]
     pub(super) service: Service,
+    #[command(flatten)]
+    services: Services,
     #[command(flatten)]
     pub(super) user: User,
     #[command(flatten)]
@@ -153,6 +158,35 @@ pub(super) struct Service {
     nginx_image: Option<String>,
 }
 
+/// Whom the registry speaks to besides its clients.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Mirror, webhooks, metrics")]
+pub(super) struct Services {
+    /// Be a mirror: fetch what is asked for from this registry, keep it for seven days, and refuse every push
+    ///
+    /// Clients name images by this registry's name, `registry1.myhouse.local/library/alpine` for Docker Hub's alpine
+    /// (`https://registry-1.docker.io`). What it has it serves while the upstream is down, but then it does not start.
+    /// An empty text makes it an ordinary registry again.
+    #[arg(long, value_name = "URL")]
+    mirror_of: Option<String>,
+    /// What the mirror logs in with, `user:password` on the first line of a file
+    ///
+    /// Kept where only you and the registry can read it, for this upstream alone: with another --mirror-of it is
+    /// forgotten. Whoever may log in to the mirror gets whatever this user may pull.
+    #[arg(long, value_name = "FILE")]
+    mirror_credentials: Option<PathBuf>,
+    /// Tell this URL of each push and pull (a POST with JSON); may be repeated. A later run adds to those that are there
+    ///
+    /// The URL stands in regcert.toml, which everybody may read: put no token in it. To stop one, take it out of there.
+    #[arg(long, value_name = "NAME=URL")]
+    notify: Vec<String>,
+    /// Serve Prometheus at http://127.0.0.1:PORT/metrics, on this machine alone; `off` for not at all [default: off]
+    ///
+    /// The same port has Go's profiler (/debug/pprof) and no password: whoever has an account here may look.
+    #[arg(long, value_name = "PORT|off")]
+    metrics_port: Option<String>,
+}
+
 /// Who may log in first.
 #[derive(clap::Args)]
 #[command(next_help_heading = "First user")]
@@ -193,7 +227,27 @@ impl Args {
             run_as: service.run_as.clone(),
             registry_image: service.registry_image.clone(),
             nginx_image: service.nginx_image.clone(),
+            mirror_of: self.services.mirror_of.clone(),
+            notify: (!self.services.notify.is_empty()).then(|| self.services.notify.clone()),
+            metrics_port: self.services.metrics_port.clone(),
         }
+    }
+
+    /// Whether a mirror is to log in.
+    pub(super) fn has_credentials(&self) -> bool {
+        self.services.mirror_credentials.is_some()
+    }
+
+    /// What a mirror is to log in with.
+    pub(super) fn credentials(&self) -> Result<Option<Credentials>> {
+        let read = |path: &PathBuf| {
+            let bytes = Zeroizing::new(store::read_given(path)?);
+            let credentials = Credentials::first_line(&bytes).map_err(|fault| {
+                Fault::new(format!("`{}`: {}", path.display(), fault.message)).hint(fault.hint)
+            });
+            Ok(credentials?)
+        };
+        self.services.mirror_credentials.as_ref().map(read).transpose()
     }
 
     /// What fixes the authority, which the first run does.

@@ -11,10 +11,10 @@ pub use args::Args;
 use super::password::{Known, Prompt};
 use super::{World, dry_run};
 use crate::auth::Password;
-use crate::deployment::{Deployment, New, ServerKey};
+use crate::deployment::{Credentials, Deployment, New, ServerKey};
 use crate::error::{Blame, Fault, Gather};
 use crate::files::{Action, Change};
-use crate::names::{Subtree, Username};
+use crate::names::{Subtree, Upstream, Username};
 use crate::pki::{Certificate, date};
 use crate::render::Site;
 use crate::spec::{DAYS_ADVISED, Data, Side, Spec};
@@ -56,8 +56,10 @@ fn create(args: &Args, world: &World, mut store: Store) -> Result<()> {
     let shown = (known == Known::ToNobody).then(|| Zeroizing::new(password.expose().to_owned()));
     let origin = args.origin(world, permit)?;
     let passphrase = args.encrypts().then(|| world.new_passphrase()).transpose()?;
-    let deployment =
+    let credentials = args.credentials()?;
+    let mut deployment =
         Deployment::create(New { spec, origin, passphrase, user: user.clone(), password }, world.now)?;
+    log_in_upstream(&mut deployment, credentials);
 
     let change = world.compare(&store, &deployment, args.writing.edits())?;
     let foreign: Vec<_> = change.with(Action::EditedByHand).map(|path| format!("`{path}`")).collect();
@@ -94,6 +96,12 @@ fn renew(args: &Args, world: &World) -> Result<()> {
         added.retain(|name| !kept.contains(name));
         [kept, added].concat()
     });
+    settings.notify = settings.notify.map(|added| {
+        let name = |webhook: &String| webhook.split('=').next().map(str::to_owned);
+        let mut kept: Vec<_> = deployment.spec.notify.iter().map(ToString::to_string).collect();
+        kept.retain(|kept| !added.iter().any(|added| name(added) == name(kept)));
+        [kept, added].concat()
+    });
     let mut stored = deployment.settings()?;
     // A full name or an address brings its own domain, or none, as at the first run.
     if settings.domain.is_none() && settings.server.as_ref().is_some_and(|server| server.contains(['.', ':']))
@@ -113,7 +121,9 @@ fn renew(args: &Args, world: &World) -> Result<()> {
         deployment.set_user(&user, &password);
         shown = (known == Known::ToNobody).then(|| Zeroizing::new(password.expose().to_owned()));
     }
+    let credentials = args.credentials()?;
     deployment.reconfigure(spec, ServerKey::New, world.now)?;
+    log_in_upstream(&mut deployment, credentials);
     if args.encrypts() {
         deployment.encrypt(&world.new_passphrase()?)?;
     }
@@ -128,6 +138,21 @@ fn renew(args: &Args, world: &World) -> Result<()> {
     Ok(())
 }
 
+/// Keeps a mirror's credentials for the upstream they were given for, and for no other.
+fn log_in_upstream(deployment: &mut Deployment, credentials: Option<Credentials>) {
+    let forgotten = deployment.forget_upstream();
+    if let Some(credentials) = credentials {
+        deployment.log_in_upstream(credentials);
+        if deployment.spec.mirror_of.as_ref().is_some_and(Upstream::is_in_clear) {
+            ui::warn("the password for the upstream goes over the network in clear: use an https:// URL");
+        }
+    } else if let (Some(old), Some(new)) = (forgotten, &deployment.spec.mirror_of) {
+        ui::warn(format!(
+            "the credentials for {old} are forgotten: name those for {new} with --mirror-credentials"
+        ));
+    }
+}
+
 /// What either run needs from the command line, once every fault of it has been gathered and told.
 fn checked(
     args: &Args,
@@ -137,6 +162,13 @@ fn checked(
 ) -> Result<(Spec, Username, Option<Password>)> {
     let apart = spec.as_ref().map_or(Ok(()), |spec| spec.data.apart_from(&world.site.directory));
     gather.take("--data", apart);
+    if let Some(spec) = &spec
+        && args.has_credentials()
+        && spec.mirror_of.is_none()
+    {
+        let fault = Fault::new("--mirror-credentials: this registry is no mirror");
+        gather.push(fault.hint("say what it is a mirror of with `--mirror-of`"));
+    }
     let user = username(args, &mut gather);
     let password = given_password(args, &mut gather);
     gather.finish(Blame::CommandLine)?;

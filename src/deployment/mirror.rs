@@ -1,0 +1,88 @@
+//! How a mirror logs in to the registry that it fetches from. Kept with the other secrets, and only as long as that
+//! registry is the one the password was given for.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::Deployment;
+use crate::error::Fault;
+use crate::names::Upstream;
+
+/// A user's name and password.
+pub struct Credentials {
+    user: Zeroizing<String>,
+    password: Zeroizing<String>,
+}
+
+impl Credentials {
+    /// `user:password` on the first line of a file.
+    pub fn first_line(input: &[u8]) -> Result<Self, Fault> {
+        let hint = "write `user:password` on one line";
+        let text = std::str::from_utf8(input).map_err(|_| Fault::new("it is not UTF-8").hint(hint))?;
+        let line = text.lines().next().unwrap_or_default();
+        let (user, password) = line
+            .split_once(':')
+            .filter(|(user, password)| !user.is_empty() && !password.is_empty())
+            .ok_or_else(|| Fault::new("it does not begin with a user and a password").hint(hint))?;
+        if line.chars().any(char::is_control) {
+            return Err(Fault::new("it holds a control character").hint(hint));
+        }
+        Ok(Self { user: user.to_owned().into(), password: password.to_owned().into() })
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(…)")
+    }
+}
+
+/// Credentials, and whom they are for.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamLogin {
+    upstream: String,
+    user: Zeroizing<String>,
+    password: Zeroizing<String>,
+}
+
+impl Deployment {
+    /// Keeps how to log in to the upstream, where there is one.
+    pub fn log_in_upstream(&mut self, credentials: Credentials) {
+        let Credentials { user, password } = credentials;
+        let login = |upstream: &Upstream| UpstreamLogin { upstream: upstream.to_string(), user, password };
+        self.state.upstream = self.spec.mirror_of.as_ref().map(login);
+    }
+
+    /// Forgets credentials that were for another upstream; `Some` where there were any.
+    pub fn forget_upstream(&mut self) -> Option<String> {
+        let upstream = self.spec.mirror_of.as_ref().map(Upstream::to_string);
+        let other = self.state.upstream.take_if(|login| Some(&login.upstream) != upstream.as_ref());
+        other.map(|login| login.upstream)
+    }
+
+    /// User and password for the upstream as it is now.
+    pub fn upstream_login(&self) -> Option<(&str, &str)> {
+        let upstream = self.spec.mirror_of.as_ref()?.to_string();
+        let login = self.state.upstream.as_ref().filter(|login| login.upstream == upstream)?;
+        Some((&login.user, &login.password))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_is_user_and_password() {
+        let credentials = Credentials::first_line(b"me:a:b \r\nrest").unwrap();
+        assert_eq!((credentials.user.as_str(), credentials.password.as_str()), ("me", "a:b "));
+        assert_eq!(format!("{credentials:?}"), "Credentials(…)");
+        for bad in [&b""[..], b"me", b"me:", b":x", b"\nme:x", b"\xff:x", b"me:\x07"] {
+            assert!(Credentials::first_line(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! A garbage collection inside the running registry's container. A file that nginx looks for makes the registry
+//! read-only: nothing is restarted, and pulls go on. Whoever made that file is a shell in the container that lives as
+//! long as its stdin, so that it takes the file away again however regcert ends.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+
+use super::{compose, run};
+use crate::error::Fault;
+
+/// What nginx.conf looks for.
+pub const READ_ONLY: &str = "/run/regcert/read-only";
+
+/// As templates/registry/config.yml has it, and what the registry makes below it.
+const REPOSITORIES: &str = "/var/lib/registry/docker/registry/v2/repositories";
+const BLOBS: &str = "/var/lib/registry/docker/registry/v2/blobs";
+const CONFIG: &str = "/etc/regcert/config.yml";
+
+/// How long a request that began before may go on; a layer of 10 GB takes less on a slow network.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// How long a container takes to come back.
+const RESTART: Duration = Duration::from_secs(10);
+
+/// The collection. It waits for a line; when nothing more can come, whoever asked has ended, and so does it. Every
+/// process is waited for: the container's first one reaps none.
+const COLLECT: &str = r#"
+flag=$1; config=$2; shift 2
+# Not that of another run which has begun meanwhile.
+trap '[ "$(cat "$flag")" != $$ ] || rm -f "$flag"' EXIT
+trap 'exit 130' HUP INT TERM
+echo $$ >"$flag" || exit
+echo ready
+read -r _ || exit
+exec 3<&0
+registry garbage-collect "$@" "$config" 2>&1 </dev/null 3<&- &
+collector=$!
+{ while read -r _; do :; done; kill "$collector"; } <&3 >/dev/null 2>&1 &
+watcher=$!
+exec 3<&-
+wait "$collector"
+status=$?
+kill "$watcher" 2>/dev/null
+wait "$watcher" 2>/dev/null
+exit "$status"
+"#;
+
+/// The size of each blob.
+const SIZES: &str = r#"[ ! -d "$1" ] || find "$1" -type f -name data -exec stat -c '%s %n' {} +"#;
+
+/// The manifests that name other manifests: one for each platform, or an artefact's.
+const INDEXES: &str = r#"
+find "$1" -path '*/_manifests/revisions/sha256/*/link' 2>/dev/null |
+    sed "s#.*/revisions/sha256/\(..\)\(.*\)/link#$2/sha256/\1/\1\2/data#" | sort -u |
+    xargs -r grep -lE '"manifests"[[:space:]]*:' 2>/dev/null | wc -l
+"#;
+
+/// How much there is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Amount {
+    /// How many blobs: layers, configurations and manifests.
+    pub blobs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What of a registry may be collected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub enum Garbage {
+    /// What no manifest names.
+    #[serde(rename = "unreferenced")]
+    Unreferenced,
+    /// That, and the manifests that no tag names.
+    #[serde(rename = "untagged")]
+    Untagged,
+}
+
+impl Garbage {
+    fn options(self) -> &'static [&'static str] {
+        match self {
+            Self::Unreferenced => &[],
+            Self::Untagged => &["--delete-untagged"],
+        }
+    }
+}
+
+/// The running containers of a registry.
+#[derive(Debug)]
+pub struct Containers {
+    registry: String,
+    nginx: Option<String>,
+}
+
+impl Containers {
+    /// Finds them.
+    pub fn find(dir: &Path, with_nginx: bool) -> Result<Self> {
+        let compose = compose()?;
+        let id = |service: &str| -> Result<String> {
+            let hint = "is this where the registry runs? `docker compose up -d` starts it";
+            let ids = run(&compose, dir, &["ps", "-q", service], hint)?;
+            ids.lines().next().map(str::to_owned).ok_or_else(|| not_running(service))
+        };
+        let nginx = with_nginx.then(|| id("nginx")).transpose()?;
+        Ok(Self { registry: id("registry")?, nginx })
+    }
+
+    /// The registry program's major version.
+    pub fn version(&self) -> Result<u32> {
+        let said = self.registry(&["registry", "--version"])?;
+        let number = |word: &str| word.trim_start_matches('v').split('.').next()?.parse().ok();
+        let version = said.split_whitespace().filter(|word| word.contains('.')).find_map(number);
+        version.ok_or_else(|| anyhow!("`registry --version` says `{}`, which names no version", said.trim()))
+    }
+
+    /// Everything that is stored.
+    pub fn stored(&self) -> Result<Amount> {
+        Ok(total(self.sizes()?.into_values()))
+    }
+
+    /// How many manifests name other manifests.
+    pub fn indexes(&self) -> Result<u64> {
+        let count = self.registry(&["sh", "-c", INDEXES, "sh", REPOSITORIES, BLOBS])?;
+        count.trim().parse().with_context(|| format!("`{}` is no number", count.trim()))
+    }
+
+    /// What would be collected now. Layers of a push that is under way count as well.
+    pub fn garbage(&self, garbage: Garbage) -> Result<Amount> {
+        let sizes = self.sizes()?;
+        if sizes.is_empty() {
+            return Ok(Amount::default());
+        }
+        let words = [&["registry", "garbage-collect", "--dry-run"], garbage.options(), &[CONFIG]].concat();
+        let said = self.registry(&words)?;
+        let digests = said.lines().filter_map(|line| line.strip_prefix("blob eligible for deletion: "));
+        Ok(total(digests.map(|digest| sizes.get(digest.trim()).copied().unwrap_or(0))))
+    }
+
+    fn sizes(&self) -> Result<BTreeMap<String, u64>> {
+        let said = self.registry(&["sh", "-c", SIZES, "sh", BLOBS])?;
+        let blob = |line: &str| {
+            let (size, path) = line.split_once(' ')?;
+            let mut parts = path.strip_prefix(BLOBS)?.split('/').skip(1);
+            let (algorithm, hex) = (parts.next()?, parts.nth(1)?);
+            Some((format!("{algorithm}:{hex}"), size.parse().ok()?))
+        };
+        Ok(said.lines().filter_map(blob).collect())
+    }
+
+    /// Collects while nobody can push. `say` is told of each step.
+    pub fn collect(&self, garbage: Garbage, say: impl Fn(&str)) -> Result<()> {
+        let mut shell = Shell::start(&self.registry, garbage)?;
+        let result = self.drain(&say).and_then(|()| {
+            say("collecting");
+            shell.collect()
+        });
+        // Its stdin goes, and the file with it, also where it never got as far as collecting.
+        let ended = shell.end();
+        result.and(ended)
+    }
+
+    /// Makes sure that pushes are taken, also after a shell that was killed. A container that ended with it comes back.
+    pub fn take_pushes(&self) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            match self.registry(&["rm", "-f", READ_ONLY]) {
+                Ok(_) => return Ok(()),
+                Err(_) if start.elapsed() < RESTART => std::thread::sleep(Duration::from_millis(500)),
+                Err(error) => {
+                    let fault = Fault::new(format!("the registry may still refuse pushes: {error:#}"));
+                    bail!(fault.hint("`docker compose up -d`, then `regcert gc` again"));
+                }
+            }
+        }
+    }
+
+    /// Waits until no request is under way that began while pushes were taken. Each is served by a worker of nginx that
+    /// a reload replaces and that ends with its last request.
+    fn drain(&self, say: impl Fn(&str)) -> Result<()> {
+        let nginx = self.nginx.as_deref().ok_or_else(|| not_running("nginx"))?;
+        let seen = exec(nginx, &["test", "-f", READ_ONLY]);
+        seen.map_err(|_| {
+            Fault::new("nginx does not see that the registry is to be read-only: nothing was collected")
+                .hint("`docker compose up -d --force-recreate` makes both containers anew")
+        })?;
+        say("pushes are refused, pulls go on");
+        let before = workers(nginx)?;
+        exec(nginx, &["nginx", "-q", "-t"])?;
+        exec(nginx, &["nginx", "-s", "reload"])?;
+        let start = Instant::now();
+        let mut told = false;
+        while workers(nginx)?.iter().any(|worker| before.contains(worker)) {
+            ensure!(
+                start.elapsed() < PATIENCE,
+                Fault::new(
+                    "a request that began before is still under way after ten minutes: nothing was collected"
+                )
+                .hint("run `regcert gc` again when nobody pushes or pulls something large")
+            );
+            if !told && start.elapsed() > Duration::from_secs(1) {
+                say("waiting for the requests that began before");
+                told = true;
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        Ok(())
+    }
+
+    fn registry(&self, words: &[&str]) -> Result<String> {
+        exec(&self.registry, words)
+    }
+}
+
+/// The shell in the container.
+struct Shell {
+    child: Child,
+    stdout: BufReader<std::process::ChildStdout>,
+    /// The last lines that were said.
+    said: Vec<String>,
+}
+
+impl Shell {
+    /// Returns when the registry is read-only.
+    fn start(container: &str, garbage: Garbage) -> Result<Self> {
+        let mut child = Command::new("docker")
+            .args(["exec", "-i", container, "sh", "-c", COLLECT, "sh", READ_ONLY, CONFIG])
+            .args(garbage.options())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("`docker exec` cannot be run")?;
+        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut shell = Self { child, stdout, said: Vec::new() };
+        let mut line = String::new();
+        shell.stdout.read_line(&mut line).context("`docker exec` cannot be read from")?;
+        if line.trim() != "ready" {
+            shell.end()?;
+            bail!("the registry's container said `{}` where it was to get ready", line.trim());
+        }
+        Ok(shell)
+    }
+
+    /// Lets it collect, and returns when it has.
+    fn collect(&mut self) -> Result<()> {
+        let gone = "the collection in the registry's container has ended";
+        self.child.stdin.as_mut().context(gone)?.write_all(b"\n").context(gone)?;
+        for line in self.stdout.by_ref().lines() {
+            self.said.push(line.context(gone)?);
+            // A blob is a line; what is told of a failure are the last ones.
+            if self.said.len() > 100 {
+                self.said.drain(..90);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets it end, and says how it did.
+    fn end(mut self) -> Result<()> {
+        drop(self.child.stdin.take());
+        let mut stderr = String::new();
+        self.stdout.by_ref().lines().for_each(drop);
+        let complaints = self.child.stderr.take().map(|mut from| from.read_to_string(&mut stderr));
+        complaints.transpose().context("`docker exec` cannot be read from")?;
+        let status = self.child.wait().context("`docker exec` cannot be waited for")?;
+        let last = self.said.split_off(self.said.len().saturating_sub(3)).join("; ");
+        let why =
+            [stderr.trim(), last.trim()].into_iter().find(|why| !why.is_empty()).unwrap_or("it was ended");
+        ensure!(
+            status.success(),
+            Fault::new(format!("the registry could not collect: {why}")).hint(
+                "`docker compose logs registry` may say more; what was not collected waits for the next run"
+            )
+        );
+        Ok(())
+    }
+}
+
+/// What `docker exec` prints.
+fn exec(container: &str, words: &[&str]) -> Result<String> {
+    let output = Command::new("docker").args(["exec", container]).args(words).stdin(Stdio::null()).output();
+    let output = output.context("`docker exec` cannot be run")?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    let program = words.first().copied().unwrap_or_default();
+    bail!(
+        Fault::new(format!("`{program}` cannot be run in the container: {said}"))
+            .hint("`docker compose ps` and `docker compose logs` say more; `docker compose up -d` starts what is not there")
+    )
+}
+
+/// nginx's workers, those that are on their way out included.
+fn workers(container: &str) -> Result<Vec<String>> {
+    let hint = "`docker compose ps` and `docker compose logs` say more";
+    let table = run(&["docker", "top"], Path::new("."), &[container], hint)?;
+    let column = table.lines().next().and_then(|head| head.split_whitespace().position(|name| name == "PID"));
+    let column = column.ok_or_else(|| anyhow!("`docker top` names no PID"))?;
+    let worker = |line: &str| Some(line.split_whitespace().nth(column)?.to_owned());
+    Ok(table.lines().filter(|line| line.contains("nginx: worker process")).filter_map(worker).collect())
+}
+
+fn not_running(service: &str) -> anyhow::Error {
+    anyhow!(Fault::new(format!("`{service}` is not running")).hint("`docker compose up -d` starts it"))
+}
+
+fn total(sizes: impl Iterator<Item = u64>) -> Amount {
+    sizes.fold(Amount::default(), |sum, size| Amount { blobs: sum.blobs + 1, bytes: sum.bytes + size })
+}
