@@ -23,9 +23,11 @@ pub fn created(deployment: &Deployment, dir: &Path, user: &Username, password: O
     };
     let leaf = server.leaf();
     let admits = root.constraints.as_ref().map_or("every name".to_owned(), ToString::to_string);
-    let package = deployment.debian_package_path();
-    let package_name = package.rsplit('/').next().unwrap_or(&package);
     let root_path = deployment.root_path();
+    let page = match deployment.spec.proxy {
+        Proxy::Nginx => format!("{} in a browser, or ", deployment.anchors().plain_url()),
+        Proxy::None => String::new(),
+    };
     format!(
         "\
 {registry} is ready in {dir}
@@ -46,13 +48,13 @@ Start it:
 On each client{resolves}:
   copy trust/{INSTALL} there, and
     sudo sh {INSTALL}        # shows the SHA-256 above and asks
-  or, on Debian and Ubuntu, {package}, and
-    sudo apt install ./{package_name} && sudo systemctl restart docker
-  on Windows, trust/install.ps1; `regcert trust` lists the rest
+  packages, Windows, macOS, clusters: {page}`regcert trust`
 
 Then use it:
   docker login -u {user} {registry}
 {uses}
+
+`regcert check` looks at it as a client does.
 ",
         dir = shell(&dir.display().to_string()),
         certificate = deployment.certificate_path(),

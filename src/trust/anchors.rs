@@ -104,6 +104,11 @@ impl Anchors {
         &self.registry
     }
 
+    /// `http://host[:port]/`, which needs no trust.
+    pub fn plain_url(&self) -> String {
+        format!("{}/", self.plain_url)
+    }
+
     /// What the roots are for.
     pub fn label(&self) -> &str {
         &self.label
