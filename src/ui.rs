@@ -64,7 +64,11 @@ pub fn changes(change: &Change) {
         }
     }
     for (action, name, files) in lines {
-        let many = if name == "trust/" { format!(" ({files} files)") } else { String::new() };
+        let many = match (name.as_str(), files) {
+            ("trust/", 1) => " (1 file)".to_owned(),
+            ("trust/", files) => format!(" ({files} files)"),
+            (_, _) => String::new(),
+        };
         say(format!("  {:<14}  {name}{many}", action.to_string()));
     }
 }
