@@ -24,9 +24,12 @@ pub fn created(deployment: &Deployment, dir: &Path, user: &Username, password: O
     let leaf = server.leaf();
     let admits = root.constraints.as_ref().map_or("every name".to_owned(), ToString::to_string);
     let root_path = deployment.root_path();
-    let page = match deployment.spec.proxy {
-        Proxy::Nginx => format!("{} in a browser, or ", deployment.anchors().plain_url()),
-        Proxy::None => String::new(),
+    let elsewhere = match deployment.spec.proxy {
+        Proxy::Nginx => format!(
+            "packages, Windows, macOS: {} in a browser; clusters: `regcert trust`",
+            deployment.anchors().plain_url()
+        ),
+        Proxy::None => "packages, Windows, macOS, clusters: `regcert trust`".to_owned(),
     };
     format!(
         "\
@@ -48,7 +51,7 @@ Start it:
 On each client{resolves}:
   copy trust/{INSTALL} there, and
     sudo sh {INSTALL}        # shows the SHA-256 above and asks
-  packages, Windows, macOS, clusters: {page}`regcert trust`
+  {elsewhere}
 
 Then use it:
   docker login -u {user} {registry}
@@ -136,18 +139,17 @@ pub fn take(dir: &Path, steps: &[Step]) -> String {
 
 /// After a step of a rotation of the root.
 pub fn rotated(deployment: &Deployment) -> String {
-    let package = deployment.debian_package_path();
     match &deployment.retiring {
         Some(_) => format!(
             "
 Clients with the old root go on working, and so do clients with only the new one. Next:
-  on every client, run trust/{INSTALL} again or install {package}: they have both
+  on every client, run trust/{INSTALL} again, or take its package or file anew: all have both
   then: regcert rotate --ca --finish --reload",
         ),
         None => format!(
             "
 Clients that have only the old root are refused once the registry has reloaded.
-trust/{INSTALL} and {package} take it out of those that run or install them."
+trust/{INSTALL}, the packages and the files below trust/ take it out of those that use them again."
         ),
     }
 }

@@ -138,11 +138,11 @@ fn server(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Findi
 fn roots(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Finding>) {
     if let Some(retiring) = &deployment.retiring {
         let message = format!(
-            "two roots are in every package since {}: the one with SHA-256 {} is on its way out",
+            "two roots are in everything below trust/ since {}: the one with SHA-256 {} is on its way out",
             date(deployment.state.release().at),
             retiring.root.fingerprint()
         );
-        let hint = "give the packages to every client, then run `regcert rotate --ca --finish --reload`";
+        let hint = "run trust/install.sh on every client, or give it its package or file anew, then run `regcert rotate --ca --finish --reload`";
         findings.push(Finding::new(Severity::Warning, "rotation", message, hint));
     }
     let Some(root) = deployment.root() else {
@@ -182,8 +182,17 @@ fn clients(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Find
 
 fn files(change: &Change, findings: &mut Vec<Finding>) {
     for (path, action) in &change.actions {
+        let for_clients = path.as_str().starts_with("trust/");
         let (severity, message, hint) = match action {
             Action::Unchanged => continue,
+            Action::EditedByHand if for_clients => (
+                Severity::Warning,
+                "edited by hand: it keeps the root certificates that it had",
+                "keep a copy elsewhere, remove it, and run `regcert trust`",
+            ),
+            Action::Added | Action::Changed if for_clients => {
+                (Severity::Warning, "missing, or not as it should be", "run `regcert trust` to write it anew")
+            }
             Action::EditedByHand => (Severity::Note, "edited by hand, and kept", ""),
             // Somebody took it away to have it signed; it is made again from its key.
             Action::Added if path.as_str().ends_with(".csr") => continue,
