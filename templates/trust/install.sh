@@ -14,7 +14,6 @@ registry='{{ registry }}'
 host_port='{{ host_port }}'
 # The registry's directory in containerd's configuration, and the name of the list.
 directory='{{ containerd }}'
-package='{{ package }}'
 # The root to stay comes first; there are two while the authority is being rotated.
 stems='{% for root in roots %}{% if not loop.first %} {% endif %}{{ root.stem }}{% endfor %}'
 
@@ -47,6 +46,9 @@ chroot DIR sh -s -- --yes <install.sh
   --dry-run             show what would be done, and do nothing
   --no-system           leave the system's store alone
   --uninstall           take away what this script has put here
+  --all                 with --uninstall: also what it has put here for other
+                        registries of this authority, and for other names and
+                        ports that this one had
   --help                show this
 USAGE
 }
@@ -83,7 +85,7 @@ confirm() { # QUESTION
 # ---- the command line ------------------------------------------------------
 
 options() {
-    action=install asking='' dry=no system=yes given=''
+    action=install asking='' dry=no system=yes given='' all=no
     while [ $# -gt 0 ]; do
         case $1 in
         --fingerprint)
@@ -97,6 +99,7 @@ options() {
         --dry-run) dry=yes ;;
         --no-system) system=no ;;
         --uninstall) action=uninstall ;;
+        --all) all=yes ;;
         --help | -h)
             usage
             exit 0
@@ -105,6 +108,7 @@ options() {
         esac
         shift
     done
+    if [ "$all" = yes ] && [ "$action" = install ]; then misuse '`--all` goes with `--uninstall`'; fi
     if [ "$given" = none ]; then misuse 'a SHA-256 fingerprint has 64 hexadecimal digits'; fi
     if [ -z "$asking" ]; then
         if [ -n "$given" ] || [ "$action" = uninstall ]; then asking=no; else asking=yes; fi
@@ -200,12 +204,12 @@ YAML
 }
 
 # The part of registries.yaml that trust hangs on.
-trusting() { # DIRECTORY
+trusting() { # BUNDLE
     cat <<YAML
 configs:
   "$host_port":
     tls:
-      ca_file: $1/$package.crt
+      ca_file: $1
 YAML
 }
 
@@ -339,38 +343,75 @@ want_hosts() { # DIRECTORY
     # It takes the first that is there: a new directory would hide one of the other spelling.
     if [ ! -d "$at" ] && [ -d "$1/$registry" ]; then at=$1/$registry; fi
     want_roots "$at" crt
-    if [ -n "$(recorded "$at/hosts.toml")" ] || [ ! -d "$at" ]; then
-        want hosts "$at/hosts.toml"
-    elif [ ! -e "$at/hosts.toml" ]; then
+    file=$at/hosts.toml
+    if [ -d "$at" ] && [ "$(state "$file")" = none ] && [ -z "$(recorded "$file")" ]; then
         # Without one it reads every .crt in the directory, as Docker does.
-        case $(ls "$at") in
-        *.c*rt*) ;;
-        *) want hosts "$at/hosts.toml" ;;
-        esac
-    else
-        for stem in $stems; do
-            if ! grep -qF "$stem.crt" "$at/hosts.toml"; then
-                merge "$at/hosts.toml" "at its top, and below [host.\"https://$host_port\"]" \
-                    "$(content hosts | grep '^ca ')"
-                break
-            fi
-        done
+        case $(ls "$at") in *.c*rt*) return ;; esac
     fi
+    if is_free "$file"; then
+        want hosts "$file"
+        return
+    fi
+    stays "$file" "${stems%% *}.crt"
+    for stem in $stems; do
+        if ! grep -qsF "$stem.crt" "$file"; then
+            merge "$file" "at its top, and below [host.\"https://$host_port\"], in place of any \`ca\` there" \
+                "$(content hosts | grep '^ca ')"
+            break
+        fi
+    done
 }
 
 want_registries() { # DIRECTORY
-    want bundle "$1/$package.crt"
-    if [ -n "$(recorded "$1/registries.yaml")" ] || [ ! -e "$1/registries.yaml" ]; then
-        want "registries:$1" "$1/registries.yaml"
-    elif ! grep -qF "$1/$package.crt" "$1/registries.yaml"; then
-        merge "$1/registries.yaml" 'below what is there' "$(trusting "$1")"
+    # Named after the registry: others of its domain may have other roots.
+    bundle=$1/root-cert-$(printf '%s\n' "$directory" | tr ':[]' '___').crt
+    file=$1/registries.yaml
+    want bundle "$bundle"
+    if is_free "$file"; then
+        want "registries:$bundle" "$file"
+        return
+    fi
+    stays "$file" "$bundle"
+    case $(configured "$file" "$bundle") in
+    0) merge "$file" 'at its end' "$(trusting "$bundle")" ;;
+    1) merge "$file" 'below its `configs:`' "$(trusting "$bundle" | sed 1d)" ;;
+    2) merge "$file" "below \"$host_port\" in its \`configs:\`, in place of any \`ca_file\` there" "$(trusting "$bundle" | sed 1,2d)" ;;
+    esac
+}
+
+# How far the file gets: 1 with `configs:`, 2 with the registry below it, 3 with the bundle below that.
+configured() { # FILE BUNDLE
+    awk -v key="$host_port:" -v bundle="$2" '
+        /^[ \t]*(#|$)/ { next }
+        {
+            gsub(/["\047\r]/, "")
+            match($0, /[^ \t]/)
+            if (RSTART == 1) { inside = /^configs[ \t]*:/; entry = 0; column = 999 }
+            else if (inside && RSTART <= column) { column = RSTART; entry = substr($0 " ", RSTART, length(key) + 1) == key " " }
+            steps = inside + entry + (entry && index($0, bundle) > 0)
+            if (steps > most) most = steps
+        }
+        END { print most + 0 }' "$1"
+}
+
+# Not there, or as this script made it.
+is_free() { # PATH
+    found=$(state "$1")
+    [ "$found" = none ] || is_ours "$1" "$found"
+}
+
+# From then on it is the person's, also where this script made it.
+stays() { # PATH TEXT
+    kept="$kept$1$newline"
+    if [ "$action" = uninstall ] && { [ -n "$(recorded "$1")" ] || grep -qsF "$2" "$1"; }; then
+        later "\`$1\` is somebody else's, or was changed, and stays: take out of it what it has of $registry"
     fi
 }
 
 # A file of somebody else stays: the person merges.
 merge() { # FILE WHERE LINES
     if [ "$action" = install ]; then
-        later "\`$1\` is somebody else's and stays; add to it, $2:$newline$(printf '%s\n' "$3" | sed 's/^/      /')"
+        later "\`$1\` is somebody else's, or was changed, and stays; add to it, $2:$newline$(printf '%s\n' "$3" | sed 's/^/      /')"
     fi
 }
 
@@ -465,6 +506,28 @@ shared() { # PATH
     return "$found"
 }
 
+# The lists of other registries that have a root of this one, or of this one under another name or port.
+others() {
+    set +f
+    for other in "${record%/*}"/*; do
+        for stem in $stems; do
+            if [ "$other" != "$record" ] && grep -qsF "$stem" "$other"; then
+                echo "${other##*/}"
+                break
+            fi
+        done
+    done
+    set -f
+}
+
+# Without this the root would stay trusted, and nobody would know why.
+show_others() {
+    for other in $(others); do
+        say "note: \`$other\` has the same root here: another registry, or another name or port that this one had;"
+        say '      `sh install.sh --uninstall --all` takes all of them away'
+    done
+}
+
 save() { # LINES
     put "$record" printf '%s' "$1" || fail "\`$record\` cannot be written"
 }
@@ -510,7 +573,7 @@ expected() { # KIND
 
 # Sets `writes`, `removals` and `list`, the new list.
 compare() {
-    writes='' removals='' list='' keep=$newline unfinished=no
+    writes='' removals='' list='' keep=$newline unfinished=no stale=no
     IFS=$newline
     for line in $wanted; do
         unset IFS
@@ -538,12 +601,25 @@ compare_list() {
     while IFS= read -r line; do
         digest=${line%% *} path=${line#*  }
         case $digest in
-        unfinished) unfinished=yes ;;
+        unfinished) compare_unfinished ;;
         directory) list="$list$line$newline" ;;
         *) case $keep in *"$newline$path$newline"*) ;; *) compare_unwanted ;; esac ;;
         esac
     done <"$record"
 }
+
+# A run was stopped: the store may not have been read since.
+compare_unfinished() {
+    if [ -z "$refresh" ] || ! grep -qF "  $store/" "$record"; then
+        unfinished=yes
+    elif [ "$system" = yes ]; then
+        unfinished=yes stale=yes
+    else
+        list="$list$line$newline"
+    fi
+}
+
+is_kept() { case $newline$kept in *"$newline$1$newline"*) ;; *) return 1 ;; esac }
 
 compare_unwanted() {
     if [ "$system" = no ] && { [ "$store" = keychain ] || [ "${path%/*}" = "$store" ]; }; then
@@ -554,8 +630,11 @@ compare_unwanted() {
     keep="$keep$path$newline"
     if [ "$now" = none ] || shared "$path"; then
         unfinished=yes
+        if [ "$now" = none ] && [ "${path%/*}" = "$store" ]; then stale=yes; fi
     elif is_ours "$path" "$now"; then
         removals="$removals$path$newline"
+    elif is_kept "$path"; then
+        if [ "$action" = install ]; then list="$list$line$newline"; else unfinished=yes; fi
     else
         later "\`$path\` was changed by hand and stays"
         unfinished=yes
@@ -661,13 +740,16 @@ apply() {
         esac || fail "\`$path\` cannot be removed" 'run this again'
     done
     unset IFS
-    if [ -n "$refresh" ] && needs_refresh; then
+    if needs_refresh; then
         output=$(refresh_store 2>&1) || fail "\`$refresh\` failed: $output" 'mend that, then run this again'
     fi
     conclude
 }
 
-needs_refresh() { [ "$unfinished" = yes ] || changes "$store/"; }
+needs_refresh() {
+    if [ -z "$refresh" ] || [ "$system" = no ]; then return 1; fi
+    [ "$stale" = yes ] || changes "$store/"
+}
 
 keychain_put() { # STEM
     temporary=${TMPDIR:-/tmp}/$1.$$.crt
@@ -717,7 +799,7 @@ show() {
     if [ "$dry" = yes ]; then say 'this would'; else say 'this will'; fi
     printf '%s' "$writes" | sed 's/^[^ ]* /  write   /' >&2
     printf '%s' "$removals" | sed 's/^/  remove  /' >&2
-    if [ -n "$refresh" ] && needs_refresh; then say "  run     $refresh"; fi
+    if needs_refresh; then say "  run     $refresh"; fi
 }
 
 show_laters() {
@@ -732,7 +814,6 @@ main() {
     tools
     user=$(id -u)
     keychain=/Library/Keychains/System.keychain
-    wanted='' laters='' restart_containerd=no refresh=''
     if [ "$user" = 0 ]; then
         record=/var/lib/regcert/trust/$directory
     else
@@ -741,6 +822,20 @@ main() {
     fi
     say "$registry, root certificate:"
     fingerprints
+    run
+    if [ "$all" = yes ]; then
+        for other in $(others); do
+            say "$other:"
+            directory=$other record=${record%/*}/$other
+            run
+        done
+    else
+        show_others
+    fi
+}
+
+run() {
+    wanted='' kept='' laters='' restart_containerd=no refresh=''
     if [ "$user" = 0 ]; then survey_machine; else survey_user; fi
     if [ "$action" = uninstall ]; then wanted=''; fi
     compare
