@@ -32,8 +32,10 @@ pub(super) enum Cure {
     ClientCertificate,
     /// The name is none of the server's.
     ServerName,
-    /// Later.
+    /// Later: wrong passwords are tried.
     Wait,
+    /// Later: what is not used is being removed.
+    Collection,
     /// Only the log knows.
     Log,
 }
@@ -107,13 +109,13 @@ pub(super) fn reason(answer: &Answer, what: &str) -> Reason {
         403 => ("it is forbidden: by the proxy, not by the registry", Cure::UsersFile),
         404 => (
             "nothing is served there: the proxy does not hand it to a registry",
-            Cure::Proxy("location /v2/ { … proxy_pass http://registry; }"),
+            Cure::Proxy("location /v2/ { … } … location @authenticated { … proxy_pass http://registry; }"),
         ),
         405 => ("the registry is in read-only mode, or a mirror", Cure::DataReadOnly),
         411 => ("the proxy takes no body of unknown length", Cure::Proxy("proxy_http_version 1.1;")),
         413 => ("the proxy refuses bodies of that size", Cure::Proxy("client_max_body_size 0;")),
         421 => ("the server has no such name", Cure::ServerName),
-        429 => ("the proxy lets nobody ask so often", Cure::Wait),
+        429 => ("too many passwords wait to be checked", Cure::Wait),
         502..=504 => ("the proxy answers, and the registry behind it does not", Cure::Start),
         500 => ("the proxy fails, not the registry", Cure::Log),
         301..=399 => ("it is sent elsewhere: this is not the registry's own address", Cure::ServerName),
@@ -128,6 +130,9 @@ fn registry_reason(status: u16, error: &RegistryError, what: &str) -> Reason {
         (Some(Disk::ReadOnly), ..) => ("the disk with the images is mounted read-only", Cure::DataReadOnly),
         (Some(Disk::Forbidden), ..) => {
             ("the registry may not write to the directory with the images", Cure::DataOwner)
+        }
+        (None, 405, _) if error.message.contains("regcert gc") => {
+            ("a garbage collection is under way", Cure::Collection)
         }
         (None, 405, _) => ("it is in read-only mode, or a mirror", Cure::DataReadOnly),
         (None, _, "DENIED") | (None, 403, _) => ("the user may not do that", Cure::Rights),

@@ -81,8 +81,12 @@ fn cure(known: &Known<'_>, cure: Cure) -> String {
             known.regcert("add-client NAME")
         ),
         Cure::ServerName => known.names_it(),
-        Cure::Wait => {
-            "try again in a minute, and raise `limit_req` in nginx.conf if that is too low".to_owned()
+        Cure::Wait => format!(
+            "try again in a few seconds; where that does not help, somebody tries passwords: to see who, {}",
+            known.compose("logs nginx")
+        ),
+        Cure::Collection => {
+            format!("wait until `regcert gc` has ended; if none runs, {}", known.regcert("gc"))
         }
         Cure::Log => known.compose("logs nginx registry"),
     }
@@ -108,7 +112,9 @@ fn api(known: &Known<'_>, answer: &Result<Answer, String>, seen: &Seen) -> Link 
         let message = "anybody gets in: `GET /v2/` is answered with 200 without a password";
         let hint = cure(
             known,
-            Cure::Proxy("auth_basic \"registry\"; auth_basic_user_file /etc/nginx/auth/registry.passwd;"),
+            Cure::Proxy(
+                "if ($challenge) { return 401; } … auth_request /-/users; … auth_request /-/password;",
+            ),
         );
         return Link::broken("api", message, hint);
     }
@@ -117,7 +123,8 @@ fn api(known: &Known<'_>, answer: &Result<Answer, String>, seen: &Seen) -> Link 
     }
     if !answer.asks_for_password() {
         let message = "401 comes without `WWW-Authenticate: Basic`: no client knows how to log in";
-        return Link::broken("api", message, cure(known, Cure::Proxy("auth_basic \"registry\";")));
+        let line = "add_header WWW-Authenticate $challenge always;";
+        return Link::broken("api", message, cure(known, Cure::Proxy(line)));
     }
     let logged_in = seen.login.as_ref().and_then(|answer| answer.as_ref().ok());
     for (with, answer) in
@@ -262,7 +269,15 @@ fn digest(known: &Known<'_>, seen: &Seen) -> Link {
                 known.regcert("init --force --reload")
             ),
         ),
-        Some(step) => unexpected(known, "digest", &format!("to {}", step.what), &step.answer),
+        Some(step) => {
+            let mut reason = reason(&step.answer, &format!("to {}", step.what));
+            // The password file was readable just now; what nginx reads after it is a layer.
+            if reason.cure == Cure::UsersFile {
+                reason.message += "; it may not be able to read the directory with the images";
+                reason.cure = Cure::DataOwner;
+            }
+            Link::broken("digest", reason.message, cure(known, reason.cure))
+        }
         None if trip.cleaned => {
             Link::held("digest", "a blob and a manifest come back as they were, and are deleted")
         }

@@ -314,6 +314,12 @@ fn an_answer_tells_the_proxy_from_the_registry() {
         (400, Vec::new(), Cure::Log),
         (429, Vec::new(), Cure::Wait),
         (405, b"Method not allowed".to_vec(), Cure::DataReadOnly),
+        (405, json("{'errors':[{'code':'UNSUPPORTED'}]}"), Cure::DataReadOnly),
+        (
+            405,
+            json("{'errors':[{'code':'UNSUPPORTED','message':'read-only while `regcert gc` removes'}]}"),
+            Cure::Collection,
+        ),
         (500, disk(28), Cure::DataSpace),
         (500, disk(30), Cure::DataReadOnly),
         (500, disk(13), Cure::DataOwner),
@@ -339,6 +345,7 @@ fn bytes_that_come_back_as_others_are_no_success() {
     assert_eq!(trip(step(200, "{}")).0, "");
     assert!(trip(step(200, "[]")).1.contains("must not filter or compress"));
     assert!(trip(step(404, "")).1.contains("proxy_pass"));
+    assert!(trip(step(403, "")).1.contains("chown"));
 }
 
 #[test]
