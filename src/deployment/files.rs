@@ -176,11 +176,6 @@ impl Deployment {
         trust::artefacts(&self.anchors(), |format| format.always || asked_for(format))
     }
 
-    /// Where the Debian package lies.
-    pub fn debian_package_path(&self) -> String {
-        self.anchors().path("trust/{package}_{version}_all.deb")
-    }
-
     /// Where the password file lies.
     pub fn users_path(&self) -> String {
         format!("{}/auth/registry.passwd", front(self.spec.proxy))
