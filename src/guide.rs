@@ -24,13 +24,6 @@ pub fn created(deployment: &Deployment, dir: &Path, user: &Username, password: O
     let leaf = server.leaf();
     let admits = root.constraints.as_ref().map_or("every name".to_owned(), ToString::to_string);
     let root_path = deployment.root_path();
-    let elsewhere = match deployment.spec.proxy {
-        Proxy::Nginx => format!(
-            "packages, Windows, macOS: {} in a browser; clusters: `regcert trust`",
-            deployment.anchors().plain_url()
-        ),
-        Proxy::None => "packages, Windows, macOS, clusters: `regcert trust`".to_owned(),
-    };
     format!(
         "\
 {registry} is ready in {dir}
@@ -51,7 +44,7 @@ Start it:
 On each client{resolves}:
   copy trust/{INSTALL} there, and
     sudo sh {INSTALL}        # shows the SHA-256 above and asks
-  {elsewhere}
+  {others}
 
 Then use it:
   docker login -u {user} {registry}
@@ -66,6 +59,7 @@ Then use it:
         root_until = date(root.validity.not_after),
         fingerprint = root.fingerprint(),
         users = deployment.users_path(),
+        others = other_clients(deployment),
         uses = match &deployment.spec.mirror_of {
             Some(upstream) => format!("  docker pull {registry}/IMAGE      # an IMAGE of {upstream}"),
             None => format!("  docker tag alpine {registry}/alpine\n  docker push {registry}/alpine"),
@@ -75,6 +69,17 @@ Then use it:
             Host::Ip(_) => String::new(),
         },
     )
+}
+
+/// Where clients find what is not the script.
+fn other_clients(deployment: &Deployment) -> String {
+    match deployment.spec.proxy {
+        Proxy::Nginx => format!(
+            "packages, Windows, macOS: {} in a browser; clusters: `regcert trust`",
+            deployment.anchors().plain_url()
+        ),
+        Proxy::None => "packages, Windows, macOS, clusters: `regcert trust`".to_owned(),
+    }
 }
 
 /// After the first run where somebody else's authority is to sign.
