@@ -5,13 +5,11 @@ use std::path::Path;
 
 use crate::deployment::Deployment;
 use crate::files::{Action, Change};
-use crate::names::{Host, Username};
+use crate::names::{Host, Username, shell};
 use crate::pki::date;
 use crate::probe::Step;
 use crate::spec::Proxy;
 use crate::trust::INSTALL;
-
-pub use crate::names::shell;
 
 /// After the first run.
 pub fn created(deployment: &Deployment, dir: &Path, user: &Username, password: Option<&str>) -> String {

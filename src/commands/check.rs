@@ -163,14 +163,9 @@ struct Subject<'a> {
 
 /// The registry in the directory, with a certificate to serve. Nothing is kept locked while the network is asked.
 fn deployment(world: &World) -> Result<Deployment> {
-    let (_store, deployment) = world.open().map_err(|error| match error.downcast::<Fault>() {
-        Ok(fault) if fault.message.starts_with("there is no registry") => {
-            let hint = "name its directory with -C, or the registry and its root: `regcert check --ca-cert FILE HOST`";
-            fault.hint(hint).into()
-        }
-        Ok(fault) => fault.into(),
-        Err(error) => error,
-    })?;
+    let (_store, deployment) = world.open_or(
+        "name its directory with -C, or the registry and its root: `regcert check --ca-cert FILE HOST`",
+    )?;
     if deployment.server.is_none() || deployment.root().is_none() {
         bail!(
             Fault::new("nothing is served yet: a request is waiting for somebody's signature")

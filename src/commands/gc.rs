@@ -6,10 +6,11 @@ use serde_json::json;
 use super::World;
 use crate::deployment::Deployment;
 use crate::error::Fault;
+use crate::names::shell;
 use crate::probe::{Amount, Containers, Garbage, READ_ONLY};
 use crate::spec::Proxy;
 use crate::store::Store;
-use crate::{guide, ui};
+use crate::ui;
 
 /// Give back the room that deleted and replaced images take
 ///
@@ -79,7 +80,7 @@ fn can_collect(args: &Args, store: &Store, deployment: &Deployment, world: &Worl
     }
     if deployment.spec.proxy == Proxy::None {
         let (dir, options) = (
-            guide::shell(&world.dir.display().to_string()),
+            shell(&world.dir.display().to_string()),
             if args.delete_untagged { "--delete-untagged " } else { "" },
         );
         bail!(Fault::new("without nginx nobody can refuse pushes while pulls go on").hint(format!(

@@ -52,10 +52,14 @@ pub struct World {
 impl World {
     /// The registry in the directory, which must be there.
     fn open(&self) -> Result<(Store, Deployment)> {
+        self.open_or("make one with `regcert init`, or name its directory with -C")
+    }
+
+    /// The same, with the cure of a command that has another where there is none.
+    fn open_or(&self, hint: &str) -> Result<(Store, Deployment)> {
         let store = Store::open(&self.dir)?;
         let deployment = Deployment::load(&store.read()?, self.invoker)?.ok_or_else(|| {
-            Fault::new(format!("there is no registry in `{}`", self.dir.display()))
-                .hint("make one with `regcert init`, or name its directory with -C")
+            Fault::new(format!("there is no registry in `{}`", self.dir.display())).hint(hint)
         })?;
         Ok((store, deployment))
     }

@@ -14,7 +14,7 @@ use crate::auth::Password;
 use crate::deployment::{Credentials, Deployment, New, ServerKey};
 use crate::error::{Blame, Fault, Gather};
 use crate::files::{Action, Change};
-use crate::names::{Subtree, Upstream, Username};
+use crate::names::{Subtree, Upstream, Username, shell};
 use crate::pki::{Certificate, date};
 use crate::render::Site;
 use crate::spec::{DAYS_ADVISED, Data, Side, Spec};
@@ -215,7 +215,7 @@ fn warn_about(deployment: &Deployment, store: &Store, site: &Site) {
         ui::warn(format!(
             "`{path}` belongs to user {owner} and the registry runs as {run_as}: run `sudo chown -R {run_as} {shown}`",
             run_as = spec.run_as,
-            shown = guide::shell(&std::path::Path::new(&site.directory).join(path).display().to_string())
+            shown = shell(&std::path::Path::new(&site.directory).join(path).display().to_string())
         ));
     }
 }
