@@ -1,8 +1,10 @@
 //! The names a person types, parsed once into closed alphabets: nothing that nginx.conf, YAML, htpasswd or a
 //! Debian control file could read as syntax gets past these types. Owns no file and no certificate.
 
+mod image;
 mod url;
 
+pub use image::{Digest, Image, Reference, Repository, Tag};
 pub use url::{Upstream, Webhook};
 
 use std::fmt;
