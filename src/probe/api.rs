@@ -227,7 +227,7 @@ impl<'a> Api<'a> {
             && let Some((_, message)) = registry_said(answer)
         {
             return Fault::new(format!("{} may not do that: {}", self.user, printable(&message)))
-                .hint("`regcert add-user NAME --role ROLE` says what a user may do, and with `--repo PATTERN` where");
+                .hint("`regcert list-users` shows what each may do and where; `regcert add-user NAME --role ROLE` changes it");
         }
         Fault::new(explained(answer, what)).hint("`regcert check` looks for what is broken")
     }
@@ -235,11 +235,13 @@ impl<'a> Api<'a> {
     /// Why nothing can be deleted.
     fn cannot_delete(&self, answer: &Answer) -> Fault {
         let said = registry_said(answer).map(|(_, message)| message).unwrap_or_default();
-        let fault = Fault::new(format!("nothing can be deleted: {}", printable(&said)));
+        let fault = Fault::new(format!("the deletion is refused: {}", printable(&said)));
         match (said.contains("regcert gc"), said.contains("mirror")) {
             (true, _) => fault.hint("try again when the collection is done"),
             (false, true) => fault.hint("what a mirror fetched goes by itself after seven days"),
-            (false, false) => fault.hint("`regcert init --delete on --reload` allows it"),
+            (false, false) => {
+                fault.hint("`regcert init --delete on --reload` lets admins delete; without nginx nobody can")
+            }
         }
     }
 }
