@@ -135,7 +135,8 @@ pub fn ask_password(user: &str) -> Result<Password> {
 
 /// Whether the person wants it; no word is no.
 pub fn confirm(question: &str) -> Result<bool> {
-    let answer = dialoguer::Confirm::new().with_prompt(question).default(false).interact();
+    let prompt = dialoguer::Confirm::new().with_prompt(question).default(false).wait_for_newline(true);
+    let answer = prompt.interact();
     answer.context("nobody can be asked")
 }
 

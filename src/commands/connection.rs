@@ -150,6 +150,7 @@ pub fn served(world: &World, hint: &str) -> Result<Deployment> {
 /// Who logs in where nobody was named.
 fn only_user(deployment: &Deployment) -> Result<Username> {
     let mut names = deployment.users.names();
+    names.sort();
     names.dedup();
     match names.as_slice() {
         [name] => Ok(name.parse()?),

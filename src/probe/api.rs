@@ -156,15 +156,16 @@ impl<'a> Api<'a> {
             Err(fault) => return Ok(Err(fault)),
         };
         let media_type = printable(answer.header("content-type").unwrap_or_default());
-        let digest = answer.header("docker-content-digest").unwrap_or_default().parse();
-        Ok(digest.and_then(|digest| {
-            // A signature is part of what schema 1 stores, and not of what its digest is of.
-            let is_signed = media_type.ends_with("prettyjws");
-            if is_whole && !is_signed && !fits(&digest, &answer.body) {
-                return Err(Fault::new(format!("{name} is damaged: its bytes do not have its digest")));
-            }
-            Ok(Some(Stored { digest, media_type, bytes: answer.body }))
-        }))
+        let digest = answer.header("docker-content-digest").unwrap_or_default();
+        let Ok(digest) = digest.parse::<Digest>() else {
+            return Ok(Err(Fault::new(format!("{name} is answered without its digest"))));
+        };
+        // A signature is part of what schema 1 stores, and not of what its digest is of.
+        let is_signed = media_type.ends_with("prettyjws");
+        if is_whole && !is_signed && !fits(&digest, &answer.body) {
+            return Ok(Err(Fault::new(format!("{name} is damaged: its bytes do not have its digest"))));
+        }
+        Ok(Ok(Some(Stored { digest, media_type, bytes: answer.body })))
     }
 
     /// Every page of a list; the answer of a page that is none.
