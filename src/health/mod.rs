@@ -8,7 +8,7 @@ mod seen;
 mod service;
 mod shown;
 
-pub use answer::location_fault;
+pub use answer::{explained, location_fault, registry_said};
 pub use check::{Known, Link, State, check};
 pub use runtimes::{Found, Machine, runtimes};
 pub use seen::{Answer, Bare, Refusal, Seen, Step, Target, Trip};
