@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // The one module that may.
 
 use std::io::{self, IsTerminal, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use zeroize::Zeroizing;
@@ -11,8 +12,28 @@ use crate::error::{Fault, faults};
 use crate::files::{Action, Change};
 use crate::pki::Passphrase;
 
+/// Whether people are told only what is wrong. Set once, before anything is said.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// From now on only data, warnings and errors are printed. Questions are still asked.
+pub fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Whether that is so.
+pub fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
+
 /// A line for people.
 pub fn say(line: impl AsRef<str>) {
+    if !is_quiet() {
+        tell(line);
+    }
+}
+
+/// A line for people, come what may.
+fn tell(line: impl AsRef<str>) {
     // A run is not undone because nobody can read about it.
     _ = writeln!(io::stderr(), "{}", line.as_ref());
 }
@@ -26,7 +47,7 @@ pub fn busy(line: impl AsRef<str>) {
 
 /// Something a person should know and can act on.
 pub fn warn(message: impl AsRef<str>) {
-    say(format!("warning: {}", message.as_ref()));
+    tell(format!("warning: {}", message.as_ref()));
 }
 
 /// Data, for whoever reads stdout. A closed pipe is the reader's business; a full disk loses what was to be read.
@@ -37,12 +58,17 @@ pub fn data(text: impl AsRef<str>) -> Result<()> {
     }
 }
 
+/// A password that regcert made and that stands among what people are told: where they are told nothing, it is data.
+pub fn made(password: Option<&str>) -> Result<()> {
+    password.filter(|_| is_quiet()).map_or(Ok(()), data)
+}
+
 /// The error, part by part, each with its cure.
 pub fn error(error: &anyhow::Error) {
     for Fault { message, hint } in faults(error) {
-        say(format!("error: {message}"));
+        tell(format!("error: {message}"));
         if !hint.is_empty() {
-            say(format!("hint: {hint}"));
+            tell(format!("hint: {hint}"));
         }
     }
 }

@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 use crate::deployment::Deployment;
 use crate::error::Fault;
 use crate::files::{Action, Change, Edits, RelPath};
-use crate::pki::Passphrase;
+use crate::pki::{KeyType, Passphrase};
 use crate::render::Site;
 use crate::spec::RunAs;
 use crate::store::{self, Store};
@@ -50,6 +50,12 @@ pub struct World {
 }
 
 impl World {
+    /// The directory, under its lock.
+    fn store(&self) -> Result<Store> {
+        let waits = || ui::busy(format!("waiting for another regcert at work in `{}`", self.dir.display()));
+        Store::open(&self.dir, waits)
+    }
+
     /// The registry in the directory, which must be there.
     fn open(&self) -> Result<(Store, Deployment)> {
         self.open_or("make one with `regcert init`, or name its directory with -C")
@@ -57,7 +63,7 @@ impl World {
 
     /// The same, with the cure of a command that has another where there is none.
     fn open_or(&self, hint: &str) -> Result<(Store, Deployment)> {
-        let store = Store::open(&self.dir)?;
+        let store = self.store()?;
         let deployment = Deployment::load(&store.read()?, self.invoker)?.ok_or_else(|| {
             Fault::new(format!("there is no registry in `{}`", self.dir.display())).hint(hint)
         })?;
@@ -84,6 +90,8 @@ impl World {
         drop(store);
         let passphrase = self.passphrase()?;
         let (store, mut deployment) = self.open()?;
+        // As many rounds as whoever encrypted it chose.
+        ui::busy("opening the authority's key");
         deployment.unlock(&passphrase)?;
         Ok((store, deployment))
     }
@@ -125,6 +133,13 @@ impl World {
         guard(&change)?;
         store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
         Ok(change)
+    }
+}
+
+/// Says so where making a key takes a while.
+fn busy_with_keys(key_type: KeyType) {
+    if key_type.is_slow() {
+        ui::busy(format!("making keys ({key_type}), which can take seconds"));
     }
 }
 
@@ -172,6 +187,7 @@ impl Writing {
         ui::changes(&change);
         let steps = guide::steps(deployment, &change);
         ui::say(guide::renewed(deployment, &world.dir, password, if self.reload { &[] } else { &steps }));
+        ui::made(password)?;
         for path in change.with(Action::EditedByHand) {
             ui::warn(format!(
                 "`{path}` was edited by hand and stays as it is: `regcert init --force` writes it anew"
@@ -186,6 +202,7 @@ impl Writing {
         let (true, Some(server), Some(root)) = (self.reload, &deployment.server, deployment.root()) else {
             return Ok(());
         };
+        ui::busy("the registry takes the new files");
         probe::reload(&world.dir, steps, &deployment.spec, root, server.leaf())?;
         ui::say("reloaded: the registry serves the new certificate");
         Ok(())

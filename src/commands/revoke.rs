@@ -36,6 +36,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     let served = change.with(Action::Changed).any(|path| path.as_str() == "nginx/ssl/clients.crl");
     match (&deployment.server, deployment.root(), served) {
         (Some(server), Some(root), true) if args.reload => {
+            ui::busy("nginx takes the new list");
             probe::reload(&world.dir, &steps, &deployment.spec, root, server.leaf())?;
             ui::say("reloaded: nginx refuses it from now on");
         }
