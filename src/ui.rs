@@ -5,6 +5,10 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 use zeroize::Zeroizing;
 
 use crate::auth::Password;
@@ -104,8 +108,27 @@ pub fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
+/// Ctrl-C at a question that hides what is typed leaves a terminal that shows it again: from the first question on, the
+/// terminal is put back as it was before the signal ends the run.
+fn give_terminal_back() -> Result<()> {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if DONE.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
+    let before = tcgetattr(io::stdin()).context("the terminal cannot be looked at")?;
+    let mut signals = Signals::new([SIGINT, SIGQUIT, SIGTERM, SIGHUP]).context("signals cannot be taken")?;
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            _ = tcsetattr(io::stdin(), OptionalActions::Now, &before);
+            _ = emulate_default_handler(signal);
+        }
+    });
+    Ok(())
+}
+
 /// Asks for a new password, twice and hidden. `None`: the person left it empty and wants one made.
 pub fn ask_new_password(user: &str) -> Result<Option<Password>> {
+    give_terminal_back()?;
     let ask = |prompt: String| -> Result<Zeroizing<String>> {
         let answer = dialoguer::Password::new().with_prompt(prompt).allow_empty_password(true).interact();
         answer.map(Zeroizing::new).context("the password cannot be asked for")
@@ -123,6 +146,7 @@ pub fn ask_new_password(user: &str) -> Result<Option<Password>> {
 
 /// Asks for the passphrase of the authority's key.
 pub fn ask_passphrase() -> Result<Passphrase> {
+    give_terminal_back()?;
     let answer = dialoguer::Password::new().with_prompt("Passphrase of the authority's key").interact();
     let answer = answer.map(Zeroizing::new).context("the passphrase cannot be asked for")?;
     Ok(Passphrase::first_line(answer.as_bytes())?)
@@ -130,6 +154,7 @@ pub fn ask_passphrase() -> Result<Passphrase> {
 
 /// Asks for a new passphrase, twice.
 pub fn ask_new_passphrase() -> Result<Passphrase> {
+    give_terminal_back()?;
     let prompt = dialoguer::Password::new()
         .with_prompt("New passphrase for the authority's key")
         .with_confirmation("The same again", "the two differ");

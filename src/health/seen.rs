@@ -163,8 +163,8 @@ impl Answer {
 pub struct Trip {
     /// What was done, in its order; the last one may have failed.
     pub steps: Vec<Step>,
-    /// Whether what was stored was deleted again.
-    pub cleaned: bool,
+    /// How deleting what was stored was answered: with 202, or with what came first instead. `None`: not at all.
+    pub deleted: Option<u16>,
 }
 
 /// One request of a trip.

@@ -278,7 +278,7 @@ fn digest(known: &Known<'_>, seen: &Seen) -> Link {
             }
             Link::broken("digest", reason.message, cure(known, reason.cure))
         }
-        None if trip.cleaned => {
+        None if trip.deleted == Some(202) => {
             Link::held("digest", "a blob and a manifest come back as they were, and are deleted")
         }
         None => Link::held(

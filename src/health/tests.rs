@@ -59,7 +59,7 @@ fn seen() -> Seen {
         login: Some(Ok(answer(200, &[VERSION]))),
         start: Some(Ok(answer(202, &[location]))),
         chunk: Some(Ok(answer(202, &[]))),
-        trip: Some(Ok(Trip { steps: vec![step(200, "{}")], cleaned: true })),
+        trip: Some(Ok(Trip { steps: vec![step(200, "{}")], deleted: Some(202) })),
         bare: vec![((ip, 5000).into(), Bare::Closed)],
         ..Seen::default()
     }
@@ -341,7 +341,7 @@ fn an_answer_tells_the_proxy_from_the_registry() {
 #[test]
 fn bytes_that_come_back_as_others_are_no_success() {
     let trip =
-        |step: Step| broken(|seen| seen.trip = Some(Ok(Trip { steps: vec![step.clone()], cleaned: false })));
+        |step: Step| broken(|seen| seen.trip = Some(Ok(Trip { steps: vec![step.clone()], deleted: None })));
     assert_eq!(trip(step(200, "{}")).0, "");
     assert!(trip(step(200, "[]")).1.contains("must not filter or compress"));
     assert!(trip(step(404, "")).1.contains("proxy_pass"));

@@ -59,6 +59,7 @@ pub fn look(target: &Target, client: &Client<'_>, now: OffsetDateTime) -> Seen {
         seen.api = Some(client.0.api());
         seen.api_after = start.elapsed();
         converse(&client.0, client.1, target, &mut seen);
+        client.0.done();
     }
     seen.chain = Some(chain);
     seen

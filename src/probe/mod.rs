@@ -3,6 +3,7 @@
 
 mod gc;
 mod http;
+mod interrupt;
 mod look;
 mod route;
 mod tls;
