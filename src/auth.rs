@@ -1,4 +1,6 @@
-//! Passwords and the htpasswd file that nginx and the registry read. No prompt, no disk.
+//! Passwords and the htpasswd file that nginx and the registry read, and what each user may do. No prompt, no disk.
+
+mod access;
 
 use std::fmt;
 
@@ -7,6 +9,8 @@ use zeroize::Zeroizing;
 use crate::error::Fault;
 use crate::names::Username;
 use crate::pki;
+
+pub use access::{Access, Accesses, Role};
 
 /// bcrypt reads 72 bytes and ignores the rest in silence.
 const PASSWORD_MAX: usize = 72;

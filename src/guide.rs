@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, ROLES};
 use crate::files::{Action, Change};
 use crate::names::{Host, Username, shell};
 use crate::pki::date;
@@ -186,7 +186,7 @@ pub fn steps(deployment: &Deployment, change: &Change) -> Vec<Step> {
     .collect()
 }
 
-/// Passwords, and the page.
+/// Passwords, and the page; not the roles.
 fn read_at_each_request(path: &str) -> bool {
-    ["nginx/auth/", "nginx/www/"].iter().any(|directory| path.starts_with(directory))
+    path != ROLES && ["nginx/auth/", "nginx/www/"].iter().any(|directory| path.starts_with(directory))
 }

@@ -1,9 +1,13 @@
 //! The names a person types, parsed once into closed alphabets: nothing that nginx.conf, YAML, htpasswd or a
 //! Debian control file could read as syntax gets past these types. Owns no file and no certificate.
 
+mod repositories;
 mod url;
+mod username;
 
+pub use repositories::Repositories;
 pub use url::{Upstream, Webhook};
+pub use username::Username;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -226,45 +230,6 @@ fn parse_ip(text: &str) -> Result<Option<IpAddr>, Fault> {
         return Err(Fault::new(format!("`{ip}` is no address a server can be reached at")));
     }
     Ok(Some(ip))
-}
-
-/// The name of a person or machine that logs in. Letters, digits, `.`, `_`, `-`, `@`, `+`; 1 to 64 characters; the
-/// first is a letter or digit. htpasswd forbids `:`; the rest keeps it safe in nginx maps and shells.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Username(String);
-
-impl Username {
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Username {
-    type Err = Fault;
-
-    fn from_str(text: &str) -> Result<Self, Fault> {
-        let fault = |why: &str| Err(Fault::new(format!("`{}` is not a user name: {why}", printable(text))));
-        if text.is_empty() {
-            return fault("it is empty");
-        }
-        if text.len() > 64 {
-            return fault("it is longer than 64 characters");
-        }
-        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@+".contains(&b)) {
-            return fault("only letters, digits and `.`, `_`, `-`, `@`, `+` are allowed");
-        }
-        if !text.as_bytes()[0].is_ascii_alphanumeric() {
-            return fault("it must begin with a letter or digit");
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl fmt::Display for Username {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 /// A container image reference, as `docker pull` takes it.

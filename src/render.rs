@@ -6,7 +6,7 @@ use serde::Serialize;
 use tera::{Context, Kwargs, State, Tera};
 
 use crate::error::Fault;
-use crate::spec::{BlobsBy, ClientAuth, Data, Proxy, Spec};
+use crate::spec::{BlobsBy, ClientAuth, Data, Delete, Proxy, Spec};
 
 /// Name below `templates/`, and text.
 const TEMPLATES: &[(&str, &str)] = &[
@@ -92,6 +92,12 @@ pub struct Facts {
     data_mount_read_only: String,
     /// Whether nginx hands out the layers itself.
     blobs_by_nginx: bool,
+    /// Whether admins may delete.
+    delete: bool,
+    /// The port that asks for no password; 0 for none.
+    anonymous_port: u16,
+    /// What can be pulled there, as `Repositories::words` has it.
+    anonymous_words: String,
     /// Whether Docker manages the data.
     volume: bool,
     /// nginx `ssl_verify_client`: `on`, `optional`, or nothing.
@@ -153,6 +159,9 @@ impl Facts {
             blobs_by_nginx: spec.proxy == Proxy::Nginx
                 && spec.blobs_by == BlobsBy::Nginx
                 && spec.mirror_of.is_none(),
+            delete: spec.proxy == Proxy::Nginx && spec.delete == Delete::On && spec.mirror_of.is_none(),
+            anonymous_port: spec.anonymous_port.unwrap_or(0),
+            anonymous_words: spec.anonymous_repos.words(),
             volume,
             client_auth: match spec.client_auth {
                 ClientAuth::Off => "",
@@ -285,6 +294,15 @@ mod tests {
         Assert::new().action_env("SNAPSHOTS").eq(text, Snapshot::read_from(&file, None).raw());
     }
 
+    /// With a port that asks for no password, and nothing to be deleted.
+    fn anonymous() -> Spec {
+        spec("registry1.myhouse.local", |settings| {
+            settings.anonymous_port = Some("5443".to_owned());
+            settings.anonymous_repos = Some(vec!["public/*".to_owned()]);
+            settings.delete = Some("off".to_owned());
+        })
+    }
+
     /// With everything that speaks to others.
     fn mirror(proxy: &str) -> Spec {
         spec("registry1.myhouse.local", |settings| {
@@ -322,6 +340,9 @@ mod tests {
                     }
                 }
             }
+        }
+        for name in ["nginx/nginx.conf", "docker-compose.yml", "registry/config.yml"] {
+            assert_same(rendered(name, &anonymous()), &format!("tests/golden/nginx-anonymous/{name}"));
         }
     }
 

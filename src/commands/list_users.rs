@@ -1,11 +1,14 @@
 //! `regcert list-users`.
 
 use anyhow::Result;
+use serde_json::json;
 
 use super::World;
+use crate::auth::Access;
+use crate::spec::Proxy;
 use crate::ui;
 
-/// List the users
+/// List the users, with what each may do and where
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -20,11 +23,18 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<()> {
     let (_store, deployment) = world.open()?;
-    let names = deployment.users.names();
+    let users = deployment.users.names().into_iter().map(|name| (deployment.state.access.of(&name), name));
     if args.json {
-        ui::data(serde_json::json!(names).to_string())?;
-    } else {
-        names.iter().try_for_each(ui::data)?;
+        let users: Vec<_> = users.map(|(Access { role, repositories }, name)| json!({ "name": name, "role": role, "repositories": repositories })).collect();
+        return ui::data(json!(users).to_string());
     }
-    Ok(())
+    let users: Vec<_> = users.collect();
+    let width = users.iter().map(|(_, name)| name.chars().count()).max().unwrap_or(0);
+    users.iter().try_for_each(|(Access { role, repositories }, name)| {
+        ui::data(match deployment.spec.proxy {
+            Proxy::Nginx => format!("{name:<width$}  {:<5}  {repositories}", role.to_string()),
+            // Without nginx there are no roles.
+            Proxy::None => name.clone(),
+        })
+    })
 }

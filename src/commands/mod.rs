@@ -28,7 +28,7 @@ use crate::error::Fault;
 use crate::files::{Action, Change, Edits, RelPath};
 use crate::pki::{KeyType, Passphrase};
 use crate::render::Site;
-use crate::spec::RunAs;
+use crate::spec::{Proxy, RunAs};
 use crate::store::{self, Store};
 use crate::{guide, probe, ui};
 
@@ -207,6 +207,25 @@ impl Writing {
         ui::say("reloaded: the registry serves the new certificate");
         Ok(())
     }
+}
+
+/// Makes the running registry take a change where that is asked for, or says how.
+fn take(world: &World, deployment: &Deployment, change: &Change, reload: bool) -> Result<()> {
+    let mut steps = guide::steps(deployment, change);
+    if reload && steps.is_empty() && deployment.spec.proxy == Proxy::Nginx {
+        // An earlier run may have printed the step, and nobody took it.
+        steps.push(probe::Step::ReloadNginx);
+    }
+    match (&deployment.server, deployment.root(), steps.is_empty()) {
+        (_, _, true) => {}
+        (Some(server), Some(root), false) if reload => {
+            ui::busy("the registry takes the new files");
+            probe::reload(&world.dir, &steps, &deployment.spec, root, server.leaf())?;
+            ui::say("reloaded: it counts from now on");
+        }
+        (_, _, false) => ui::say(guide::take(&world.dir, &steps)),
+    }
+    Ok(())
 }
 
 /// Shows what a run would do.

@@ -2,14 +2,15 @@
 
 use anyhow::{Result, bail};
 
-use super::World;
+use super::{World, take};
 use crate::error::Fault;
 use crate::names::printable;
 use crate::ui;
 
 /// Remove a user
 ///
-/// The registry takes the change at the next request: nothing is restarted.
+/// The registry takes the change at the next request: nothing is restarted. Where the user had a role, nginx is to be
+/// reloaded before the name is given to somebody else.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -17,22 +18,25 @@ Examples:
 pub struct Args {
     /// The name, as `regcert list-users` shows it
     pub name: String,
+    /// Make the running nginx forget the role as well
+    #[arg(long)]
+    pub reload: bool,
 }
 
 /// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<()> {
     let (mut store, mut deployment) = world.open()?;
     World::settled(&deployment)?;
-    if !deployment.users.remove(&args.name) {
+    if !deployment.remove_user(&args.name) {
         bail!(
             Fault::new(format!("there is no user `{}`", printable(&args.name)))
                 .hint("`regcert list-users` shows who is there")
         );
     }
-    world.commit(&mut store, &deployment)?;
+    let change = world.commit(&mut store, &deployment)?;
     ui::say(format!("removed {}; the registry knows at the next request", args.name));
     if deployment.users.names().is_empty() {
         ui::warn("nobody can log in now: `regcert add-user NAME` adds somebody");
     }
-    Ok(())
+    take(world, &deployment, &change, args.reload)
 }

@@ -2,9 +2,8 @@
 
 use anyhow::Result;
 
-use super::World;
-use crate::files::Action;
-use crate::{guide, probe, ui};
+use super::{World, take};
+use crate::ui;
 
 /// Revoke a client certificate
 #[derive(Debug, clap::Args)]
@@ -32,16 +31,5 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     if revoked.is_empty() {
         ui::say("it was revoked before");
     }
-    let steps = guide::steps(&deployment, &change);
-    let served = change.with(Action::Changed).any(|path| path.as_str() == "nginx/ssl/clients.crl");
-    match (&deployment.server, deployment.root(), served) {
-        (Some(server), Some(root), true) if args.reload => {
-            ui::busy("nginx takes the new list");
-            probe::reload(&world.dir, &steps, &deployment.spec, root, server.leaf())?;
-            ui::say("reloaded: nginx refuses it from now on");
-        }
-        (_, _, true) => ui::say(guide::take(&world.dir, &steps)),
-        (_, _, false) => {}
-    }
-    Ok(())
+    take(world, &deployment, &change, args.reload)
 }

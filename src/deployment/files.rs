@@ -15,6 +15,8 @@ pub(super) const SPEC: &str = "regcert.toml";
 pub(super) const STATE: &str = ".regcert/state.json";
 const COMPOSE: &str = "docker-compose.yml";
 const NGINX_CONF: &str = "nginx/nginx.conf";
+/// What nginx reads at its start and at each reload.
+pub const ROLES: &str = "nginx/auth/registry.roles";
 const REGISTRY_CONFIG: &str = "registry/config.yml";
 
 /// What the page says: of the registry, and of what its clients are to trust.
@@ -124,6 +126,8 @@ impl Deployment {
         files.put(REGISTRY_CONFIG, render(REGISTRY_CONFIG, &facts)?, Mode::Server, Origin::Rendered);
         if spec.proxy == Proxy::Nginx {
             files.put(NGINX_CONF, render(NGINX_CONF, &facts)?, Mode::Public, Origin::Rendered);
+            // Never kept as somebody edited it: what was said last must count.
+            files.put(ROLES, self.state.access.to_map(), Mode::Server, Origin::Kept);
             let page = Page { facts: &facts, anchors: &self.anchors() };
             for name in PAGE {
                 files.put(name, render(name, &page)?, Mode::Public, Origin::Rendered);

@@ -10,8 +10,10 @@ mod rotation;
 mod state;
 #[cfg(test)]
 mod tests;
+mod users;
 
 pub use clients::Clients;
+pub use files::ROLES;
 pub use mirror::Credentials;
 pub use rotation::Retiring;
 pub use state::{Client, State};
@@ -21,7 +23,7 @@ use std::fmt;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use crate::auth::{Htpasswd, Password, Set};
+use crate::auth::{Access, Htpasswd, Password, Role};
 use crate::error::Fault;
 use crate::names::{Host, SubjectAltName, Subtree, Username};
 use crate::pki::{
@@ -140,7 +142,8 @@ impl Deployment {
             let server = PrivateKey::generate(spec.key_type);
             (root.join().expect("no panic"), server, hash.join().expect("no panic"))
         });
-        let state = State::new(now);
+        let mut state = State::new(now);
+        state.access.set(user.clone(), Access { role: Role::Admin, ..Access::default() });
         let issuer = match origin {
             Origin::Create { permit, offline_root } => {
                 let constraints = permit.map(|permit| Constraints::to([subtrees(&spec), permit].concat()));
@@ -201,6 +204,7 @@ impl Deployment {
     pub fn reconfigure(&mut self, spec: Spec, key: ServerKey, now: OffsetDateTime) -> Result<(), Fault> {
         self.spec = spec;
         self.state.apply(&self.spec.to_toml(None)?);
+        self.limits_hold()?;
         self.prepare_clients(now)?;
         match &self.issuer {
             Issuer::Own { .. } => {
@@ -312,11 +316,6 @@ impl Deployment {
     /// Every root that clients are to trust, the one to stay first.
     pub fn roots(&self) -> Vec<&Certificate> {
         self.root().into_iter().chain(self.retiring.as_ref().map(|retiring| &retiring.root)).collect()
-    }
-
-    /// Adds the user, or gives it another password.
-    pub fn set_user(&mut self, name: &Username, password: &Password) -> Set {
-        self.users.set(name, &password.hash())
     }
 
     /// Every key of an authority that is stored here and signs.

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use super::mirror::UpstreamLogin;
+use crate::auth::Accesses;
 use crate::error::Fault;
 use crate::pki::{hex, random, sha256};
 use crate::trust::Release;
@@ -33,6 +34,9 @@ pub struct State {
     /// CRLs made so far (RFC 5280 §5.2.3).
     #[serde(default)]
     pub crl_number: u64,
+    /// What was said of users and what they may do.
+    #[serde(default)]
+    pub access: Accesses,
     /// How a mirror logs in to its upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) upstream: Option<UpstreamLogin>,
@@ -67,6 +71,7 @@ impl State {
             formats: BTreeSet::new(),
             clients: Vec::new(),
             crl_number: 0,
+            access: Accesses::default(),
             upstream: None,
         }
     }

@@ -35,6 +35,15 @@ pub enum BlobsBy {
     Registry,
 }
 
+/// Whether admins may delete images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delete {
+    /// They may.
+    On,
+    /// Nobody may.
+    Off,
+}
+
 /// Who signs the server's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signer {
@@ -221,6 +230,27 @@ impl fmt::Display for BlobsBy {
         f.write_str(match self {
             Self::Nginx => "nginx",
             Self::Registry => "registry",
+        })
+    }
+}
+
+impl FromStr for Delete {
+    type Err = Fault;
+
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        match text {
+            "on" => Ok(Self::On),
+            "off" => Ok(Self::Off),
+            _ => Err(Fault::new(format!("`{}` is not known", printable(text))).hint("choose `on` or `off`")),
+        }
+    }
+}
+
+impl fmt::Display for Delete {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::On => "on",
+            Self::Off => "off",
         })
     }
 }

@@ -3,13 +3,13 @@
 mod kinds;
 mod settings;
 
-pub use kinds::{BlobsBy, ClientAuth, Data, Proxy, RunAs, Signer};
+pub use kinds::{BlobsBy, ClientAuth, Data, Delete, Proxy, RunAs, Signer};
 pub use settings::{Settings, Side, days};
 
 use toml_edit::{DocumentMut, Item, value};
 
 use crate::error::{Fault, Gather};
-use crate::names::{DnsName, Host, ImageRef, SubjectAltName, Upstream, Webhook};
+use crate::names::{DnsName, Host, ImageRef, Repositories, SubjectAltName, Upstream, Webhook};
 use crate::pki::{KeyType, Subject};
 use settings::Fields;
 
@@ -41,6 +41,12 @@ pub struct Spec {
     pub client_auth: ClientAuth,
     /// Who hands out the layers.
     pub blobs_by: BlobsBy,
+    /// Whether admins may delete images.
+    pub delete: Delete,
+    /// Published beside `https_port`: nobody is asked for a password there, and nothing is taken.
+    pub anonymous_port: Option<u16>,
+    /// What can be pulled there.
+    pub anonymous_repos: Repositories,
     /// Who signs.
     pub authority: Signer,
     /// Published for the redirect.
@@ -90,6 +96,9 @@ impl Spec {
             proxy: fields.parse("proxy", &settings.proxy, "nginx").unwrap_or(Proxy::Nginx),
             client_auth: fields.parse("client-auth", &settings.client_auth, "off").unwrap_or(ClientAuth::Off),
             blobs_by: fields.parse("blobs-by", &settings.blobs_by, "nginx").unwrap_or(BlobsBy::Nginx),
+            delete: fields.parse("delete", &settings.delete, "on").unwrap_or(Delete::Off),
+            anonymous_port: fields.optional_port("anonymous-port", &settings.anonymous_port),
+            anonymous_repos: fields.repositories("anonymous-repos", &settings.anonymous_repos),
             authority: fields.parse("authority", &settings.authority, "own").unwrap_or(Signer::Own),
             http_port: fields.port("http-port", &settings.http_port, 80),
             https_port: fields.port("https-port", &settings.https_port, 443),
@@ -111,8 +120,10 @@ impl Spec {
     /// What no setting can say alone.
     fn agrees(&self, gather: &mut Gather) {
         let redirect = (self.proxy == Proxy::Nginx).then_some(self.http_port);
-        let ports: Vec<_> =
-            [redirect, Some(self.https_port), self.metrics_port].into_iter().flatten().collect();
+        let ports: Vec<_> = [redirect, Some(self.https_port), self.anonymous_port, self.metrics_port]
+            .into_iter()
+            .flatten()
+            .collect();
         for (n, port) in ports.iter().enumerate() {
             if ports[..n].contains(port) {
                 gather.push(Fault::new(format!("port {port} is asked for twice")));
@@ -123,6 +134,11 @@ impl Spec {
                 "client certificates need nginx: the registry cannot tell a revoked one from a good one",
             );
             gather.push(fault.hint("leave --client-auth out, or take `--proxy nginx`"));
+        }
+        if self.proxy == Proxy::None && self.anonymous_port.is_some() {
+            let fault =
+                Fault::new("a port without passwords needs nginx: the registry would take pushes there");
+            gather.push(fault.hint("leave --anonymous-port out, or take `--proxy nginx`"));
         }
         if let Host::Dns(_) = self.server
             && let Err(fault) = self.checked_host()
@@ -202,6 +218,7 @@ impl Spec {
             ("proxy", Some(self.proxy.to_string())),
             ("client-auth", Some(self.client_auth.to_string())),
             ("blobs-by", Some(self.blobs_by.to_string())),
+            ("delete", Some(self.delete.to_string())),
             ("data", Some(self.data.to_string())),
             ("run-as", Some(self.run_as.to_string())),
             ("registry-image", Some(self.registry_image.to_string())),
@@ -216,6 +233,7 @@ impl Spec {
             ("days", self.days),
             ("http-port", self.http_port),
             ("https-port", self.https_port),
+            ("anonymous-port", self.anonymous_port.unwrap_or(0)),
             ("metrics-port", self.metrics_port.unwrap_or(0)),
         ];
         for (key, number) in numbers {
@@ -225,6 +243,8 @@ impl Spec {
         let notify = self.notify.iter().map(ToString::to_string).collect::<toml_edit::Array>();
         set(&mut document, "sans", value(sans));
         set(&mut document, "notify", value(notify));
+        let anonymous = Vec::from(self.anonymous_repos.clone()).into_iter().collect::<toml_edit::Array>();
+        set(&mut document, "anonymous-repos", value(anonymous));
         Ok(document.to_string())
     }
 }

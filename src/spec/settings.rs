@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::{DAYS_ADVISED, DAYS_MAX};
 use crate::error::{Fault, Gather};
-use crate::names::{DnsName, Host, Webhook, printable};
+use crate::names::{DnsName, Host, Repositories, Webhook, printable};
 
 /// Settings as they were typed, from whichever side; nothing checked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -41,6 +41,13 @@ pub struct Settings {
     pub client_auth: Option<String>,
     /// See [`super::BlobsBy`].
     pub blobs_by: Option<String>,
+    /// See [`super::Delete`].
+    pub delete: Option<String>,
+    /// The port that asks for no password; 0 for none.
+    #[serde(deserialize_with = "number")]
+    pub anonymous_port: Option<String>,
+    /// What can be pulled there. See [`crate::names::Repositories`].
+    pub anonymous_repos: Option<Vec<String>>,
     /// See [`super::Signer`].
     pub authority: Option<String>,
     /// The port for people who type no `https://`.
@@ -72,7 +79,7 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, 
 }
 
 /// Key in regcert.toml, option of `init`.
-const KEYS: [(&str, &str); 24] = [
+const KEYS: [(&str, &str); 27] = [
     ("server", "--registry-server-name"),
     ("domain", "--cert-domain"),
     ("sans", "--san"),
@@ -88,6 +95,9 @@ const KEYS: [(&str, &str); 24] = [
     ("proxy", "--proxy"),
     ("client-auth", "--client-auth"),
     ("blobs-by", "--blobs-by"),
+    ("delete", "--delete"),
+    ("anonymous-port", "--anonymous-port"),
+    ("anonymous-repos", "--anonymous-repo"),
     ("http-port", "--http-port"),
     ("https-port", "--https-port"),
     ("data", "--data"),
@@ -145,6 +155,9 @@ impl Settings {
             proxy: self.proxy.or(other.proxy),
             client_auth: self.client_auth.or(other.client_auth),
             blobs_by: self.blobs_by.or(other.blobs_by),
+            delete: self.delete.or(other.delete),
+            anonymous_port: self.anonymous_port.or(other.anonymous_port),
+            anonymous_repos: self.anonymous_repos.or(other.anonymous_repos),
             authority: self.authority.or(other.authority),
             http_port: self.http_port.or(other.http_port),
             https_port: self.https_port.or(other.https_port),
@@ -234,6 +247,17 @@ impl Fields<'_> {
             Some(text) => self.value(key, text).map(Some),
             None => Some(None),
         }
+    }
+
+    /// Every repository where none is named.
+    pub(super) fn repositories(&mut self, key: &str, texts: &Option<Vec<String>>) -> Repositories {
+        let parsed = Repositories::parse(texts.as_deref().unwrap_or_default());
+        parsed.unwrap_or_else(|faults| {
+            for fault in faults {
+                self.gather.take::<()>(&self.side.name(key), Err(fault));
+            }
+            Repositories::Every
+        })
     }
 
     /// Every webhook, each under a name of its own.

@@ -45,6 +45,9 @@ fn every_setting_has_its_default() {
         proxy: Proxy::Nginx,
         client_auth: ClientAuth::Off,
         blobs_by: BlobsBy::Nginx,
+        delete: Delete::On,
+        anonymous_port: None,
+        anonymous_repos: crate::names::Repositories::Every,
         authority: Signer::Own,
         http_port: 80,
         https_port: 443,
@@ -220,7 +223,7 @@ fn a_key_nobody_knows_is_refused_with_those_that_are_known() {
     assert_eq!(
         fault.hint,
         "the keys are `server`, `domain`, `sans`, `key-type`, `days`, `country`, `state`, `locality`, `company`, \
-         `unit`, `email`, `authority`, `proxy`, `client-auth`, `blobs-by`, `http-port`, `https-port`, `data`, `run-as`, `registry-image`, `nginx-image`, \
+         `unit`, `email`, `authority`, `proxy`, `client-auth`, `blobs-by`, `delete`, `anonymous-port`, `anonymous-repos`, `http-port`, `https-port`, `data`, `run-as`, `registry-image`, `nginx-image`, \
          `mirror-of`, `notify`, `metrics-port`"
     );
 }

@@ -27,6 +27,7 @@ Examples:
   regcert init --registry-server-name registry.example.org --san 192.168.0.12 --https-port 5443
   regcert init --mirror-of https://registry-1.docker.io --mirror-credentials hub.txt
   regcert init --notify ci=https://ci.myhouse.local/hook --metrics-port 9100
+  regcert init --anonymous-port 5443 --anonymous-repo 'public/*'
   regcert init --dry-run
   regcert init --reload")]
 pub struct Args {
@@ -137,12 +138,25 @@ pub(super) struct Service {
     /// Who hands out layers: nginx, straight from the files, or registry, through nginx [default: nginx]
     #[arg(long, value_name = "nginx|registry")]
     blobs_by: Option<String>,
+    /// Whether users with the role admin may delete images: on or off [default: on; without nginx nobody can]
+    #[arg(long, value_name = "on|off")]
+    delete: Option<String>,
     /// The port of the redirect to https [default: 80]
     #[arg(long, value_name = "PORT")]
     http_port: Option<String>,
     /// The port of the registry [default: 443]
     #[arg(long, value_name = "PORT")]
     https_port: Option<String>,
+    /// Another port of https that asks for no password and hands out images only; `off` for none [default: off]
+    ///
+    /// Docker sends a password only where it is asked for one, so that one port cannot serve both. Clients name the
+    /// images there with this port, `registry1.myhouse.local:5443/public/alpine`.
+    #[arg(long, value_name = "PORT|off")]
+    anonymous_port: Option<String>,
+    /// What can be pulled there without a password, `public/*`; may be repeated, and replaces what was said before
+    /// [default: *, every repository]
+    #[arg(long, value_name = "PATTERN")]
+    anonymous_repo: Vec<String>,
     /// Where images are kept: a directory, or `volume` for one that Docker manages [default: data, beside
     /// docker-compose.yml]
     #[arg(long, value_name = "DIR|volume")]
@@ -230,6 +244,9 @@ impl Args {
             mirror_of: self.services.mirror_of.clone(),
             notify: (!self.services.notify.is_empty()).then(|| self.services.notify.clone()),
             metrics_port: self.services.metrics_port.clone(),
+            delete: service.delete.clone(),
+            anonymous_port: service.anonymous_port.clone(),
+            anonymous_repos: (!service.anonymous_repo.is_empty()).then(|| service.anonymous_repo.clone()),
         }
     }
 

@@ -121,7 +121,7 @@ fn renew(args: &Args, world: &World) -> Result<()> {
     let (spec, user, password) = checked(args, world, spec, gather)?;
     let mut shown = None;
     if let Some((password, known)) = later_password(args, &deployment, &user, password)? {
-        deployment.set_user(&user, &password);
+        deployment.set_user(&user, &password.hash())?;
         shown = (known == Known::ToNobody).then(|| Zeroizing::new(password.expose().to_owned()));
     }
     let credentials = args.credentials()?;

@@ -1,0 +1,58 @@
+//! Who may log in, and what each may do.
+
+use super::Deployment;
+use crate::auth::{Access, Set};
+use crate::error::Fault;
+use crate::names::Username;
+use crate::spec::Proxy;
+
+impl Deployment {
+    /// Adds the user, or gives it another password.
+    pub fn set_user(&mut self, name: &Username, hash: &str) -> Result<Set, Fault> {
+        let set = self.users.set(name, hash);
+        if set == Set::Added {
+            // What was said of somebody else who had that name, and was taken out by hand.
+            self.state.access.remove(name.as_str());
+            self.alone(name)?;
+        }
+        Ok(set)
+    }
+
+    /// Takes the user out; false where it was not in.
+    pub fn remove_user(&mut self, name: &str) -> bool {
+        self.state.access.remove(name);
+        self.users.remove(name)
+    }
+
+    /// Says what the user may do.
+    pub fn set_access(&mut self, name: Username, access: Access) -> Result<(), Fault> {
+        self.alone(&name)?;
+        self.state.access.set(name, access);
+        self.limits_hold()
+    }
+
+    /// Refuses a name that nginx takes for another one.
+    fn alone(&self, name: &Username) -> Result<(), Fault> {
+        let same = |other: &&String| other.eq_ignore_ascii_case(name.as_str()) && *other != name.as_str();
+        let names = self.users.names();
+        match names.iter().find(same).filter(|_| self.spec.proxy == Proxy::Nginx) {
+            None => Ok(()),
+            Some(other) => Err(Fault::new(format!("nginx does not tell `{name}` from `{other}`")).hint(
+                format!("choose another name, or remove that user first: `regcert remove-user {other}`"),
+            )),
+        }
+    }
+
+    /// Refuses limits that nobody holds up: the registry by itself lets everybody do everything.
+    pub(super) fn limits_hold(&self) -> Result<(), Fault> {
+        let limited: Vec<_> = self.state.access.limited().map(ToString::to_string).collect();
+        if self.spec.proxy == Proxy::Nginx || limited.is_empty() {
+            return Ok(());
+        }
+        Err(Fault::new(format!(
+            "without nginx nobody is kept from anything, and {} may not do everything",
+            limited.join(", ")
+        ))
+        .hint("take `--proxy nginx`, or `--role push --repo '*'` for each"))
+    }
+}

@@ -1,0 +1,197 @@
+//! Which repositories somebody may use.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::printable;
+use crate::error::Fault;
+
+/// A repository, or all that lie below a name: `team-b/app`, `team-a/*`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Pattern {
+    /// This one.
+    One(String),
+    /// Every one below this name, at any depth; not the one of that name.
+    Below(String),
+}
+
+/// The longest name that the registry stores (distribution/reference, `NameTotalLengthMax`).
+const NAME_MAX: usize = 255;
+
+/// Whether this is the name of a repository (OCI distribution-spec, "Pulling manifests").
+fn is_name(text: &str) -> bool {
+    text.len() <= NAME_MAX && text.split('/').all(is_component)
+}
+
+/// Letters and digits in runs, with `.`, `_`, `__` or hyphens between.
+fn is_component(text: &str) -> bool {
+    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let between = text.split(word).filter(|separator| !separator.is_empty());
+    text.starts_with(word)
+        && text.ends_with(word)
+        && between.into_iter().all(|s| matches!(s, "." | "_" | "__") || s.bytes().all(|b| b == b'-'))
+}
+
+impl FromStr for Pattern {
+    type Err = Fault;
+
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        match text.strip_suffix("/*") {
+            Some(above) if is_name(above) => Ok(Self::Below(above.to_owned())),
+            None if is_name(text) => Ok(Self::One(text.to_owned())),
+            Some(_) | None => Err(Fault::new(format!("`{}` names no repositories", printable(text))).hint(
+                "`team-a/*` is all below team-a, `team-a/app` that one, `*` every one; lower-case letters and digits, with `.`, `_`, `-` and `/` between",
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(name) => f.write_str(name),
+            Self::Below(name) => write!(f, "{name}/*"),
+        }
+    }
+}
+
+impl From<Pattern> for String {
+    fn from(pattern: Pattern) -> Self {
+        pattern.to_string()
+    }
+}
+
+impl TryFrom<String> for Pattern {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map_err(|fault: Fault| fault.message)
+    }
+}
+
+/// The most that one user's patterns may take in nginx's file, whose words have 4096 bytes at most.
+const WORDS_MAX: usize = 3800;
+
+/// The repositories that somebody may use.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Vec<String>", try_from = "Vec<String>")]
+pub enum Repositories {
+    /// All there are and will be.
+    #[default]
+    Every,
+    /// These, sorted; one at least.
+    Of(Vec<Pattern>),
+}
+
+impl Repositories {
+    /// What a person typed, one text for each pattern; every fault is told.
+    pub fn parse(texts: &[String]) -> Result<Self, Vec<Fault>> {
+        let (mut patterns, mut faults, mut every) = (Vec::new(), Vec::new(), texts.is_empty());
+        for text in texts {
+            match text.parse() {
+                _ if text == "*" => every = true,
+                Ok(pattern) => patterns.push(pattern),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        patterns.sort();
+        patterns.dedup();
+        let these = if every { Self::Every } else { Self::Of(patterns) };
+        if these.words().len() > WORDS_MAX {
+            faults.push(
+                Fault::new(format!("{} repositories are more than nginx can keep for one user", texts.len()))
+                    .hint("put them below a common name, and say `NAME/*`"),
+            );
+        }
+        if faults.is_empty() { Ok(these) } else { Err(faults) }
+    }
+
+    /// As nginx.conf compares them: with spaces between, those with a slash in the encoded form of a query as well.
+    pub fn words(&self) -> String {
+        let Self::Of(patterns) = self else {
+            return "*".to_owned();
+        };
+        let plain: Vec<_> = patterns.iter().map(ToString::to_string).collect();
+        let encoded = plain.iter().filter(|text| text.contains('/')).map(|text| text.replace('/', "%2F"));
+        plain.iter().cloned().chain(encoded).collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl fmt::Display for Repositories {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&Vec::from(self.clone()).join(" "))
+    }
+}
+
+impl From<Repositories> for Vec<String> {
+    fn from(repositories: Repositories) -> Self {
+        match repositories {
+            Repositories::Every => vec!["*".to_owned()],
+            Repositories::Of(patterns) => patterns.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl TryFrom<Vec<String>> for Repositories {
+    type Error = String;
+
+    fn try_from(texts: Vec<String>) -> Result<Self, String> {
+        if texts.is_empty() {
+            return Err("no repository is named".to_owned());
+        }
+        Self::parse(&texts).map_err(|faults| faults[0].message.clone())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(texts: &[&str]) -> Result<Repositories, Vec<Fault>> {
+        Repositories::parse(&texts.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn patterns_are_names_with_or_without_what_is_below() {
+        for good in ["a", "team-a/*", "a/b/c", "a.b_c__d---e/*", "0/1"] {
+            assert_eq!(good.parse::<Pattern>().unwrap().to_string(), good);
+        }
+        for bad in
+            ["", "/", "/*", "a/", "a//b", "A", "a*", "*/a", "a/**", "a b", "a..b", "a___b", "-a", "a|b", "é"]
+        {
+            assert!(bad.parse::<Pattern>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_star_is_every_one_and_so_is_nothing() {
+        assert_eq!(parse(&[]).unwrap(), Repositories::Every);
+        assert_eq!(parse(&["a/*", "*"]).unwrap(), Repositories::Every);
+        assert_eq!(parse(&["b", "a/*", "b"]).unwrap().to_string(), "b a/*");
+        assert_eq!(parse(&["b/c", "a/*"]).unwrap().words(), "b/c a/* b%2Fc a%2F*");
+        assert_eq!(parse(&["A", "b", "c//"]).unwrap_err().len(), 2);
+    }
+
+    #[test]
+    fn more_than_nginx_can_read_is_refused() {
+        let many: Vec<_> = (0..200).map(|n| format!("team-{n}/app")).collect();
+        assert!(Repositories::parse(&many).is_err());
+        assert!(Repositories::parse(&many[..100]).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_accepted_holds_no_syntax(text in "[ -~]{0,20}") {
+            if let Ok(pattern) = text.parse::<Pattern>() {
+                let pattern = pattern.to_string();
+                prop_assert!(pattern.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-/*".contains(&b)));
+                prop_assert!(pattern.as_bytes()[0].is_ascii_alphanumeric());
+            }
+        }
+    }
+}
