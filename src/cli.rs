@@ -33,7 +33,7 @@ pub struct Cli {
     pub ca_passphrase_file: Option<PathBuf>,
 
     /// Print only data, warnings and errors; a password that regcert made is then alone on stdout
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, display_order = 900)]
     pub quiet: bool,
 
     /// What to do.

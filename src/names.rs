@@ -5,7 +5,7 @@ mod repositories;
 mod url;
 mod username;
 
-pub use repositories::Repositories;
+pub use repositories::{Pattern, Repositories};
 pub use url::{Upstream, Webhook};
 pub use username::Username;
 

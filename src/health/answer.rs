@@ -92,6 +92,11 @@ fn disk(detail: &serde_json::Value) -> Option<Disk> {
     }
 }
 
+/// Whether the registry, or nginx in its words, says that this user may not do that.
+pub(super) fn is_denied(answer: &Answer) -> bool {
+    answer.status == 403 && registry_error(answer).is_some_and(|error| error.code == "DENIED")
+}
+
 /// What is behind an answer that is not the one expected.
 pub(super) fn reason(answer: &Answer, what: &str) -> Reason {
     let status = answer.status;
