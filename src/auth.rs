@@ -160,6 +160,24 @@ impl Htpasswd {
         set
     }
 
+    /// The lines without those of the names that `apart` picks, and these.
+    pub fn split(&self, apart: impl Fn(&str) -> bool) -> (Self, Self) {
+        let is_apart = |line: &&[u8]| {
+            name_of(line).and_then(|name| std::str::from_utf8(name).ok()).is_some_and(|name| apart(name))
+        };
+        let (apart, rest): (Vec<&[u8]>, Vec<&[u8]>) = self.lines().partition(is_apart);
+        (Self(rest.concat()), Self(apart.concat()))
+    }
+
+    /// These lines, and `other`'s behind them.
+    pub fn join(mut self, other: &Self) -> Self {
+        if self.0.last().is_some_and(|byte| *byte != b'\n') && !other.0.is_empty() {
+            self.0.push(b'\n');
+        }
+        self.0.extend_from_slice(&other.0);
+        self
+    }
+
     /// Takes `name` out; false where it was not in.
     pub fn remove(&mut self, name: &str) -> bool {
         let kept: Vec<u8> =
@@ -270,6 +288,14 @@ mod tests {
         assert_eq!(String::from_utf8_lossy(file.as_bytes()), expected);
         assert!(file.remove("old") && !file.remove("old"));
         assert_eq!(file.names(), ["bob", "carol", "dave"]);
+    }
+
+    #[test]
+    fn some_lines_go_behind_the_others() {
+        let file = Htpasswd::parse(b"# team\nbob:a\ncarol:b\nbob:c");
+        let (rest, bobs) = file.split(|name| name == "bob");
+        assert_eq!((rest.as_bytes(), bobs.as_bytes()), (&b"# team\ncarol:b\n"[..], &b"bob:a\nbob:c"[..]));
+        assert_eq!(bobs.join(&rest).as_bytes(), b"bob:a\nbob:c\n# team\ncarol:b\n");
     }
 
     proptest! {

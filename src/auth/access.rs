@@ -88,6 +88,11 @@ impl Accesses {
         self.0.get(name).cloned().unwrap_or_default()
     }
 
+    /// Whether `name` may do less than push everywhere.
+    pub fn limits(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(Access::is_limited)
+    }
+
     /// Notes what `name` may do.
     pub fn set(&mut self, name: Username, access: Access) {
         if access == Access::default() {

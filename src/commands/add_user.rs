@@ -87,9 +87,10 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     let change = world.commit(&mut store, &deployment)?;
     drop(store);
     match set {
-        Some(Set::Added) => {
-            ui::say(format!("added {name} ({access}); the registry knows at the next request"))
+        Some(Set::Added) if access.is_limited() => {
+            ui::say(format!("added {name}, whom nginx lets in once it has been reloaded"));
         }
+        Some(Set::Added) => ui::say(format!("added {name}; the registry knows at the next request")),
         Some(Set::Changed) => {
             ui::say(format!("{name} has another password; the old one ends at the next request"));
         }

@@ -15,6 +15,8 @@ pub(super) const SPEC: &str = "regcert.toml";
 pub(super) const STATE: &str = ".regcert/state.json";
 const COMPOSE: &str = "docker-compose.yml";
 const NGINX_CONF: &str = "nginx/nginx.conf";
+/// The passwords of those of whom nginx must know more than the password.
+pub(super) const LIMITED: &str = "nginx/auth/limited.passwd";
 /// What nginx reads at its start and at each reload.
 pub const ROLES: &str = "nginx/auth/registry.roles";
 const REGISTRY_CONFIG: &str = "registry/config.yml";
@@ -41,7 +43,11 @@ impl Deployment {
         let mut files = FileSet::default();
         files.put(SPEC, self.spec.to_toml(self.spec_text.as_deref())?, Mode::Public, Origin::Kept);
         files.put(STATE, self.state.to_json().as_bytes(), Mode::Secret, Origin::Kept);
-        files.put(self.users_path(), self.users.as_bytes(), Mode::Server, Origin::Kept);
+        let (users, limited) = self.users_by_limit();
+        files.put(self.users_path(), users.as_bytes(), Mode::Server, Origin::Kept);
+        if self.spec.proxy == Proxy::Nginx {
+            files.put(LIMITED, limited.as_bytes(), Mode::Server, Origin::Kept);
+        }
         self.put_authority(&mut files);
         self.put_clients(&mut files);
         if let Some(pending) = &self.pending {

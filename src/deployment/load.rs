@@ -1,7 +1,7 @@
 //! The registry out of its files. A part that is missing or damaged is named with its cure and never made anew in
 //! silence: clients and users depend on the one that was there.
 
-use super::files::{SPEC, STATE};
+use super::files::{LIMITED, SPEC, STATE};
 use super::{Clients, Deployment, Issuer, Pending, Retiring, State};
 use crate::auth::Htpasswd;
 use crate::error::{Blame, Fault, Faults, Gather};
@@ -34,7 +34,7 @@ impl Deployment {
         let spec = settings.and_then(|settings| Spec::check(&settings, Side::File, invoker, &mut gather));
         let mut reader = Reader { files, gather: &mut gather };
         let state = reader.parsed(STATE, State::from_json);
-        let users = reader.users(&found);
+        let users = reader.users(&found, state.as_ref());
         let pending = reader.pending(&found, spec.as_ref());
         let server = reader.server(&found, pending.is_some());
         let issuer = reader.issuer(&found, pending.is_some());
@@ -80,9 +80,9 @@ impl Found {
             let named = |path: &&RelPath| path.as_str()[directory.len() + 1..].starts_with(prefix);
             files.matching(directory, extension).find(named).map(RelPath::to_string)
         };
-        let either = |below: &str, extension: &str| {
-            first(&format!("nginx/{below}"), "", extension)
-                .or_else(|| first(&format!("registry/{below}"), "", extension))
+        let either = |below: &str, prefix: &str, extension: &str| {
+            first(&format!("nginx/{below}"), prefix, extension)
+                .or_else(|| first(&format!("registry/{below}"), prefix, extension))
         };
         Self {
             root: first("root-cert", "root-cert-", "crt"),
@@ -95,8 +95,8 @@ impl Found {
                 .or_else(|| {
                     first("root-cert", "vouched-", "crt").map(|crt| crt.replace("/vouched-", "/retiring-"))
                 }),
-            server: either("ssl", "pem"),
-            users: either("auth", "passwd"),
+            server: either("ssl", "", "pem"),
+            users: either("auth", "registry", "passwd"),
             request: first("request", "", "key")
                 .or_else(|| first("request", "", "csr").map(|csr| csr.replace(".csr", ".key"))),
         }
@@ -242,11 +242,18 @@ impl Reader<'_> {
         Some(Clients { authority: authority?, crl: crl? })
     }
 
-    fn users(&mut self, found: &Found) -> Option<Htpasswd> {
-        match &found.users {
-            Some(path) => self.files.get(path).map(|file| Htpasswd::parse(&file.bytes)),
+    fn users(&mut self, found: &Found, state: Option<&State>) -> Option<Htpasswd> {
+        let htpasswd = |path: &str| self.files.get(path).map(|file| Htpasswd::parse(&file.bytes));
+        let Some(users) = found.users.as_deref().and_then(htpasswd) else {
+            self.gather.push(missing("nginx/auth/registry.passwd"));
+            return None;
+        };
+        match htpasswd(LIMITED) {
+            Some(limited) => Some(users.join(&limited)),
+            // Without nginx there is none, and there was none when nobody could be limited.
+            None if state.is_none_or(|state| state.access.limited().next().is_none()) => Some(users),
             None => {
-                self.gather.push(missing("nginx/auth/registry.passwd"));
+                self.gather.push(missing(LIMITED));
                 None
             }
         }

@@ -1,7 +1,7 @@
 //! Who may log in, and what each may do.
 
 use super::Deployment;
-use crate::auth::{Access, Set};
+use crate::auth::{Access, Htpasswd, Set};
 use crate::error::Fault;
 use crate::names::Username;
 use crate::spec::Proxy;
@@ -15,6 +15,7 @@ impl Deployment {
             self.state.access.remove(name.as_str());
             self.alone(name)?;
         }
+        self.sort_users();
         Ok(set)
     }
 
@@ -28,7 +29,20 @@ impl Deployment {
     pub fn set_access(&mut self, name: Username, access: Access) -> Result<(), Fault> {
         self.alone(&name)?;
         self.state.access.set(name, access);
+        self.sort_users();
         self.limits_hold()
+    }
+
+    /// The users that nginx lets in whatever it has read of roles, and those that it must know to be limited: each kind
+    /// has a password file, so that a limit which nginx has not read yet refuses the user altogether.
+    pub(super) fn users_by_limit(&self) -> (Htpasswd, Htpasswd) {
+        self.users.split(|name| self.state.access.limits(name))
+    }
+
+    /// As they will be read back.
+    fn sort_users(&mut self) {
+        let (rest, limited) = self.users_by_limit();
+        self.users = rest.join(&limited);
     }
 
     /// Refuses a name that nginx takes for another one.

@@ -188,12 +188,12 @@ impl Containers {
                 .hint("`docker compose up -d --force-recreate` makes both containers anew")
         })?;
         say("pushes are refused, pulls go on");
-        let before = workers(nginx)?;
+        let before = workers(nginx, Workers::All)?;
         exec(nginx, &["nginx", "-q", "-t"])?;
         exec(nginx, &["nginx", "-s", "reload"])?;
         let start = Instant::now();
         let mut told = false;
-        while workers(nginx)?.iter().any(|worker| before.contains(worker)) {
+        while workers(nginx, Workers::All)?.iter().any(|worker| before.contains(worker)) {
             ensure!(
                 start.elapsed() < PATIENCE,
                 Fault::new(
@@ -295,14 +295,27 @@ fn exec(container: &str, words: &[&str]) -> Result<String> {
     )
 }
 
-/// nginx's workers, those that are on their way out included.
-fn workers(container: &str) -> Result<Vec<String>> {
+/// Which of nginx's workers are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Workers {
+    /// Those that take connections.
+    Serving,
+    /// Those that are on their way out as well.
+    All,
+}
+
+/// nginx's workers, by their process ids.
+pub(super) fn workers(container: &str, which: Workers) -> Result<Vec<String>> {
     let hint = "`docker compose ps` and `docker compose logs` say more";
     let table = run(&["docker", "top"], Path::new("."), &[container], hint)?;
     let column = table.lines().next().and_then(|head| head.split_whitespace().position(|name| name == "PID"));
     let column = column.ok_or_else(|| anyhow!("`docker top` names no PID"))?;
     let worker = |line: &str| Some(line.split_whitespace().nth(column)?.to_owned());
-    Ok(table.lines().filter(|line| line.contains("nginx: worker process")).filter_map(worker).collect())
+    let asked_for = |line: &&str| {
+        line.contains("nginx: worker process")
+            && (which == Workers::All || !line.contains("is shutting down"))
+    };
+    Ok(table.lines().filter(asked_for).filter_map(worker).collect())
 }
 
 fn not_running(service: &str) -> anyhow::Error {

@@ -8,6 +8,8 @@ mod look;
 mod route;
 mod tls;
 
+use gc::{Workers, workers};
+
 pub use gc::{Amount, Containers, Garbage, READ_ONLY};
 pub use http::Login;
 pub use look::{Client, look};
@@ -63,12 +65,10 @@ pub fn reload(
 ) -> Result<()> {
     let compose = compose()?;
     for step in steps {
-        if *step == Step::ReloadNginx {
-            // nginx keeps the old configuration when the new one is bad, and says so only in its log.
-            let hint = "is it running (`docker compose up -d`)? If so, it goes on with the old files";
-            run(&compose, dir, &["exec", "-T", "nginx", "nginx", "-q", "-t"], hint)?;
+        match step {
+            Step::ReloadNginx => reload_nginx(&compose, dir)?,
+            Step::Up | Step::RestartRegistry => _ = run(&compose, dir, step.words(), LOGS)?,
         }
-        run(&compose, dir, step.words(), "`docker compose ps` and `docker compose logs` say more")?;
     }
     let start = Instant::now();
     loop {
@@ -83,6 +83,27 @@ pub fn reload(
             Err(error) => return Err(error.context("the registry was reloaded and does not answer")),
         }
     }
+}
+
+const LOGS: &str = "`docker compose ps` and `docker compose logs` say more";
+
+/// Returns when only workers that have read the new files take requests.
+fn reload_nginx(compose: &[&str], dir: &Path) -> Result<()> {
+    // nginx keeps the old configuration when the new one is bad, and says so only in its log.
+    let hint = "is it running (`docker compose up -d`)? If so, it goes on with the old files";
+    run(compose, dir, &["exec", "-T", "nginx", "nginx", "-q", "-t"], hint)?;
+    let container = run(compose, dir, &["ps", "-q", "nginx"], LOGS)?;
+    let container = container.lines().next().unwrap_or_default();
+    let before = workers(container, Workers::Serving)?;
+    run(compose, dir, Step::ReloadNginx.words(), LOGS)?;
+    let start = Instant::now();
+    while workers(container, Workers::Serving)?.iter().any(|worker| before.contains(worker)) {
+        if start.elapsed() > PATIENCE {
+            bail!(Fault::new("nginx was told to reload and goes on with the old files").hint(LOGS));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }
 
 /// The server's own certificate, as a client on this machine gets it who trusts only our root.
