@@ -168,13 +168,15 @@ impl Writing {
         if self.force { Edits::Overwrite } else { Edits::Keep }
     }
 
-    /// Shows, writes and, where asked, reloads a changed registry. `None` after a dry run.
+    /// Shows, writes and, where asked, reloads a changed registry. `None` after a dry run. `written` is told before the
+    /// reload, which may fail: what it prints must not be lost.
     fn apply(
         self,
         world: &World,
         store: &mut Store,
         deployment: &Deployment,
         password: Option<&str>,
+        written: impl FnOnce(&Change) -> Result<()>,
     ) -> Result<Option<Change>> {
         let change = world.compare(store, deployment, self.edits())?;
         guard(&change)?;
@@ -193,6 +195,7 @@ impl Writing {
                 "`{path}` was edited by hand and stays as it is: `regcert init --force` writes it anew"
             ));
         }
+        written(&change)?;
         self.reload(world, deployment, &steps)?;
         Ok(Some(change))
     }

@@ -83,7 +83,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
             deployment.reconfigure(deployment.spec.clone(), key, world.now)?;
         }
     }
-    let written = args.writing.apply(world, &mut store, &deployment, None)?;
+    let written = args.writing.apply(world, &mut store, &deployment, None, |_| Ok(()))?;
     if args.ca && written.is_some() {
         ui::say(crate::guide::rotated(&deployment));
     }

@@ -134,11 +134,11 @@ fn renew(args: &Args, world: &World) -> Result<()> {
     warn_about(&deployment, &store, &world.site);
     let password = shown.as_ref().map(|password| password.as_str());
     let for_people = password.filter(|_| !args.json);
-    let change = args.writing.apply(world, &mut store, &deployment, for_people)?;
-    if let (true, Some(change)) = (args.json, change) {
+    let told = |change: &Change| {
         let user = password.map(|password| (&user, Some(password)));
-        ui::data(summary(&deployment, world, &change, user).to_string())?;
-    }
+        if args.json { ui::data(summary(&deployment, world, change, user).to_string()) } else { Ok(()) }
+    };
+    args.writing.apply(world, &mut store, &deployment, for_people, told)?;
     Ok(())
 }
 
