@@ -168,7 +168,8 @@ fn judged(known: &Known<'_>, Access { role, repositories }: &Access, said: Said)
     }
 }
 
-fn cure(known: &Known<'_>) -> String {
+/// What makes nginx read them.
+pub(super) fn cure(known: &Known<'_>) -> String {
     match known.roles {
         RolesOnDisk::Fit => known.reloads(),
         RolesOnDisk::Other => known.regcert("init --reload"),

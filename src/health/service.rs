@@ -212,9 +212,13 @@ fn refused(known: &Known<'_>, user: &str) -> Link {
         ),
         Some(Login::Good) => (
             format!(
-                "the password of `{user}` is right, and the server refuses it: it reads another password file"
+                "the password of `{user}` is right, and the server refuses it: it has not read the roles since they changed, or reads another password file"
             ),
-            known.compose("up -d --force-recreate"),
+            format!(
+                "{}; where that does not help, {}",
+                roles::cure(known),
+                known.compose("up -d --force-recreate")
+            ),
         ),
         None => (format!("`{user}` is refused: no such user, or another password"), again),
     };
