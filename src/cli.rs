@@ -32,6 +32,10 @@ pub struct Cli {
     #[arg(long, global = true, env = "REGCERT_CA_PASSPHRASE_FILE", value_name = "FILE", hide_env = true)]
     pub ca_passphrase_file: Option<PathBuf>,
 
+    /// Print only data, warnings and errors; a password that regcert made is then alone on stdout
+    #[arg(short, long, global = true, display_order = 900)]
+    pub quiet: bool,
+
     /// What to do.
     #[command(subcommand)]
     pub command: Command,

@@ -45,6 +45,9 @@ use spec::RunAs;
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if cli.quiet {
+        ui::be_quiet();
+    }
     let invoker = RunAs::invoker(rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let dir = directory(cli.dir);
     let text =

@@ -7,7 +7,7 @@ mod url;
 mod username;
 
 pub use image::{Digest, Image, Reference, Repository, Tag};
-pub use repositories::Repositories;
+pub use repositories::{Pattern, Repositories};
 pub use url::{Upstream, Webhook};
 pub use username::Username;
 

@@ -11,9 +11,9 @@ use super::World;
 use super::connection::{self, Shown};
 use super::password::{Prompt, Source};
 use crate::auth::Password;
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, ROLES};
 use crate::error::{Blame, Fault, Gather};
-use crate::health::{self, Found, Known, Link, Machine, State, Target};
+use crate::health::{self, Found, Known, Link, Machine, RolesOnDisk, State, Target};
 use crate::names::{Repository, Username, shell};
 use crate::pki::{Certificate, ServerIdentity};
 use crate::probe::{self, Client, Login, Step};
@@ -23,8 +23,9 @@ use crate::{store, ui};
 /// Look at the running registry as a client does
 ///
 /// From the name to the last byte, link by link: each is held, broken or not tried, and a broken one is shown with what
-/// mends it. Trial images go to the repository `regcert-check`; nothing of them stays, or the same few hundred bytes each
-/// time where nothing can be deleted. The exit code is 3 where something needs doing, so that a timer can tell.
+/// mends it. Trial images go to the repository `regcert-check`, or to one of that name that is open to the user; nothing of
+/// them stays, or the same few hundred bytes each time where the user may not delete. Ctrl-C takes back what is stored
+/// before it ends the run. The exit code is 3 where something needs doing, so that a timer can tell.
 ///
 /// On another machine, the root certificate and the registry's name are enough.
 #[derive(Debug, clap::Args)]
@@ -47,9 +48,9 @@ pub struct Args {
     password: Source,
     #[command(flatten)]
     shown: Shown,
-    /// Where trial images go
-    #[arg(long, value_name = "NAME", default_value = "regcert-check")]
-    repository: String,
+    /// Where trial images go [default: regcert-check, or one of that name that is open to the user]
+    #[arg(long, value_name = "NAME")]
+    repository: Option<String>,
     /// See also whether Docker and the other runtimes of this machine trust the registry
     #[arg(long)]
     as_client: bool,
@@ -62,7 +63,7 @@ pub struct Args {
 struct Asked {
     target: Option<Target>,
     user: Option<(Username, Password)>,
-    repository: Repository,
+    repository: Option<Repository>,
     identity: Option<ServerIdentity>,
 }
 
@@ -108,9 +109,9 @@ fn asked(args: &Args) -> Result<Asked> {
                 .hint("say `--user NAME --password-stdin`, or `--password-file FILE`"),
         );
     }
-    let repository: Option<Repository> = gather.take("--repository", args.repository.parse());
+    let repository: Option<Repository> =
+        args.repository.as_deref().and_then(|text| gather.take("--repository", text.parse()));
     gather.finish(Blame::CommandLine)?;
-    let repository = repository.expect("a name that is none was refused");
     let user = match user {
         Some(user) => {
             let (password, _) = args.password.read(user.as_str(), Prompt::Never)?;
@@ -133,11 +134,15 @@ struct Subject<'a> {
 fn look(args: &Args, world: &World, asked: &Asked, subject: &Subject<'_>) -> (String, Vec<Link>) {
     let Subject { target, roots, deployment, root_file } = subject;
     let user = asked.user.as_ref();
+    let access =
+        deployment.zip(user).map(|(deployment, (user, _))| deployment.state.access.of(user.as_str()));
+    let is_mirror = deployment.is_some_and(|deployment| deployment.spec.mirror_of.is_some());
+    let trial = health::trial(asked.repository.as_ref().map(Repository::as_str), is_mirror, access.as_ref());
     let client = Client {
         roots,
         login: user.map(|(user, password)| Login { user, password }),
         shows: asked.identity.as_ref(),
-        repository: asked.repository.as_str(),
+        trial: &trial,
         at_home: deployment.is_some(),
     };
     let hosts_file = hosts_file(&store::look(Path::new("/etc/hosts")), &target.host.to_string());
@@ -164,6 +169,9 @@ fn look(args: &Args, world: &World, asked: &Asked, subject: &Subject<'_>) -> (St
         reload: &reload.words().join(" "),
         user: user.map(|(user, _)| user),
         entry: user.and_then(|(user, password)| Some(deployment.as_ref()?.users.login(user, password))),
+        access: access.as_ref(),
+        roles: deployment.map_or(RolesOnDisk::Fit, |deployment| roles(deployment, &world.dir)),
+        trial: &trial,
         hosts_file: &hosts_file,
         now: world.now,
     };
@@ -180,6 +188,23 @@ fn look(args: &Args, world: &World, asked: &Asked, subject: &Subject<'_>) -> (St
         }));
     }
     (target.to_string(), links)
+}
+
+/// Whether nginx would read what the directory says.
+fn roles(deployment: &Deployment, dir: &Path) -> RolesOnDisk {
+    let is = |path: &str, test: &dyn Fn(&str) -> bool| match store::look(&dir.join(path)) {
+        Found::File { bytes, .. } => test(&String::from_utf8_lossy(&bytes)),
+        Found::Nothing | Found::Directory(_) => false,
+        // Who may not look cannot tell.
+        Found::Unreadable(_) => true,
+    };
+    let wanted = deployment.state.access.to_map();
+    match deployment.spec.proxy {
+        Proxy::None => RolesOnDisk::Fit,
+        Proxy::Nginx if !is("nginx/nginx.conf", &|text| text.contains(ROLES)) => RolesOnDisk::Unread,
+        Proxy::Nginx if !is(ROLES, &|text| text == wanted) => RolesOnDisk::Other,
+        Proxy::Nginx => RolesOnDisk::Fit,
+    }
 }
 
 /// The addresses that /etc/hosts gives to `name`.

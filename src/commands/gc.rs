@@ -45,6 +45,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     can_collect(args, &store, &deployment, world)?;
     // Nobody need wait for the collection but another one.
     drop(store);
+    ui::busy("looking for what no image needs");
     let containers = Containers::find(&world.dir, !args.dry_run)?;
     if args.delete_untagged {
         spares_platforms(&containers)?;

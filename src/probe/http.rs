@@ -1,7 +1,7 @@
 //! The registry's API as a client uses it, over TLS that trusts one root and nothing else: a password never goes to
 //! anybody whose certificate does not fit.
 
-use std::io::Read;
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, AsSendBody, Body, SendBody};
 use zeroize::Zeroizing;
 
+use super::interrupt::{self, Interrupt};
 use crate::auth::Password;
 use crate::health::{Answer, Step, Target, Trip, location_fault};
 use crate::names::Username;
@@ -52,6 +53,7 @@ pub(super) struct Client<'a> {
     agent: Agent,
     target: &'a Target,
     credentials: Option<Zeroizing<String>>,
+    interrupt: Interrupt,
 }
 
 /// Leads to the one server that is looked at.
@@ -99,7 +101,12 @@ impl<'a> Client<'a> {
             let pair = Zeroizing::new(format!("{}:{}", login.user, login.password.expose()));
             Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())))
         });
-        Self { agent, target, credentials }
+        Self { agent, target, credentials, interrupt: Interrupt::note() }
+    }
+
+    /// When nothing of ours is left in the registry: a Ctrl-C that came meanwhile ends the run here.
+    pub(super) fn done(&self) {
+        self.interrupt.let_through();
     }
 
     /// `GET /v2/` without the password.
@@ -121,10 +128,11 @@ impl<'a> Client<'a> {
     /// Sends a chunk of unknown length to an upload, and takes the upload back: nothing of it stays.
     pub(super) fn chunk(&self, location: &str) -> Result<Answer, String> {
         let url = self.absolute(location);
-        let mut bytes = std::io::repeat(b'.').take(CHUNK);
-        let answer = self.call(Method::PATCH, &url, SendBody::from_reader(&mut bytes))?;
-        self.cancel(answer.header("location").unwrap_or(location));
-        Ok(answer)
+        let mut bytes = interrupt::Body { left: CHUNK, interrupt: &self.interrupt };
+        let answer = self.call(Method::PATCH, &url, SendBody::from_reader(&mut bytes));
+        let after = answer.as_ref().ok().and_then(|answer| answer.header("location"));
+        self.cancel(after.unwrap_or(location));
+        answer
     }
 
     /// Takes an upload back, at the registry's own address wherever `location` leads. What fails here is purged by the
@@ -135,7 +143,8 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Stores a blob and a manifest that are the same each time, fetches them, and deletes them where that is allowed.
+    /// Stores a blob and a manifest that are the same each time, fetches them, and deletes them where that is allowed:
+    /// also where it stops half-way.
     pub(super) fn trip(&self, repository: &str) -> Result<Trip, String> {
         let blob = b"{}".to_vec();
         let digest = |bytes: &[u8]| format!("sha256:{}", hex(&sha256(bytes)));
@@ -153,36 +162,42 @@ impl<'a> Client<'a> {
         let mut trip = Trip::default();
         let mut step = |what, expected, sent: Option<&Vec<u8>>, answer: Result<Answer, String>| {
             let step = Step { what, expected, answer: answer?, sent: sent.cloned() };
-            let done = step.is_done();
+            let done = step.is_done() && !self.interrupt.is_noted();
             trip.steps.push(step);
             Ok::<bool, String>(done)
         };
         let start = self.start(repository)?;
         let location = start.header("location").unwrap_or_default().to_owned();
         if !step("start an upload", 202, None, Ok(start))? {
+            self.cancel(&location);
             return Ok(trip);
         }
         if let Some((fault, _)) = location_fault(self.target, &location) {
+            self.cancel(&location);
             return Err(fault);
         }
         let location = self.absolute(&location);
         let mark = if location.contains('?') { '&' } else { '?' };
         let put_at = format!("{location}{mark}digest={}", digest(&blob));
-        let stored = step("store a blob", 201, None, self.call(Method::PUT, &put_at, blob.as_slice()))?
-            && step(
-                "store a manifest",
-                201,
-                None,
-                self.call(Method::PUT, &manifest_at, manifest.as_slice()),
-            )?
-            && step("fetch the manifest", 200, Some(&manifest), self.get(&manifest_at))?
-            && step("fetch the blob", 200, Some(&blob), self.get(&blob_at))?;
-        if stored {
-            let gone =
-                |url: &str| self.call(Method::DELETE, url, SendBody::none()).is_ok_and(|a| a.status == 202);
-            trip.cleaned = gone(&manifest_at) && gone(&blob_at);
+        let put = |url: &str, bytes: &[u8]| self.call(Method::PUT, url, bytes);
+        let mut went = || -> Result<bool, String> {
+            Ok(step("store a blob", 201, None, put(&put_at, &blob))?
+                && step("store a manifest", 201, None, put(&manifest_at, &manifest))?
+                && step("fetch the manifest", 200, Some(&manifest), self.get(&manifest_at))?
+                && step("fetch the blob", 200, Some(&blob), self.get(&blob_at))?)
+        };
+        let went = went();
+        if trip.steps.len() < 2 || trip.steps[1].answer.status != 201 {
+            self.cancel(&location);
+        } else {
+            let statuses = [&manifest_at, &blob_at].map(|url| self.delete(url));
+            trip.deleted = statuses.into_iter().find(|status| *status != Some(202)).unwrap_or(Some(202));
         }
-        Ok(trip)
+        went.map(|_| trip)
+    }
+
+    fn delete(&self, url: &str) -> Option<u16> {
+        self.call(Method::DELETE, url, SendBody::none()).ok().map(|answer| answer.status)
     }
 
     fn get(&self, url: &str) -> Result<Answer, String> {
@@ -208,7 +223,8 @@ impl<'a> Client<'a> {
         headers: &[(&str, &str)],
         body: impl AsSendBody,
     ) -> Result<Answer, String> {
-        let limit = if method == Method::GET { LIMIT } else { STORE_LIMIT };
+        let stores = method != Method::GET && method != Method::DELETE;
+        let limit = if stores { STORE_LIMIT } else { LIMIT };
         let mut response = self.open(method, url, credentials, headers, body, limit)?;
         let mut bytes = Vec::new();
         // What a body is cut short by shows in what was to come back.

@@ -4,6 +4,7 @@
 mod api;
 mod gc;
 mod http;
+mod interrupt;
 mod look;
 mod route;
 mod survey;
