@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::World;
 use super::connection::{Connected, Connection};
 use crate::error::{Fault, Gather};
+use crate::images::{Held, Tagged};
 use crate::names::{Repository, printable};
 use crate::probe::{self, Api, Survey};
 use crate::ui;
@@ -71,7 +72,7 @@ struct Totals {
     repositories: usize,
     tags: usize,
     #[serde(flatten)]
-    held: crate::images::Held,
+    held: Held,
 }
 
 /// Runs the command.
@@ -130,7 +131,7 @@ fn listing(connected: &Connected, survey: &Survey) -> Listing {
     for (repository, tags) in repositories {
         let mut tags: Vec<_> = tags.iter().collect();
         tags.sort_by_key(|tagged| &tagged.tag);
-        let row = |tagged: &crate::images::Tagged| TagRow {
+        let row = |tagged: &Tagged| TagRow {
             tag: tagged.tag.to_string(),
             digest: tagged.digest.to_string(),
             short: tagged.digest.short().to_owned(),
