@@ -77,6 +77,38 @@ pub fn error(error: &anyhow::Error) {
     }
 }
 
+/// As `docker images` has it: powers of 1000, three digits.
+#[allow(clippy::cast_precision_loss)] // Three digits are shown.
+pub fn size(bytes: u64) -> String {
+    let units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    // What would be rounded to four digits is one of the next unit.
+    while value >= 999.5 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let digits = if unit == 0 || value >= 99.95 {
+        0
+    } else if value >= 9.995 {
+        1
+    } else {
+        2
+    };
+    format!("{value:.digits$} {}", units[unit])
+}
+
+/// Columns below each other, two spaces apart.
+pub fn table<const COLUMNS: usize>(lines: &[[String; COLUMNS]]) -> String {
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..COLUMNS).map(width).collect();
+    let row = |line: &[String; COLUMNS]| {
+        let cells: Vec<_> = line.iter().zip(&widths).map(|(text, width)| format!("{text:<width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    lines.iter().map(row).collect::<Vec<_>>().join("\n")
+}
+
 /// What a run does or would do to the files. Unchanged ones and regcert's own notes are left out, and the many files
 /// for clients are counted.
 pub fn changes(change: &Change) {
@@ -144,6 +176,19 @@ pub fn ask_new_password(user: &str) -> Result<Option<Password>> {
     Ok(Some(password))
 }
 
+/// Asks for the password of somebody who has one, hidden.
+pub fn ask_password(user: &str) -> Result<Password> {
+    let answer = dialoguer::Password::new().with_prompt(format!("Password for {user}")).interact();
+    Ok(Password::new(answer.map(Zeroizing::new).context("the password cannot be asked for")?)?)
+}
+
+/// Whether the person wants it; no word is no.
+pub fn confirm(question: &str) -> Result<bool> {
+    let prompt = dialoguer::Confirm::new().with_prompt(question).default(false).wait_for_newline(true);
+    let answer = prompt.interact();
+    answer.context("nobody can be asked")
+}
+
 /// Asks for the passphrase of the authority's key.
 pub fn ask_passphrase() -> Result<Passphrase> {
     give_terminal_back()?;
@@ -167,4 +212,27 @@ pub fn stdin() -> Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::new());
     io::stdin().take(4096).read_to_end(&mut bytes).context("stdin cannot be read")?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_has_three_digits() {
+        for (bytes, expected) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.00 kB"),
+            (9_994, "9.99 kB"),
+            (9_996, "10.0 kB"),
+            (99_960, "100 kB"),
+            (999_400, "999 kB"),
+            (999_600, "1.00 MB"),
+            (3_000_123, "3.00 MB"),
+            (u64::MAX, "18.4 EB"),
+        ] {
+            assert_eq!(size(bytes), expected);
+        }
+    }
 }

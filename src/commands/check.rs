@@ -4,17 +4,17 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use serde_json::json;
-use zeroize::Zeroizing;
 
 use super::World;
+use super::connection::{self, Shown};
 use super::password::{Prompt, Source};
 use crate::auth::Password;
 use crate::deployment::{Deployment, ROLES};
 use crate::error::{Blame, Fault, Gather};
 use crate::health::{self, Found, Known, Link, Machine, RolesOnDisk, State, Target};
-use crate::names::{Username, shell};
+use crate::names::{Repository, Username, shell};
 use crate::pki::{Certificate, ServerIdentity};
 use crate::probe::{self, Client, Login, Step};
 use crate::spec::{Data, Proxy};
@@ -46,12 +46,8 @@ pub struct Args {
     user: Option<String>,
     #[command(flatten)]
     password: Source,
-    /// Show this certificate, where the registry asks clients for one
-    #[arg(long, value_name = "FILE", requires = "client_key")]
-    client_cert: Option<PathBuf>,
-    /// The key that belongs to it
-    #[arg(long, value_name = "FILE", requires = "client_cert")]
-    client_key: Option<PathBuf>,
+    #[command(flatten)]
+    shown: Shown,
     /// Where trial images go [default: regcert-check, or one of that name that is open to the user]
     #[arg(long, value_name = "NAME")]
     repository: Option<String>,
@@ -67,6 +63,7 @@ pub struct Args {
 struct Asked {
     target: Option<Target>,
     user: Option<(Username, Password)>,
+    repository: Option<Repository>,
     identity: Option<ServerIdentity>,
 }
 
@@ -75,15 +72,17 @@ pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
     let asked = asked(args)?;
     let links = match &args.ca_cert {
         Some(path) => {
-            let roots = Certificate::read(&store::read_given(path)?)
-                .with_context(|| format!("`{}`", path.display()))?;
+            let roots = connection::roots(path)?;
             let target = asked.target.clone().expect("clap requires it");
             let subject =
                 Subject { target, roots: roots.iter().collect(), deployment: None, root_file: path.clone() };
             look(args, world, &asked, &subject)
         }
         None => {
-            let deployment = deployment(world)?;
+            let deployment = connection::served(
+                world,
+                "name its directory with -C, or the registry and its root: `regcert check --ca-cert FILE HOST`",
+            )?;
             let own = Target { host: deployment.spec.host(), port: deployment.spec.https_port };
             let subject = Subject {
                 target: asked.target.clone().unwrap_or(own),
@@ -110,9 +109,8 @@ fn asked(args: &Args) -> Result<Asked> {
                 .hint("say `--user NAME --password-stdin`, or `--password-file FILE`"),
         );
     }
-    if let Some(name) = &args.repository {
-        gather.take("--repository", repository(name));
-    }
+    let repository: Option<Repository> =
+        args.repository.as_deref().and_then(|name| gather.take("--repository", name.parse()));
     gather.finish(Blame::CommandLine)?;
     let user = match user {
         Some(user) => {
@@ -121,39 +119,8 @@ fn asked(args: &Args) -> Result<Asked> {
         }
         None => None,
     };
-    let identity = match (&args.client_cert, &args.client_key) {
-        (Some(certificate), Some(key)) => Some(identity(certificate, key)?),
-        (_, _) => None,
-    };
-    Ok(Asked { target, user, identity })
-}
-
-/// The certificate that is shown, with its key.
-fn identity(certificate: &Path, key: &Path) -> Result<ServerIdentity> {
-    let mut text = Zeroizing::new(String::new());
-    for path in [certificate, key] {
-        let bytes = Zeroizing::new(store::read_given(path)?);
-        text.push_str(&String::from_utf8_lossy(&bytes));
-        text.push('\n');
-    }
-    ServerIdentity::from_pem(&text).with_context(|| format!("`{}`", certificate.display()))
-}
-
-/// Names of repositories as the distribution specification has them.
-fn repository(text: &str) -> Result<(), Fault> {
-    let part = |part: &str| {
-        let alphanumeric =
-            |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        let bytes = part.as_bytes();
-        alphanumeric(bytes.first())
-            && alphanumeric(bytes.last())
-            && bytes.iter().all(|b| alphanumeric(Some(b)) || b"._-".contains(b))
-    };
-    if text.len() <= 200 && text.split('/').all(part) {
-        return Ok(());
-    }
-    Err(Fault::new(format!("`{}` is not the name of a repository", crate::names::printable(text)))
-        .hint("lower-case letters and digits, with `.`, `_`, `-` and `/` between: `team-a/trial`"))
+    let identity = args.shown.read()?;
+    Ok(Asked { target, user, repository, identity })
 }
 
 /// What is looked at.
@@ -164,27 +131,13 @@ struct Subject<'a> {
     root_file: PathBuf,
 }
 
-/// The registry in the directory, with a certificate to serve. Nothing is kept locked while the network is asked.
-fn deployment(world: &World) -> Result<Deployment> {
-    let (_store, deployment) = world.open_or(
-        "name its directory with -C, or the registry and its root: `regcert check --ca-cert FILE HOST`",
-    )?;
-    if deployment.server.is_none() || deployment.root().is_none() {
-        bail!(
-            Fault::new("nothing is served yet: a request is waiting for somebody's signature")
-                .hint("have it signed, then run `regcert import-cert FILE`")
-        );
-    }
-    Ok(deployment)
-}
-
 fn look(args: &Args, world: &World, asked: &Asked, subject: &Subject<'_>) -> (String, Vec<Link>) {
     let Subject { target, roots, deployment, root_file } = subject;
     let user = asked.user.as_ref();
     let access =
         deployment.zip(user).map(|(deployment, (user, _))| deployment.state.access.of(user.as_str()));
     let is_mirror = deployment.is_some_and(|deployment| deployment.spec.mirror_of.is_some());
-    let trial = health::trial(args.repository.as_deref(), is_mirror, access.as_ref());
+    let trial = health::trial(asked.repository.as_ref().map(Repository::as_str), is_mirror, access.as_ref());
     let client = Client {
         roots,
         login: user.map(|(user, password)| Login { user, password }),

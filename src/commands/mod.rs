@@ -3,8 +3,11 @@
 pub mod add_client;
 pub mod add_user;
 pub mod check;
+pub mod connection;
 pub mod csr;
+pub mod delete;
 pub mod gc;
+pub mod images;
 pub mod import_cert;
 pub mod init;
 pub mod list_clients;

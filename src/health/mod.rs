@@ -9,7 +9,7 @@ mod seen;
 mod service;
 mod shown;
 
-pub use answer::location_fault;
+pub use answer::{explained, location_fault, registry_said};
 pub use check::{Known, Link, State, check};
 pub use roles::{RolesOnDisk, trial};
 pub use runtimes::{Found, Machine, runtimes};

@@ -80,7 +80,7 @@ fn stored(chunk: &Result<Answer, String>) -> bool {
 
 fn is_open(repositories: &Repositories, name: &str) -> bool {
     let covers = |pattern: &Pattern| match pattern {
-        Pattern::One(one) => one == name,
+        Pattern::One(one) => one.as_str() == name,
         Pattern::Below(above) => name.strip_prefix(above.as_str()).is_some_and(|rest| rest.starts_with('/')),
     };
     match repositories {

@@ -4,7 +4,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
 use time::OffsetDateTime;
-use ureq::tls::ClientCert;
 
 use super::http::{self, Login};
 use super::{route, tls};
@@ -54,12 +53,12 @@ pub fn look(target: &Target, client: &Client<'_>, now: OffsetDateTime) -> Seen {
         client.roots.iter().find(|root| verify(chain, root, &names, now).is_ok())
     });
     if let Some(root) = trusted {
-        let shown = client.shows.map(identity);
-        let client = (http::Client::new(target, peer, root, shown, client.login.as_ref()), client);
-        seen.api = Some(client.0.api());
+        let mut http = http::Client::new(target, peer, &[root], client.shows, client.login.as_ref());
+        seen.api = Some(http.api());
         seen.api_after = start.elapsed();
-        converse(&client.0, client.1, target, &mut seen);
-        client.0.done();
+        http.begin();
+        converse(&http, client, target, &mut seen);
+        http.done();
     }
     seen.chain = Some(chain);
     seen
@@ -95,11 +94,4 @@ fn converse(http: &http::Client<'_>, client: &Client<'_>, target: &Target, seen:
     if healthy(&seen.chunk, 202) && *extent == Extent::Images {
         seen.trip = Some(http.trip(repository));
     }
-}
-
-fn identity(shown: &ServerIdentity) -> ClientCert {
-    let chain: Vec<_> =
-        shown.chain().iter().map(|one| ureq::tls::Certificate::from_der(one.der()).to_owned()).collect();
-    let key = ureq::tls::PrivateKey::from_pem(shown.key().pem().as_bytes()).expect("a key is written as PEM");
-    ClientCert::new_with_certs(&chain, key)
 }
