@@ -162,9 +162,8 @@ impl Htpasswd {
 
     /// The lines without those of the names that `apart` picks, and these.
     pub fn split(&self, apart: impl Fn(&str) -> bool) -> (Self, Self) {
-        let is_apart = |line: &&[u8]| {
-            name_of(line).and_then(|name| std::str::from_utf8(name).ok()).is_some_and(|name| apart(name))
-        };
+        let is_apart =
+            |line: &&[u8]| name_of(line).and_then(|name| std::str::from_utf8(name).ok()).is_some_and(&apart);
         let (apart, rest): (Vec<&[u8]>, Vec<&[u8]>) = self.lines().partition(is_apart);
         (Self(rest.concat()), Self(apart.concat()))
     }

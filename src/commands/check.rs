@@ -110,7 +110,7 @@ fn asked(args: &Args) -> Result<Asked> {
         );
     }
     let repository: Option<Repository> =
-        args.repository.as_deref().and_then(|text| gather.take("--repository", text.parse()));
+        args.repository.as_deref().and_then(|name| gather.take("--repository", name.parse()));
     gather.finish(Blame::CommandLine)?;
     let user = match user {
         Some(user) => {

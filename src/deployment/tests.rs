@@ -5,13 +5,15 @@ use std::sync::LazyLock;
 
 use time::macros::datetime;
 
-use super::files::{LIMITED, SPEC, STATE};
+use super::files::{SPEC, STATE};
 use super::*;
 use crate::error::{Faults, Gather};
 use crate::files::{FileSet, Mode, Origin as Made};
 use crate::pki::{Request, Subject};
 use crate::render::Site;
-use crate::spec::{Proxy, RunAs, Side};
+use crate::spec::{RunAs, Side};
+
+mod users;
 
 const NOW: OffsetDateTime = datetime!(2026-11-20 12:00 UTC);
 const INVOKER: RunAs = RunAs { uid: 65532, gid: 65532 };
@@ -77,61 +79,6 @@ fn what_is_loaded_is_what_was_written() {
 
 fn pull() -> Access {
     Access { role: Role::Pull, ..Access::default() }
-}
-
-#[test]
-fn who_is_limited_has_no_password_where_a_limit_may_be_unknown() {
-    let mut made = create(|_| ());
-    made.set_user(&"ann".parse().unwrap(), "HASH").unwrap();
-    made.set_access("ann".parse().unwrap(), pull()).unwrap();
-    let files = made.files(&site()).unwrap();
-    assert!(!files.text("nginx/auth/registry.passwd").unwrap().contains("ann"));
-    assert_eq!(files.text(LIMITED), Some("ann:HASH\n"));
-    let mut without = FileSet::default();
-    for (path, file) in files.iter().filter(|(path, _)| path.as_str() != LIMITED) {
-        without.put(path.as_str(), file.bytes.clone(), file.mode, file.origin);
-    }
-    assert_eq!(load(&without), Err(vec![format!("`{LIMITED}` is missing")]));
-    // Taken back, the line is where everybody's is.
-    made.set_access("ann".parse().unwrap(), Access::default()).unwrap();
-    let files = made.files(&site()).unwrap();
-    assert!(files.text("nginx/auth/registry.passwd").unwrap().ends_with("ann:HASH\n"));
-    assert_eq!(files.text(LIMITED), Some(""));
-}
-
-#[test]
-fn a_role_ends_with_its_user() {
-    let mut made = create(|_| ());
-    made.set_user(&"ann".parse().unwrap(), "HASH").unwrap();
-    made.set_access("ann".parse().unwrap(), pull()).unwrap();
-    assert!(made.remove_user("ann") && !made.remove_user("ann"));
-    made.set_user(&"ann".parse().unwrap(), "HASH").unwrap();
-    assert_eq!(made.state.access.of("ann"), Access::default());
-    // Nor does one stay that somebody took out by hand.
-    made.set_access("ann".parse().unwrap(), pull()).unwrap();
-    made.users.remove("ann");
-    made.set_user(&"ann".parse().unwrap(), "HASH").unwrap();
-    assert_eq!(made.state.access.of("ann"), Access::default());
-}
-
-#[test]
-fn nginx_would_take_two_names_for_one() {
-    let mut made = create(|_| ());
-    made.set_user(&"bob".parse().unwrap(), "HASH").unwrap();
-    let fault = made.set_user(&"Bob".parse().unwrap(), "HASH").unwrap_err();
-    assert_eq!(fault.message, "nginx does not tell `Bob` from `bob`");
-}
-
-#[test]
-fn limits_need_nginx() {
-    let mut made = create(|settings| settings.proxy = Some("none".to_owned()));
-    assert!(made.set_access("docker".parse().unwrap(), pull()).is_err());
-    let mut made = create(|_| ());
-    made.set_access("docker".parse().unwrap(), pull()).unwrap();
-    let mut spec = made.spec.clone();
-    spec.proxy = Proxy::None;
-    let fault = made.reconfigure(spec, ServerKey::New, datetime!(2027-06-01 12:00 UTC)).unwrap_err();
-    assert!(fault.message.contains("docker may not do everything"), "{}", fault.message);
 }
 
 #[test]

@@ -71,8 +71,6 @@ impl<'a> Api<'a> {
         let peer = found.or_else(|why| if *at_home { here().ok_or(why) } else { Err(why) });
         let peer = peer.map_err(|why| unreachable(target, &why))?;
         let http = http::Client::new(target, peer, roots, *shows, Some(login));
-        // It stores nothing for trial: Ctrl-C need not wait.
-        http.done();
         Ok(Self { http, target, user: login.user })
     }
 

@@ -16,7 +16,7 @@ use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, AsSendBody, Body, SendBody};
 use zeroize::Zeroizing;
 
-use super::interrupt::{self, Interrupt};
+use super::interrupt::{Chunk, Interrupt};
 use crate::auth::Password;
 use crate::health::{Answer, Step, Target, Trip, location_fault};
 use crate::names::Username;
@@ -101,7 +101,12 @@ impl<'a> Client<'a> {
             let pair = Zeroizing::new(format!("{}:{}", login.user, login.password.expose()));
             Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())))
         });
-        Self { agent, target, credentials, interrupt: Interrupt::note() }
+        Self { agent, target, credentials, interrupt: Interrupt::default() }
+    }
+
+    /// Before something of ours may be in the registry: from here on a Ctrl-C is noted.
+    pub(super) fn begin(&mut self) {
+        self.interrupt = Interrupt::note();
     }
 
     /// When nothing of ours is left in the registry: a Ctrl-C that came meanwhile ends the run here.
@@ -128,7 +133,7 @@ impl<'a> Client<'a> {
     /// Sends a chunk of unknown length to an upload, and takes the upload back: nothing of it stays.
     pub(super) fn chunk(&self, location: &str) -> Result<Answer, String> {
         let url = self.absolute(location);
-        let mut bytes = interrupt::Body { left: CHUNK, interrupt: &self.interrupt };
+        let mut bytes = Chunk { left: CHUNK, interrupt: &self.interrupt };
         let answer = self.call(Method::PATCH, &url, SendBody::from_reader(&mut bytes));
         let after = answer.as_ref().ok().and_then(|answer| answer.header("location"));
         self.cancel(after.unwrap_or(location));

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
-/// The signals that people end a run with, each with whether it came.
-pub(super) struct Interrupt([(i32, Arc<AtomicBool>); 2]);
+/// The signals that people end a run with, each with whether it came; none of them where there is nothing to take back.
+#[derive(Default)]
+pub(super) struct Interrupt(Vec<(i32, Arc<AtomicBool>)>);
 
 impl Interrupt {
     /// From here on they are noted. Where that cannot be, they do what they always did.
@@ -20,7 +21,7 @@ impl Interrupt {
             _ = flag::register_conditional_default(*signal, noted.clone());
             _ = flag::register(*signal, noted.clone());
         }
-        Self(signals)
+        Self(signals.into())
     }
 
     /// Whether one came.
@@ -40,14 +41,14 @@ impl Interrupt {
 
 /// Bytes that come to an end early where the run is to end: the request is then complete, and its answer says where the
 /// upload is. One that is cut off would leave the registry at work on it.
-pub(super) struct Body<'a> {
+pub(super) struct Chunk<'a> {
     /// How many there are.
     pub left: u64,
     /// What ends them.
     pub interrupt: &'a Interrupt,
 }
 
-impl Read for Body<'_> {
+impl Read for Chunk<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.interrupt.is_noted() {
             return Ok(0);

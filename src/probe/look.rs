@@ -53,11 +53,12 @@ pub fn look(target: &Target, client: &Client<'_>, now: OffsetDateTime) -> Seen {
         client.roots.iter().find(|root| verify(chain, root, &names, now).is_ok())
     });
     if let Some(root) = trusted {
-        let client = (http::Client::new(target, peer, &[root], client.shows, client.login.as_ref()), client);
-        seen.api = Some(client.0.api());
+        let mut http = http::Client::new(target, peer, &[root], client.shows, client.login.as_ref());
+        seen.api = Some(http.api());
         seen.api_after = start.elapsed();
-        converse(&client.0, client.1, target, &mut seen);
-        client.0.done();
+        http.begin();
+        converse(&http, client, target, &mut seen);
+        http.done();
     }
     seen.chain = Some(chain);
     seen
