@@ -28,6 +28,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("trust/buildx/buildkitd.toml", include_str!("../templates/trust/buildx/buildkitd.toml")),
     ("trust/ca.crt", include_str!("../templates/trust/ca.crt")),
     ("trust/cloud-init.yaml", include_str!("../templates/trust/cloud-init.yaml")),
+    ("trust/containerd/anonymous.toml", include_str!("../templates/trust/containerd/anonymous.toml")),
     ("trust/containerd/hosts.toml", include_str!("../templates/trust/containerd/hosts.toml")),
     ("trust/docker/README.txt", include_str!("../templates/trust/docker/README.txt")),
     ("trust/ignition/fedora-coreos.ign", include_str!("../templates/trust/ignition/fedora-coreos.ign")),
