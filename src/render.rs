@@ -285,6 +285,7 @@ mod tests {
             "plain_url": format!("http://{}", spec.host()),
             "package": format!("root-cert-{}", crate::names::file_stem(&spec.label())),
             "version": "2026.11.20",
+            "anonymous": (spec.anonymous_registry().map(|registry| serde_json::json!({ "registry": registry }))),
             "roots": (["AB", "CD"].iter().take(roots).map(root).collect::<Vec<_>>()),
         });
         facts
@@ -342,7 +343,8 @@ mod tests {
                 }
             }
         }
-        for name in ["nginx/nginx.conf", "docker-compose.yml", "registry/config.yml"] {
+        for name in ["nginx/nginx.conf", "nginx/www/plain.html", "docker-compose.yml", "registry/config.yml"]
+        {
             assert_same(rendered(name, &anonymous()), &format!("tests/golden/nginx-anonymous/{name}"));
         }
     }
