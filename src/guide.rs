@@ -58,15 +58,25 @@ Then use it:
         fingerprint = root.fingerprint(),
         users = deployment.users_path(),
         others = other_clients(deployment),
-        uses = match &deployment.spec.mirror_of {
-            Some(upstream) => format!("  docker pull {registry}/IMAGE      # an IMAGE of {upstream}"),
-            None => format!("  docker tag alpine {registry}/alpine\n  docker push {registry}/alpine"),
-        },
+        uses = uses(deployment),
         resolves = match deployment.spec.host() {
             Host::Dns(name) => format!(" ({name} must lead to this machine, by DNS or /etc/hosts)"),
             Host::Ip(_) => String::new(),
         },
     )
+}
+
+/// How images are named, after the login and where none is needed.
+fn uses(deployment: &Deployment) -> String {
+    let registry = deployment.spec.registry();
+    let mut lines = match &deployment.spec.mirror_of {
+        Some(upstream) => format!("  docker pull {registry}/IMAGE      # an IMAGE of {upstream}"),
+        None => format!("  docker tag alpine {registry}/alpine\n  docker push {registry}/alpine"),
+    };
+    if let Some(anonymous) = deployment.spec.anonymous_registry() {
+        lines += &format!("\n  docker pull {anonymous}/IMAGE      # no login");
+    }
+    lines
 }
 
 /// Where clients find what is not the script.

@@ -28,6 +28,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("trust/buildx/buildkitd.toml", include_str!("../templates/trust/buildx/buildkitd.toml")),
     ("trust/ca.crt", include_str!("../templates/trust/ca.crt")),
     ("trust/cloud-init.yaml", include_str!("../templates/trust/cloud-init.yaml")),
+    ("trust/containerd/anonymous.toml", include_str!("../templates/trust/containerd/anonymous.toml")),
     ("trust/containerd/hosts.toml", include_str!("../templates/trust/containerd/hosts.toml")),
     ("trust/docker/README.txt", include_str!("../templates/trust/docker/README.txt")),
     ("trust/ignition/fedora-coreos.ign", include_str!("../templates/trust/ignition/fedora-coreos.ign")),
@@ -284,6 +285,7 @@ mod tests {
             "plain_url": format!("http://{}", spec.host()),
             "package": format!("root-cert-{}", crate::names::file_stem(&spec.label())),
             "version": "2026.11.20",
+            "anonymous": (spec.anonymous_registry().map(|registry| serde_json::json!({ "registry": registry }))),
             "roots": (["AB", "CD"].iter().take(roots).map(root).collect::<Vec<_>>()),
         });
         facts
@@ -341,7 +343,8 @@ mod tests {
                 }
             }
         }
-        for name in ["nginx/nginx.conf", "docker-compose.yml", "registry/config.yml"] {
+        for name in ["nginx/nginx.conf", "nginx/www/plain.html", "docker-compose.yml", "registry/config.yml"]
+        {
             assert_same(rendered(name, &anonymous()), &format!("tests/golden/nginx-anonymous/{name}"));
         }
     }

@@ -163,11 +163,20 @@ impl Spec {
 
     /// Host and port as they stand in an image reference; 443 is not written.
     pub fn registry(&self) -> String {
+        self.registry_at(self.https_port)
+    }
+
+    /// The same of the port where nobody is asked for a password.
+    pub fn anonymous_registry(&self) -> Option<String> {
+        self.anonymous_port.map(|port| self.registry_at(port))
+    }
+
+    fn registry_at(&self, port: u16) -> String {
         let host = match self.host() {
             Host::Ip(ip) if ip.is_ipv6() => format!("[{ip}]"),
             host @ (Host::Ip(_) | Host::Dns(_)) => host.to_string(),
         };
-        if self.https_port == 443 { host } else { format!("{host}:{}", self.https_port) }
+        if port == 443 { host } else { format!("{host}:{port}") }
     }
 
     /// The server's name without its domain, where that is another name.

@@ -11,22 +11,15 @@ use crate::spec::Spec;
 /// Everything a template below `trust/` may say.
 #[derive(Serialize)]
 pub struct Anchors {
-    /// Host and, where it is not 443, port: as in an image reference.
-    registry: String,
+    /// Where a password is asked for.
+    #[serde(flatten)]
+    place: Place,
+    /// The second port of the same host, where none is; most registries have none.
+    anonymous: Option<Place>,
     /// The host alone: a name or an address, IPv6 without brackets.
     host: String,
-    /// Host and port, 443 too; IPv6 in brackets.
-    host_port: String,
     /// The HTTPS port.
     port: u16,
-    /// The directory below containerd's `certs.d` that is found under every system.
-    containerd: String,
-    /// The directory below Docker's `certs.d` on Windows.
-    windows: String,
-    /// What containerd is told in that directory, beside `ca.crt`.
-    hosts_toml: String,
-    /// The key of an OpenShift ConfigMap; empty where none can stand for the name.
-    openshift_key: String,
     /// A DNS label of this registry's own (RFC 1123), the same for ever: of objects in a cluster and of units.
     id: String,
     /// `http://host[:port]`, where those without trust can reach the page.
@@ -47,6 +40,23 @@ pub struct Anchors {
     bundle: String,
     #[serde(skip)]
     released: OffsetDateTime,
+}
+
+/// A host and a port, by which runtimes look for roots: each port has directories of its own.
+#[derive(Serialize)]
+struct Place {
+    /// Host and, where it is not 443, port: as in an image reference.
+    registry: String,
+    /// Host and port, 443 too; IPv6 in brackets.
+    host_port: String,
+    /// The directory below containerd's `certs.d` that is found under every system.
+    containerd: String,
+    /// The directory below Docker's `certs.d` on Windows.
+    windows: String,
+    /// What containerd is told in that directory, beside `ca.crt`.
+    hosts_toml: String,
+    /// The key of an OpenShift ConfigMap; empty where none can stand for the name.
+    openshift_key: String,
 }
 
 /// A root certificate.
@@ -76,16 +86,15 @@ impl Anchors {
         let bracketed = if host.contains(':') { format!("[{host}]") } else { host.clone() };
         let registry = spec.registry();
         let plain_port = if spec.http_port == 80 { String::new() } else { format!(":{}", spec.http_port) };
+        let place = |registry, port| Place::of(registry, format!("{bracketed}:{port}"));
         Self {
-            containerd: containerd(&registry),
-            // Docker on Windows drops every colon (moby daemon/pkg/registry/config_windows.go).
-            windows: registry.replace(':', ""),
-            hosts_toml: hosts_toml(&registry),
-            openshift_key: if host.contains(':') { String::new() } else { registry.replace(':', "..") },
             id: format!("registry-trust-{}", &hex(&sha256(registry.as_bytes()))[..8]),
-            registry,
+            place: place(registry, spec.https_port),
+            anonymous: spec
+                .anonymous_registry()
+                .zip(spec.anonymous_port)
+                .map(|(name, port)| place(name, port)),
             uuid: uuid(&roots.iter().map(|root| root.sha256.as_str()).collect::<Vec<_>>().join(" ")),
-            host_port: format!("{bracketed}:{}", spec.https_port),
             port: spec.https_port,
             plain_url: format!("http://{bracketed}{plain_port}"),
             fingerprint: roots.first().map(|root| root.fingerprint.clone()).unwrap_or_default(),
@@ -101,7 +110,7 @@ impl Anchors {
 
     /// Host and, where it is not 443, port.
     pub fn registry(&self) -> &str {
-        &self.registry
+        &self.place.registry
     }
 
     /// `http://host[:port]/`, which needs no trust.
@@ -139,17 +148,38 @@ impl Anchors {
         self.roots.iter().map(|root| root.fingerprint.as_str())
     }
 
-    /// A path of [`super::FORMATS`] with the names filled in.
-    pub fn path(&self, pattern: &str) -> String {
-        [
-            ("{registry}", self.registry.as_str()),
-            ("{containerd}", &self.containerd),
-            ("{windows}", &self.windows),
+    /// A path of [`super::FORMATS`] with the names filled in; `None` where it is of a port that the registry has not.
+    pub fn path(&self, pattern: &str) -> Option<String> {
+        let (place, pattern) = match pattern.split_once("{anonymous}") {
+            Some((before, after)) => (self.anonymous.as_ref()?, format!("{before}{after}")),
+            None => (&self.place, pattern.to_owned()),
+        };
+        let names = [
+            ("{registry}", &place.registry),
+            ("{containerd}", &place.containerd),
+            ("{windows}", &place.windows),
             ("{package}", &self.package),
             ("{version}", &self.version),
-        ]
-        .iter()
-        .fold(pattern.to_owned(), |path, (name, value)| path.replace(name, value))
+        ];
+        Some(names.iter().fold(pattern, |path, (name, value)| path.replace(name, value)))
+    }
+}
+
+impl Place {
+    fn of(registry: String, host_port: String) -> Self {
+        Self {
+            containerd: containerd(&registry),
+            // Docker on Windows drops every colon (moby daemon/pkg/registry/config_windows.go).
+            windows: registry.replace(':', ""),
+            hosts_toml: hosts_toml(&registry),
+            openshift_key: if registry.starts_with('[') {
+                String::new()
+            } else {
+                registry.replace(':', "..")
+            },
+            registry,
+            host_port,
+        }
     }
 }
 

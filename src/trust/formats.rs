@@ -15,7 +15,7 @@ pub struct Format {
     /// Whether every registry has it; the others are made from the day they are asked for.
     pub always: bool,
     /// Path below `trust/`, with names in braces that [`super::Anchors::path`] fills in; and the template, or the kind
-    /// of package.
+    /// of package. With `{anonymous}` in it, it is of the port without a password, where there is one.
     pub(super) files: &'static [(&'static str, &'static str)],
 }
 
@@ -80,6 +80,8 @@ pub const FORMATS: &[Format] = &[
             ("docker/README.txt", "trust/docker/README.txt"),
             ("docker/certs.d/{registry}/ca.crt", "trust/ca.crt"),
             ("docker/windows/{windows}/ca.crt", "trust/ca.crt"),
+            ("docker/certs.d/{anonymous}{registry}/ca.crt", "trust/ca.crt"),
+            ("docker/windows/{anonymous}{windows}/ca.crt", "trust/ca.crt"),
         ],
     },
     Format {
@@ -89,6 +91,7 @@ pub const FORMATS: &[Format] = &[
         files: &[
             ("podman/README.txt", "trust/podman/README.txt"),
             ("podman/certs.d/{registry}/ca.crt", "trust/ca.crt"),
+            ("podman/certs.d/{anonymous}{registry}/ca.crt", "trust/ca.crt"),
         ],
     },
     Format {
@@ -98,6 +101,8 @@ pub const FORMATS: &[Format] = &[
         files: &[
             ("containerd/certs.d/{containerd}/hosts.toml", "trust/containerd/hosts.toml"),
             ("containerd/certs.d/{containerd}/ca.crt", "trust/ca.crt"),
+            ("containerd/certs.d/{anonymous}{containerd}/hosts.toml", "trust/containerd/anonymous.toml"),
+            ("containerd/certs.d/{anonymous}{containerd}/ca.crt", "trust/ca.crt"),
         ],
     },
     Format {
@@ -125,6 +130,8 @@ pub const FORMATS: &[Format] = &[
         files: &[
             ("microk8s/certs.d/{containerd}/hosts.toml", "trust/containerd/hosts.toml"),
             ("microk8s/certs.d/{containerd}/ca.crt", "trust/ca.crt"),
+            ("microk8s/certs.d/{anonymous}{containerd}/hosts.toml", "trust/containerd/anonymous.toml"),
+            ("microk8s/certs.d/{anonymous}{containerd}/ca.crt", "trust/ca.crt"),
         ],
     },
     Format {
@@ -141,6 +148,8 @@ pub const FORMATS: &[Format] = &[
             ("kind/kind.yaml", "trust/kind/kind.yaml"),
             ("kind/certs.d/{containerd}/hosts.toml", "trust/containerd/hosts.toml"),
             ("kind/certs.d/{containerd}/ca.crt", "trust/ca.crt"),
+            ("kind/certs.d/{anonymous}{containerd}/hosts.toml", "trust/containerd/anonymous.toml"),
+            ("kind/certs.d/{anonymous}{containerd}/ca.crt", "trust/ca.crt"),
         ],
     },
     Format {

@@ -59,6 +59,7 @@ pub fn artefacts(anchors: &Anchors, wanted: impl Fn(&Format) -> bool) -> Result<
     let mut made: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
     for format in FORMATS.iter().filter(|format| wanted(format)) {
         for (path, template) in format.files {
+            let Some(path) = anchors.path(path) else { continue };
             let bytes = match (made.get(template), *template) {
                 (Some(bytes), _) => bytes.clone(),
                 (None, "deb") => packaged(anchors, deb::build),
@@ -68,7 +69,7 @@ pub fn artefacts(anchors: &Anchors, wanted: impl Fn(&Format) -> bool) -> Result<
                 (None, template) => render(template, anchors)?.into_bytes(),
             };
             made.insert(template, bytes.clone());
-            artefacts.push(Artefact { format, path: anchors.path(path), bytes });
+            artefacts.push(Artefact { format, path, bytes });
         }
     }
     Ok(artefacts)
@@ -121,9 +122,14 @@ mod tests {
 
     /// Two roots, of nobody: what is in them does not matter here.
     fn anchors(server: &str, port: &str, roots: usize) -> Anchors {
+        anchors_with(server, port, None, roots)
+    }
+
+    fn anchors_with(server: &str, port: &str, anonymous_port: Option<&str>, roots: usize) -> Anchors {
         let settings = Settings {
             server: Some(server.to_owned()),
             https_port: Some(port.to_owned()),
+            anonymous_port: anonymous_port.map(str::to_owned),
             ..Settings::default()
         };
         let invoker = RunAs { uid: 65532, gid: 65532 };
@@ -150,6 +156,7 @@ mod tests {
             ("dns", anchors("registry1.myhouse.local", "443", 1)),
             ("dns-5443", anchors("registry1.myhouse.local", "5443", 1)),
             ("address-5443", anchors("fd00::12", "5443", 2)),
+            ("dns-anonymous", anchors_with("registry1.myhouse.local", "443", Some("5443"), 1)),
         ] {
             let mut paths = String::new();
             let bundle: String = anchors.roots().iter().map(|root| root.pem.as_str()).collect();
@@ -189,7 +196,7 @@ mod tests {
             ("fd00::12", "5443", "[fd00::12]_5443_"),
             ("fd00::443", "443", "[fd00::443]"),
         ] {
-            assert_eq!(anchors(server, port, 1).path("{containerd}"), directory);
+            assert_eq!(anchors(server, port, 1).path("{containerd}").unwrap(), directory);
         }
     }
 }

@@ -14,6 +14,12 @@ registry='{{ registry }}'
 host_port='{{ host_port }}'
 # The registry's directory in containerd's configuration, and the name of the list.
 directory='{{ containerd }}'
+{%- if anonymous %}
+# The same of its second port, where nobody is asked for a password.
+anonymous_registry='{{ anonymous.registry }}'
+anonymous_host_port='{{ anonymous.host_port }}'
+anonymous_directory='{{ anonymous.containerd }}'
+{%- endif %}
 # The root to stay comes first; there are two while the authority is being rotated.
 stems='{% for root in roots %}{% if not loop.first %} {% endif %}{{ root.stem }}{% endfor %}'
 
@@ -185,15 +191,15 @@ content() { # KIND
     case $1 in
     root:*) pem "${1#root:}" ;;
     bundle) for stem in $stems; do pem "$stem"; done ;;
-    hosts)
+    hosts{% endraw %}{% if anonymous %}:*{% endif %}{% raw %})
         list=''
         for stem in $stems; do list="$list${list:+, }\"$stem.crt\""; done
         cat <<TOML
 # Written by install.sh of $registry, which also takes it away.
-server = "https://$host_port"
+server = "https://{% endraw %}{% if anonymous %}${1#hosts:}{% else %}$host_port{% endif %}{% raw %}"
 ca = [$list]
 
-[host."https://$host_port"]
+[host."https://{% endraw %}{% if anonymous %}${1#hosts:}{% else %}$host_port{% endif %}{% raw %}"]
   capabilities = ["pull", "resolve", "push"]
   ca = [$list]
 TOML
@@ -294,10 +300,30 @@ want_store() {
 # Files of this name elsewhere in the store.
 twins() { find -L "$store" -type f -name "$1" ! -path "$store/$1" 2>/dev/null || true; } # NAME
 
+{%- endraw %}{% if anonymous %}{% raw %}
+
+# Runtimes look by host and port: what is done for the registry is done for its second port as well.
+at_both_ports() { # COMMAND...
+    "$@"
+    first_registry=$registry first_host_port=$host_port first_directory=$directory
+    registry=$anonymous_registry host_port=$anonymous_host_port directory=$anonymous_directory
+    "$@"
+    registry=$first_registry host_port=$first_host_port directory=$first_directory
+}
+{%- endraw %}{% endif %}{% raw %}
+
 # The runtimes of the machine.
 survey_machine() {
     find_store
     if [ "$system" = yes ]; then want_store; fi
+{%- endraw %}{% if anonymous %}{% raw %}
+    at_both_ports survey_directories
+    survey_clusters
+    point_at_user
+}
+
+survey_directories() {
+{%- endraw %}{% endif %}{% raw %}
     if has docker || has dockerd || [ -d /etc/docker ]; then
         want_roots "/etc/docker/certs.d/$registry" crt
     fi
@@ -311,13 +337,21 @@ survey_machine() {
         esac
     fi
     if has containerd || [ -f /etc/containerd/config.toml ] || has nerdctl; then want_containerd; fi
+{%- endraw %}{% if anonymous %}{% raw %}
+}
+
+# The registries of k3s and RKE2 are in one file of theirs; at the second port they go by the system's store.
+survey_clusters() {
+{%- endraw %}{% endif %}{% raw %}
     for name in k3s rke2; do
         if has $name || [ -d /etc/rancher/$name ] || [ -d /var/lib/rancher/$name ]; then
             want_registries /etc/rancher/$name
         fi
     done
-    if [ -d /var/snap/microk8s/current/args ]; then want_hosts /var/snap/microk8s/current/args/certs.d; fi
+    if [ -d /var/snap/microk8s/current/args ]; then {% endraw %}{% if anonymous %}at_both_ports {% endif %}{% raw %}want_hosts /var/snap/microk8s/current/args/certs.d; fi
+{%- endraw %}{% if not anonymous %}{% raw %}
     point_at_user
+{%- endraw %}{% endif %}{% raw %}
 }
 
 # containerd's CRI reads hosts.toml where its `config_path` says so; version 2 has one by default.
@@ -357,14 +391,14 @@ want_hosts() { # DIRECTORY
         case $(ls "$at") in *.c*rt*) return ;; esac
     fi
     if is_free "$file"; then
-        want hosts "$file"
+        want hosts{% endraw %}{% if anonymous %}:"$host_port"{% endif %}{% raw %} "$file"
         return
     fi
     stays "$file" "${stems%% *}.crt"
     for stem in $stems; do
         if ! grep -qsF "$stem.crt" "$file"; then
             merge "$file" "at its top, and below [host.\"https://$host_port\"], in place of any \`ca\` there" \
-                "$(content hosts | grep '^ca ')"
+                "$(content hosts{% endraw %}{% if anonymous %}:"$host_port"{% endif %}{% raw %} | grep '^ca ')"
             break
         fi
     done
@@ -439,6 +473,13 @@ point_at_user() {
 survey_user() {
     store=''
     configuration=${XDG_CONFIG_HOME:-$HOME/.config}
+{%- endraw %}{% if anonymous %}{% raw %}
+    at_both_ports survey_own_directories
+    survey_rest
+}
+
+survey_own_directories() {
+{%- endraw %}{% endif %}{% raw %}
     if has dockerd-rootless.sh || [ -S "${XDG_RUNTIME_DIR:-/run/none}/docker.sock" ] ||
         [ -d "${XDG_DATA_HOME:-$HOME/.local/share}/docker" ]; then
         want_roots "$configuration/docker/certs.d/$registry" crt
@@ -453,6 +494,11 @@ survey_user() {
     }; then
         want_roots "$configuration/containers/certs.d/$registry" crt
     fi
+{%- endraw %}{% if anonymous %}{% raw %}
+}
+
+survey_rest() {
+{%- endraw %}{% endif %}{% raw %}
     if [ -d "$HOME/.minikube" ]; then want_roots "$HOME/.minikube/certs" pem; fi
     if [ "$system" = yes ] && [ "$action" = install ] && [ ! -e "/var/lib/regcert/trust/$directory" ]; then
         later 'the system, and what runs as root, need root: run this with sudo'
