@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    add_client, add_user, check, csr, gc, import_cert, init, list_clients, list_users, remove_user, revoke,
-    rotate, sign, status, trust,
+    add_client, add_user, check, csr, delete, gc, images, import_cert, init, list_clients, list_users,
+    remove_user, revoke, rotate, sign, status, trust,
 };
 
 /// A private, TLS-secured container registry from one command
@@ -32,6 +32,10 @@ pub struct Cli {
     #[arg(long, global = true, env = "REGCERT_CA_PASSPHRASE_FILE", value_name = "FILE", hide_env = true)]
     pub ca_passphrase_file: Option<PathBuf>,
 
+    /// Print only data, warnings and errors; a password that regcert made is then alone on stdout
+    #[arg(short, long, global = true, display_order = 900)]
+    pub quiet: bool,
+
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -55,6 +59,10 @@ pub enum Command {
     Check(Box<check::Args>),
     /// Renew the server certificate, or replace the root
     Rotate(rotate::Args),
+    #[allow(missing_docs)]
+    Images(Box<images::Args>),
+    #[allow(missing_docs)]
+    Delete(Box<delete::Args>),
     /// Give back the room that deleted and replaced images take
     Gc(gc::Args),
     /// Write what makes clients trust the registry, and say what each file is for

@@ -3,7 +3,7 @@
 //! The map, each module below those it may use:
 //!
 //! ```text
-//! error · names · files → pki → auth · spec → render → trust → deployment → health → store · probe → guide · ui → commands → cli → main
+//! error · names · files → pki → auth · spec → render → trust → deployment → health → images → store · probe → guide · ui → commands → cli → main
 //! ```
 //!
 //! What holds everywhere:
@@ -21,6 +21,7 @@ mod error;
 mod files;
 mod guide;
 mod health;
+mod images;
 mod names;
 mod pki;
 mod probe;
@@ -44,6 +45,9 @@ use spec::RunAs;
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if cli.quiet {
+        ui::be_quiet();
+    }
     let invoker = RunAs::invoker(rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let dir = directory(cli.dir);
     let text =
@@ -66,6 +70,8 @@ fn main() -> ExitCode {
         Command::Status(args) => commands::status::run(args, &world),
         Command::Check(args) => commands::check::run(args, &world),
         Command::Rotate(args) => commands::rotate::run(args, &world).map(done),
+        Command::Images(args) => commands::images::run(args, &world).map(done),
+        Command::Delete(args) => commands::delete::run(args, &world).map(done),
         Command::Gc(args) => commands::gc::run(args, &world).map(done),
         Command::Trust(args) => commands::trust::run(args, &world),
         Command::Csr(args) => commands::csr::run(args, &world).map(done),

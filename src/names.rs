@@ -1,11 +1,13 @@
 //! The names a person types, parsed once into closed alphabets: nothing that nginx.conf, YAML, htpasswd or a
 //! Debian control file could read as syntax gets past these types. Owns no file and no certificate.
 
+mod image;
 mod repositories;
 mod url;
 mod username;
 
-pub use repositories::Repositories;
+pub use image::{Digest, Image, Reference, Repository, Tag};
+pub use repositories::{Pattern, Repositories};
 pub use url::{Upstream, Webhook};
 pub use username::Username;
 

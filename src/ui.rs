@@ -2,8 +2,13 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // The one module that may.
 
 use std::io::{self, IsTerminal, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 use zeroize::Zeroizing;
 
 use crate::auth::Password;
@@ -11,8 +16,28 @@ use crate::error::{Fault, faults};
 use crate::files::{Action, Change};
 use crate::pki::Passphrase;
 
+/// Whether people are told only what is wrong. Set once, before anything is said.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// From now on only data, warnings and errors are printed. Questions are still asked.
+pub fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Whether that is so.
+pub fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
+
 /// A line for people.
 pub fn say(line: impl AsRef<str>) {
+    if !is_quiet() {
+        tell(line);
+    }
+}
+
+/// A line for people, come what may.
+fn tell(line: impl AsRef<str>) {
     // A run is not undone because nobody can read about it.
     _ = writeln!(io::stderr(), "{}", line.as_ref());
 }
@@ -26,7 +51,7 @@ pub fn busy(line: impl AsRef<str>) {
 
 /// Something a person should know and can act on.
 pub fn warn(message: impl AsRef<str>) {
-    say(format!("warning: {}", message.as_ref()));
+    tell(format!("warning: {}", message.as_ref()));
 }
 
 /// Data, for whoever reads stdout. A closed pipe is the reader's business; a full disk loses what was to be read.
@@ -37,14 +62,51 @@ pub fn data(text: impl AsRef<str>) -> Result<()> {
     }
 }
 
+/// A password that regcert made and that stands among what people are told: where they are told nothing, it is data.
+pub fn made(password: Option<&str>) -> Result<()> {
+    password.filter(|_| is_quiet()).map_or(Ok(()), data)
+}
+
 /// The error, part by part, each with its cure.
 pub fn error(error: &anyhow::Error) {
     for Fault { message, hint } in faults(error) {
-        say(format!("error: {message}"));
+        tell(format!("error: {message}"));
         if !hint.is_empty() {
-            say(format!("hint: {hint}"));
+            tell(format!("hint: {hint}"));
         }
     }
+}
+
+/// As `docker images` has it: powers of 1000, three digits.
+#[allow(clippy::cast_precision_loss)] // Three digits are shown.
+pub fn size(bytes: u64) -> String {
+    let units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    // What would be rounded to four digits is one of the next unit.
+    while value >= 999.5 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let digits = if unit == 0 || value >= 99.95 {
+        0
+    } else if value >= 9.995 {
+        1
+    } else {
+        2
+    };
+    format!("{value:.digits$} {}", units[unit])
+}
+
+/// Columns below each other, two spaces apart.
+pub fn table<const COLUMNS: usize>(lines: &[[String; COLUMNS]]) -> String {
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..COLUMNS).map(width).collect();
+    let row = |line: &[String; COLUMNS]| {
+        let cells: Vec<_> = line.iter().zip(&widths).map(|(text, width)| format!("{text:<width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    lines.iter().map(row).collect::<Vec<_>>().join("\n")
 }
 
 /// What a run does or would do to the files. Unchanged ones and regcert's own notes are left out, and the many files
@@ -78,8 +140,27 @@ pub fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
+/// Ctrl-C at a question that hides what is typed leaves a terminal that shows it again: from the first question on, the
+/// terminal is put back as it was before the signal ends the run.
+fn give_terminal_back() -> Result<()> {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if DONE.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
+    let before = tcgetattr(io::stdin()).context("the terminal cannot be looked at")?;
+    let mut signals = Signals::new([SIGINT, SIGQUIT, SIGTERM, SIGHUP]).context("signals cannot be taken")?;
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            _ = tcsetattr(io::stdin(), OptionalActions::Now, &before);
+            _ = emulate_default_handler(signal);
+        }
+    });
+    Ok(())
+}
+
 /// Asks for a new password, twice and hidden. `None`: the person left it empty and wants one made.
 pub fn ask_new_password(user: &str) -> Result<Option<Password>> {
+    give_terminal_back()?;
     let ask = |prompt: String| -> Result<Zeroizing<String>> {
         let answer = dialoguer::Password::new().with_prompt(prompt).allow_empty_password(true).interact();
         answer.map(Zeroizing::new).context("the password cannot be asked for")
@@ -95,8 +176,22 @@ pub fn ask_new_password(user: &str) -> Result<Option<Password>> {
     Ok(Some(password))
 }
 
+/// Asks for the password of somebody who has one, hidden.
+pub fn ask_password(user: &str) -> Result<Password> {
+    let answer = dialoguer::Password::new().with_prompt(format!("Password for {user}")).interact();
+    Ok(Password::new(answer.map(Zeroizing::new).context("the password cannot be asked for")?)?)
+}
+
+/// Whether the person wants it; no word is no.
+pub fn confirm(question: &str) -> Result<bool> {
+    let prompt = dialoguer::Confirm::new().with_prompt(question).default(false).wait_for_newline(true);
+    let answer = prompt.interact();
+    answer.context("nobody can be asked")
+}
+
 /// Asks for the passphrase of the authority's key.
 pub fn ask_passphrase() -> Result<Passphrase> {
+    give_terminal_back()?;
     let answer = dialoguer::Password::new().with_prompt("Passphrase of the authority's key").interact();
     let answer = answer.map(Zeroizing::new).context("the passphrase cannot be asked for")?;
     Ok(Passphrase::first_line(answer.as_bytes())?)
@@ -104,6 +199,7 @@ pub fn ask_passphrase() -> Result<Passphrase> {
 
 /// Asks for a new passphrase, twice.
 pub fn ask_new_passphrase() -> Result<Passphrase> {
+    give_terminal_back()?;
     let prompt = dialoguer::Password::new()
         .with_prompt("New passphrase for the authority's key")
         .with_confirmation("The same again", "the two differ");
@@ -116,4 +212,27 @@ pub fn stdin() -> Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::new());
     io::stdin().take(4096).read_to_end(&mut bytes).context("stdin cannot be read")?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_has_three_digits() {
+        for (bytes, expected) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.00 kB"),
+            (9_994, "9.99 kB"),
+            (9_996, "10.0 kB"),
+            (99_960, "100 kB"),
+            (999_400, "999 kB"),
+            (999_600, "1.00 MB"),
+            (3_000_123, "3.00 MB"),
+            (u64::MAX, "18.4 EB"),
+        ] {
+            assert_eq!(size(bytes), expected);
+        }
+    }
 }

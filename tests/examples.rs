@@ -82,6 +82,19 @@ fn run(sandbox: &Sandbox, line: &str) {
         assert!(said.contains("as a client sees it") || said.starts_with('{'), "`{line}`: {said}");
         return;
     }
+    // Nobody is there to be asked for a password, and nobody listens.
+    if line.starts_with("regcert images") || line.starts_with("regcert delete") {
+        sandbox.ok("rm -r registry && regcert init --registry-server-name 127.0.0.1 --https-port 1");
+        let stderr = sandbox.fails(1, &line.replace("registry1.myhouse.local:5443", "127.0.0.1:1"));
+        let has_password = line.contains("--password");
+        let expected = if has_password {
+            "connection refused\nhint:"
+        } else {
+            "--password-stdin` or `--password-file FILE`\n"
+        };
+        assert!(stderr.contains(expected), "`{line}`: {stderr}");
+        return;
+    }
     // `--if-due` has nothing to reload in a registry made a moment ago.
     if line.starts_with("regcert gc") || (line.contains("--reload") && !line.contains("--if-due")) {
         let stderr = sandbox.fails(1, &line);

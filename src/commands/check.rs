@@ -4,17 +4,17 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use serde_json::json;
-use zeroize::Zeroizing;
 
 use super::World;
+use super::connection::{self, Shown};
 use super::password::{Prompt, Source};
 use crate::auth::Password;
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, ROLES};
 use crate::error::{Blame, Fault, Gather};
-use crate::health::{self, Found, Known, Link, Machine, State, Target};
-use crate::names::{Username, shell};
+use crate::health::{self, Found, Known, Link, Machine, RolesOnDisk, State, Target};
+use crate::names::{Repository, Username, shell};
 use crate::pki::{Certificate, ServerIdentity};
 use crate::probe::{self, Client, Login, Step};
 use crate::spec::{Data, Proxy};
@@ -23,8 +23,9 @@ use crate::{store, ui};
 /// Look at the running registry as a client does
 ///
 /// From the name to the last byte, link by link: each is held, broken or not tried, and a broken one is shown with what
-/// mends it. Trial images go to the repository `regcert-check`; nothing of them stays, or the same few hundred bytes each
-/// time where nothing can be deleted. The exit code is 3 where something needs doing, so that a timer can tell.
+/// mends it. Trial images go to the repository `regcert-check`, or to one of that name that is open to the user; nothing of
+/// them stays, or the same few hundred bytes each time where the user may not delete. Ctrl-C takes back what is stored
+/// before it ends the run. The exit code is 3 where something needs doing, so that a timer can tell.
 ///
 /// On another machine, the root certificate and the registry's name are enough.
 #[derive(Debug, clap::Args)]
@@ -45,15 +46,11 @@ pub struct Args {
     user: Option<String>,
     #[command(flatten)]
     password: Source,
-    /// Show this certificate, where the registry asks clients for one
-    #[arg(long, value_name = "FILE", requires = "client_key")]
-    client_cert: Option<PathBuf>,
-    /// The key that belongs to it
-    #[arg(long, value_name = "FILE", requires = "client_cert")]
-    client_key: Option<PathBuf>,
-    /// Where trial images go
-    #[arg(long, value_name = "NAME", default_value = "regcert-check")]
-    repository: String,
+    #[command(flatten)]
+    shown: Shown,
+    /// Where trial images go [default: regcert-check, or one of that name that is open to the user]
+    #[arg(long, value_name = "NAME")]
+    repository: Option<String>,
     /// See also whether Docker and the other runtimes of this machine trust the registry
     #[arg(long)]
     as_client: bool,
@@ -66,6 +63,7 @@ pub struct Args {
 struct Asked {
     target: Option<Target>,
     user: Option<(Username, Password)>,
+    repository: Option<Repository>,
     identity: Option<ServerIdentity>,
 }
 
@@ -74,15 +72,17 @@ pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
     let asked = asked(args)?;
     let links = match &args.ca_cert {
         Some(path) => {
-            let roots = Certificate::read(&store::read_given(path)?)
-                .with_context(|| format!("`{}`", path.display()))?;
+            let roots = connection::roots(path)?;
             let target = asked.target.clone().expect("clap requires it");
             let subject =
                 Subject { target, roots: roots.iter().collect(), deployment: None, root_file: path.clone() };
             look(args, world, &asked, &subject)
         }
         None => {
-            let deployment = deployment(world)?;
+            let deployment = connection::served(
+                world,
+                "name its directory with -C, or the registry and its root: `regcert check --ca-cert FILE HOST`",
+            )?;
             let own = Target { host: deployment.spec.host(), port: deployment.spec.https_port };
             let subject = Subject {
                 target: asked.target.clone().unwrap_or(own),
@@ -109,7 +109,8 @@ fn asked(args: &Args) -> Result<Asked> {
                 .hint("say `--user NAME --password-stdin`, or `--password-file FILE`"),
         );
     }
-    gather.take("--repository", repository(&args.repository));
+    let repository: Option<Repository> =
+        args.repository.as_deref().and_then(|text| gather.take("--repository", text.parse()));
     gather.finish(Blame::CommandLine)?;
     let user = match user {
         Some(user) => {
@@ -118,39 +119,8 @@ fn asked(args: &Args) -> Result<Asked> {
         }
         None => None,
     };
-    let identity = match (&args.client_cert, &args.client_key) {
-        (Some(certificate), Some(key)) => Some(identity(certificate, key)?),
-        (_, _) => None,
-    };
-    Ok(Asked { target, user, identity })
-}
-
-/// The certificate that is shown, with its key.
-fn identity(certificate: &Path, key: &Path) -> Result<ServerIdentity> {
-    let mut text = Zeroizing::new(String::new());
-    for path in [certificate, key] {
-        let bytes = Zeroizing::new(store::read_given(path)?);
-        text.push_str(&String::from_utf8_lossy(&bytes));
-        text.push('\n');
-    }
-    ServerIdentity::from_pem(&text).with_context(|| format!("`{}`", certificate.display()))
-}
-
-/// Names of repositories as the distribution specification has them.
-fn repository(text: &str) -> Result<(), Fault> {
-    let part = |part: &str| {
-        let alphanumeric =
-            |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        let bytes = part.as_bytes();
-        alphanumeric(bytes.first())
-            && alphanumeric(bytes.last())
-            && bytes.iter().all(|b| alphanumeric(Some(b)) || b"._-".contains(b))
-    };
-    if text.len() <= 200 && text.split('/').all(part) {
-        return Ok(());
-    }
-    Err(Fault::new(format!("`{}` is not the name of a repository", crate::names::printable(text)))
-        .hint("lower-case letters and digits, with `.`, `_`, `-` and `/` between: `team-a/trial`"))
+    let identity = args.shown.read()?;
+    Ok(Asked { target, user, repository, identity })
 }
 
 /// What is looked at.
@@ -161,28 +131,18 @@ struct Subject<'a> {
     root_file: PathBuf,
 }
 
-/// The registry in the directory, with a certificate to serve. Nothing is kept locked while the network is asked.
-fn deployment(world: &World) -> Result<Deployment> {
-    let (_store, deployment) = world.open_or(
-        "name its directory with -C, or the registry and its root: `regcert check --ca-cert FILE HOST`",
-    )?;
-    if deployment.server.is_none() || deployment.root().is_none() {
-        bail!(
-            Fault::new("nothing is served yet: a request is waiting for somebody's signature")
-                .hint("have it signed, then run `regcert import-cert FILE`")
-        );
-    }
-    Ok(deployment)
-}
-
 fn look(args: &Args, world: &World, asked: &Asked, subject: &Subject<'_>) -> (String, Vec<Link>) {
     let Subject { target, roots, deployment, root_file } = subject;
     let user = asked.user.as_ref();
+    let access =
+        deployment.zip(user).map(|(deployment, (user, _))| deployment.state.access.of(user.as_str()));
+    let is_mirror = deployment.is_some_and(|deployment| deployment.spec.mirror_of.is_some());
+    let trial = health::trial(asked.repository.as_ref().map(Repository::as_str), is_mirror, access.as_ref());
     let client = Client {
         roots,
         login: user.map(|(user, password)| Login { user, password }),
         shows: asked.identity.as_ref(),
-        repository: &args.repository,
+        trial: &trial,
         at_home: deployment.is_some(),
     };
     let hosts_file = hosts_file(&store::look(Path::new("/etc/hosts")), &target.host.to_string());
@@ -209,6 +169,9 @@ fn look(args: &Args, world: &World, asked: &Asked, subject: &Subject<'_>) -> (St
         reload: &reload.words().join(" "),
         user: user.map(|(user, _)| user),
         entry: user.and_then(|(user, password)| Some(deployment.as_ref()?.users.login(user, password))),
+        access: access.as_ref(),
+        roles: deployment.map_or(RolesOnDisk::Fit, |deployment| roles(deployment, &world.dir)),
+        trial: &trial,
         hosts_file: &hosts_file,
         now: world.now,
     };
@@ -225,6 +188,23 @@ fn look(args: &Args, world: &World, asked: &Asked, subject: &Subject<'_>) -> (St
         }));
     }
     (target.to_string(), links)
+}
+
+/// Whether nginx would read what the directory says.
+fn roles(deployment: &Deployment, dir: &Path) -> RolesOnDisk {
+    let is = |path: &str, test: &dyn Fn(&str) -> bool| match store::look(&dir.join(path)) {
+        Found::File { bytes, .. } => test(&String::from_utf8_lossy(&bytes)),
+        Found::Nothing | Found::Directory(_) => false,
+        // Who may not look cannot tell.
+        Found::Unreadable(_) => true,
+    };
+    let wanted = deployment.state.access.to_map();
+    match deployment.spec.proxy {
+        Proxy::None => RolesOnDisk::Fit,
+        Proxy::Nginx if !is("nginx/nginx.conf", &|text| text.contains(ROLES)) => RolesOnDisk::Unread,
+        Proxy::Nginx if !is(ROLES, &|text| text == wanted) => RolesOnDisk::Other,
+        Proxy::Nginx => RolesOnDisk::Fit,
+    }
 }
 
 /// The addresses that /etc/hosts gives to `name`.

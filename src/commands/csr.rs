@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::World;
+use super::{World, busy_with_keys};
 use crate::pki::PrivateKey;
 use crate::ui;
 
@@ -20,6 +20,9 @@ pub fn run(_: &Args, world: &World) -> Result<()> {
     let (mut store, mut deployment) = world.open()?;
     // The key of a request that is perhaps being signed at this moment stays.
     let waiting = deployment.pending.take().map(|pending| pending.key);
+    if waiting.is_none() {
+        busy_with_keys(deployment.spec.key_type);
+    }
     let key = waiting.unwrap_or_else(|| PrivateKey::generate(deployment.spec.key_type));
     deployment.request(key)?;
     world.commit(&mut store, &deployment)?;

@@ -45,6 +45,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     can_collect(args, &store, &deployment, world)?;
     // Nobody need wait for the collection but another one.
     drop(store);
+    ui::busy("looking for what no image needs");
     let containers = Containers::find(&world.dir, !args.dry_run)?;
     if args.delete_untagged {
         spares_platforms(&containers)?;
@@ -130,49 +131,5 @@ fn report(args: &Args, before: Amount, found: Amount, after: Option<Amount>) -> 
 /// Blobs and bytes for people.
 fn shown(amount: Amount) -> String {
     let blobs = if amount.blobs == 1 { "1 blob".to_owned() } else { format!("{} blobs", amount.blobs) };
-    format!("{blobs} ({})", size(amount.bytes))
-}
-
-/// As `docker images` has it: powers of 1000, three digits.
-#[allow(clippy::cast_precision_loss)] // Three digits are shown.
-fn size(bytes: u64) -> String {
-    let units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    // What would be rounded to four digits is one of the next unit.
-    while value >= 999.5 && unit + 1 < units.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    let digits = if unit == 0 || value >= 99.95 {
-        0
-    } else if value >= 9.995 {
-        1
-    } else {
-        2
-    };
-    format!("{value:.digits$} {}", units[unit])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_size_has_three_digits() {
-        for (bytes, expected) in [
-            (0, "0 B"),
-            (999, "999 B"),
-            (1000, "1.00 kB"),
-            (9_994, "9.99 kB"),
-            (9_996, "10.0 kB"),
-            (99_960, "100 kB"),
-            (999_400, "999 kB"),
-            (999_600, "1.00 MB"),
-            (3_000_123, "3.00 MB"),
-            (u64::MAX, "18.4 EB"),
-        ] {
-            assert_eq!(size(bytes), expected);
-        }
-    }
+    format!("{blobs} ({})", ui::size(amount.bytes))
 }

@@ -33,7 +33,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     let more = args.ca_cert.as_deref().map(certificates).transpose()?.unwrap_or_default();
     let (mut store, mut deployment) = world.open()?;
     deployment.import(given, more, world.now)?;
-    args.writing.apply(world, &mut store, &deployment, None)?;
+    args.writing.apply(world, &mut store, &deployment, None, |_| Ok(()))?;
     Ok(())
 }
 

@@ -3,8 +3,11 @@
 pub mod add_client;
 pub mod add_user;
 pub mod check;
+pub mod connection;
 pub mod csr;
+pub mod delete;
 pub mod gc;
+pub mod images;
 pub mod import_cert;
 pub mod init;
 pub mod list_clients;
@@ -26,7 +29,7 @@ use zeroize::Zeroizing;
 use crate::deployment::Deployment;
 use crate::error::Fault;
 use crate::files::{Action, Change, Edits, RelPath};
-use crate::pki::Passphrase;
+use crate::pki::{KeyType, Passphrase};
 use crate::render::Site;
 use crate::spec::{Proxy, RunAs};
 use crate::store::{self, Store};
@@ -50,6 +53,12 @@ pub struct World {
 }
 
 impl World {
+    /// The directory, under its lock.
+    fn store(&self) -> Result<Store> {
+        let waits = || ui::busy(format!("waiting for another regcert at work in `{}`", self.dir.display()));
+        Store::open(&self.dir, waits)
+    }
+
     /// The registry in the directory, which must be there.
     fn open(&self) -> Result<(Store, Deployment)> {
         self.open_or("make one with `regcert init`, or name its directory with -C")
@@ -57,7 +66,7 @@ impl World {
 
     /// The same, with the cure of a command that has another where there is none.
     fn open_or(&self, hint: &str) -> Result<(Store, Deployment)> {
-        let store = Store::open(&self.dir)?;
+        let store = self.store()?;
         let deployment = Deployment::load(&store.read()?, self.invoker)?.ok_or_else(|| {
             Fault::new(format!("there is no registry in `{}`", self.dir.display())).hint(hint)
         })?;
@@ -84,6 +93,8 @@ impl World {
         drop(store);
         let passphrase = self.passphrase()?;
         let (store, mut deployment) = self.open()?;
+        // As many rounds as whoever encrypted it chose.
+        ui::busy("opening the authority's key");
         deployment.unlock(&passphrase)?;
         Ok((store, deployment))
     }
@@ -128,6 +139,13 @@ impl World {
     }
 }
 
+/// Says so where making a key takes a while.
+fn busy_with_keys(key_type: KeyType) {
+    if key_type.is_slow() {
+        ui::busy(format!("making keys ({key_type}), which can take seconds"));
+    }
+}
+
 /// The first line of a file that somebody named.
 fn read_passphrase(path: &Path) -> Result<Passphrase> {
     let bytes = Zeroizing::new(store::read_given(path)?);
@@ -153,13 +171,15 @@ impl Writing {
         if self.force { Edits::Overwrite } else { Edits::Keep }
     }
 
-    /// Shows, writes and, where asked, reloads a changed registry. `None` after a dry run.
+    /// Shows, writes and, where asked, reloads a changed registry. `None` after a dry run. `written` is told before the
+    /// reload, which may fail: what it prints must not be lost.
     fn apply(
         self,
         world: &World,
         store: &mut Store,
         deployment: &Deployment,
         password: Option<&str>,
+        written: impl FnOnce(&Change) -> Result<()>,
     ) -> Result<Option<Change>> {
         let change = world.compare(store, deployment, self.edits())?;
         guard(&change)?;
@@ -172,11 +192,13 @@ impl Writing {
         ui::changes(&change);
         let steps = guide::steps(deployment, &change);
         ui::say(guide::renewed(deployment, &world.dir, password, if self.reload { &[] } else { &steps }));
+        ui::made(password)?;
         for path in change.with(Action::EditedByHand) {
             ui::warn(format!(
                 "`{path}` was edited by hand and stays as it is: `regcert init --force` writes it anew"
             ));
         }
+        written(&change)?;
         self.reload(world, deployment, &steps)?;
         Ok(Some(change))
     }
@@ -186,6 +208,7 @@ impl Writing {
         let (true, Some(server), Some(root)) = (self.reload, &deployment.server, deployment.root()) else {
             return Ok(());
         };
+        ui::busy("the registry takes the new files");
         probe::reload(&world.dir, steps, &deployment.spec, root, server.leaf())?;
         ui::say("reloaded: the registry serves the new certificate");
         Ok(())
@@ -202,6 +225,7 @@ fn take(world: &World, deployment: &Deployment, change: &Change, reload: bool) -
     match (&deployment.server, deployment.root(), steps.is_empty()) {
         (_, _, true) => {}
         (Some(server), Some(root), false) if reload => {
+            ui::busy("the registry takes the new files");
             probe::reload(&world.dir, &steps, &deployment.spec, root, server.leaf())?;
             ui::say("reloaded: it counts from now on");
         }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{World, Writing};
+use super::{World, Writing, busy_with_keys};
 use crate::deployment::ServerKey;
 use crate::error::{Blame, Fault, Gather};
 use crate::health::{self, SERVER_DAYS};
@@ -71,6 +71,9 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
         }
     }
     let (mut store, mut deployment) = world.open_to_sign()?;
+    if !args.keep_key {
+        busy_with_keys(deployment.spec.key_type);
+    }
     match (args.ca, args.finish) {
         (true, false) => deployment.begin_rotation(&permit, world.now)?,
         (true, true) => _ = deployment.finish_rotation(world.now)?,
@@ -80,7 +83,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
             deployment.reconfigure(deployment.spec.clone(), key, world.now)?;
         }
     }
-    let written = args.writing.apply(world, &mut store, &deployment, None)?;
+    let written = args.writing.apply(world, &mut store, &deployment, None, |_| Ok(()))?;
     if args.ca && written.is_some() {
         ui::say(crate::guide::rotated(&deployment));
     }

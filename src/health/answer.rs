@@ -92,6 +92,21 @@ fn disk(detail: &serde_json::Value) -> Option<Disk> {
     }
 }
 
+/// Whether the registry, or nginx in its words, says that this user may not do that.
+pub(super) fn is_denied(answer: &Answer) -> bool {
+    answer.status == 403 && registry_error(answer).is_some_and(|error| error.code == "DENIED")
+}
+
+/// The code and the words of an error that the registry, or the nginx before it, gives for a program to read.
+pub fn registry_said(answer: &Answer) -> Option<(String, String)> {
+    registry_error(answer).map(|error| (error.code, error.message))
+}
+
+/// What is behind an answer that is not the one expected, in words.
+pub fn explained(answer: &Answer, what: &str) -> String {
+    reason(answer, what).message
+}
+
 /// What is behind an answer that is not the one expected.
 pub(super) fn reason(answer: &Answer, what: &str) -> Reason {
     let status = answer.status;

@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::seen::{Bare, Refusal, Seen, Target};
+use super::roles::RolesOnDisk;
+use super::seen::{Bare, Refusal, Seen, Target, Trial};
 use super::{service, shown};
-use crate::auth::Login;
-use crate::deployment::{Deployment, Issuer};
+use crate::auth::{Access, Login};
+use crate::deployment::{Deployment, Issuer, ROLES};
 use crate::names::{Host, Username};
 use crate::pki::Certificate;
 
@@ -85,6 +86,12 @@ pub struct Known<'a> {
     pub user: Option<&'a Username>,
     /// What the password file says about that user, where it is here.
     pub entry: Option<Login>,
+    /// What the registry's directory lets that user do, where it is here.
+    pub access: Option<&'a Access>,
+    /// What there is for nginx to know it by.
+    pub roles: RolesOnDisk,
+    /// Where trial images went, and how far.
+    pub trial: &'a Trial,
     /// What /etc/hosts says about the name.
     pub hosts_file: &'a [IpAddr],
     /// This machine's time when the look began.
@@ -226,7 +233,11 @@ fn tcp(known: &Known<'_>, seen: &Seen) -> Link {
         Some(Ok(peer)) => Link::held("tcp", format!("{peer} takes connections")),
         Some(Err(why)) => {
             let port = known.target.port;
-            let start = known.compose("up -d");
+            let mut start = known.compose("up -d");
+            if known.roles == RolesOnDisk::Other {
+                // nginx does not start without it.
+                start = format!("{}, which writes `{ROLES}` anew, then {start}", known.regcert("init"));
+            }
             let hint = if why.contains("refused") {
                 format!("{start}; `docker compose ps` says what runs, and on which port")
             } else {

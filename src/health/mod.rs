@@ -3,15 +3,17 @@
 
 mod answer;
 mod check;
+mod roles;
 mod runtimes;
 mod seen;
 mod service;
 mod shown;
 
-pub use answer::location_fault;
+pub use answer::{explained, location_fault, registry_said};
 pub use check::{Known, Link, State, check};
+pub use roles::{RolesOnDisk, trial};
 pub use runtimes::{Found, Machine, runtimes};
-pub use seen::{Answer, Bare, Refusal, Seen, Step, Target, Trip};
+pub use seen::{Answer, Bare, Extent, Refusal, Seen, Step, Target, Trial, Trip};
 
 use serde::Serialize;
 use time::OffsetDateTime;

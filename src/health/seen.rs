@@ -66,6 +66,28 @@ impl FromStr for Target {
     }
 }
 
+/// Where trial images go, and how far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trial {
+    /// The repository.
+    pub repository: String,
+    /// How far.
+    pub extent: Extent,
+}
+
+/// What a look may put into a repository; all of it is taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Nothing.
+    Nothing,
+    /// An upload is begun: it is to be refused.
+    Start,
+    /// An upload.
+    Upload,
+    /// An upload, a blob and a manifest.
+    Images,
+}
+
 /// Something that was tried, or was not because what comes before it failed. The error says why in few words.
 pub type Tried<T> = Option<Result<T, String>>;
 
@@ -163,8 +185,8 @@ impl Answer {
 pub struct Trip {
     /// What was done, in its order; the last one may have failed.
     pub steps: Vec<Step>,
-    /// Whether what was stored was deleted again.
-    pub cleaned: bool,
+    /// How deleting what was stored was answered: with 202, or with what came first instead. `None`: not at all.
+    pub deleted: Option<u16>,
 }
 
 /// One request of a trip.

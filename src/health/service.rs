@@ -8,6 +8,7 @@ use time::macros::format_description;
 
 use super::answer::{Cure, location_fault, reason};
 use super::check::{Known, Link, waits};
+use super::roles;
 use super::seen::{Answer, Seen};
 use crate::auth::Login;
 
@@ -30,6 +31,11 @@ pub(super) fn links(known: &Known<'_>, seen: &Seen, links: &mut Vec<Link>) {
         ("digest", seen.trip.as_ref().map(|_| digest(known, seen))),
     ];
     for (name, link) in judged {
+        let pushes = matches!(name, "location" | "upload" | "digest");
+        if let Some(why) = roles::no_push(known, seen, name).filter(|_| pushes) {
+            links.push(Link::not_tried(name, why));
+            continue;
+        }
         let link = link.unwrap_or_else(|| {
             if seen.login.is_none()
                 && matches!(name, "login" | "location" | "upload" | "digest")
@@ -41,7 +47,7 @@ pub(super) fn links(known: &Known<'_>, seen: &Seen, links: &mut Vec<Link>) {
         });
         links.push(link);
     }
-    links.push(Link::not_tried("roles", "no user was named who may only pull"));
+    links.push(roles::roles(known, seen, &waits(links)));
 }
 
 fn unanswered(known: &Known<'_>, name: &'static str, what: &str, why: &str) -> Link {
@@ -206,9 +212,13 @@ fn refused(known: &Known<'_>, user: &str) -> Link {
         ),
         Some(Login::Good) => (
             format!(
-                "the password of `{user}` is right, and the server refuses it: it reads another password file"
+                "the password of `{user}` is right, and the server refuses it: it has not read the roles since they changed, or reads another password file"
             ),
-            known.compose("up -d --force-recreate"),
+            format!(
+                "{}; where that does not help, {}",
+                roles::cure(known),
+                known.compose("up -d --force-recreate")
+            ),
         ),
         None => (format!("`{user}` is refused: no such user, or another password"), again),
     };
@@ -278,12 +288,17 @@ fn digest(known: &Known<'_>, seen: &Seen) -> Link {
             }
             Link::broken("digest", reason.message, cure(known, reason.cure))
         }
-        None if trip.cleaned => {
+        None if trip.deleted == Some(202) => {
             Link::held("digest", "a blob and a manifest come back as they were, and are deleted")
         }
-        None => Link::held(
-            "digest",
-            "a blob and a manifest come back as they were; they stay, as nothing can be deleted",
-        ),
+        None => {
+            let user = known.user.map_or_else(String::new, |user| user.to_string());
+            let why = if trip.deleted == Some(403) {
+                format!("`{user}` may not delete")
+            } else {
+                "nothing can be deleted".to_owned()
+            };
+            Link::held("digest", format!("a blob and a manifest come back as they were; they stay, as {why}"))
+        }
     }
 }

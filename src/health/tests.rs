@@ -8,11 +8,13 @@ use time::macros::datetime;
 
 use super::answer::{Cure, reason};
 use super::*;
-use crate::auth::{Login, Password};
+use crate::auth::{Access, Login, Password};
 use crate::deployment::{New, Origin};
 use crate::error::Gather;
 use crate::names::Username;
 use crate::spec::{RunAs, Settings, Side, Spec};
+
+mod roles;
 
 const NOW: OffsetDateTime = datetime!(2026-11-20 12:00 UTC);
 
@@ -59,7 +61,7 @@ fn seen() -> Seen {
         login: Some(Ok(answer(200, &[VERSION]))),
         start: Some(Ok(answer(202, &[location]))),
         chunk: Some(Ok(answer(202, &[]))),
-        trip: Some(Ok(Trip { steps: vec![step(200, "{}")], cleaned: true })),
+        trip: Some(Ok(Trip { steps: vec![step(200, "{}")], deleted: Some(202) })),
         bare: vec![((ip, 5000).into(), Bare::Closed)],
         ..Seen::default()
     }
@@ -67,6 +69,18 @@ fn seen() -> Seen {
 
 /// The links from where the registry is, or from a machine that has only its root.
 fn links(seen: &Seen, here: bool, entry: Option<Login>) -> Vec<Link> {
+    let access = here.then(|| HERE.state.access.of("docker"));
+    links_of(seen, here, entry, access.as_ref(), RolesOnDisk::Fit)
+}
+
+/// The same for a user whom the directory lets do this.
+fn links_of(
+    seen: &Seen,
+    here: bool,
+    entry: Option<Login>,
+    access: Option<&Access>,
+    roles: RolesOnDisk,
+) -> Vec<Link> {
     let target: Target = "r.myhouse.local".parse().unwrap();
     let user: Username = "docker".parse().unwrap();
     let roots = HERE.roots();
@@ -80,6 +94,9 @@ fn links(seen: &Seen, here: bool, entry: Option<Login>) -> Vec<Link> {
         reload: "exec -T nginx nginx -s reload",
         user: Some(&user),
         entry,
+        access,
+        roles,
+        trial: &trial(None, false, access),
         hosts_file: &[],
         now: NOW,
     };
@@ -115,7 +132,7 @@ fn nothing_is_found_where_nothing_is_wrong() {
         assert_eq!(summary(&links).0, "", "{links:#?}");
         let untried: Vec<_> =
             links.iter().filter(|link| link.state == State::NotTried).map(|link| link.name).collect();
-        assert_eq!(untried, if here { vec!["roles"] } else { vec!["served", "roles"] });
+        assert_eq!(untried, if here { vec![] } else { vec!["served", "roles"] });
     }
 }
 
@@ -139,7 +156,7 @@ fn what_cannot_be_tried_waits_for_the_link_in_its_way() {
     down.peer = Some(Err("10.0.0.7:443: connection refused".into()));
     let down = links(&down, true, None);
     assert_eq!(summary(&down).0, "tcp");
-    assert_eq!(waiting(&down).len(), 13, "{down:#?}");
+    assert_eq!(waiting(&down).len(), 14, "{down:#?}");
 
     let mut refused = seen();
     refused.old = Some(vec!["TLS 1.0"]);
@@ -148,7 +165,7 @@ fn what_cannot_be_tried_waits_for_the_link_in_its_way() {
     let refused = links(&refused, false, None);
     assert_eq!(summary(&refused).0, "protocols,login");
     let waits = refused.iter().filter(|link| link.message == "waits for `login`").count();
-    assert_eq!(waits, 3, "{refused:#?}");
+    assert_eq!(waits, 4, "{refused:#?}");
 }
 
 #[test]
@@ -196,6 +213,9 @@ fn a_certificate_lasts_or_is_due() {
             reload: "restart registry",
             user: None,
             entry: None,
+            access: None,
+            roles: RolesOnDisk::Fit,
+            trial: &trial(None, false, None),
             hosts_file: &[],
             now,
         };
@@ -341,7 +361,7 @@ fn an_answer_tells_the_proxy_from_the_registry() {
 #[test]
 fn bytes_that_come_back_as_others_are_no_success() {
     let trip =
-        |step: Step| broken(|seen| seen.trip = Some(Ok(Trip { steps: vec![step.clone()], cleaned: false })));
+        |step: Step| broken(|seen| seen.trip = Some(Ok(Trip { steps: vec![step.clone()], deleted: None })));
     assert_eq!(trip(step(200, "{}")).0, "");
     assert!(trip(step(200, "[]")).1.contains("must not filter or compress"));
     assert!(trip(step(404, "")).1.contains("proxy_pass"));

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::printable;
+use super::{Repository, printable};
 use crate::error::Fault;
 
 /// A repository, or all that lie below a name: `team-b/app`, `team-a/*`.
@@ -13,46 +13,29 @@ use crate::error::Fault;
 #[serde(into = "String", try_from = "String")]
 pub enum Pattern {
     /// This one.
-    One(String),
+    One(Repository),
     /// Every one below this name, at any depth; not the one of that name.
-    Below(String),
-}
-
-/// The longest name that the registry stores (distribution/reference, `NameTotalLengthMax`).
-const NAME_MAX: usize = 255;
-
-/// Whether this is the name of a repository (OCI distribution-spec, "Pulling manifests").
-fn is_name(text: &str) -> bool {
-    text.len() <= NAME_MAX && text.split('/').all(is_component)
-}
-
-/// Letters and digits in runs, with `.`, `_`, `__` or hyphens between.
-fn is_component(text: &str) -> bool {
-    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let between = text.split(word).filter(|separator| !separator.is_empty());
-    text.starts_with(word)
-        && text.ends_with(word)
-        && between.into_iter().all(|s| matches!(s, "." | "_" | "__") || s.bytes().all(|b| b == b'-'))
+    Below(Repository),
 }
 
 impl FromStr for Pattern {
     type Err = Fault;
 
     fn from_str(text: &str) -> Result<Self, Fault> {
-        match text.strip_suffix("/*") {
-            Some(above) if is_name(above) => Ok(Self::Below(above.to_owned())),
-            None if is_name(text) => Ok(Self::One(text.to_owned())),
-            Some(_) | None => Err(Fault::new(format!("`{}` names no repositories", printable(text))).hint(
-                "`team-a/*` is all below team-a, `team-a/app` that one, `*` every one; lower-case letters and digits, with `.`, `_`, `-` and `/` between",
-            )),
-        }
+        let pattern = match text.strip_suffix("/*") {
+            Some(above) => above.parse().map(Self::Below),
+            None => text.parse().map(Self::One),
+        };
+        pattern.map_err(|_| Fault::new(format!("`{}` names no repositories", printable(text))).hint(
+            "`team-a/*` is all below team-a, `team-a/app` that one, `*` every one; lower-case letters and digits, with `.`, `_`, `-` and `/` between",
+        ))
     }
 }
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::One(name) => f.write_str(name),
+            Self::One(name) => name.fmt(f),
             Self::Below(name) => write!(f, "{name}/*"),
         }
     }

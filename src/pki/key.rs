@@ -33,6 +33,14 @@ pub enum KeyType {
 }
 
 impl KeyType {
+    /// Whether making such a key takes so long that somebody wonders: two primes have to be found.
+    pub fn is_slow(self) -> bool {
+        match self {
+            Self::P256 | Self::P384 => false,
+            Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096 => true,
+        }
+    }
+
     /// All of them, in the order of the help text.
     pub const ALL: [Self; 5] = [Self::P256, Self::P384, Self::Rsa2048, Self::Rsa3072, Self::Rsa4096];
 }

@@ -1,7 +1,7 @@
 //! The registry's API as a client uses it, over TLS that trusts one root and nothing else: a password never goes to
 //! anybody whose certificate does not fit.
 
-use std::io::Read;
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,23 +9,30 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ureq::config::{AutoHeaderValue, Config};
-use ureq::http::{HeaderValue, Method, Request, Uri};
+use ureq::http::{HeaderValue, Method, Request, Response, Uri};
 use ureq::tls::{Certificate as TlsCertificate, ClientCert, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
-use ureq::{Agent, AsSendBody, SendBody};
+use ureq::{Agent, AsSendBody, Body, SendBody};
 use zeroize::Zeroizing;
 
+use super::interrupt::{self, Interrupt};
 use crate::auth::Password;
 use crate::health::{Answer, Step, Target, Trip, location_fault};
 use crate::names::Username;
-use crate::pki::{Certificate, hex, provider, sha256};
+use crate::pki::{Certificate, ServerIdentity, hex, provider, sha256};
 
 /// For a request that only reads; a registry on a slow disk needs a second.
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// For one that stores something: a chunk takes a while on a thin line.
 const STORE_LIMIT: Duration = Duration::from_secs(30);
+
+/// For a list: a catalog of thousands is read from as many directories.
+const ASK_LIMIT: Duration = Duration::from_secs(60);
+
+/// How many are kept open, for as many threads as ask at a time.
+pub(super) const CONNECTIONS: usize = 8;
 
 /// What is kept of a body: more than any that is compared.
 const BODY: u64 = 64 << 10;
@@ -46,6 +53,7 @@ pub(super) struct Client<'a> {
     agent: Agent,
     target: &'a Target,
     credentials: Option<Zeroizing<String>>,
+    interrupt: Interrupt,
 }
 
 /// Leads to the one server that is looked at.
@@ -61,21 +69,22 @@ impl Resolver for Pinned {
 }
 
 impl<'a> Client<'a> {
-    /// One that talks to `peer` and trusts `root`, and shows a certificate where it has one.
+    /// One that talks to `peer` and trusts `roots`, and shows a certificate where it has one.
     pub(super) fn new(
         target: &'a Target,
         peer: SocketAddr,
-        root: &Certificate,
-        shown: Option<ClientCert>,
+        roots: &[&Certificate],
+        shown: Option<&ServerIdentity>,
         login: Option<&Login<'_>>,
     ) -> Self {
-        let root = TlsCertificate::from_der(root.der()).to_owned();
+        let roots = roots.iter().map(|root| TlsCertificate::from_der(root.der()).to_owned()).collect();
         let tls = TlsConfig::builder()
             .unversioned_rustls_crypto_provider(provider())
-            .root_certs(RootCerts::Specific(Arc::new(vec![root])))
-            .client_cert(shown)
+            .root_certs(RootCerts::Specific(Arc::new(roots)))
+            .client_cert(shown.map(identity))
             .build();
         let config = Agent::config_builder()
+            .max_idle_connections_per_host(CONNECTIONS)
             .tls_config(tls)
             .https_only(true)
             .http_status_as_error(false)
@@ -92,7 +101,12 @@ impl<'a> Client<'a> {
             let pair = Zeroizing::new(format!("{}:{}", login.user, login.password.expose()));
             Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())))
         });
-        Self { agent, target, credentials }
+        Self { agent, target, credentials, interrupt: Interrupt::note() }
+    }
+
+    /// When nothing of ours is left in the registry: a Ctrl-C that came meanwhile ends the run here.
+    pub(super) fn done(&self) {
+        self.interrupt.let_through();
     }
 
     /// `GET /v2/` without the password.
@@ -114,10 +128,11 @@ impl<'a> Client<'a> {
     /// Sends a chunk of unknown length to an upload, and takes the upload back: nothing of it stays.
     pub(super) fn chunk(&self, location: &str) -> Result<Answer, String> {
         let url = self.absolute(location);
-        let mut bytes = std::io::repeat(b'.').take(CHUNK);
-        let answer = self.call(Method::PATCH, &url, SendBody::from_reader(&mut bytes))?;
-        self.cancel(answer.header("location").unwrap_or(location));
-        Ok(answer)
+        let mut bytes = interrupt::Body { left: CHUNK, interrupt: &self.interrupt };
+        let answer = self.call(Method::PATCH, &url, SendBody::from_reader(&mut bytes));
+        let after = answer.as_ref().ok().and_then(|answer| answer.header("location"));
+        self.cancel(after.unwrap_or(location));
+        answer
     }
 
     /// Takes an upload back, at the registry's own address wherever `location` leads. What fails here is purged by the
@@ -128,7 +143,8 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Stores a blob and a manifest that are the same each time, fetches them, and deletes them where that is allowed.
+    /// Stores a blob and a manifest that are the same each time, fetches them, and deletes them where that is allowed:
+    /// also where it stops half-way.
     pub(super) fn trip(&self, repository: &str) -> Result<Trip, String> {
         let blob = b"{}".to_vec();
         let digest = |bytes: &[u8]| format!("sha256:{}", hex(&sha256(bytes)));
@@ -146,36 +162,42 @@ impl<'a> Client<'a> {
         let mut trip = Trip::default();
         let mut step = |what, expected, sent: Option<&Vec<u8>>, answer: Result<Answer, String>| {
             let step = Step { what, expected, answer: answer?, sent: sent.cloned() };
-            let done = step.is_done();
+            let done = step.is_done() && !self.interrupt.is_noted();
             trip.steps.push(step);
             Ok::<bool, String>(done)
         };
         let start = self.start(repository)?;
         let location = start.header("location").unwrap_or_default().to_owned();
         if !step("start an upload", 202, None, Ok(start))? {
+            self.cancel(&location);
             return Ok(trip);
         }
         if let Some((fault, _)) = location_fault(self.target, &location) {
+            self.cancel(&location);
             return Err(fault);
         }
         let location = self.absolute(&location);
         let mark = if location.contains('?') { '&' } else { '?' };
         let put_at = format!("{location}{mark}digest={}", digest(&blob));
-        let stored = step("store a blob", 201, None, self.call(Method::PUT, &put_at, blob.as_slice()))?
-            && step(
-                "store a manifest",
-                201,
-                None,
-                self.call(Method::PUT, &manifest_at, manifest.as_slice()),
-            )?
-            && step("fetch the manifest", 200, Some(&manifest), self.get(&manifest_at))?
-            && step("fetch the blob", 200, Some(&blob), self.get(&blob_at))?;
-        if stored {
-            let gone =
-                |url: &str| self.call(Method::DELETE, url, SendBody::none()).is_ok_and(|a| a.status == 202);
-            trip.cleaned = gone(&manifest_at) && gone(&blob_at);
+        let put = |url: &str, bytes: &[u8]| self.call(Method::PUT, url, bytes);
+        let mut went = || -> Result<bool, String> {
+            Ok(step("store a blob", 201, None, put(&put_at, &blob))?
+                && step("store a manifest", 201, None, put(&manifest_at, &manifest))?
+                && step("fetch the manifest", 200, Some(&manifest), self.get(&manifest_at))?
+                && step("fetch the blob", 200, Some(&blob), self.get(&blob_at))?)
+        };
+        let went = went();
+        if trip.steps.len() < 2 || trip.steps[1].answer.status != 201 {
+            self.cancel(&location);
+        } else {
+            let statuses = [&manifest_at, &blob_at].map(|url| self.delete(url));
+            trip.deleted = statuses.into_iter().find(|status| *status != Some(202)).unwrap_or(Some(202));
         }
-        Ok(trip)
+        went.map(|_| trip)
+    }
+
+    fn delete(&self, url: &str) -> Option<u16> {
+        self.call(Method::DELETE, url, SendBody::none()).ok().map(|answer| answer.status)
     }
 
     fn get(&self, url: &str) -> Result<Answer, String> {
@@ -201,7 +223,42 @@ impl<'a> Client<'a> {
         headers: &[(&str, &str)],
         body: impl AsSendBody,
     ) -> Result<Answer, String> {
-        let limit = if method == Method::GET { LIMIT } else { STORE_LIMIT };
+        let stores = method != Method::GET && method != Method::DELETE;
+        let limit = if stores { STORE_LIMIT } else { LIMIT };
+        let mut response = self.open(method, url, credentials, headers, body, limit)?;
+        let mut bytes = Vec::new();
+        // What a body is cut short by shows in what was to come back.
+        _ = response.body_mut().as_reader().take(BODY).read_to_end(&mut bytes);
+        Ok(answer(&response, bytes))
+    }
+
+    /// A request with the password and without a body; the answer's is whole. `None` where it is longer than `most`.
+    pub(super) fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        accept: &str,
+        most: u64,
+    ) -> Result<Option<Answer>, String> {
+        let credentials = self.credentials.as_ref().map(|text| text.as_str());
+        let headers = [("accept", accept)];
+        let url = self.target.url(path);
+        let mut response = self.open(method, &url, credentials, &headers, SendBody::none(), ASK_LIMIT)?;
+        let mut bytes = Vec::new();
+        let read = response.body_mut().as_reader().take(most + 1).read_to_end(&mut bytes);
+        read.map_err(|e| format!("the answer breaks off: {}", super::route::plain(&e)))?;
+        Ok((bytes.len() as u64 <= most).then(|| answer(&response, bytes)))
+    }
+
+    fn open(
+        &self,
+        method: Method,
+        url: &str,
+        credentials: Option<&str>,
+        headers: &[(&str, &str)],
+        body: impl AsSendBody,
+        limit: Duration,
+    ) -> Result<Response<Body>, String> {
         let mut request = Request::builder().method(method).uri(url);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -213,21 +270,29 @@ impl<'a> Client<'a> {
         }
         let request = request.body(body).map_err(|e| e.to_string())?;
         let request = self.agent.configure_request(request).timeout_global(Some(limit)).build();
-        let mut response = self.agent.run(request).map_err(|e| said(&e, limit))?;
-        let named = |(name, value): (&ureq::http::HeaderName, &HeaderValue)| {
-            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-        };
-        let headers = response.headers().iter().map(named).collect();
-        let mut bytes = Vec::new();
-        // What a body is cut short by shows in what was to come back.
-        _ = response.body_mut().as_reader().take(BODY).read_to_end(&mut bytes);
-        Ok(Answer { status: response.status().as_u16(), headers, body: bytes })
+        self.agent.run(request).map_err(|e| said(&e, limit))
     }
 
     /// Where `location` leads from here (RFC 9110 §10.2.2).
     fn absolute(&self, location: &str) -> String {
         if location.starts_with('/') { self.target.url(location) } else { location.to_owned() }
     }
+}
+
+fn answer(response: &Response<Body>, body: Vec<u8>) -> Answer {
+    let named = |(name, value): (&ureq::http::HeaderName, &HeaderValue)| {
+        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
+    let headers = response.headers().iter().map(named).collect();
+    Answer { status: response.status().as_u16(), headers, body }
+}
+
+/// The certificate that is shown, with its key.
+fn identity(shown: &ServerIdentity) -> ClientCert {
+    let chain: Vec<_> =
+        shown.chain().iter().map(|one| TlsCertificate::from_der(one.der()).to_owned()).collect();
+    let key = ureq::tls::PrivateKey::from_pem(shown.key().pem().as_bytes()).expect("a key is written as PEM");
+    ClientCert::new_with_certs(&chain, key)
 }
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

@@ -4,11 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
 use time::OffsetDateTime;
-use ureq::tls::ClientCert;
 
 use super::http::{self, Login};
 use super::{route, tls};
-use crate::health::{Answer, Seen, Target, location_fault};
+use crate::health::{Answer, Extent, Seen, Target, Trial, location_fault};
 use crate::pki::{Certificate, ServerIdentity, verify};
 
 /// Who looks.
@@ -19,8 +18,8 @@ pub struct Client<'a> {
     pub login: Option<Login<'a>>,
     /// The certificate it shows, and the key.
     pub shows: Option<&'a ServerIdentity>,
-    /// Where its trial images go.
-    pub repository: &'a str,
+    /// Where its trial images go, and how far.
+    pub trial: &'a Trial,
     /// Whether the registry is this machine's, as far as is known.
     pub at_home: bool,
 }
@@ -54,11 +53,11 @@ pub fn look(target: &Target, client: &Client<'_>, now: OffsetDateTime) -> Seen {
         client.roots.iter().find(|root| verify(chain, root, &names, now).is_ok())
     });
     if let Some(root) = trusted {
-        let shown = client.shows.map(identity);
-        let client = (http::Client::new(target, peer, root, shown, client.login.as_ref()), client);
+        let client = (http::Client::new(target, peer, &[root], client.shows, client.login.as_ref()), client);
         seen.api = Some(client.0.api());
         seen.api_after = start.elapsed();
         converse(&client.0, client.1, target, &mut seen);
+        client.0.done();
     }
     seen.chain = Some(chain);
     seen
@@ -75,26 +74,23 @@ fn converse(http: &http::Client<'_>, client: &Client<'_>, target: &Target, seen:
     if !healthy(&seen.login, 200) {
         return;
     }
-    let start = http.start(client.repository);
+    let Trial { repository, extent } = client.trial;
+    if *extent == Extent::Nothing {
+        return;
+    }
+    let start = http.start(repository);
     let begun = start.as_ref().ok().filter(|answer| answer.status == 202);
     let location = begun.and_then(|answer| answer.header("location")).map(str::to_owned);
     seen.start = Some(start);
     let Some(location) = location else {
         return;
     };
-    if location_fault(target, &location).is_some() {
+    if *extent == Extent::Start || location_fault(target, &location).is_some() {
         http.cancel(&location);
         return;
     }
     seen.chunk = Some(http.chunk(&location));
-    if healthy(&seen.chunk, 202) {
-        seen.trip = Some(http.trip(client.repository));
+    if healthy(&seen.chunk, 202) && *extent == Extent::Images {
+        seen.trip = Some(http.trip(repository));
     }
-}
-
-fn identity(shown: &ServerIdentity) -> ClientCert {
-    let chain: Vec<_> =
-        shown.chain().iter().map(|one| ureq::tls::Certificate::from_der(one.der()).to_owned()).collect();
-    let key = ureq::tls::PrivateKey::from_pem(shown.key().pem().as_bytes()).expect("a key is written as PEM");
-    ClientCert::new_with_certs(&chain, key)
 }

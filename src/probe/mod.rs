@@ -1,17 +1,22 @@
 //! The running registry: the only module that opens sockets and starts other programs.
 #![allow(clippy::disallowed_methods)] // The one module that may.
 
+mod api;
 mod gc;
 mod http;
+mod interrupt;
 mod look;
 mod route;
+mod survey;
 mod tls;
 
 use gc::{Workers, workers};
 
+pub use api::{Access, Api};
 pub use gc::{Amount, Containers, Garbage, READ_ONLY};
 pub use http::Login;
 pub use look::{Client, look};
+pub use survey::{Survey, survey, tagged};
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

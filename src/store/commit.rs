@@ -204,7 +204,7 @@ impl Store {
             Err(error) => return Err(error),
         }
         sync(&self.dir)?;
-        self.lock()?;
+        self.lock(|| ())?;
         if exists(&self.dir.join(DIGESTS))? {
             bail!(
                 Fault::new(format!("another regcert made a registry in `{}` just now", self.dir.display()))

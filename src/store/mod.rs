@@ -44,8 +44,8 @@ pub struct Store {
 
 impl Store {
     /// Opens the directory, which need not exist yet, waits for its lock, and finishes or discards what an
-    /// interrupted run left. Creates nothing where nothing is.
-    pub fn open(dir: &Path) -> Result<Self> {
+    /// interrupted run left. Creates nothing where nothing is. `waits` is told when the lock is somebody else's.
+    pub fn open(dir: &Path, waits: impl FnOnce()) -> Result<Self> {
         let mut store = Self { dir: dir.to_owned(), lock: None };
         match fs::metadata(dir) {
             Ok(metadata) if !metadata.is_dir() => {
@@ -75,7 +75,7 @@ impl Store {
                 Fault::new(format!("`{}` is not a directory", store.dir.join(OWN).display()))
                     .hint("move it away: regcert writes no file through a link")
             );
-            store.lock()?;
+            store.lock(waits)?;
             store.finish()?;
         }
         Ok(store)
@@ -148,7 +148,7 @@ impl Store {
         ))
     }
 
-    fn lock(&mut self) -> Result<()> {
+    fn lock(&mut self, waits: impl FnOnce()) -> Result<()> {
         let path = self.dir.join(OWN).join("lock");
         let file = OpenOptions::new()
             .read(true)
@@ -169,9 +169,15 @@ impl Store {
             }
         })?;
         let start = Instant::now();
+        let mut waits = Some(waits);
         while let Err(error) = file.try_lock() {
             match error {
                 fs::TryLockError::WouldBlock if start.elapsed() < PATIENCE => {
+                    if start.elapsed() > Duration::from_millis(500)
+                        && let Some(waits) = waits.take()
+                    {
+                        waits();
+                    }
                     std::thread::sleep(Duration::from_millis(20));
                 }
                 fs::TryLockError::WouldBlock => {

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 pub use args::Args;
 
 use super::password::{Known, Prompt};
-use super::{World, dry_run};
+use super::{World, busy_with_keys, dry_run};
 use crate::auth::Password;
 use crate::deployment::{Credentials, Deployment, New, ServerKey};
 use crate::error::{Blame, Fault, Gather};
@@ -28,7 +28,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
             "everybody on this machine can read a password in the arguments: use --password-stdin or --password-file",
         );
     }
-    let store = Store::open(&world.dir)?;
+    let store = world.store()?;
     match Deployment::load(&store.read()?, world.invoker)? {
         None => create(args, world, store),
         Some(_) => {
@@ -57,6 +57,7 @@ fn create(args: &Args, world: &World, mut store: Store) -> Result<()> {
     let origin = args.origin(world, permit)?;
     let passphrase = args.encrypts().then(|| world.new_passphrase()).transpose()?;
     let credentials = args.credentials()?;
+    busy_with_keys(spec.key_type);
     let mut deployment =
         Deployment::create(New { spec, origin, passphrase, user: user.clone(), password }, world.now)?;
     log_in_upstream(&mut deployment, credentials);
@@ -81,7 +82,9 @@ fn create(args: &Args, world: &World, mut store: Store) -> Result<()> {
         ui::data(summary(&deployment, world, &change, Some((&user, password))).to_string())?;
     }
     // A password goes to one place: whoever takes the JSON may well keep stderr as a log.
-    ui::say(guide::created(&deployment, &world.dir, &user, password.filter(|_| !args.json)));
+    let for_people = password.filter(|_| !args.json);
+    ui::say(guide::created(&deployment, &world.dir, &user, for_people));
+    ui::made(for_people)?;
     args.writing.reload(world, &deployment, &guide::steps(&deployment, &change))
 }
 
@@ -122,6 +125,7 @@ fn renew(args: &Args, world: &World) -> Result<()> {
         shown = (known == Known::ToNobody).then(|| Zeroizing::new(password.expose().to_owned()));
     }
     let credentials = args.credentials()?;
+    busy_with_keys(spec.key_type);
     deployment.reconfigure(spec, ServerKey::New, world.now)?;
     log_in_upstream(&mut deployment, credentials);
     if args.encrypts() {
@@ -130,11 +134,11 @@ fn renew(args: &Args, world: &World) -> Result<()> {
     warn_about(&deployment, &store, &world.site);
     let password = shown.as_ref().map(|password| password.as_str());
     let for_people = password.filter(|_| !args.json);
-    let change = args.writing.apply(world, &mut store, &deployment, for_people)?;
-    if let (true, Some(change)) = (args.json, change) {
+    let told = |change: &Change| {
         let user = password.map(|password| (&user, Some(password)));
-        ui::data(summary(&deployment, world, &change, user).to_string())?;
-    }
+        if args.json { ui::data(summary(&deployment, world, change, user).to_string()) } else { Ok(()) }
+    };
+    args.writing.apply(world, &mut store, &deployment, for_people, told)?;
     Ok(())
 }
 

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use super::World;
-use crate::probe;
 use crate::trust::INSTALL;
+use crate::{probe, ui};
 
 /// Both directions take the same options.
 #[derive(Debug, clap::Args)]
@@ -40,6 +40,7 @@ pub fn run(args: &Args, way: Way, world: &World) -> Result<ExitCode> {
     // Nothing of the registry is changed, and the person may think for a while.
     drop(store);
     let mut words = vec!["--fingerprint", &fingerprint, if args.yes { "--yes" } else { "--ask" }];
+    words.extend(ui::is_quiet().then_some("--quiet"));
     words.extend(args.dry_run.then_some("--dry-run"));
     words.extend(args.no_system.then_some("--no-system"));
     words.extend((way == Way::Uninstall).then_some("--uninstall"));

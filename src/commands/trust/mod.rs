@@ -91,6 +91,7 @@ fn list(args: &Args, world: &World) -> Result<()> {
     let is_wanted = |format: &Format| wanted.is_empty() || wanted.contains(&format);
     let asked_for = FORMATS.iter().filter(|format| !format.always && is_wanted(format));
     deployment.state.formats.extend(asked_for.map(|format| format.name.to_owned()));
+    ui::busy("making packages and files for clients");
     let artefacts = deployment.artefacts()?;
     let wanted: Vec<_> = artefacts.iter().filter(|artefact| is_wanted(artefact.format)).collect();
     let concerns = |path: &str| match path.strip_prefix("trust/") {

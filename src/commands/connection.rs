@@ -1,0 +1,167 @@
+//! Which registry a command asks, as whom, and whom it trusts: the options that such commands share.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use zeroize::Zeroizing;
+
+use super::World;
+use super::password::{Prompt, Source};
+use crate::auth::Password;
+use crate::deployment::Deployment;
+use crate::error::{Blame, Fault, Gather};
+use crate::health::Target;
+use crate::names::{Username, printable};
+use crate::pki::{Certificate, ServerIdentity};
+use crate::probe::{Access, Api, Login};
+use crate::{store, ui};
+
+/// The certificate that a client shows.
+#[derive(Debug, clap::Args)]
+pub struct Shown {
+    /// Show this certificate, where the registry asks clients for one
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    client_cert: Option<PathBuf>,
+    /// The key that belongs to it
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    client_key: Option<PathBuf>,
+}
+
+impl Shown {
+    /// The certificate with its key, where one was named.
+    pub fn read(&self) -> Result<Option<ServerIdentity>> {
+        let (Some(certificate), Some(key)) = (&self.client_cert, &self.client_key) else {
+            return Ok(None);
+        };
+        let mut text = Zeroizing::new(String::new());
+        for path in [certificate, key] {
+            let bytes = Zeroizing::new(store::read_given(path)?);
+            text.push_str(&String::from_utf8_lossy(&bytes));
+            text.push('\n');
+        }
+        let identity = ServerIdentity::from_pem(&text);
+        identity.map(Some).with_context(|| format!("`{}`", certificate.display()))
+    }
+}
+
+/// The options of a command that logs in.
+#[derive(Debug, clap::Args)]
+pub struct Connection {
+    /// The registry, HOST[:PORT] or its https address [default: the one in the directory]
+    #[arg(long, value_name = "HOST")]
+    registry: Option<String>,
+    /// The root certificate that clients trust [default: the one in the directory]
+    #[arg(long, value_name = "FILE", requires = "registry")]
+    ca_cert: Option<PathBuf>,
+    /// Log in as this user [default: the only one there is]
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    #[command(flatten)]
+    password: Source,
+    #[command(flatten)]
+    shown: Shown,
+}
+
+/// A registry and who logs in there, read and checked.
+pub struct Connected {
+    /// The registry.
+    pub target: Target,
+    roots: Vec<Certificate>,
+    identity: Option<ServerIdentity>,
+    user: Username,
+    password: Password,
+    at_home: bool,
+}
+
+impl Connection {
+    /// Reads what the options name, and asks for the password where nobody gave it. The words of the command are in
+    /// `gather` already.
+    pub fn read(&self, world: &World, mut gather: Gather) -> Result<Connected> {
+        let target: Option<Target> =
+            self.registry.as_deref().and_then(|text| gather.take("--registry", text.parse()));
+        let user: Option<Username> =
+            self.user.as_deref().and_then(|text| gather.take("--user", text.parse()));
+        if self.ca_cert.is_some() && self.user.is_none() {
+            gather.push(Fault::new("nobody was named who logs in").hint("say `--user NAME`"));
+        }
+        gather.finish(Blame::CommandLine)?;
+        let identity = self.shown.read()?;
+        let at_home = target.is_none();
+        let (target, roots, user) = match (&self.ca_cert, target, user) {
+            (Some(path), Some(target), Some(user)) => (target, roots(path)?, user),
+            (_, target, user) => {
+                let hint = "name its directory with -C, or the registry, its root and a user: `--registry HOST --ca-cert FILE --user NAME`";
+                let deployment = served(world, hint)?;
+                let own = Target { host: deployment.spec.host(), port: deployment.spec.https_port };
+                let user = user.map_or_else(|| only_user(&deployment), Ok)?;
+                (target.unwrap_or(own), deployment.roots().into_iter().cloned().collect(), user)
+            }
+        };
+        let password = self.password(&user)?;
+        Ok(Connected { target, roots, identity, user, password, at_home })
+    }
+
+    fn password(&self, user: &Username) -> Result<Password> {
+        if self.password.is_given() {
+            return Ok(self.password.read(user.as_str(), Prompt::Never)?.0);
+        }
+        if ui::can_ask() {
+            return ui::ask_password(user.as_str());
+        }
+        bail!(
+            Fault::new(format!("nobody is here to be asked for the password of {user}"))
+                .hint("give it with `--password-stdin` or `--password-file FILE`")
+        )
+    }
+}
+
+impl Connected {
+    /// Finds the server, and does `work` with its API.
+    pub fn with<T>(&self, work: impl FnOnce(&Api<'_>) -> Result<T>) -> Result<T> {
+        let roots: Vec<_> = self.roots.iter().collect();
+        let access = Access {
+            target: &self.target,
+            roots: &roots,
+            shows: self.identity.as_ref(),
+            login: Login { user: &self.user, password: &self.password },
+            at_home: self.at_home,
+        };
+        work(&Api::connect(&access)?)
+    }
+}
+
+/// The root certificates in a file that somebody named.
+pub fn roots(path: &Path) -> Result<Vec<Certificate>> {
+    Certificate::read(&store::read_given(path)?).with_context(|| format!("`{}`", path.display()))
+}
+
+/// The registry in the directory, with a certificate to serve. Nothing is kept locked while the network is asked.
+pub fn served(world: &World, hint: &str) -> Result<Deployment> {
+    let (_store, deployment) = world.open_or(hint)?;
+    if deployment.server.is_none() || deployment.root().is_none() {
+        bail!(
+            Fault::new("nothing is served yet: a request is waiting for somebody's signature")
+                .hint("have it signed, then run `regcert import-cert FILE`")
+        );
+    }
+    Ok(deployment)
+}
+
+/// Who logs in where nobody was named.
+fn only_user(deployment: &Deployment) -> Result<Username> {
+    let mut names = deployment.users.names();
+    names.sort();
+    names.dedup();
+    match names.as_slice() {
+        [name] => Ok(name.parse()?),
+        [] => bail!(Fault::new("nobody can log in").hint("`regcert add-user NAME` adds somebody")),
+        names => {
+            let some: Vec<_> = names.iter().take(10).map(|name| printable(name)).collect();
+            let more = if names.len() > some.len() { ", …" } else { "" };
+            bail!(
+                Fault::new(format!("there are {} users: {}{more}", names.len(), some.join(", ")))
+                    .hint("say which one logs in: `--user NAME`")
+            )
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! `regcert delete`: one manifest of the running registry, with every tag that names it.
+
+use anyhow::{Result, bail};
+
+use super::World;
+use super::connection::Connection;
+use crate::error::{Fault, Gather};
+use crate::images::Tagged;
+use crate::names::{Digest, Image, Reference};
+use crate::probe::{self, Api};
+use crate::ui;
+
+/// Delete an image from the running registry
+///
+/// A registry deletes manifests, not tags: every tag of the repository that names the same one goes as well. They are
+/// shown first, and nothing is deleted before somebody says yes. The room comes back with `regcert gc`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  regcert delete team-a/app:1.2
+  regcert delete team-a/app:1.2 --yes --user bob --password-file bob.txt")]
+pub struct Args {
+    /// The image: REPO:TAG or REPO@DIGEST
+    #[arg(value_name = "IMAGE")]
+    image: String,
+    /// Ask nothing
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, world: &World) -> Result<()> {
+    let mut gather = Gather::default();
+    let image: Option<Image> = gather.take("IMAGE", args.image.parse());
+    let connected = args.connection.read(world, gather)?;
+    let image = image.expect("one that is none was refused");
+    connected.with(|api| {
+        ui::busy(format!("asking {}", connected.target));
+        let found = find(api, &image)?;
+        ui::say(shown(&image, &found));
+        if !args.yes && !agreed()? {
+            ui::say("nothing was deleted");
+            return Ok(());
+        }
+        api.delete(&image.repository, &found.digest)?;
+        ui::say(done(&image, &found));
+        Ok(())
+    })
+}
+
+/// What is to be deleted.
+#[derive(Debug)]
+struct Found {
+    digest: Digest,
+    is_index: bool,
+    /// Every tag that names it, the one that was typed included.
+    tags: Vec<String>,
+}
+
+fn find(api: &Api<'_>, image: &Image) -> Result<Found> {
+    let Image { repository, reference } = image;
+    let tagged = probe::tagged(api, repository)?;
+    let (digest, media_type) = match reference {
+        Reference::Tag(tag) => match tagged.iter().find(|tagged| tagged.tag == *tag) {
+            Some(Tagged { digest, media_type, .. }) => (digest.clone(), media_type.clone()),
+            None => bail!(
+                Fault::new(format!("there is no tag `{tag}` in `{repository}`"))
+                    .hint(format!("`regcert images {repository}` lists the tags"))
+            ),
+        },
+        Reference::Digest(digest) => match api.resolve(repository, reference)?? {
+            Some(stored) => (digest.clone(), stored.media_type),
+            None => bail!(
+                Fault::new(format!("there is no `{digest}` in `{repository}`"))
+                    .hint(format!("`regcert images {repository} --json` lists the digests"))
+            ),
+        },
+    };
+    let named = tagged.into_iter().filter(|tagged| tagged.digest == digest);
+    let tags = named.map(|tagged| tagged.tag.to_string()).collect();
+    let is_index = ["image.index", "manifest.list"].iter().any(|kind| media_type.contains(kind));
+    Ok(Found { digest, is_index, tags })
+}
+
+fn agreed() -> Result<bool> {
+    if ui::can_ask() {
+        return ui::confirm("Delete it?");
+    }
+    bail!(Fault::new("nobody is here to be asked: nothing was deleted").hint("`--yes` deletes it unasked"))
+}
+
+/// What goes, all of it.
+fn shown(image: &Image, found: &Found) -> String {
+    let Found { digest, tags, .. } = found;
+    match &image.reference {
+        Reference::Tag(tag) => {
+            let typed = tag.to_string();
+            let others: Vec<_> = tags.iter().filter(|tag| **tag != typed).map(String::as_str).collect();
+            match others.as_slice() {
+                [] => format!("{image} is {digest}, and no other tag is"),
+                others => format!("{image} is {digest}, also tagged {}: all of them go", others.join(", ")),
+            }
+        }
+        Reference::Digest(_) => match tags.as_slice() {
+            [] => format!("{image} has no tag"),
+            [tag] => format!("{image} is tagged {tag}, which goes as well"),
+            tags => format!("{image} is tagged {}: all of them go", tags.join(", ")),
+        },
+    }
+}
+
+fn done(image: &Image, found: &Found) -> String {
+    let deleted = format!("deleted {}@{}", image.repository, found.digest);
+    let room = "the room comes back with `regcert gc`, on the registry's machine";
+    if found.is_index {
+        return format!(
+            "{deleted}\n{room}; that of the images for each platform, which have no tag of their own, with `regcert gc --delete-untagged`"
+        );
+    }
+    format!("{deleted}\n{room}")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tag_that_goes_is_named() {
+        let digest: Digest = format!("sha256:{}", "0a".repeat(32)).parse().unwrap();
+        let found = |tags: &[&str]| Found {
+            digest: digest.clone(),
+            is_index: false,
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+        };
+        for (typed, tags, expected) in [
+            (
+                "app:1.2",
+                &["1", "1.2", "latest"][..],
+                format!("app:1.2 is {digest}, also tagged 1, latest: all of them go"),
+            ),
+            ("app:1.2", &["1.2"], format!("app:1.2 is {digest}, and no other tag is")),
+            (&format!("app@{digest}"), &[], format!("app@{digest} has no tag")),
+            (&format!("app@{digest}"), &["1"], format!("app@{digest} is tagged 1, which goes as well")),
+            (&format!("app@{digest}"), &["1", "2"], format!("app@{digest} is tagged 1, 2: all of them go")),
+        ] {
+            assert_eq!(shown(&typed.parse().unwrap(), &found(tags)), expected);
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! `regcert images`: what the running registry holds.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+
+use super::World;
+use super::connection::{Connected, Connection};
+use crate::error::{Fault, Gather};
+use crate::images::{Held, Tagged};
+use crate::names::{Repository, printable};
+use crate::probe::{self, Api, Survey};
+use crate::ui;
+
+/// How many faults of single images are told; the rest is counted.
+const TOLD: usize = 10;
+
+/// List the images of the running registry
+///
+/// Every tag with its digest, its platforms and what it takes to pull it. The last line counts each blob once. An image
+/// without a tag is in no list of a registry's: `regcert gc --dry-run --delete-untagged` says how much room such ones take.
+///
+/// With --json: `registry`; `repositories`, each with `name` and `tags`, and those with `tag`, `digest`, `media_type`,
+/// `platforms` and `size` in bytes (null where the manifest does not say); `totals` with `repositories`, `tags`,
+/// `manifests`, `blobs` and `bytes`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  regcert images
+  regcert images team-a/app
+  regcert images --user bob --password-file bob.txt --json
+  regcert images --registry registry1.myhouse.local:5443 --ca-cert root.crt --user bob")]
+pub struct Args {
+    /// Only this repository
+    #[arg(value_name = "REPO")]
+    repository: Option<String>,
+    #[command(flatten)]
+    connection: Connection,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// All of it, as JSON has it.
+#[derive(Serialize)]
+struct Listing {
+    registry: String,
+    repositories: Vec<Row>,
+    totals: Totals,
+}
+
+#[derive(Serialize)]
+struct Row {
+    name: String,
+    tags: Vec<TagRow>,
+}
+
+#[derive(Serialize)]
+struct TagRow {
+    tag: String,
+    digest: String,
+    #[serde(skip)]
+    short: String,
+    media_type: String,
+    platforms: Vec<String>,
+    size: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Totals {
+    repositories: usize,
+    tags: usize,
+    #[serde(flatten)]
+    held: Held,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, world: &World) -> Result<()> {
+    let mut gather = Gather::default();
+    let repository: Option<Option<Repository>> =
+        gather.take("REPO", args.repository.as_deref().map(str::parse).transpose());
+    let connected = args.connection.read(world, gather)?;
+    let survey = connected.with(|api| survey(api, &connected, repository.flatten()))?;
+    for fault in survey.left_out.iter().take(TOLD) {
+        ui::warn(format!("{}: left out", fault.message));
+    }
+    if survey.left_out.len() > TOLD {
+        ui::warn(format!("{} more are left out", survey.left_out.len() - TOLD));
+    }
+    let listing = listing(&connected, &survey);
+    if args.json {
+        return ui::data(serde_json::to_string(&listing)?);
+    }
+    ui::data(screen(&listing))
+}
+
+fn survey(api: &Api<'_>, connected: &Connected, only: Option<Repository>) -> Result<Survey> {
+    ui::busy(format!("asking {}", connected.target));
+    let mut strange = Vec::new();
+    let repositories: Vec<Repository> = match only {
+        Some(repository) => {
+            if api.tags(&repository)??.is_none() {
+                bail!(
+                    Fault::new(format!(
+                        "there is no repository `{repository}`, or none of its images has a tag"
+                    ))
+                    .hint("`regcert images` lists them")
+                );
+            }
+            vec![repository]
+        }
+        None => {
+            // Pages of a list that changes meanwhile may name one twice.
+            let names: BTreeSet<String> = api.repositories()?.into_iter().collect();
+            let read = |name: String| {
+                let fault = |_| Fault::new(format!("`{}` is not the name of a repository", printable(&name)));
+                name.parse().map_err(fault).map_err(|fault| strange.push(fault)).ok()
+            };
+            names.into_iter().filter_map(read).collect()
+        }
+    };
+    let mut survey = probe::survey(api, &repositories, ui::busy)?;
+    survey.left_out.splice(..0, strange);
+    Ok(survey)
+}
+
+fn listing(connected: &Connected, survey: &Survey) -> Listing {
+    let Survey { repositories, contents, .. } = survey;
+    let mut rows: Vec<Row> = Vec::new();
+    for (repository, tags) in repositories {
+        let mut tags: Vec<_> = tags.iter().collect();
+        tags.sort_by_key(|tagged| &tagged.tag);
+        let row = |tagged: &Tagged| TagRow {
+            tag: tagged.tag.to_string(),
+            digest: tagged.digest.to_string(),
+            short: tagged.digest.short().to_owned(),
+            media_type: tagged.media_type.clone(),
+            platforms: contents.platforms(&tagged.digest),
+            size: contents.size(&tagged.digest),
+        };
+        rows.push(Row { name: repository.to_string(), tags: tags.into_iter().map(row).collect() });
+    }
+    let totals = Totals {
+        repositories: rows.len(),
+        tags: rows.iter().map(|row| row.tags.len()).sum(),
+        held: contents.held(),
+    };
+    Listing { registry: connected.target.to_string(), repositories: rows, totals }
+}
+
+/// A table, and below it what it adds up to. A repository without a tag has a line as well.
+fn screen(listing: &Listing) -> String {
+    let none = || "-".to_owned();
+    let mut lines = vec![["REPOSITORY", "TAG", "DIGEST", "PLATFORMS", "SIZE"].map(str::to_owned)];
+    for Row { name, tags } in &listing.repositories {
+        if tags.is_empty() {
+            lines.push([name.clone(), none(), none(), none(), none()]);
+        }
+        for tag in tags {
+            let platforms = tag.platforms.join(", ");
+            lines.push([
+                name.clone(),
+                tag.tag.clone(),
+                tag.short.clone(),
+                if platforms.is_empty() { none() } else { platforms },
+                tag.size.map_or_else(none, ui::size),
+            ]);
+        }
+    }
+    let mut out = if lines.len() > 1 { format!("{}\n\n", ui::table(&lines)) } else { String::new() };
+    let Totals { repositories, tags, held } = &listing.totals;
+    let many =
+        |n: usize, one: &str, more: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {more}") };
+    out += &format!(
+        "{}, {}, {}, {} ({})",
+        many(*repositories, "repository", "repositories"),
+        many(*tags, "tag", "tags"),
+        many(held.manifests, "manifest", "manifests"),
+        many(held.blobs, "blob", "blobs"),
+        ui::size(held.bytes),
+    );
+    out
+}

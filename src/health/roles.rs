@@ -1,0 +1,178 @@
+//! Who may do what: whether the running registry holds a user to it, and where the trial images of such a user go.
+
+use super::answer::is_denied;
+use super::check::{Known, Link};
+use super::seen::{Answer, Extent, Seen, Trial};
+use crate::auth::{Access, Role};
+use crate::deployment::ROLES;
+use crate::names::{Pattern, Repositories};
+use crate::spec::Proxy;
+
+/// Where trial images go, unless somebody says otherwise.
+const USUAL: &str = "regcert-check";
+
+/// What lies on the disk for nginx to know the roles by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RolesOnDisk {
+    /// The file is as it should be, and nginx.conf names it.
+    Fit,
+    /// The file is missing, or says something else.
+    Other,
+    /// nginx.conf does not name it: it is older, or was edited by hand.
+    Unread,
+}
+
+/// Where the trial of a user with this access goes, and how far.
+pub fn trial(given: Option<&str>, is_mirror: bool, access: Option<&Access>) -> Trial {
+    let patterns = match access.map(|access| &access.repositories) {
+        Some(Repositories::Of(patterns)) => patterns.as_slice(),
+        Some(Repositories::Every) | None => &[],
+    };
+    let below = patterns.iter().find_map(|pattern| match pattern {
+        Pattern::Below(name) => Some(format!("{name}/{USUAL}")),
+        Pattern::One(_) => None,
+    });
+    let (repository, extent) = match (given, below, patterns.first()) {
+        (Some(given), ..) => (given.to_owned(), Extent::Images),
+        (None, Some(below), _) => (below, Extent::Images),
+        // Somebody's own: no trial image among theirs.
+        (None, None, Some(one)) => (one.to_string(), Extent::Upload),
+        (None, None, None) => (USUAL.to_owned(), Extent::Images),
+    };
+    let extent = match access.map(|access| access.role) {
+        _ if is_mirror => Extent::Nothing,
+        Some(Role::Pull) => Extent::Start,
+        Some(Role::Push | Role::Admin) | None => extent,
+    };
+    Trial { repository, extent }
+}
+
+/// Why the links of a push are not tried, where that is no fault of theirs.
+pub(super) fn no_push(known: &Known<'_>, seen: &Seen, name: &str) -> Option<String> {
+    let Trial { repository, extent } = known.trial;
+    if *extent == Extent::Nothing {
+        return Some("a mirror takes no push".to_owned());
+    }
+    let user = known.user?;
+    let answer = seen.start.as_ref()?.as_ref().ok()?;
+    if is_denied(answer) {
+        return Some(match known.access {
+            Some(access) if access.role == Role::Pull => format!("`{user}` may only pull"),
+            Some(access) if !is_open(&access.repositories, repository) => {
+                format!("`{repository}` is not open to `{user}`")
+            }
+            Some(_) => "waits for `roles`".to_owned(),
+            None => format!("`{user}` may not push to `{repository}`"),
+        });
+    }
+    match (extent, name) {
+        (Extent::Start, "upload" | "digest") if answer.status == 202 => Some("waits for `roles`".to_owned()),
+        (Extent::Upload, "digest") if seen.chunk.as_ref().is_some_and(stored) => {
+            Some(format!("no trial image is put into `{repository}`, and no other is open to `{user}`"))
+        }
+        (_, _) => None,
+    }
+}
+
+fn stored(chunk: &Result<Answer, String>) -> bool {
+    chunk.as_ref().is_ok_and(|answer| answer.status == 202)
+}
+
+fn is_open(repositories: &Repositories, name: &str) -> bool {
+    let covers = |pattern: &Pattern| match pattern {
+        Pattern::One(one) => one.as_str() == name,
+        Pattern::Below(above) => name.strip_prefix(above.as_str()).is_some_and(|rest| rest.starts_with('/')),
+    };
+    match repositories {
+        Repositories::Every => true,
+        Repositories::Of(patterns) => patterns.iter().any(covers),
+    }
+}
+
+/// Whether the registry holds the user to what the directory says.
+pub(super) fn roles(known: &Known<'_>, seen: &Seen, waits: &str) -> Link {
+    let not_tried = |why: &str| Link::not_tried("roles", why);
+    if known.deployment.is_some_and(|deployment| deployment.spec.proxy == Proxy::None) {
+        return not_tried("without nginx nobody is kept from anything");
+    }
+    if known.roles == RolesOnDisk::Other {
+        let message = format!(
+            "`{ROLES}` is missing, or not as regcert wrote it: nginx reads it when it starts or reloads"
+        );
+        return Link::broken("roles", message, cure(known));
+    }
+    let Some(user) = known.user else {
+        return not_tried("nobody logged in: `--user NAME --password-stdin`");
+    };
+    let Trial { repository, extent } = known.trial;
+    if *extent == Extent::Nothing {
+        return not_tried("a mirror takes no push");
+    }
+    let Some(Ok(start)) = &seen.start else {
+        return not_tried(waits);
+    };
+    match (is_denied(start), start.status, known.access) {
+        (true, _, None) => Link::held(
+            "roles",
+            format!("a push by `{user}` to `{repository}` is refused: right for one who may only pull"),
+        ),
+        (false, 202, None) => {
+            not_tried("what the user may do stands in the registry's directory, which is not here")
+        }
+        (true, _, Some(access)) => judged(known, access, Said::Refused),
+        (false, 202, Some(access)) => judged(known, access, Said::Taken(deletion(seen))),
+        (false, ..) => not_tried(waits),
+    }
+}
+
+/// What became of a push.
+enum Said {
+    /// It was refused.
+    Refused,
+    /// It was taken; and so was a deletion, or not, where one was tried.
+    Taken(Option<u16>),
+}
+
+fn deletion(seen: &Seen) -> Option<u16> {
+    seen.trip.as_ref()?.as_ref().ok()?.deleted
+}
+
+/// What was said, held against what the directory says.
+fn judged(known: &Known<'_>, Access { role, repositories }: &Access, said: Said) -> Link {
+    let user = known.user.map_or_else(String::new, ToString::to_string);
+    let repository = &known.trial.repository;
+    let may_push = *role != Role::Pull && is_open(repositories, repository);
+    let wrong = |what: &str| {
+        let message = format!(
+            "`{user}` has the role `{role}`, and {what}: nginx has not read the roles since they changed"
+        );
+        Link::broken("roles", message, cure(known))
+    };
+    let right = |what: &str| Link::held("roles", format!("{what}, as it should be"));
+    match (may_push, said, role) {
+        (true, Said::Refused, _) => wrong(&format!("a push to `{repository}` is refused")),
+        (false, Said::Refused, _) => right(&format!("a push by `{user}` is refused")),
+        (false, Said::Taken(_), Role::Pull) => wrong("a push is taken"),
+        (false, Said::Taken(_), Role::Push | Role::Admin) => {
+            wrong(&format!("a push to `{repository}` is taken, which is not open to this user"))
+        }
+        (true, Said::Taken(Some(202)), Role::Pull | Role::Push) => wrong("a deletion is taken"),
+        (true, Said::Taken(Some(403)), Role::Admin) => wrong("a deletion is refused"),
+        (true, Said::Taken(Some(202)), Role::Admin) => {
+            right(&format!("a push by `{user}` is taken, and a deletion"))
+        }
+        (true, Said::Taken(Some(403)), Role::Pull | Role::Push) => {
+            right(&format!("a push by `{user}` is taken, and a deletion refused"))
+        }
+        (true, Said::Taken(_), _) => right(&format!("a push by `{user}` is taken")),
+    }
+}
+
+/// What makes nginx read them.
+pub(super) fn cure(known: &Known<'_>) -> String {
+    match known.roles {
+        RolesOnDisk::Fit => known.reloads(),
+        RolesOnDisk::Other => known.regcert("init --reload"),
+        RolesOnDisk::Unread => known.regcert("init --force --reload"),
+    }
+}

@@ -1,0 +1,265 @@
+//! The registry's API for whoever looks after its images: lists, manifests, and a manifest deleted.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use serde::de::DeserializeOwned;
+use ureq::http::Method;
+
+use super::http::{self, Login};
+use super::route;
+use crate::error::Fault;
+use crate::health::{Answer, Target, explained, registry_said};
+use crate::images::{CatalogPage, MANIFEST_TYPES, TagsPage, next_page, platform};
+use crate::names::{Digest, Reference, Repository, Username, printable};
+use crate::pki::{Certificate, ServerIdentity, hex, sha256};
+
+/// What distribution takes for a manifest; the configuration of an image is smaller.
+const MANIFEST_MAX: u64 = 4 << 20;
+
+/// One page: registry 2 lists all tags in one, and 200,000 of the longest fit.
+const PAGE_MAX: u64 = 32 << 20;
+
+/// More than any registry has: a server that leads on for ever is left.
+const PAGES_MAX: usize = 10_000;
+
+/// How often a password is tried that nginx put off, and what it says to wait.
+const TRIES: u32 = 4;
+const PUT_OFF: Duration = Duration::from_secs(2);
+
+/// Whose registry it is, and who asks.
+pub struct Access<'a> {
+    /// The registry.
+    pub target: &'a Target,
+    /// The roots that are trusted; no other one counts.
+    pub roots: &'a [&'a Certificate],
+    /// The certificate that is shown, and the key.
+    pub shows: Option<&'a ServerIdentity>,
+    /// Who logs in.
+    pub login: Login<'a>,
+    /// Whether it is this machine's, as far as is known: then it is found where the name leads nowhere yet.
+    pub at_home: bool,
+}
+
+/// The API of one registry for one user. An error ends the conversation; what concerns one name only is an inner one.
+pub struct Api<'a> {
+    http: http::Client<'a>,
+    target: &'a Target,
+    user: &'a Username,
+}
+
+/// A manifest as it is stored.
+#[derive(Debug)]
+pub struct Stored {
+    /// Its name.
+    pub digest: Digest,
+    /// What the registry says it is.
+    pub media_type: String,
+    /// The manifest; nothing where only its name was asked for.
+    pub bytes: Vec<u8>,
+}
+
+impl<'a> Api<'a> {
+    /// Finds the server.
+    pub fn connect(access: &Access<'a>) -> Result<Self> {
+        let Access { target, roots, shows, login, at_home } = access;
+        let found =
+            route::resolve(&target.host).and_then(|addresses| route::connect(&addresses, target.port));
+        let here = || route::connect(&[IpAddr::from(Ipv4Addr::LOCALHOST)], target.port).ok();
+        let peer = found.or_else(|why| if *at_home { here().ok_or(why) } else { Err(why) });
+        let peer = peer.map_err(|why| unreachable(target, &why))?;
+        let http = http::Client::new(target, peer, roots, *shows, Some(login));
+        // It stores nothing for trial: Ctrl-C need not wait.
+        http.done();
+        Ok(Self { http, target, user: login.user })
+    }
+
+    /// The names of all repositories, as the registry writes them.
+    pub fn repositories(&self) -> Result<Vec<String>> {
+        let pages: Vec<CatalogPage> = match self.pages("/v2/_catalog")? {
+            Ok(pages) => pages,
+            Err(answer) if answer.status == 403 => {
+                let may_not = Fault::new(format!("{} may not list every repository", self.user));
+                bail!(may_not.hint("name one: `regcert images team-a/app`"))
+            }
+            Err(answer) => bail!(self.refused(&answer, "the list of repositories")),
+        };
+        Ok(pages.into_iter().filter_map(|page| page.repositories).flatten().collect())
+    }
+
+    /// The tags of a repository, as the registry writes them; `None` where it knows no such repository, or one that
+    /// never had a tag.
+    pub fn tags(&self, repository: &Repository) -> Result<Result<Option<Vec<String>>, Fault>> {
+        let pages: Vec<TagsPage> = match self.pages(&format!("/v2/{repository}/tags/list"))? {
+            Ok(pages) => pages,
+            Err(answer) if is_unknown(&answer) => return Ok(Ok(None)),
+            Err(answer) => {
+                return Ok(Err(self.refused(&answer, &format!("the list of tags of `{repository}`"))));
+            }
+        };
+        Ok(Ok(Some(pages.into_iter().filter_map(|page| page.tags).flatten().collect())))
+    }
+
+    /// What a manifest is called; `None` where there is none.
+    pub fn resolve(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+    ) -> Result<Result<Option<Stored>, Fault>> {
+        self.stored(Method::HEAD, repository, reference)
+    }
+
+    /// A manifest; `None` where there is none.
+    pub fn manifest(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+    ) -> Result<Result<Option<Stored>, Fault>> {
+        self.stored(Method::GET, repository, reference)
+    }
+
+    /// The platform in an image's configuration, where it can be read.
+    pub fn platform(&self, repository: &Repository, config: &Digest) -> Result<Option<String>> {
+        let path = format!("/v2/{repository}/blobs/{config}");
+        let answer = self.ask(Method::GET, &path, "*/*", MANIFEST_MAX)?.ok();
+        Ok(answer.filter(|answer| answer.status == 200).and_then(|answer| platform(&answer.body)))
+    }
+
+    /// Deletes a manifest, and with it every tag that names it.
+    pub fn delete(&self, repository: &Repository, digest: &Digest) -> Result<()> {
+        let path = format!("/v2/{repository}/manifests/{digest}");
+        let answer = self.ask(Method::DELETE, &path, "application/json", PAGE_MAX)??;
+        match answer.status {
+            202 => Ok(()),
+            404 => bail!(Fault::new(format!("`{repository}@{digest}` is not there any more"))),
+            405 => bail!(self.cannot_delete(&answer)),
+            _ => bail!(self.refused(&answer, "the deletion")),
+        }
+    }
+
+    fn stored(
+        &self,
+        method: Method,
+        repository: &Repository,
+        reference: &Reference,
+    ) -> Result<Result<Option<Stored>, Fault>> {
+        let path = format!("/v2/{repository}/manifests/{reference}");
+        let name = match reference {
+            Reference::Tag(tag) => format!("`{repository}:{tag}`"),
+            Reference::Digest(digest) => format!("`{repository}@{digest}`"),
+        };
+        let is_whole = method == Method::GET;
+        let answer = match self.ask(method, &path, MANIFEST_TYPES, MANIFEST_MAX)? {
+            Ok(answer) if answer.status == 200 => answer,
+            Ok(answer) if answer.status == 404 => return Ok(Ok(None)),
+            Ok(answer) => return Ok(Err(self.refused(&answer, &name))),
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let media_type = printable(answer.header("content-type").unwrap_or_default());
+        let digest = answer.header("docker-content-digest").unwrap_or_default();
+        let Ok(digest) = digest.parse::<Digest>() else {
+            return Ok(Err(Fault::new(format!("{name} is answered without its digest"))));
+        };
+        // A signature is part of what schema 1 stores, and not of what its digest is of.
+        let is_signed = media_type.ends_with("prettyjws");
+        if is_whole && !is_signed && !fits(&digest, &answer.body) {
+            return Ok(Err(Fault::new(format!("{name} is damaged: its bytes do not have its digest"))));
+        }
+        Ok(Ok(Some(Stored { digest, media_type, bytes: answer.body })))
+    }
+
+    /// Every page of a list; the answer of a page that is none.
+    fn pages<P: DeserializeOwned>(&self, first: &str) -> Result<Result<Vec<P>, Answer>> {
+        let mut pages = Vec::new();
+        let mut seen = HashSet::from([first.to_owned()]);
+        let mut next = Some(first.to_owned());
+        while let Some(path) = next {
+            let answer = self.ask(Method::GET, &path, "application/json", PAGE_MAX)??;
+            if answer.status != 200 {
+                return Ok(Err(answer));
+            }
+            let fault =
+                |why: String| Fault::new(format!("the registry answers `{}`: {why}", printable(&path)));
+            pages
+                .push(serde_json::from_slice(&answer.body).map_err(|_| fault("that is no list".to_owned()))?);
+            next = next_page(self.target, &path, &answer.all("link")).map_err(fault)?;
+            if next.as_ref().is_some_and(|page| !seen.insert(page.clone())) || seen.len() > PAGES_MAX {
+                bail!(fault("its pages lead in a circle".to_owned()));
+            }
+        }
+        Ok(Ok(pages))
+    }
+
+    /// The answer to whoever was let in; the inner fault is about its body.
+    fn ask(&self, method: Method, path: &str, accept: &str, most: u64) -> Result<Result<Answer, Fault>> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let answer = match self.http.ask(method.clone(), path, accept, most) {
+                Ok(Some(answer)) => answer,
+                Ok(None) => {
+                    let what =
+                        format!("the answer to `{}` is longer than {} MiB", printable(path), most >> 20);
+                    return Ok(Err(Fault::new(what)));
+                }
+                // A connection that was kept may be closed at that very moment. What was deleted stays deleted.
+                Err(_) if tries == 1 && method != Method::DELETE => continue,
+                Err(why) => bail!(unreachable(self.target, &why)),
+            };
+            match answer.status {
+                429 if tries < TRIES => std::thread::sleep(PUT_OFF),
+                401 => bail!(
+                    Fault::new(format!("the password of {} is refused, or there is no such user", self.user))
+                        .hint(format!("`regcert add-user {}` gives another one", self.user))
+                ),
+                400 if String::from_utf8_lossy(&answer.body).contains("SSL certificate") => {
+                    bail!(Fault::new("the registry wants a client certificate").hint(
+                        "show one with `--client-cert FILE --client-key FILE`; `regcert add-client` issues it"
+                    ))
+                }
+                _ => return Ok(Ok(answer)),
+            }
+        }
+    }
+
+    /// Why `what` was not given.
+    fn refused(&self, answer: &Answer, what: &str) -> Fault {
+        if answer.status == 403
+            && let Some((_, message)) = registry_said(answer)
+        {
+            return Fault::new(format!("{} may not do that: {}", self.user, printable(&message)))
+                .hint("`regcert list-users` shows what each may do and where; `regcert add-user NAME --role ROLE` changes it");
+        }
+        Fault::new(explained(answer, what)).hint("`regcert check` looks for what is broken")
+    }
+
+    /// Why nothing can be deleted.
+    fn cannot_delete(&self, answer: &Answer) -> Fault {
+        let said = registry_said(answer).map(|(_, message)| message).unwrap_or_default();
+        let fault = Fault::new(format!("the deletion is refused: {}", printable(&said)));
+        match (said.contains("regcert gc"), said.contains("mirror")) {
+            (true, _) => fault.hint("try again when the collection is done"),
+            (false, true) => fault.hint("what a mirror fetched goes by itself after seven days"),
+            (false, false) => {
+                fault.hint("`regcert init --delete on --reload` lets admins delete; without nginx nobody can")
+            }
+        }
+    }
+}
+
+/// Whether the registry itself, not a proxy, says that there is nothing of that name.
+fn is_unknown(answer: &Answer) -> bool {
+    answer.status == 404 && registry_said(answer).is_some()
+}
+
+/// Whether the bytes have the digest. Only SHA-256 is compared: no registry stores another one unasked.
+fn fits(digest: &Digest, bytes: &[u8]) -> bool {
+    let expected = format!("sha256:{}", hex(&sha256(bytes)));
+    !digest.as_str().starts_with("sha256:") || digest.as_str() == expected
+}
+
+fn unreachable(target: &Target, why: &str) -> Fault {
+    Fault::new(format!("`{target}` cannot be asked: {why}")).hint("`regcert check` looks for what is broken")
+}
