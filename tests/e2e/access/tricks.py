@@ -90,7 +90,7 @@ def paths(proof, limited, there):
     for tail in ("tags/list", f"manifests/{there.tag}", f"blobs/{there.blob}"):
         for target in targets(tail):
             for person in limited:
-                for method in ("GET", "PUT", "DELETE") if person.role == "admin" and tail != "tags/list" else ("GET",):
+                for method in ("GET", "DELETE") if person.role == "admin" and tail != "tags/list" else ("GET",):
                     proof.ask(person, method, target, exactly(target) | ({"passed"} if is_base(target) else set()))
         for target in targets(tail):
             proof.ask(NOBODY, "GET", target, REFUSED | {"unauthorized"})
@@ -148,7 +148,7 @@ def headers(proof, limited, there):
                      "X-Accel-Redirect", "X-HTTP-Path-Override", "Destination", "Referer"):
             proof.ask(person, "GET", f"/v2/{OWN}/tags/list", {"passed"}, [f"{name}: {target}"], fault=shown)
             proof.ask(person, "GET", target, {"denied"}, [f"{name}: /v2/{OWN}/tags/list"])
-        for name in ("X-Remote-User", "Remote-User", "X-Forwarded-User", "X-Authenticated-User", "X-WEBAUTH-USER", "X-User", "X-Role"):
+        for name in ("X-Remote-User", "Remote-User", "X-Forwarded-User", "X-Authenticated-User", "X-WEBAUTH-USER", "X-User", "X-Role", "X-Users-File"):
             proof.ask(person, "GET", target, {"denied"}, [f"{name}: {proof.shelf.owner.name}"])
         for name in ("X-Forwarded-For", "X-Real-IP", "X-Client", "Forwarded", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Remembered"):
             proof.ask(person, "GET", target, {"denied"}, [f"{name}: 127.0.0.1"])
