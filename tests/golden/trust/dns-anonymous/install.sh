@@ -60,6 +60,8 @@ chroot DIR sh -s -- --yes <install.sh
   --yes                 ask nothing
   --ask                 ask, even with --fingerprint
   --dry-run             show what would be done, and do nothing
+  --quiet               say only what went wrong and what is left to you;
+                        what is asked about is shown
   --no-system           leave the system's store alone
   --uninstall           take away what this script has put here
   --all                 with --uninstall: also what it has put here for other
@@ -71,17 +73,21 @@ USAGE
 
 # ---- talking ---------------------------------------------------------------
 
-say() { printf '%s\n' "$*" >&2; }
+quiet=no
+
+tell() { printf '%s\n' "$*" >&2; }
+
+say() { if [ "$quiet" = no ]; then tell "$*"; fi; }
 
 fail() { # MESSAGE [HINT]
-    say "error: $1"
-    if [ -n "${2-}" ]; then say "hint: $2"; fi
+    tell "error: $1"
+    if [ -n "${2-}" ]; then tell "hint: $2"; fi
     exit 1
 }
 
 misuse() { # MESSAGE
-    say "error: $1"
-    say 'hint: `sh install.sh --help` has the options'
+    tell "error: $1"
+    tell 'hint: `sh install.sh --help` has the options'
     exit 2
 }
 
@@ -113,6 +119,7 @@ options() {
         --yes) asking=no ;;
         --ask) asking=yes ;;
         --dry-run) dry=yes ;;
+        --quiet) quiet=yes ;;
         --no-system) system=no ;;
         --uninstall) action=uninstall ;;
         --all) all=yes ;;
@@ -129,6 +136,7 @@ options() {
     if [ -z "$asking" ]; then
         if [ -n "$given" ] || [ "$action" = uninstall ]; then asking=no; else asking=yes; fi
     fi
+    if [ "$asking" = yes ] && [ "$dry" = no ]; then quiet=no; fi
 }
 
 # 64 upper-case digits out of any usual spelling, or `none`: with colons or without, `SHA256:…`, what openssl prints.
@@ -838,6 +846,7 @@ conclude() {
 # ---- all of it -------------------------------------------------------------
 
 show() {
+    if [ "$quiet" = yes ]; then return; fi
     if [ "$dry" = yes ]; then say 'this would'; else say 'this will'; fi
     printf '%s' "$writes" | sed 's/^[^ ]* /  write   /' >&2
     printf '%s' "$removals" | sed 's/^/  remove  /' >&2
@@ -846,7 +855,7 @@ show() {
 
 show_laters() {
     if [ -n "$laters" ]; then
-        say 'left to you:'
+        tell 'left to you:'
         printf '%s' "$laters" >&2
     fi
 }
