@@ -15,8 +15,17 @@ use rustls::{ServerConfig, ServerConnection, Stream};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-/// Says on a file what it was called with.
-const DOCKER: &str = "#!/bin/sh\necho \"$@\" >> called\n";
+/// Says on a file what it was called with, and has another worker after a reload.
+const DOCKER: &str = r#"#!/bin/sh
+echo "$@" >> called
+worker=11
+while read -r line; do
+    case $line in *' -s reload') worker=12 ;; esac
+done < called
+case "$*" in
+    *'top nginx') printf '%s\n' "UID PID CMD" "65532 10 nginx: master process" "65532 $worker nginx: worker process" ;;
+esac
+"#;
 
 /// Shows each client whatever certificate lies at `pem` at that moment; ends with the process. Gives its port.
 fn serve(pem: PathBuf) -> u16 {
@@ -63,7 +72,7 @@ fn a_renewal_reloads_nginx_and_is_seen() {
     assert!(!stderr.contains("docker compose"), "{stderr}");
     assert_eq!(
         called(&sandbox),
-        "compose exec -T nginx nginx -q -t\ncompose exec -T nginx nginx -s reload\n"
+        "compose exec -T nginx nginx -q -t\ncompose top nginx\ncompose exec -T nginx nginx -s reload\ncompose top nginx\n"
     );
 }
 
@@ -90,7 +99,10 @@ fn an_older_compose_is_found() {
     sandbox.program("docker", "#!/bin/sh\nexit 1\n");
     sandbox.program("docker-compose", DOCKER);
     sandbox.ok("regcert init --reload");
-    assert_eq!(called(&sandbox), "exec -T nginx nginx -q -t\nexec -T nginx nginx -s reload\n");
+    assert_eq!(
+        called(&sandbox),
+        "exec -T nginx nginx -q -t\ntop nginx\nexec -T nginx nginx -s reload\ntop nginx\n"
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-use super::{compose, run};
+use super::{LOGS, compose, run};
 use crate::error::Fault;
 
 /// What nginx.conf looks for.
@@ -188,12 +188,12 @@ impl Containers {
                 .hint("`docker compose up -d --force-recreate` makes both containers anew")
         })?;
         say("pushes are refused, pulls go on");
-        let before = workers(nginx, Workers::All)?;
+        let before = workers(&processes(nginx)?, Workers::All)?;
         exec(nginx, &["nginx", "-q", "-t"])?;
         exec(nginx, &["nginx", "-s", "reload"])?;
         let start = Instant::now();
         let mut told = false;
-        while workers(nginx, Workers::All)?.iter().any(|worker| before.contains(worker)) {
+        while workers(&processes(nginx)?, Workers::All)?.iter().any(|worker| before.contains(worker)) {
             ensure!(
                 start.elapsed() < PATIENCE,
                 Fault::new(
@@ -304,18 +304,21 @@ pub(super) enum Workers {
     All,
 }
 
-/// nginx's workers, by their process ids.
-pub(super) fn workers(container: &str, which: Workers) -> Result<Vec<String>> {
-    let hint = "`docker compose ps` and `docker compose logs` say more";
-    let table = run(&["docker", "top"], Path::new("."), &[container], hint)?;
-    let column = table.lines().next().and_then(|head| head.split_whitespace().position(|name| name == "PID"));
-    let column = column.ok_or_else(|| anyhow!("`docker top` names no PID"))?;
+/// nginx's workers in a table of processes, by their ids.
+pub(super) fn workers(table: &str, which: Workers) -> Result<Vec<String>> {
+    let column = table.lines().find_map(|head| head.split_whitespace().position(|name| name == "PID"));
+    let column = column.ok_or_else(|| anyhow!("the table of nginx's processes names no PID"))?;
     let worker = |line: &str| Some(line.split_whitespace().nth(column)?.to_owned());
     let asked_for = |line: &&str| {
         line.contains("nginx: worker process")
             && (which == Workers::All || !line.contains("is shutting down"))
     };
     Ok(table.lines().filter(asked_for).filter_map(worker).collect())
+}
+
+/// What runs in a container.
+fn processes(container: &str) -> Result<String> {
+    run(&["docker", "top"], Path::new("."), &[container], LOGS)
 }
 
 fn not_running(service: &str) -> anyhow::Error {

@@ -96,12 +96,11 @@ fn reload_nginx(compose: &[&str], dir: &Path) -> Result<()> {
     // nginx keeps the old configuration when the new one is bad, and says so only in its log.
     let hint = "is it running (`docker compose up -d`)? If so, it goes on with the old files";
     run(compose, dir, &["exec", "-T", "nginx", "nginx", "-q", "-t"], hint)?;
-    let container = run(compose, dir, &["ps", "-q", "nginx"], LOGS)?;
-    let container = container.lines().next().unwrap_or_default();
-    let before = workers(container, Workers::Serving)?;
+    let serving = || workers(&run(compose, dir, &["top", "nginx"], LOGS)?, Workers::Serving);
+    let before = serving()?;
     run(compose, dir, Step::ReloadNginx.words(), LOGS)?;
     let start = Instant::now();
-    while workers(container, Workers::Serving)?.iter().any(|worker| before.contains(worker)) {
+    while serving()?.iter().any(|worker| before.contains(worker)) {
         if start.elapsed() > PATIENCE {
             bail!(Fault::new("nginx was told to reload and goes on with the old files").hint(LOGS));
         }
