@@ -136,6 +136,17 @@ impl Htpasswd {
         self.lines().filter_map(|line| Some(String::from_utf8_lossy(name_of(line)?).into_owned())).collect()
     }
 
+    /// Whether `name` is in it.
+    pub fn has(&self, name: &str) -> bool {
+        self.lines().any(|line| name_of(line) == Some(name.as_bytes()))
+    }
+
+    /// Another name in it that differs from `name` in capitals only.
+    pub fn alike(&self, name: &str) -> Option<String> {
+        let alike = |other: &&[u8]| other.eq_ignore_ascii_case(name.as_bytes()) && *other != name.as_bytes();
+        self.lines().filter_map(name_of).find(alike).map(|other| String::from_utf8_lossy(other).into_owned())
+    }
+
     /// Gives `name` the hash: in its place where it is there, at the end where it is new.
     pub fn set(&mut self, name: &Username, hash: &str) -> Set {
         let entry = format!("{name}:{hash}\n").into_bytes();

@@ -42,41 +42,25 @@ pub struct Cli {
 }
 
 /// One verb each.
+// A line of its own would hide a verb's whole help, which stands with its arguments.
+#[allow(missing_docs)]
 #[derive(Subcommand)]
 pub enum Command {
-    /// Create a registry, or apply changed settings and renew the server certificate
     Init(Box<init::Args>),
-    /// Add a user, or give one another password
     AddUser(add_user::Args),
-    /// Remove a user
     RemoveUser(remove_user::Args),
-    /// List the users
     ListUsers(list_users::Args),
-    /// Show what there is and what needs doing
     Status(status::Args),
-    // A line of its own would hide the whole help, which stands with its arguments.
-    #[allow(missing_docs)]
     Check(Box<check::Args>),
-    /// Renew the server certificate, or replace the root
     Rotate(rotate::Args),
-    #[allow(missing_docs)]
     Images(Box<images::Args>),
-    #[allow(missing_docs)]
     Delete(Box<delete::Args>),
-    /// Give back the room that deleted and replaced images take
     Gc(gc::Args),
-    /// Write what makes clients trust the registry, and say what each file is for
     Trust(trust::Args),
-    /// Make a request for somebody else's authority to sign
     Csr(csr::Args),
-    /// Take the certificate that somebody else's authority signed
     ImportCert(import_cert::Args),
-    /// Sign another server's request
     Sign(sign::Args),
-    /// Issue a client certificate
     AddClient(add_client::Args),
-    /// Revoke a client certificate
     Revoke(revoke::Args),
-    /// List the client certificates
     ListClients(list_clients::Args),
 }

@@ -185,11 +185,12 @@ pub fn steps(deployment: &Deployment, change: &Change) -> Vec<Step> {
     };
     [
         (changed(&|path| path == "docker-compose.yml"), Step::Up),
-        (registry, Step::RestartRegistry),
         (
             proxied && changed(&|path| path.starts_with("nginx/") && !read_at_each_request(path)),
             Step::ReloadNginx,
         ),
+        // After nginx: what the registry takes from now on is for nginx to refuse.
+        (registry, Step::RestartRegistry),
     ]
     .into_iter()
     .filter_map(|(needed, step)| needed.then_some(step))

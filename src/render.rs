@@ -187,6 +187,12 @@ impl Facts {
         }
     }
 
+    /// The same where nobody would keep others than admins from deleting.
+    pub fn without_delete(mut self) -> Self {
+        self.delete = false;
+        self
+    }
+
     /// The same with the user and the password for a mirror's upstream.
     pub fn with_upstream_login(mut self, login: Option<(&str, &str)>) -> Self {
         if let Some((user, password)) = login {

@@ -54,6 +54,11 @@ pub fn warn(message: impl AsRef<str>) {
     tell(format!("warning: {}", message.as_ref()));
 }
 
+/// What somebody must still do for a change to count: told even to who wants to hear nothing else.
+pub fn left_to_do(text: impl AsRef<str>) {
+    tell(text);
+}
+
 /// Data, for whoever reads stdout. A closed pipe is the reader's business; a full disk loses what was to be read.
 pub fn data(text: impl AsRef<str>) -> Result<()> {
     match writeln!(io::stdout(), "{}", text.as_ref()) {

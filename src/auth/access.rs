@@ -46,7 +46,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// What one user may do. Of whom nothing was said, pushes everywhere.
+/// What one user may do. A user of whom nothing was said may push everywhere.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Access {
@@ -77,7 +77,8 @@ impl fmt::Display for Access {
     }
 }
 
-/// What was said of each user, by name.
+/// What was said of each user, by name. Once something was, it stays said: nginx may have read it, and must not take a
+/// later user of that name for the earlier one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Accesses(BTreeMap<Username, Access>);
@@ -88,23 +89,22 @@ impl Accesses {
         self.0.get(name).cloned().unwrap_or_default()
     }
 
-    /// Whether `name` may do less than push everywhere.
-    pub fn limits(&self, name: &str) -> bool {
-        self.0.get(name).is_some_and(Access::is_limited)
+    /// Whether nginx must have read what was said before it lets `name` in: else it might allow too much.
+    pub fn must_be_read(&self, name: &str) -> bool {
+        let everything = Access { role: Role::Admin, ..Access::default() };
+        self.0.get(name).is_some_and(|access| *access != everything)
     }
 
     /// Notes what `name` may do.
     pub fn set(&mut self, name: Username, access: Access) {
-        if access == Access::default() {
-            self.0.remove(name.as_str());
-        } else {
-            self.0.insert(name, access);
-        }
+        self.0.insert(name, access);
     }
 
-    /// Forgets `name`.
-    pub fn remove(&mut self, name: &str) {
-        self.0.remove(name);
+    /// `name` is nobody now, and what is said of it is what holds for everybody.
+    pub fn forget(&mut self, name: &str) {
+        if let Some(access) = self.0.get_mut(name) {
+            *access = Access::default();
+        }
     }
 
     /// Those who may do less than push everywhere.
@@ -140,8 +140,7 @@ mod tests {
         let mut accesses = Accesses::default();
         accesses.set("bob".parse().unwrap(), access(Role::Pull, &["team-a/*", "b"]));
         accesses.set("carol".parse().unwrap(), access(Role::Admin, &[]));
-        accesses.set("dave".parse().unwrap(), access(Role::Push, &["*"]));
-        assert_eq!(accesses.of("dave"), Access::default());
+        assert_eq!(accesses.of("nobody"), Access::default());
         assert_eq!(accesses.limited().map(ToString::to_string).collect::<Vec<_>>(), ["bob"]);
         let json = serde_json::to_string(&accesses).unwrap();
         assert_eq!(
@@ -152,6 +151,19 @@ mod tests {
         let map = accesses.to_map();
         let lines: Vec<_> = map.lines().skip(1).collect();
         assert_eq!(lines, [r#""=bob" "pull b team-a/* team-a%2F*|bob";"#, r#""=carol" "admin *|carol";"#]);
+    }
+
+    #[test]
+    fn what_was_said_is_never_unsaid() {
+        let mut accesses = Accesses::default();
+        accesses.set("carol".parse().unwrap(), access(Role::Admin, &[]));
+        assert!(!accesses.must_be_read("carol") && !accesses.must_be_read("nobody"));
+        // An nginx that has not read of it would take the next of that name for an admin.
+        accesses.forget("carol");
+        assert!(accesses.must_be_read("carol") && accesses.limited().next().is_none());
+        assert!(accesses.to_map().ends_with("\"=carol\" \"push *|carol\";\n"));
+        accesses.forget("nobody");
+        assert_eq!(accesses.to_map().lines().count(), 2);
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     let passphrase = Passphrase::first_line(password.expose().as_bytes())?;
     let bundle = pkcs12(name.as_str(), client.chain(), client.key(), &passphrase)?;
 
-    let mut files = deployment.files(&world.site)?;
+    let mut files = world.files(&store, &deployment, Edits::Keep)?;
     let dir = format!("clients/{name}");
     files.put(format!("{dir}/client.cert"), client.chain_pem(), Mode::Public, Origin::HandedOver);
     files.put(format!("{dir}/client.key"), client.key().pem(), Mode::Secret, Origin::HandedOver);

@@ -5,9 +5,9 @@ use anyhow::{Context, Result, bail};
 use super::password::{Known, Prompt, Source};
 use super::{World, take};
 use crate::auth::{Access, Password, Role, Set};
-use crate::deployment::ROLES;
+use crate::deployment::{Deployment, NGINX_CONF, ROLES};
 use crate::error::{Blame, Fault, Gather};
-use crate::files::{Action, Change};
+use crate::files::Edits;
 use crate::names::{Repositories, Username};
 use crate::ui;
 
@@ -61,6 +61,17 @@ impl Asked {
     fn says_access(&self) -> bool {
         self.role.is_some() || self.repositories.is_some()
     }
+
+    /// Does what is asked for, with the password where there is one to be set.
+    fn apply(&self, deployment: &mut Deployment, hash: Option<&str>) -> Result<Option<Set>> {
+        let name = &self.name;
+        deployment.tell_apart(name)?;
+        let set = hash.map(|hash| deployment.set_user(name, hash)).transpose()?;
+        if self.says_access() {
+            deployment.set_access(name.clone(), self.access(deployment.state.access.of(name.as_str())))?;
+        }
+        Ok(set)
+    }
 }
 
 /// Runs the command.
@@ -68,27 +79,47 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     let asked = asked(args)?;
     let Asked { name, .. } = &asked;
     // Not under the lock: others need not wait for a person.
-    let is_there = world.open()?.1.users.names().iter().any(|known| known == name.as_str());
+    let mut deployment = world.open()?.1;
+    let is_there = deployment.users.has(name.as_str());
     let keeps_password = is_there && asked.says_access() && !args.password.is_given();
+    // What would be refused later is refused before anybody is asked for a password.
+    asked.apply(&mut deployment, None)?;
     let password =
         (!keeps_password).then(|| args.password.read(name.as_str(), Prompt::IfPossible)).transpose()?;
     let hash = password.as_ref().map(|(password, _)| password.hash());
     let (mut store, mut deployment) = world.open()?;
     World::settled(&deployment)?;
-    let set = hash.map(|hash| deployment.set_user(name, &hash)).transpose()?;
-    if asked.says_access() {
-        deployment.set_access(name.clone(), asked.access(deployment.state.access.of(name.as_str())))?;
+    if hash.is_none() && !deployment.users.has(name.as_str()) {
+        bail!(Fault::new(format!("`{name}` was removed meanwhile")).hint("run the command again"));
     }
-    let access = deployment.state.access.of(name.as_str());
-    let change = world.compare(&store, &deployment, crate::files::Edits::Keep)?;
-    if access.is_limited() {
-        reads_roles(&store.read()?, &change)?;
+    let set = asked.apply(&mut deployment, hash.as_deref())?;
+    if asked.says_access() {
+        let files = deployment.files(&world.site)?;
+        if world.keeps_an_nginx_without_roles(&store, &deployment, &files, Edits::Keep)? {
+            bail!(
+                Fault::new(format!(
+                    "`{NGINX_CONF}` was edited by hand, and does not read the roles in `{ROLES}`"
+                ))
+                .hint("`regcert init --force --reload` writes it anew; keep a copy of your edit")
+            );
+        }
     }
     let change = world.commit(&mut store, &deployment)?;
     drop(store);
+    tell(&asked, set, &deployment);
+    if let Some((password, Known::ToNobody)) = &password {
+        show(name, password)?;
+    }
+    take(world, &deployment, &change, args.reload)
+}
+
+/// What has come of it.
+fn tell(asked: &Asked, set: Option<Set>, deployment: &Deployment) {
+    let Asked { name, .. } = asked;
+    let accesses = &deployment.state.access;
     match set {
-        Some(Set::Added) if access.is_limited() => {
-            ui::say(format!("added {name}, whom nginx lets in once it has been reloaded"));
+        Some(Set::Added) if accesses.must_be_read(name.as_str()) => {
+            ui::say(format!("added {name}, whom nginx lets in once it has read what {name} may do"));
         }
         Some(Set::Added) => ui::say(format!("added {name}; the registry knows at the next request")),
         Some(Set::Changed) => {
@@ -97,12 +128,8 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
         None => {}
     }
     if asked.says_access() {
-        ui::say(format!("{name} may {access}"));
+        ui::say(format!("{name} may {}", accesses.of(name.as_str())));
     }
-    if let Some((password, Known::ToNobody)) = &password {
-        show(name, password)?;
-    }
-    take(world, &deployment, &change, args.reload)
 }
 
 fn asked(args: &Args) -> Result<Asked> {
@@ -120,20 +147,6 @@ fn asked(args: &Args) -> Result<Asked> {
     });
     gather.finish(Blame::CommandLine)?;
     Ok(Asked { name: name.expect("a name that is none was refused"), role: role.flatten(), repositories })
-}
-
-/// Refuses a limit that an nginx.conf which was edited by hand does not know of.
-fn reads_roles(files: &crate::files::FileSet, change: &Change) -> Result<()> {
-    let conf = "nginx/nginx.conf";
-    let edited = change.with(Action::EditedByHand).any(|path| path.as_str() == conf);
-    let file = ROLES.trim_start_matches("nginx/");
-    if edited && !files.text(conf).is_some_and(|text| text.contains(file)) {
-        bail!(
-            Fault::new(format!("`{conf}` was edited by hand, and does not read the roles in `{ROLES}`"))
-                .hint("`regcert init --force --reload` writes it anew; keep a copy of your edit")
-        );
-    }
-    Ok(())
 }
 
 /// A password that nobody has seen yet, to stdout.

@@ -9,6 +9,8 @@ use crate::spec::Proxy;
 use crate::ui;
 
 /// List the users, with what each may do and where
+///
+/// JSON is an array of {"name", "role", "repositories"}; without nginx there are no roles, and both are null.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -24,17 +26,23 @@ pub struct Args {
 pub fn run(args: &Args, world: &World) -> Result<()> {
     let (_store, deployment) = world.open()?;
     let users = deployment.users.names().into_iter().map(|name| (deployment.state.access.of(&name), name));
+    // Without nginx there are no roles.
+    let has_roles = deployment.spec.proxy == Proxy::Nginx;
     if args.json {
-        let users: Vec<_> = users.map(|(Access { role, repositories }, name)| json!({ "name": name, "role": role, "repositories": repositories })).collect();
-        return ui::data(json!(users).to_string());
+        let user = |(access, name): (Access, String)| {
+            let access = has_roles.then_some(access);
+            let (role, repositories) = access.map(|access| (access.role, access.repositories)).unzip();
+            json!({ "name": name, "role": role, "repositories": repositories })
+        };
+        return ui::data(json!(users.map(user).collect::<Vec<_>>()).to_string());
     }
     let users: Vec<_> = users.collect();
     let width = users.iter().map(|(_, name)| name.chars().count()).max().unwrap_or(0);
     users.iter().try_for_each(|(Access { role, repositories }, name)| {
-        ui::data(match deployment.spec.proxy {
-            Proxy::Nginx => format!("{name:<width$}  {:<5}  {repositories}", role.to_string()),
-            // Without nginx there are no roles.
-            Proxy::None => name.clone(),
+        ui::data(if has_roles {
+            format!("{name:<width$}  {:<5}  {repositories}", role.to_string())
+        } else {
+            name.clone()
         })
     })
 }

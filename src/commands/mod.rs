@@ -26,9 +26,10 @@ use anyhow::{Context, Result, bail};
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, NGINX_CONF, ROLES};
 use crate::error::Fault;
-use crate::files::{Action, Change, Edits, RelPath};
+use crate::files::{Action, Change, Edits, FileSet, RelPath};
+use crate::health::Found;
 use crate::pki::{KeyType, Passphrase};
 use crate::render::Site;
 use crate::spec::{Proxy, RunAs};
@@ -125,9 +126,38 @@ impl World {
         }
     }
 
+    /// The files of the registry. Where an nginx.conf stays that does not hold users to their roles, nobody may delete.
+    fn files(&self, store: &Store, deployment: &Deployment, edits: Edits) -> Result<FileSet> {
+        let files = deployment.files(&self.site)?;
+        if self.keeps_an_nginx_without_roles(store, deployment, &files, edits)? {
+            return Ok(deployment.files_without_delete(&self.site)?);
+        }
+        Ok(files)
+    }
+
+    /// Whether an nginx.conf stays that was edited by hand and does not read the roles.
+    fn keeps_an_nginx_without_roles(
+        &self,
+        store: &Store,
+        deployment: &Deployment,
+        files: &FileSet,
+        edits: Edits,
+    ) -> Result<bool> {
+        // As the container has it mounted.
+        let roles = ROLES.trim_start_matches("nginx/");
+        let Found::File { bytes, .. } = store::look(&self.dir.join(NGINX_CONF)) else {
+            return Ok(false);
+        };
+        if String::from_utf8_lossy(&bytes).contains(roles) {
+            return Ok(false);
+        }
+        let change = store.compare(files.clone(), deployment.spec.run_as, edits)?;
+        Ok(change.with(Action::EditedByHand).any(|path| path.as_str() == NGINX_CONF))
+    }
+
     /// What differs between the disk and the registry.
     fn compare(&self, store: &Store, deployment: &Deployment, edits: Edits) -> Result<Change> {
-        store.compare(deployment.files(&self.site)?, deployment.spec.run_as, edits)
+        store.compare(self.files(store, deployment, edits)?, deployment.spec.run_as, edits)
     }
 
     /// Writes what differs between the disk and the registry.
@@ -191,6 +221,9 @@ impl Writing {
         ui::say("changed:");
         ui::changes(&change);
         let steps = guide::steps(deployment, &change);
+        if ui::is_quiet() && !self.reload && !steps.is_empty() {
+            ui::left_to_do(guide::take(&world.dir, &steps));
+        }
         ui::say(guide::renewed(deployment, &world.dir, password, if self.reload { &[] } else { &steps }));
         ui::made(password)?;
         for path in change.with(Action::EditedByHand) {
@@ -227,9 +260,9 @@ fn take(world: &World, deployment: &Deployment, change: &Change, reload: bool) -
         (Some(server), Some(root), false) if reload => {
             ui::busy("the registry takes the new files");
             probe::reload(&world.dir, &steps, &deployment.spec, root, server.leaf())?;
-            ui::say("reloaded: it counts from now on");
+            ui::say("reloaded: nginx has read the change");
         }
-        (_, _, false) => ui::say(guide::take(&world.dir, &steps)),
+        (_, _, false) => ui::left_to_do(guide::take(&world.dir, &steps)),
     }
     Ok(())
 }

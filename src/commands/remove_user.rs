@@ -9,8 +9,8 @@ use crate::ui;
 
 /// Remove a user
 ///
-/// The registry takes the change at the next request: nothing is restarted. Where the user had a role, nginx is to be
-/// reloaded before the name is given to somebody else.
+/// The registry takes the change at the next request: nothing is restarted. Where the user had a role, nginx forgets it
+/// with the next reload.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

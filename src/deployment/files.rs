@@ -14,8 +14,8 @@ use crate::trust::{self, Anchors, Artefact, Format};
 pub(super) const SPEC: &str = "regcert.toml";
 pub(super) const STATE: &str = ".regcert/state.json";
 const COMPOSE: &str = "docker-compose.yml";
-const NGINX_CONF: &str = "nginx/nginx.conf";
-/// The passwords of those of whom nginx must know more than the password.
+pub const NGINX_CONF: &str = "nginx/nginx.conf";
+/// The passwords of those of whom nginx must have read what they may do.
 pub(super) const LIMITED: &str = "nginx/auth/limited.passwd";
 /// What nginx reads at its start and at each reload.
 pub const ROLES: &str = "nginx/auth/registry.roles";
@@ -43,7 +43,7 @@ impl Deployment {
         let mut files = FileSet::default();
         files.put(SPEC, self.spec.to_toml(self.spec_text.as_deref())?, Mode::Public, Origin::Kept);
         files.put(STATE, self.state.to_json().as_bytes(), Mode::Secret, Origin::Kept);
-        let (users, limited) = self.users_by_limit();
+        let (users, limited) = self.users_by_file();
         files.put(self.users_path(), users.as_bytes(), Mode::Server, Origin::Kept);
         if self.spec.proxy == Proxy::Nginx {
             files.put(LIMITED, limited.as_bytes(), Mode::Server, Origin::Kept);
@@ -64,6 +64,20 @@ impl Deployment {
             self.put_service(server, site, &mut files)?;
         }
         Ok(files)
+    }
+
+    /// The same where the nginx.conf that stays does not hold users to their roles: then nobody may delete.
+    pub fn files_without_delete(&self, site: &Site) -> Result<FileSet, Fault> {
+        let mut files = self.files(site)?;
+        if self.server.is_some() {
+            let config = render(REGISTRY_CONFIG, &self.facts(site).without_delete())?;
+            files.put(REGISTRY_CONFIG, config, Mode::Server, Origin::Rendered);
+        }
+        Ok(files)
+    }
+
+    fn facts(&self, site: &Site) -> Facts {
+        Facts::of(&self.spec, self.state.http_secret(), site).with_upstream_login(self.upstream_login())
     }
 
     fn put_authority(&self, files: &mut FileSet) {
@@ -118,8 +132,7 @@ impl Deployment {
 
     fn put_service(&self, server: &ServerIdentity, site: &Site, files: &mut FileSet) -> Result<(), Fault> {
         let spec = &self.spec;
-        let facts =
-            Facts::of(spec, self.state.http_secret(), site).with_upstream_login(self.upstream_login());
+        let facts = self.facts(site);
         let pem: Wiped = server.pem();
         files.put(
             self.certificate_path().replace(".crt", ".pem"),

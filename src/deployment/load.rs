@@ -250,7 +250,7 @@ impl Reader<'_> {
         };
         match htpasswd(LIMITED) {
             Some(limited) => Some(users.join(&limited)),
-            // Without nginx there is none, and there was none when nobody could be limited.
+            // Without nginx there is none, and there was none when there were no roles.
             None if state.is_none_or(|state| state.access.limited().next().is_none()) => Some(users),
             None => {
                 self.gather.push(missing(LIMITED));

@@ -12,8 +12,8 @@ impl Deployment {
         let set = self.users.set(name, hash);
         if set == Set::Added {
             // What was said of somebody else who had that name, and was taken out by hand.
-            self.state.access.remove(name.as_str());
-            self.alone(name)?;
+            self.state.access.forget(name.as_str());
+            self.tell_apart(name)?;
         }
         self.sort_users();
         Ok(set)
@@ -21,35 +21,39 @@ impl Deployment {
 
     /// Takes the user out; false where it was not in.
     pub fn remove_user(&mut self, name: &str) -> bool {
-        self.state.access.remove(name);
+        self.state.access.forget(name);
         self.users.remove(name)
     }
 
     /// Says what the user may do.
     pub fn set_access(&mut self, name: Username, access: Access) -> Result<(), Fault> {
-        self.alone(&name)?;
+        if self.spec.proxy == Proxy::None {
+            return Err(Fault::new(
+                "without nginx there are no roles: everybody may pull and push everywhere",
+            )
+            .hint("leave --role and --repo out, or take nginx: `regcert init --proxy nginx`"));
+        }
+        self.tell_apart(&name)?;
         self.state.access.set(name, access);
         self.sort_users();
         self.limits_hold()
     }
 
-    /// The users that nginx lets in whatever it has read of roles, and those that it must know to be limited: each kind
-    /// has a password file, so that a limit which nginx has not read yet refuses the user altogether.
-    pub(super) fn users_by_limit(&self) -> (Htpasswd, Htpasswd) {
-        self.users.split(|name| self.state.access.limits(name))
+    /// The users whom nginx may let in whatever it has read of roles, and those of whom it must have read: each kind has a
+    /// password file, and an nginx that has not read of a user looks in the wrong one.
+    pub(super) fn users_by_file(&self) -> (Htpasswd, Htpasswd) {
+        self.users.split(|name| self.state.access.must_be_read(name))
     }
 
     /// As they will be read back.
     fn sort_users(&mut self) {
-        let (rest, limited) = self.users_by_limit();
+        let (rest, limited) = self.users_by_file();
         self.users = rest.join(&limited);
     }
 
-    /// Refuses a name that nginx takes for another one.
-    fn alone(&self, name: &Username) -> Result<(), Fault> {
-        let same = |other: &&String| other.eq_ignore_ascii_case(name.as_str()) && *other != name.as_str();
-        let names = self.users.names();
-        match names.iter().find(same).filter(|_| self.spec.proxy == Proxy::Nginx) {
+    /// Refuses a name that nginx takes for another one's.
+    pub fn tell_apart(&self, name: &Username) -> Result<(), Fault> {
+        match self.users.alike(name.as_str()).filter(|_| self.spec.proxy == Proxy::Nginx) {
             None => Ok(()),
             Some(other) => Err(Fault::new(format!("nginx does not tell `{name}` from `{other}`")).hint(
                 format!("choose another name, or remove that user first: `regcert remove-user {other}`"),

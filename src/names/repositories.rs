@@ -26,7 +26,7 @@ impl FromStr for Pattern {
             Some(above) => above.parse().map(Self::Below),
             None => text.parse().map(Self::One),
         };
-        pattern.map_err(|_| Fault::new(format!("`{}` names no repositories", printable(text))).hint(
+        pattern.map_err(|_| Fault::new(format!("`{}` is no repository, and no pattern for some", printable(text))).hint(
             "`team-a/*` is all below team-a, `team-a/app` that one, `*` every one; lower-case letters and digits, with `.`, `_`, `-` and `/` between",
         ))
     }

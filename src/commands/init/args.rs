@@ -27,7 +27,7 @@ Examples:
   regcert init --registry-server-name registry.example.org --san 192.168.0.12 --https-port 5443
   regcert init --mirror-of https://registry-1.docker.io --mirror-credentials hub.txt
   regcert init --notify ci=https://ci.myhouse.local/hook --metrics-port 9100
-  regcert init --anonymous-port 5443 --anonymous-repo 'public/*'
+  regcert init --anonymous-port 5444 --anonymous-repo 'public/*'
   regcert init --dry-run
   regcert init --reload")]
 pub struct Args {
@@ -147,10 +147,10 @@ pub(super) struct Service {
     /// The port of the registry [default: 443]
     #[arg(long, value_name = "PORT")]
     https_port: Option<String>,
-    /// Another port of https that asks for no password and hands out images only; `off` for none [default: off]
+    /// A second https port that asks for no password and hands out images only; `off` for none [default: off]
     ///
     /// Docker sends a password only where it is asked for one, so that one port cannot serve both. Clients name the
-    /// images there with this port, `registry1.myhouse.local:5443/public/alpine`.
+    /// images there with this port, `registry1.myhouse.local:5444/public/alpine`.
     #[arg(long, value_name = "PORT|off")]
     anonymous_port: Option<String>,
     /// What can be pulled there without a password, `public/*`; may be repeated, and replaces what was said before

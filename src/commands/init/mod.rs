@@ -14,7 +14,7 @@ use crate::auth::Password;
 use crate::deployment::{Credentials, Deployment, New, ServerKey};
 use crate::error::{Blame, Fault, Gather};
 use crate::files::{Action, Change};
-use crate::names::{Subtree, Upstream, Username, shell};
+use crate::names::{Repositories, Subtree, Upstream, Username, shell};
 use crate::pki::{Certificate, date};
 use crate::render::Site;
 use crate::spec::{DAYS_ADVISED, Data, Side, Spec};
@@ -212,6 +212,16 @@ fn warn_about(deployment: &Deployment, store: &Store, site: &Site) {
         ui::warn(format!(
             "some clients refuse a server certificate that lasts longer than {DAYS_ADVISED} days"
         ));
+    }
+    match (spec.anonymous_port, &spec.anonymous_repos, &spec.mirror_of) {
+        (Some(port), Repositories::Every, Some(upstream)) => ui::warn(format!(
+            "whoever reaches port {port} gets without a password whatever this mirror may fetch from {upstream}"
+        )),
+        (Some(port), Repositories::Every, None) => ui::warn(format!(
+            "whoever reaches port {port} can pull every image without a password: `--anonymous-repo` says which"
+        )),
+        (None, Repositories::Of(_), _) => ui::warn("--anonymous-repo without --anonymous-port opens nothing"),
+        (Some(_), Repositories::Of(_), _) | (None, Repositories::Every, _) => {}
     }
     if let (Data::Directory(path), Some(owner)) = (&spec.data, store.data_owner(&spec.data))
         && owner != spec.run_as.uid

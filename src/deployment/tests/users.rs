@@ -23,11 +23,19 @@ fn who_is_limited_has_no_password_where_a_limit_may_be_unknown() {
         without.put(path.as_str(), file.bytes.clone(), file.mode, file.origin);
     }
     assert_eq!(load(&without), Err(vec![format!("`{LIMITED}` is missing")]));
-    // Taken back, the line is where everybody's is.
-    made.set_access("ann".parse().unwrap(), Access::default()).unwrap();
+    // An admin may do more than any nginx has read.
+    made.set_access("ann".parse().unwrap(), Access { role: Role::Admin, ..Access::default() }).unwrap();
     let files = made.files(&site()).unwrap();
     assert!(files.text("nginx/auth/registry.passwd").unwrap().ends_with("ann:HASH\n"));
     assert_eq!(files.text(LIMITED), Some(""));
+    // Who is one no more is let in by no nginx that still thinks so; nor is the next user of that name.
+    for next in [Deployment::remove_user as fn(&mut Deployment, &str) -> bool, |_, _| false] {
+        made.set_access("ann".parse().unwrap(), Access { role: Role::Admin, ..Access::default() }).unwrap();
+        next(&mut made, "ann");
+        made.set_user(&"ann".parse().unwrap(), "HASH").unwrap();
+        made.set_access("ann".parse().unwrap(), Access::default()).unwrap();
+        assert_eq!(made.files(&site()).unwrap().text(LIMITED), Some("ann:HASH\n"));
+    }
 }
 
 #[test]
