@@ -77,8 +77,7 @@ impl fmt::Display for Access {
     }
 }
 
-/// What was said of each user, by name. Once something was, it stays said: nginx may have read it, and must not take a
-/// later user of that name for the earlier one.
+/// What was said of each user, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Accesses(BTreeMap<Username, Access>);
@@ -95,16 +94,25 @@ impl Accesses {
         self.0.get(name).is_some_and(|access| *access != everything)
     }
 
-    /// Notes what `name` may do.
-    pub fn set(&mut self, name: Username, access: Access) {
-        self.0.insert(name, access);
+    /// Whether there may be anybody of whom it must have.
+    pub fn has_unread(&self) -> bool {
+        self.0.keys().any(|name| self.must_be_read(name.as_str()))
     }
 
-    /// `name` is nobody now, and what is said of it is what holds for everybody.
-    pub fn forget(&mut self, name: &str) {
-        if let Some(access) = self.0.get_mut(name) {
-            *access = Access::default();
+    /// Notes what `name` may do. nginx reads one line for all who are called that, whatever their capitals. That
+    /// somebody may do what everybody may is said only of who may have been an admin.
+    pub fn set(&mut self, name: Username, access: Access) {
+        let alike = |known: &Username| known.as_str().eq_ignore_ascii_case(name.as_str());
+        let was_more = self.0.iter().any(|(known, access)| alike(known) && !access.is_limited());
+        self.0.retain(|known, _| !alike(known));
+        if access != Access::default() || was_more {
+            self.0.insert(name, access);
         }
+    }
+
+    /// What was said of whoever was called `name` holds no longer.
+    pub fn forget(&mut self, name: &Username) {
+        self.set(name.clone(), Access::default());
     }
 
     /// Those who may do less than push everywhere.
@@ -154,16 +162,22 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_is_never_unsaid() {
+    fn who_was_an_admin_is_let_in_only_by_an_nginx_that_knows_better() {
         let mut accesses = Accesses::default();
         accesses.set("carol".parse().unwrap(), access(Role::Admin, &[]));
         assert!(!accesses.must_be_read("carol") && !accesses.must_be_read("nobody"));
-        // An nginx that has not read of it would take the next of that name for an admin.
-        accesses.forget("carol");
+        accesses.forget(&"carol".parse().unwrap());
         assert!(accesses.must_be_read("carol") && accesses.limited().next().is_none());
         assert!(accesses.to_map().ends_with("\"=carol\" \"push *|carol\";\n"));
-        accesses.forget("nobody");
+        // nginx refuses two lines for what is one name to it.
+        accesses.forget(&"Carol".parse().unwrap());
+        assert!(accesses.to_map().ends_with("\"=Carol\" \"push *|Carol\";\n"));
+        accesses.set("CAROL".parse().unwrap(), access(Role::Pull, &[]));
         assert_eq!(accesses.to_map().lines().count(), 2);
+        // Of others nothing need be said any more.
+        accesses.forget(&"carol".parse().unwrap());
+        accesses.forget(&"nobody".parse().unwrap());
+        assert_eq!(accesses, Accesses::default());
     }
 
     #[test]

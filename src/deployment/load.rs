@@ -6,6 +6,7 @@ use super::{Clients, Deployment, Issuer, Pending, Retiring, State};
 use crate::auth::Htpasswd;
 use crate::error::{Blame, Fault, Faults, Gather};
 use crate::files::{FileSet, RelPath};
+use crate::names::printable;
 use crate::pki::{Authority, Certificate, KeyAtRest, PrivateKey, Request, ServerIdentity};
 use crate::spec::{RunAs, Settings, Side, Signer, Spec};
 
@@ -248,15 +249,25 @@ impl Reader<'_> {
             self.gather.push(missing("nginx/auth/registry.passwd"));
             return None;
         };
-        match htpasswd(LIMITED) {
-            Some(limited) => Some(users.join(&limited)),
-            // Without nginx there is none, and there was none when there were no roles.
-            None if state.is_none_or(|state| state.access.limited().next().is_none()) => Some(users),
-            None => {
+        let must_be_read = |name: &str| state.is_none_or(|state| state.access.must_be_read(name));
+        let Some(limited) = htpasswd(LIMITED) else {
+            // Without nginx there is none, nor had an older nginx one.
+            if found.users.as_ref().is_some_and(|path| path.starts_with("nginx/"))
+                && state.is_some_and(|state| state.access.has_unread())
+            {
                 self.gather.push(missing(LIMITED));
-                None
             }
+            return Some(users);
+        };
+        if let Some(name) = limited.names().iter().find(|name| !must_be_read(name)) {
+            let name = printable(name);
+            self.gather.push(
+                Fault::new(format!("`{LIMITED}` has `{name}`, of whom `{STATE}` says nothing")).hint(
+                    "take the line out and add the user anew; or bring both files back from one and the same backup",
+                ),
+            );
         }
+        Some(users.join(&limited))
     }
 }
 

@@ -12,7 +12,7 @@ impl Deployment {
         let set = self.users.set(name, hash);
         if set == Set::Added {
             // What was said of somebody else who had that name, and was taken out by hand.
-            self.state.access.forget(name.as_str());
+            self.state.access.forget(name);
             self.tell_apart(name)?;
         }
         self.sort_users();
@@ -21,7 +21,10 @@ impl Deployment {
 
     /// Takes the user out; false where it was not in.
     pub fn remove_user(&mut self, name: &str) -> bool {
-        self.state.access.forget(name);
+        // A name that add-user would refuse has no role.
+        if let Ok(name) = name.parse() {
+            self.state.access.forget(&name);
+        }
         self.users.remove(name)
     }
 

@@ -51,7 +51,9 @@ class Person:
 
     def title(self):
         """For the table: one row for each kind of person."""
-        return f"{self.name}: {self.role} {' '.join(self.patterns)}" if self.known() else self.name
+        patterns = " ".join(self.patterns)
+        shown = patterns if len(patterns) < 40 else f"{len(self.patterns)} patterns"
+        return f"{self.name}: {self.role} {shown}" if self.known() else self.name
 
 
 def inside(repository, pattern):

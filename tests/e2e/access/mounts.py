@@ -33,6 +33,7 @@ def odd(blob, source, own):
         f"?mount={blob}&from={source}?from={own}", f"?mount={blob}&from={own}?&from={source}", f"?mount={blob}&from={source}%0a{own}",
         f"?mount={blob}&from={source.upper()}", f"?mount={blob}&from=team-a*", f"?mount={blob}&from={own}|{source}", f"?from={own}&from={source}&mount={blob}",
         f"?mount={blob}&digest={blob}&from={source}", f"?digest={blob}&%64igest=x&mount={blob}&from%3D{source}", f"?mount={blob}&\tfrom={source}",
+        f"?#&mount={blob}&from={source}", f"?digest=x#&mount={blob}&from={source}", f"?digest={blob}#&from={source}&mount={blob}", f"?a={'a' * 7600}&mount={blob}&from={source}",
         f"?mount={blob}&from%00={source}", f"?mount={blob}&from={own}&\x80&from={source}", f"?{'a=b&' * 500}mount={blob}&from={source}",
     )
 
