@@ -18,6 +18,17 @@ pub enum Pattern {
     Below(Repository),
 }
 
+impl Pattern {
+    fn covers(&self, repository: &str) -> bool {
+        match self {
+            Self::One(name) => name.as_str() == repository,
+            Self::Below(above) => {
+                repository.strip_prefix(above.as_str()).is_some_and(|rest| rest.starts_with('/'))
+            }
+        }
+    }
+}
+
 impl FromStr for Pattern {
     type Err = Fault;
 
@@ -93,6 +104,14 @@ impl Repositories {
     }
 
     /// As nginx.conf compares them: with spaces between, those with a slash in the encoded form of a query as well.
+    /// Whether `repository` is one of them, as nginx.conf has it.
+    pub fn contains(&self, repository: &str) -> bool {
+        match self {
+            Self::Every => true,
+            Self::Of(patterns) => patterns.iter().any(|pattern| pattern.covers(repository)),
+        }
+    }
+
     pub fn words(&self) -> String {
         let Self::Of(patterns) = self else {
             return "*".to_owned();
@@ -166,6 +185,23 @@ mod tests {
         assert!(Repositories::parse(&many).is_err());
         assert!(Repositories::parse(&many[..100]).is_ok());
     }
+    #[test]
+    fn a_repository_is_one_of_them_or_not() {
+        let both = parse(&["team-a/*", "app"]).unwrap();
+        for inside in ["app", "team-a/app", "team-a/web/app"] {
+            assert!(both.contains(inside), "{inside}");
+        }
+        for outside in
+            ["team-a", "team-ab", "team-ab/app", "team-b/app", "team-b/team-a/app", "app/x", "apps", "ap", ""]
+        {
+            assert!(!both.contains(outside), "{outside}");
+        }
+        let nested = parse(&["team-a/web/*"]).unwrap();
+        assert!(nested.contains("team-a/web/app") && nested.contains("team-a/web/app/x"));
+        assert!(!nested.contains("team-a/web") && !nested.contains("team-a/app"));
+        assert!(Repositories::Every.contains("app") && Repositories::Every.contains("team-a/web/app"));
+    }
+
 
     proptest! {
         #[test]
