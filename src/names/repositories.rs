@@ -33,13 +33,14 @@ impl FromStr for Pattern {
     type Err = Fault;
 
     fn from_str(text: &str) -> Result<Self, Fault> {
-        let pattern = match text.strip_suffix("/*") {
-            Some(above) => above.parse().map(Self::Below),
-            None => text.parse().map(Self::One),
-        };
-        pattern.map_err(|_| Fault::new(format!("`{}` names no repositories", printable(text))).hint(
-            "`team-a/*` is all below team-a, `team-a/app` that one, `*` every one; lower-case letters and digits, with `.`, `_`, `-` and `/` between",
-        ))
+        let (name, is_above) = text.strip_suffix("/*").map_or((text, false), |above| (above, true));
+        let repository: Repository = name.parse().map_err(|fault| match name.chars().count() {
+            length if length > Repository::LENGTH_MAX => fault,
+            _ => Fault::new(format!("`{}` names no repositories", printable(text))).hint(
+                "`team-a/*` is all below team-a, `team-a/app` that one, `*` every one; lower-case letters and digits, with `.`, `_`, `-` and `/` between",
+            ),
+        })?;
+        Ok(if is_above { Self::Below(repository) } else { Self::One(repository) })
     }
 }
 
@@ -103,7 +104,6 @@ impl Repositories {
         if faults.is_empty() { Ok(these) } else { Err(faults) }
     }
 
-    /// As nginx.conf compares them: with spaces between, those with a slash in the encoded form of a query as well.
     /// Whether `repository` is one of them, as nginx.conf has it.
     pub fn contains(&self, repository: &str) -> bool {
         match self {
@@ -112,6 +112,7 @@ impl Repositories {
         }
     }
 
+    /// As nginx.conf compares them: with spaces between, those with a slash in the encoded form of a query as well.
     pub fn words(&self) -> String {
         let Self::Of(patterns) = self else {
             return "*".to_owned();
@@ -166,8 +167,13 @@ mod tests {
         for bad in
             ["", "/", "/*", "a/", "a//b", "A", "a*", "*/a", "a/**", "a b", "a..b", "a___b", "-a", "a|b", "é"]
         {
-            assert!(bad.parse::<Pattern>().is_err(), "{bad}");
+            let fault = bad.parse::<Pattern>().unwrap_err();
+            assert_eq!(fault.message, format!("`{bad}` names no repositories"));
         }
+        for long in ["a".repeat(256), format!("{}/*", "a".repeat(256))] {
+            assert!(long.parse::<Pattern>().unwrap_err().message.contains("255 characters"), "{long}");
+        }
+        assert!(format!("{}/*", "a".repeat(255)).parse::<Pattern>().is_ok());
     }
 
     #[test]
@@ -179,12 +185,6 @@ mod tests {
         assert_eq!(parse(&["A", "b", "c//"]).unwrap_err().len(), 2);
     }
 
-    #[test]
-    fn more_than_nginx_can_read_is_refused() {
-        let many: Vec<_> = (0..200).map(|n| format!("team-{n}/app")).collect();
-        assert!(Repositories::parse(&many).is_err());
-        assert!(Repositories::parse(&many[..100]).is_ok());
-    }
     #[test]
     fn a_repository_is_one_of_them_or_not() {
         let both = parse(&["team-a/*", "app"]).unwrap();
@@ -202,6 +202,12 @@ mod tests {
         assert!(Repositories::Every.contains("app") && Repositories::Every.contains("team-a/web/app"));
     }
 
+    #[test]
+    fn more_than_nginx_can_read_is_refused() {
+        let many: Vec<_> = (0..200).map(|n| format!("team-{n}/app")).collect();
+        assert!(Repositories::parse(&many).is_err());
+        assert!(Repositories::parse(&many[..100]).is_ok());
+    }
 
     proptest! {
         #[test]
