@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use serde::de::DeserializeOwned;
 use ureq::http::Method;
 
-use super::http::{self, Login};
+use super::http::{self, Login, NoAnswer};
 use super::route;
 use crate::error::Fault;
 use crate::health::{Answer, Target, explained, registry_said};
@@ -203,8 +203,8 @@ impl<'a> Api<'a> {
                     return Ok(Err(Fault::new(what)));
                 }
                 // A connection that was kept may be closed at that very moment. What was deleted stays deleted.
-                Err(_) if tries == 1 && method != Method::DELETE => continue,
-                Err(why) => bail!(unreachable(self.target, &why)),
+                Err(NoAnswer { is_closed: true, .. }) if tries == 1 && method != Method::DELETE => continue,
+                Err(NoAnswer { why, .. }) => bail!(unreachable(self.target, &why)),
             };
             match answer.status {
                 429 if tries < TRIES => std::thread::sleep(PUT_OFF),
