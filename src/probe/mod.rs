@@ -16,7 +16,7 @@ pub use api::{Access, Api};
 pub use gc::{Amount, Containers, Garbage, READ_ONLY};
 pub use http::Login;
 pub use look::{Client, look};
-pub use survey::{Survey, survey, tagged};
+pub use survey::{Survey, survey, tag_lists, tagged};
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
