@@ -210,7 +210,10 @@ impl<'a> Api<'a> {
                 429 if tries < TRIES => std::thread::sleep(PUT_OFF),
                 401 => bail!(
                     Fault::new(format!("the password of {} is refused, or there is no such user", self.user))
-                        .hint(format!("`regcert add-user {}` gives another one", self.user))
+                        .hint(format!(
+                            "where the registry runs, `regcert add-user {} --reload` gives another one; or nginx has not read this user's limits yet, and `regcert init --reload` makes it",
+                            self.user
+                        ))
                 ),
                 400 if String::from_utf8_lossy(&answer.body).contains("SSL certificate") => {
                     bail!(Fault::new("the registry wants a client certificate").hint(
