@@ -12,7 +12,7 @@ mod tls;
 
 use gc::{Workers, workers};
 
-pub use api::{Access, Api};
+pub use api::{Api, Session};
 pub use gc::{Amount, Containers, Garbage, READ_ONLY};
 pub use http::Login;
 pub use look::{Client, look};
