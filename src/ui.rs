@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
+use dialoguer::console::Term;
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -19,7 +20,7 @@ use crate::pki::Passphrase;
 /// Whether people are told only what is wrong. Set once, before anything is said.
 static QUIET: AtomicBool = AtomicBool::new(false);
 
-/// From now on only data, warnings and errors are printed. Questions are still asked.
+/// From now on only data, warnings and errors are printed. Questions are still asked, with what they are about.
 pub fn be_quiet() {
     QUIET.store(true, Ordering::Relaxed);
 }
@@ -36,8 +37,8 @@ pub fn say(line: impl AsRef<str>) {
     }
 }
 
-/// A line for people, come what may.
-fn tell(line: impl AsRef<str>) {
+/// A line for people, come what may: what is wrong, and what a question is about.
+pub fn tell(line: impl AsRef<str>) {
     // A run is not undone because nobody can read about it.
     _ = writeln!(io::stderr(), "{}", line.as_ref());
 }
@@ -145,8 +146,8 @@ pub fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Ctrl-C at a question that hides what is typed leaves a terminal that shows it again: from the first question on, the
-/// terminal is put back as it was before the signal ends the run.
+/// Ctrl-C at a question that hides what is typed, or the cursor, leaves a terminal that shows both again: from the first
+/// question on, the terminal is put back as it was before the signal ends the run.
 fn give_terminal_back() -> Result<()> {
     static DONE: AtomicBool = AtomicBool::new(false);
     if DONE.swap(true, Ordering::Relaxed) {
@@ -157,6 +158,7 @@ fn give_terminal_back() -> Result<()> {
     std::thread::spawn(move || {
         for signal in signals.forever() {
             _ = tcsetattr(io::stdin(), OptionalActions::Now, &before);
+            _ = Term::stderr().show_cursor();
             _ = emulate_default_handler(signal);
         }
     });
@@ -183,15 +185,22 @@ pub fn ask_new_password(user: &str) -> Result<Option<Password>> {
 
 /// Asks for the password of somebody who has one, hidden.
 pub fn ask_password(user: &str) -> Result<Password> {
+    give_terminal_back()?;
     let answer = dialoguer::Password::new().with_prompt(format!("Password for {user}")).interact();
     Ok(Password::new(answer.map(Zeroizing::new).context("the password cannot be asked for")?)?)
 }
 
 /// Whether the person wants it; no word is no.
 pub fn confirm(question: &str) -> Result<bool> {
+    give_terminal_back()?;
     let prompt = dialoguer::Confirm::new().with_prompt(question).default(false).wait_for_newline(true);
-    let answer = prompt.interact();
-    answer.context("nobody can be asked")
+    match prompt.interact() {
+        // The signal is on its way, and ends the run once the terminal is as it was.
+        Err(dialoguer::Error::IO(e)) if e.kind() == io::ErrorKind::Interrupted => loop {
+            std::thread::park();
+        },
+        answer => answer.context("nobody can be asked"),
+    }
 }
 
 /// Asks for the passphrase of the authority's key.

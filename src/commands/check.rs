@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::World;
-use super::connection::{self, Shown};
+use super::connection::{self, ClientCertificate};
 use super::password::{Prompt, Source};
 use crate::auth::Password;
 use crate::deployment::{Deployment, ROLES};
@@ -47,7 +47,7 @@ pub struct Args {
     #[command(flatten)]
     password: Source,
     #[command(flatten)]
-    shown: Shown,
+    client_certificate: ClientCertificate,
     /// Where trial images go [default: regcert-check, or one of that name that is open to the user]
     #[arg(long, value_name = "NAME")]
     repository: Option<String>,
@@ -119,7 +119,7 @@ fn asked(args: &Args) -> Result<Asked> {
         }
         None => None,
     };
-    let identity = args.shown.read()?;
+    let identity = args.client_certificate.read()?;
     Ok(Asked { target, user, repository, identity })
 }
 

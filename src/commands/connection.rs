@@ -13,12 +13,13 @@ use crate::error::{Blame, Fault, Gather};
 use crate::health::Target;
 use crate::names::{Username, printable};
 use crate::pki::{Certificate, ServerIdentity};
-use crate::probe::{Access, Api, Login};
+use crate::probe::{Api, Login, Session};
+use crate::spec::Spec;
 use crate::{store, ui};
 
 /// The certificate that a client shows.
 #[derive(Debug, clap::Args)]
-pub struct Shown {
+pub struct ClientCertificate {
     /// Show this certificate, where the registry asks clients for one
     #[arg(long, value_name = "FILE", requires = "client_key")]
     client_cert: Option<PathBuf>,
@@ -27,7 +28,7 @@ pub struct Shown {
     client_key: Option<PathBuf>,
 }
 
-impl Shown {
+impl ClientCertificate {
     /// The certificate with its key, where one was named.
     pub fn read(&self) -> Result<Option<ServerIdentity>> {
         let (Some(certificate), Some(key)) = (&self.client_cert, &self.client_key) else {
@@ -59,7 +60,7 @@ pub struct Connection {
     #[command(flatten)]
     password: Source,
     #[command(flatten)]
-    shown: Shown,
+    client_certificate: ClientCertificate,
 }
 
 /// A registry and who logs in there, read and checked.
@@ -70,7 +71,8 @@ pub struct Connected {
     identity: Option<ServerIdentity>,
     user: Username,
     password: Password,
-    at_home: bool,
+    /// What it is meant to be, where it is the one in the directory.
+    deployed: Option<Spec>,
 }
 
 impl Connection {
@@ -85,20 +87,24 @@ impl Connection {
             gather.push(Fault::new("nobody was named who logs in").hint("say `--user NAME`"));
         }
         gather.finish(Blame::CommandLine)?;
-        let identity = self.shown.read()?;
-        let at_home = target.is_none();
-        let (target, roots, user) = match (&self.ca_cert, target, user) {
-            (Some(path), Some(target), Some(user)) => (target, roots(path)?, user),
+        let identity = self.client_certificate.read()?;
+        let (target, roots, user, deployed) = match (&self.ca_cert, target, user) {
+            (Some(path), Some(target), Some(user)) => (target, roots(path)?, user, None),
             (_, target, user) => {
                 let hint = "name its directory with -C, or the registry, its root and a user: `--registry HOST --ca-cert FILE --user NAME`";
                 let deployment = served(world, hint)?;
                 let own = Target { host: deployment.spec.host(), port: deployment.spec.https_port };
                 let user = user.map_or_else(|| only_user(&deployment), Ok)?;
-                (target.unwrap_or(own), deployment.roots().into_iter().cloned().collect(), user)
+                let roots = deployment.roots().into_iter().cloned().collect();
+                match target {
+                    // Whoever names a host means that one, wherever its name leads.
+                    Some(target) => (target, roots, user, None),
+                    None => (own, roots, user, Some(deployment.spec)),
+                }
             }
         };
         let password = self.password(&user)?;
-        Ok(Connected { target, roots, identity, user, password, at_home })
+        Ok(Connected { target, roots, identity, user, password, deployed })
     }
 
     fn password(&self, user: &Username) -> Result<Password> {
@@ -119,14 +125,14 @@ impl Connected {
     /// Finds the server, and does `work` with its API.
     pub fn with<T>(&self, work: impl FnOnce(&Api<'_>) -> Result<T>) -> Result<T> {
         let roots: Vec<_> = self.roots.iter().collect();
-        let access = Access {
+        let session = Session {
             target: &self.target,
             roots: &roots,
             shows: self.identity.as_ref(),
             login: Login { user: &self.user, password: &self.password },
-            at_home: self.at_home,
+            deployed: self.deployed.as_ref(),
         };
-        work(&Api::connect(&access)?)
+        work(&Api::connect(&session)?)
     }
 }
 

@@ -39,7 +39,12 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     connected.with(|api| {
         ui::busy(format!("asking {}", connected.target));
         let found = find(api, &image)?;
-        ui::say(shown(&image, &found));
+        let shown = shown(&image, &found);
+        if args.yes {
+            ui::say(shown)
+        } else {
+            ui::tell(shown)
+        }
         if !args.yes && !agreed()? {
             ui::say("nothing was deleted");
             return Ok(());

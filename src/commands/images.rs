@@ -23,7 +23,8 @@ const TOLD: usize = 10;
 ///
 /// With --json: `registry`; `repositories`, each with `name` and `tags`, and those with `tag`, `digest`, `media_type`,
 /// `platforms` and `size` in bytes (null where the manifest does not say); `totals` with `repositories`, `tags`,
-/// `manifests`, `blobs` and `bytes`.
+/// `manifests`, `blobs` and `bytes`; `left_out`, how many warnings say that something could not be read and is left out:
+/// 0 where the list is whole.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -48,6 +49,8 @@ struct Listing {
     registry: String,
     repositories: Vec<Row>,
     totals: Totals,
+    /// How many warnings there are, those that are only counted included.
+    left_out: usize,
 }
 
 #[derive(Serialize)]
@@ -97,36 +100,37 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
 
 fn survey(api: &Api<'_>, connected: &Connected, only: Option<Repository>) -> Result<Survey> {
     ui::busy(format!("asking {}", connected.target));
-    let mut strange = Vec::new();
-    let repositories: Vec<Repository> = match only {
-        Some(repository) => {
-            if api.tags(&repository)??.is_none() {
-                bail!(
-                    Fault::new(format!(
-                        "there is no repository `{repository}`, or none of its images has a tag"
-                    ))
-                    .hint("`regcert images` lists them")
-                );
-            }
-            vec![repository]
-        }
-        None => {
-            // Pages of a list that changes meanwhile may name one twice.
-            let names: BTreeSet<String> = api.repositories()?.into_iter().collect();
-            let read = |name: String| {
-                let fault = |_| Fault::new(format!("`{}` is not the name of a repository", printable(&name)));
-                name.parse().map_err(fault).map_err(|fault| strange.push(fault)).ok()
-            };
-            names.into_iter().filter_map(read).collect()
-        }
+    let Some(repository) = only else {
+        return every(api);
     };
-    let mut survey = probe::survey(api, &repositories, ui::busy)?;
-    survey.left_out.splice(..0, strange);
+    match api.tags(&repository)?? {
+        Some(tags) => probe::survey(api, vec![(repository, tags)], ui::busy),
+        None => bail!(
+            Fault::new(format!("there is no repository `{repository}`, or none of its images has a tag"))
+                .hint("`regcert images` lists them")
+        ),
+    }
+}
+
+/// All that the registry names.
+fn every(api: &Api<'_>) -> Result<Survey> {
+    let mut left_out = Vec::new();
+    // Pages of a list that changes meanwhile may name one twice.
+    let names: BTreeSet<String> = api.repositories()?.into_iter().collect();
+    let read = |name: String| {
+        let fault = |_| Fault::new(format!("`{}` is not the name of a repository", printable(&name)));
+        name.parse().map_err(fault).map_err(|fault| left_out.push(fault)).ok()
+    };
+    let repositories: Vec<Repository> = names.into_iter().filter_map(read).collect();
+    let (lists, unread) = probe::tag_lists(api, repositories)?;
+    left_out.extend(unread);
+    let mut survey = probe::survey(api, lists, ui::busy)?;
+    survey.left_out.splice(..0, left_out);
     Ok(survey)
 }
 
 fn listing(connected: &Connected, survey: &Survey) -> Listing {
-    let Survey { repositories, contents, .. } = survey;
+    let Survey { repositories, contents, left_out } = survey;
     let mut rows: Vec<Row> = Vec::new();
     for (repository, tags) in repositories {
         let mut tags: Vec<_> = tags.iter().collect();
@@ -146,7 +150,8 @@ fn listing(connected: &Connected, survey: &Survey) -> Listing {
         tags: rows.iter().map(|row| row.tags.len()).sum(),
         held: contents.held(),
     };
-    Listing { registry: connected.target.to_string(), repositories: rows, totals }
+    let registry = connected.target.to_string();
+    Listing { registry, repositories: rows, totals, left_out: left_out.len() }
 }
 
 /// A table, and below it what it adds up to. A repository without a tag has a line as well.

@@ -58,7 +58,7 @@ pub(super) fn no_push(known: &Known<'_>, seen: &Seen, name: &str) -> Option<Stri
     if is_denied(answer) {
         return Some(match known.access {
             Some(access) if access.role == Role::Pull => format!("`{user}` may only pull"),
-            Some(access) if !is_open(&access.repositories, repository) => {
+            Some(access) if !access.repositories.contains(repository) => {
                 format!("`{repository}` is not open to `{user}`")
             }
             Some(_) => "waits for `roles`".to_owned(),
@@ -76,17 +76,6 @@ pub(super) fn no_push(known: &Known<'_>, seen: &Seen, name: &str) -> Option<Stri
 
 fn stored(chunk: &Result<Answer, String>) -> bool {
     chunk.as_ref().is_ok_and(|answer| answer.status == 202)
-}
-
-fn is_open(repositories: &Repositories, name: &str) -> bool {
-    let covers = |pattern: &Pattern| match pattern {
-        Pattern::One(one) => one.as_str() == name,
-        Pattern::Below(above) => name.strip_prefix(above.as_str()).is_some_and(|rest| rest.starts_with('/')),
-    };
-    match repositories {
-        Repositories::Every => true,
-        Repositories::Of(patterns) => patterns.iter().any(covers),
-    }
 }
 
 /// Whether the registry holds the user to what the directory says.
@@ -141,7 +130,7 @@ fn deletion(seen: &Seen) -> Option<u16> {
 fn judged(known: &Known<'_>, Access { role, repositories }: &Access, said: Said) -> Link {
     let user = known.user.map_or_else(String::new, ToString::to_string);
     let repository = &known.trial.repository;
-    let may_push = *role != Role::Pull && is_open(repositories, repository);
+    let may_push = *role != Role::Pull && repositories.contains(repository);
     let wrong = |what: &str| {
         let message = format!(
             "`{user}` has the role `{role}`, and {what}: nginx has not read the roles since they changed"

@@ -13,7 +13,7 @@ pub struct Repository(String);
 
 impl Repository {
     /// Longer names are refused by the registry.
-    const LENGTH_MAX: usize = 255;
+    pub(super) const LENGTH_MAX: usize = 255;
 
     /// The name as text.
     pub fn as_str(&self) -> &str {
@@ -25,7 +25,12 @@ impl FromStr for Repository {
     type Err = Fault;
 
     fn from_str(text: &str) -> Result<Self, Fault> {
-        if text.len() <= Self::LENGTH_MAX && text.split('/').all(is_component) {
+        let (length, most) = (text.chars().count(), Self::LENGTH_MAX);
+        if length > most {
+            return Err(Fault::new(format!("the name of a repository has {most} characters at most"))
+                .hint(format!("this one has {length}: no registry takes it")));
+        }
+        if text.split('/').all(is_component) {
             return Ok(Self(text.to_owned()));
         }
         Err(Fault::new(format!("`{}` is not the name of a repository", printable(text)))
@@ -106,9 +111,8 @@ impl FromStr for Digest {
         if fine {
             return Ok(Self(text.to_owned()));
         }
-        Err(Fault::new(format!("`{}` is not a digest", printable(text))).hint(
-            "it is `sha256:` and 64 digits and letters from a to f; `regcert images --json` shows it whole",
-        ))
+        Err(Fault::new(format!("`{}` is not a digest", printable(text)))
+            .hint("it is `sha256:` and 64 hexadecimal digits; `regcert images --json` shows it whole"))
     }
 }
 
@@ -208,6 +212,16 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_too_long_is_refused_for_that() {
+        assert!("a".repeat(255).parse::<Repository>().is_ok());
+        for bad in ["a".repeat(256), format!("team-a/{}", "b".repeat(249)), "A".repeat(300)] {
+            let fault = bad.parse::<Repository>().unwrap_err();
+            assert_eq!(fault.message, "the name of a repository has 255 characters at most");
+            assert!(fault.hint.contains(&bad.len().to_string()), "{fault:?}");
+        }
+    }
+
+    #[test]
     fn tags_have_the_grammar_of_the_specification() {
         for good in ["1", "latest", "_x", "1.2-rc.3", "A", &"a".repeat(128)] {
             assert!(good.parse::<Tag>().is_ok(), "{good}");
@@ -240,7 +254,7 @@ mod tests {
             ("host:5443/app", "write it as"),
             ("host:5443/app:1", "without the registry"),
             (&format!("app:1@{digest}"), "either a tag or a digest"),
-            ("app@sha256:1", "64 digits"),
+            ("app@sha256:1", "64 hexadecimal digits"),
             ("App:1", "lower-case"),
             ("app:", "up to 128"),
         ] {

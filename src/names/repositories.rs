@@ -18,17 +18,29 @@ pub enum Pattern {
     Below(Repository),
 }
 
+impl Pattern {
+    fn covers(&self, repository: &str) -> bool {
+        match self {
+            Self::One(name) => name.as_str() == repository,
+            Self::Below(above) => {
+                repository.strip_prefix(above.as_str()).is_some_and(|rest| rest.starts_with('/'))
+            }
+        }
+    }
+}
+
 impl FromStr for Pattern {
     type Err = Fault;
 
     fn from_str(text: &str) -> Result<Self, Fault> {
-        let pattern = match text.strip_suffix("/*") {
-            Some(above) => above.parse().map(Self::Below),
-            None => text.parse().map(Self::One),
-        };
-        pattern.map_err(|_| Fault::new(format!("`{}` is no repository, and no pattern for some", printable(text))).hint(
-            "`team-a/*` is all below team-a, `team-a/app` that one, `*` every one; lower-case letters and digits, with `.`, `_`, `-` and `/` between",
-        ))
+        let (name, is_above) = text.strip_suffix("/*").map_or((text, false), |above| (above, true));
+        let repository: Repository = name.parse().map_err(|fault| match name.chars().count() {
+            length if length > Repository::LENGTH_MAX => fault,
+            _ => Fault::new(format!("`{}` is no repository, and no pattern for some", printable(text))).hint(
+                "`team-a/*` is all below team-a, `team-a/app` that one, `*` every one; lower-case letters and digits, with `.`, `_`, `-` and `/` between",
+            ),
+        })?;
+        Ok(if is_above { Self::Below(repository) } else { Self::One(repository) })
     }
 }
 
@@ -92,6 +104,14 @@ impl Repositories {
         if faults.is_empty() { Ok(these) } else { Err(faults) }
     }
 
+    /// Whether `repository` is one of them, as nginx.conf has it.
+    pub fn contains(&self, repository: &str) -> bool {
+        match self {
+            Self::Every => true,
+            Self::Of(patterns) => patterns.iter().any(|pattern| pattern.covers(repository)),
+        }
+    }
+
     /// As nginx.conf compares them: with spaces between, those with a slash in the encoded form of a query as well.
     pub fn words(&self) -> String {
         let Self::Of(patterns) = self else {
@@ -147,8 +167,13 @@ mod tests {
         for bad in
             ["", "/", "/*", "a/", "a//b", "A", "a*", "*/a", "a/**", "a b", "a..b", "a___b", "-a", "a|b", "é"]
         {
-            assert!(bad.parse::<Pattern>().is_err(), "{bad}");
+            let fault = bad.parse::<Pattern>().unwrap_err();
+            assert_eq!(fault.message, format!("`{bad}` is no repository, and no pattern for some"));
         }
+        for long in ["a".repeat(256), format!("{}/*", "a".repeat(256))] {
+            assert!(long.parse::<Pattern>().unwrap_err().message.contains("255 characters"), "{long}");
+        }
+        assert!(format!("{}/*", "a".repeat(255)).parse::<Pattern>().is_ok());
     }
 
     #[test]
@@ -158,6 +183,23 @@ mod tests {
         assert_eq!(parse(&["b", "a/*", "b"]).unwrap().to_string(), "b a/*");
         assert_eq!(parse(&["b/c", "a/*"]).unwrap().words(), "b/c a/* b%2Fc a%2F*");
         assert_eq!(parse(&["A", "b", "c//"]).unwrap_err().len(), 2);
+    }
+
+    #[test]
+    fn a_repository_is_one_of_them_or_not() {
+        let both = parse(&["team-a/*", "app"]).unwrap();
+        for inside in ["app", "team-a/app", "team-a/web/app"] {
+            assert!(both.contains(inside), "{inside}");
+        }
+        for outside in
+            ["team-a", "team-ab", "team-ab/app", "team-b/app", "team-b/team-a/app", "app/x", "apps", "ap", ""]
+        {
+            assert!(!both.contains(outside), "{outside}");
+        }
+        let nested = parse(&["team-a/web/*"]).unwrap();
+        assert!(nested.contains("team-a/web/app") && nested.contains("team-a/web/app/x"));
+        assert!(!nested.contains("team-a/web") && !nested.contains("team-a/app"));
+        assert!(Repositories::Every.contains("app") && Repositories::Every.contains("team-a/web/app"));
     }
 
     #[test]

@@ -8,13 +8,14 @@ use anyhow::{Result, bail};
 use serde::de::DeserializeOwned;
 use ureq::http::Method;
 
-use super::http::{self, Login};
+use super::http::{self, Login, NoAnswer};
 use super::route;
 use crate::error::Fault;
 use crate::health::{Answer, Target, explained, registry_said};
 use crate::images::{CatalogPage, MANIFEST_TYPES, TagsPage, next_page, platform};
 use crate::names::{Digest, Reference, Repository, Username, printable};
 use crate::pki::{Certificate, ServerIdentity, hex, sha256};
+use crate::spec::{Delete, Proxy, Spec};
 
 /// What distribution takes for a manifest; the configuration of an image is smaller.
 const MANIFEST_MAX: u64 = 4 << 20;
@@ -30,7 +31,7 @@ const TRIES: u32 = 4;
 const PUT_OFF: Duration = Duration::from_secs(2);
 
 /// Whose registry it is, and who asks.
-pub struct Access<'a> {
+pub struct Session<'a> {
     /// The registry.
     pub target: &'a Target,
     /// The roots that are trusted; no other one counts.
@@ -39,8 +40,9 @@ pub struct Access<'a> {
     pub shows: Option<&'a ServerIdentity>,
     /// Who logs in.
     pub login: Login<'a>,
-    /// Whether it is this machine's, as far as is known: then it is found where the name leads nowhere yet.
-    pub at_home: bool,
+    /// What it is meant to be, where it is the one in the directory: then it is on this machine as far as is known, and
+    /// is found where the name leads nowhere yet.
+    pub deployed: Option<&'a Spec>,
 }
 
 /// The API of one registry for one user. An error ends the conversation; what concerns one name only is an inner one.
@@ -48,6 +50,7 @@ pub struct Api<'a> {
     http: http::Client<'a>,
     target: &'a Target,
     user: &'a Username,
+    deployed: Option<&'a Spec>,
 }
 
 /// A manifest as it is stored.
@@ -63,15 +66,15 @@ pub struct Stored {
 
 impl<'a> Api<'a> {
     /// Finds the server.
-    pub fn connect(access: &Access<'a>) -> Result<Self> {
-        let Access { target, roots, shows, login, at_home } = access;
+    pub fn connect(session: &Session<'a>) -> Result<Self> {
+        let Session { target, roots, shows, login, deployed } = session;
         let found =
             route::resolve(&target.host).and_then(|addresses| route::connect(&addresses, target.port));
         let here = || route::connect(&[IpAddr::from(Ipv4Addr::LOCALHOST)], target.port).ok();
-        let peer = found.or_else(|why| if *at_home { here().ok_or(why) } else { Err(why) });
+        let peer = found.or_else(|why| if deployed.is_some() { here().ok_or(why) } else { Err(why) });
         let peer = peer.map_err(|why| unreachable(target, &why))?;
         let http = http::Client::new(target, peer, roots, *shows, Some(login));
-        Ok(Self { http, target, user: login.user })
+        Ok(Self { http, target, user: login.user, deployed: *deployed })
     }
 
     /// The names of all repositories, as the registry writes them.
@@ -203,14 +206,17 @@ impl<'a> Api<'a> {
                     return Ok(Err(Fault::new(what)));
                 }
                 // A connection that was kept may be closed at that very moment. What was deleted stays deleted.
-                Err(_) if tries == 1 && method != Method::DELETE => continue,
-                Err(why) => bail!(unreachable(self.target, &why)),
+                Err(NoAnswer { is_closed: true, .. }) if tries == 1 && method != Method::DELETE => continue,
+                Err(NoAnswer { why, .. }) => bail!(unreachable(self.target, &why)),
             };
             match answer.status {
                 429 if tries < TRIES => std::thread::sleep(PUT_OFF),
                 401 => bail!(
                     Fault::new(format!("the password of {} is refused, or there is no such user", self.user))
-                        .hint(format!("`regcert add-user {}` gives another one", self.user))
+                        .hint(format!(
+                            "where the registry runs, `regcert add-user {} --reload` gives another one; or nginx has not read this user's limits yet, and `regcert init --reload` makes it",
+                            self.user
+                        ))
                 ),
                 400 if String::from_utf8_lossy(&answer.body).contains("SSL certificate") => {
                     bail!(Fault::new("the registry wants a client certificate").hint(
@@ -235,14 +241,25 @@ impl<'a> Api<'a> {
 
     /// Why nothing can be deleted.
     fn cannot_delete(&self, answer: &Answer) -> Fault {
-        let said = registry_said(answer).map(|(_, message)| message).unwrap_or_default();
-        let fault = Fault::new(format!("the deletion is refused: {}", printable(&said)));
-        match (said.contains("regcert gc"), said.contains("mirror")) {
-            (true, _) => fault.hint("try again when the collection is done"),
-            (false, true) => fault.hint("what a mirror fetched goes by itself after seven days"),
-            (false, false) => {
-                fault.hint("`regcert init --delete on --reload` lets admins delete; without nginx nobody can")
-            }
+        let said = registry_said(answer).map(|(_, message)| message).filter(|message| !message.is_empty());
+        let said = said.map(|message| format!(": {}", printable(&message))).unwrap_or_default();
+        Fault::new(format!("the deletion is refused{said}")).hint(deletes_when(self.deployed))
+    }
+}
+
+/// When a registry deletes, as far as is known what it is meant to be.
+fn deletes_when(deployed: Option<&Spec>) -> &'static str {
+    match deployed {
+        None => {
+            "where `regcert gc` is at work, try again when the collection is done; otherwise `regcert init --delete on --reload`, where the registry runs, lets admins delete: not from a mirror, and not without nginx"
+        }
+        Some(Spec { mirror_of: Some(_), .. }) => "what a mirror fetched goes by itself after seven days",
+        Some(Spec { proxy: Proxy::None, .. }) => {
+            "without nginx nobody can delete: `regcert init --proxy nginx --reload` puts it in front"
+        }
+        Some(Spec { delete: Delete::Off, .. }) => "`regcert init --delete on --reload` lets admins delete",
+        Some(Spec { delete: Delete::On, .. }) => {
+            "where `regcert gc` is at work, try again when the collection is done; otherwise nginx has not read its settings yet: `regcert init --reload`"
         }
     }
 }
@@ -260,4 +277,40 @@ fn fits(digest: &Digest, bytes: &[u8]) -> bool {
 
 fn unreachable(target: &Target, why: &str) -> Fault {
     Fault::new(format!("`{target}` cannot be asked: {why}")).hint("`regcert check` looks for what is broken")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::error::Gather;
+    use crate::spec::{RunAs, Settings, Side};
+
+    #[test]
+    fn a_refused_deletion_is_explained_by_what_the_registry_is_meant_to_be() {
+        let spec = |change: &dyn Fn(&mut Settings)| {
+            let mut settings = Settings::default();
+            change(&mut settings);
+            let invoker = RunAs { uid: 65532, gid: 65532 };
+            Spec::check(&settings, Side::Options, invoker, &mut Gather::default()).unwrap()
+        };
+        let off = |settings: &mut Settings| settings.delete = Some("off".to_owned());
+        let mirror =
+            |settings: &mut Settings| settings.mirror_of = Some("https://registry-1.docker.io".to_owned());
+        let bare = |settings: &mut Settings| settings.proxy = Some("none".to_owned());
+        for (spec, expected) in [
+            (spec(&|_| ()), "when the collection is done; otherwise nginx has not read its settings"),
+            (spec(&off), "--delete on"),
+            (spec(&mirror), "seven days"),
+            (spec(&bare), "without nginx"),
+            // Turning it on would help neither of them.
+            (spec(&|settings| (off(settings), mirror(settings)).0), "seven days"),
+            (spec(&|settings| (off(settings), bare(settings)).0), "without nginx"),
+        ] {
+            assert!(deletes_when(Some(&spec)).contains(expected), "{expected}");
+        }
+        for expected in ["`regcert gc`", "--delete on", "mirror", "without nginx"] {
+            assert!(deletes_when(None).contains(expected), "{expected}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The registry's API as a client uses it, over TLS that trusts one root and nothing else: a password never goes to
 //! anybody whose certificate does not fit.
 
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +46,14 @@ pub struct Login<'a> {
     pub user: &'a Username,
     /// The password.
     pub password: &'a Password,
+}
+
+/// Why there is no answer.
+pub(super) struct NoAnswer {
+    /// In few words.
+    pub why: String,
+    /// Whether the other side closed the connection: one that was kept may be closed the moment it is used again.
+    pub is_closed: bool,
 }
 
 /// A client of one registry.
@@ -230,7 +238,8 @@ impl<'a> Client<'a> {
     ) -> Result<Answer, String> {
         let stores = method != Method::GET && method != Method::DELETE;
         let limit = if stores { STORE_LIMIT } else { LIMIT };
-        let mut response = self.open(method, url, credentials, headers, body, limit)?;
+        let opened = self.open(method, url, credentials, headers, body, limit);
+        let mut response = opened.map_err(|e| said(&e, limit))?;
         let mut bytes = Vec::new();
         // What a body is cut short by shows in what was to come back.
         _ = response.body_mut().as_reader().take(BODY).read_to_end(&mut bytes);
@@ -244,14 +253,20 @@ impl<'a> Client<'a> {
         path: &str,
         accept: &str,
         most: u64,
-    ) -> Result<Option<Answer>, String> {
+    ) -> Result<Option<Answer>, NoAnswer> {
         let credentials = self.credentials.as_ref().map(|text| text.as_str());
         let headers = [("accept", accept)];
         let url = self.target.url(path);
-        let mut response = self.open(method, &url, credentials, &headers, SendBody::none(), ASK_LIMIT)?;
+        let opened = self.open(method, &url, credentials, &headers, SendBody::none(), ASK_LIMIT);
+        let no_answer = |e: ureq::Error| NoAnswer { is_closed: is_closed(&e), why: said(&e, ASK_LIMIT) };
+        let mut response = opened.map_err(no_answer)?;
         let mut bytes = Vec::new();
         let read = response.body_mut().as_reader().take(most + 1).read_to_end(&mut bytes);
-        read.map_err(|e| format!("the answer breaks off: {}", super::route::plain(&e)))?;
+        let breaks_off = |e: io::Error| NoAnswer {
+            why: format!("the answer breaks off: {}", super::route::plain(&e)),
+            is_closed: is_closing(&e),
+        };
+        read.map_err(breaks_off)?;
         Ok((bytes.len() as u64 <= most).then(|| answer(&response, bytes)))
     }
 
@@ -263,7 +278,7 @@ impl<'a> Client<'a> {
         headers: &[(&str, &str)],
         body: impl AsSendBody,
         limit: Duration,
-    ) -> Result<Response<Body>, String> {
+    ) -> Result<Response<Body>, ureq::Error> {
         let mut request = Request::builder().method(method).uri(url);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -273,9 +288,9 @@ impl<'a> Client<'a> {
             value.set_sensitive(true);
             request = request.header("authorization", value);
         }
-        let request = request.body(body).map_err(|e| e.to_string())?;
+        let request = request.body(body)?;
         let request = self.agent.configure_request(request).timeout_global(Some(limit)).build();
-        self.agent.run(request).map_err(|e| said(&e, limit))
+        self.agent.run(request)
     }
 
     /// Where `location` leads from here (RFC 9110 §10.2.2).
@@ -306,6 +321,16 @@ const BYTES: &str = "application/octet-stream";
 /// A body of no bytes, which is not the same as none.
 const NOTHING: &[u8] = &[];
 
+/// Whether the other side closed the connection.
+fn is_closed(error: &ureq::Error) -> bool {
+    matches!(error, ureq::Error::Io(e) if is_closing(e))
+}
+
+fn is_closing(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    [BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof].contains(&error.kind())
+}
+
 /// The fault in few words, and never the request.
 #[allow(clippy::wildcard_enum_match_arm)] // The library's errors are open-ended by its own word.
 fn said(error: &ureq::Error, limit: Duration) -> String {
@@ -313,5 +338,26 @@ fn said(error: &ureq::Error, limit: Duration) -> String {
         ureq::Error::Timeout(_) => format!("no answer within {} seconds", limit.as_secs()),
         ureq::Error::Io(e) => super::route::plain(e),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_no_closed_connection() {
+        for kind in [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe]
+        {
+            assert!(is_closed(&ureq::Error::Io(kind.into())), "{kind}");
+        }
+        for error in [
+            ureq::Error::Timeout(ureq::Timeout::Global),
+            ureq::Error::Io(io::ErrorKind::TimedOut.into()),
+            ureq::Error::Io(io::ErrorKind::ConnectionRefused.into()),
+            ureq::Error::ConnectionFailed,
+        ] {
+            assert!(!is_closed(&error), "{error}");
+        }
     }
 }

@@ -12,11 +12,11 @@ mod tls;
 
 use gc::{Workers, workers};
 
-pub use api::{Access, Api};
+pub use api::{Api, Session};
 pub use gc::{Amount, Containers, Garbage, READ_ONLY};
 pub use http::Login;
 pub use look::{Client, look};
-pub use survey::{Survey, survey, tagged};
+pub use survey::{Survey, survey, tag_lists, tagged};
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

@@ -25,10 +25,26 @@ pub struct Survey {
     pub left_out: Vec<Fault>,
 }
 
-/// Looks at `repositories`. `say` is told what goes on.
-pub fn survey(api: &Api<'_>, repositories: &[Repository], say: impl Fn(String)) -> Result<Survey> {
+/// A repository, and its tags as the registry writes them.
+pub type Tags = (Repository, Vec<String>);
+
+/// The tags of each of `repositories`, and why there are none of others.
+pub fn tag_lists(api: &Api<'_>, repositories: Vec<Repository>) -> Result<(Vec<Tags>, Vec<Fault>)> {
+    let (mut lists, mut left_out) = (Vec::new(), Vec::new());
+    let found = each(&repositories, |repository| api.tags(repository))?;
+    for (repository, list) in repositories.into_iter().zip(found) {
+        match list {
+            Ok(tags) => lists.push((repository, tags.unwrap_or_default())),
+            Err(fault) => left_out.push(fault),
+        }
+    }
+    Ok((lists, left_out))
+}
+
+/// Looks at what the tags in `lists` name. `say` is told what goes on.
+pub fn survey(api: &Api<'_>, lists: Vec<Tags>, say: impl Fn(String)) -> Result<Survey> {
     let mut survey = Survey::default();
-    survey.tags(api, repositories, &say)?;
+    survey.tags(api, lists, &say)?;
     survey.manifests(api, &say)?;
     survey.platforms(api)?;
     Ok(survey)
@@ -47,27 +63,20 @@ pub fn tagged(api: &Api<'_>, repository: &Repository) -> Result<Vec<Tagged>> {
 }
 
 impl Survey {
-    fn tags(&mut self, api: &Api<'_>, repositories: &[Repository], say: &impl Fn(String)) -> Result<()> {
-        let lists = each(repositories, |repository| api.tags(repository))?;
+    fn tags(&mut self, api: &Api<'_>, lists: Vec<Tags>, say: &impl Fn(String)) -> Result<()> {
         let mut names: Vec<(usize, Tag)> = Vec::new();
-        for (repository, list) in repositories.iter().zip(lists) {
-            let tags: BTreeSet<String> = match list {
-                Ok(tags) => tags.unwrap_or_default().into_iter().collect(),
-                Err(fault) => {
-                    self.left_out.push(fault);
-                    continue;
-                }
-            };
-            self.repositories.push((repository.clone(), Vec::new()));
-            for text in tags {
+        for (repository, tags) in lists {
+            // Pages of a list that changes meanwhile may name one twice.
+            for text in BTreeSet::from_iter(tags) {
                 match text.parse() {
-                    Ok(tag) => names.push((self.repositories.len() - 1, tag)),
+                    Ok(tag) => names.push((self.repositories.len(), tag)),
                     Err(_) => self.left_out.push(Fault::new(format!(
                         "`{repository}` has a tag that is none: `{}`",
                         printable(&text)
                     ))),
                 }
             }
+            self.repositories.push((repository, Vec::new()));
         }
         say(format!("asking for {} tags", names.len()));
         let known = &self.repositories;
