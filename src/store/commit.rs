@@ -104,8 +104,10 @@ impl Store {
             self.owner(Mode::Secret, run_as)?,
         )?;
         put.push(DIGESTS.to_owned());
-        let manifest =
-            Manifest { put, remove: change.with(Action::Removed).map(RelPath::to_string).collect() };
+        // The other way round, for the same reason.
+        let mut removed: Vec<_> = change.with(Action::Removed).collect();
+        removed.sort_by_key(|path| std::cmp::Reverse(rank(path)));
+        let manifest = Manifest { put, remove: removed.into_iter().map(RelPath::to_string).collect() };
         let manifest = serde_json::to_vec(&manifest).expect("a list of paths is JSON");
         write_new(&staging.join("manifest.json"), &manifest, Mode::Secret, None)?;
         sync(staging)
