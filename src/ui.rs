@@ -37,7 +37,8 @@ pub fn say(line: impl AsRef<str>) {
     }
 }
 
-/// A line for people, come what may: what is wrong, and what a question is about.
+/// A line for people, come what may: what is wrong, what a question is about, what must still be done for a change to
+/// count.
 pub fn tell(line: impl AsRef<str>) {
     // A run is not undone because nobody can read about it.
     _ = writeln!(io::stderr(), "{}", line.as_ref());
@@ -53,11 +54,6 @@ pub fn busy(line: impl AsRef<str>) {
 /// Something a person should know and can act on.
 pub fn warn(message: impl AsRef<str>) {
     tell(format!("warning: {}", message.as_ref()));
-}
-
-/// What somebody must still do for a change to count: told even to who wants to hear nothing else.
-pub fn left_to_do(text: impl AsRef<str>) {
-    tell(text);
 }
 
 /// Data, for whoever reads stdout. A closed pipe is the reader's business; a full disk loses what was to be read.

@@ -93,16 +93,13 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
         bail!(Fault::new(format!("`{name}` was removed meanwhile")).hint("run the command again"));
     }
     let set = asked.apply(&mut deployment, hash.as_deref())?;
-    if asked.says_access() {
-        let files = deployment.files(&world.site)?;
-        if world.keeps_an_nginx_without_roles(&store, &deployment, &files, Edits::Keep)? {
-            bail!(
-                Fault::new(format!(
-                    "`{NGINX_CONF}` was edited by hand, and does not read the roles in `{ROLES}`"
-                ))
-                .hint("`regcert init --force --reload` writes it anew; keep a copy of your edit")
-            );
-        }
+    if asked.says_access() && world.keeps_an_nginx_without_roles(&store, &deployment, Edits::Keep)? {
+        bail!(
+            Fault::new(format!(
+                "`{NGINX_CONF}` was edited by hand, and does not read the roles in `{ROLES}`"
+            ))
+            .hint("`regcert init --force --reload` writes it anew; keep a copy of your edit")
+        );
     }
     let change = world.commit(&mut store, &deployment)?;
     drop(store);

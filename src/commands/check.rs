@@ -11,7 +11,7 @@ use super::World;
 use super::connection::{self, ClientCertificate};
 use super::password::{Prompt, Source};
 use crate::auth::Password;
-use crate::deployment::{Deployment, ROLES};
+use crate::deployment::{Deployment, NGINX_CONF, ROLES, reads_roles};
 use crate::error::{Blame, Fault, Gather};
 use crate::health::{self, Found, Known, Link, Machine, RolesOnDisk, State, Target};
 use crate::names::{Repository, Username, shell};
@@ -192,8 +192,8 @@ fn look(args: &Args, world: &World, asked: &Asked, subject: &Subject<'_>) -> (St
 
 /// Whether nginx would read what the directory says.
 fn roles(deployment: &Deployment, dir: &Path) -> RolesOnDisk {
-    let is = |path: &str, test: &dyn Fn(&str) -> bool| match store::look(&dir.join(path)) {
-        Found::File { bytes, .. } => test(&String::from_utf8_lossy(&bytes)),
+    let is = |path: &str, test: &dyn Fn(&[u8]) -> bool| match store::look(&dir.join(path)) {
+        Found::File { bytes, .. } => test(&bytes),
         Found::Nothing | Found::Directory(_) => false,
         // Who may not look cannot tell.
         Found::Unreadable(_) => true,
@@ -201,8 +201,8 @@ fn roles(deployment: &Deployment, dir: &Path) -> RolesOnDisk {
     let wanted = deployment.state.access.to_map();
     match deployment.spec.proxy {
         Proxy::None => RolesOnDisk::Fit,
-        Proxy::Nginx if !is("nginx/nginx.conf", &|text| text.contains(ROLES)) => RolesOnDisk::Unread,
-        Proxy::Nginx if !is(ROLES, &|text| text == wanted) => RolesOnDisk::Other,
+        Proxy::Nginx if !is(NGINX_CONF, &reads_roles) => RolesOnDisk::Unread,
+        Proxy::Nginx if !is(ROLES, &|bytes| bytes == wanted.as_bytes()) => RolesOnDisk::Other,
         Proxy::Nginx => RolesOnDisk::Fit,
     }
 }

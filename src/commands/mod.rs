@@ -26,7 +26,7 @@ use anyhow::{Context, Result, bail};
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use crate::deployment::{Deployment, NGINX_CONF, ROLES};
+use crate::deployment::{Deployment, NGINX_CONF, reads_roles};
 use crate::error::Fault;
 use crate::files::{Action, Change, Edits, FileSet, RelPath};
 use crate::health::Found;
@@ -128,11 +128,11 @@ impl World {
 
     /// The files of the registry. Where an nginx.conf stays that does not hold users to their roles, nobody may delete.
     fn files(&self, store: &Store, deployment: &Deployment, edits: Edits) -> Result<FileSet> {
-        let files = deployment.files(&self.site)?;
-        if self.keeps_an_nginx_without_roles(store, deployment, &files, edits)? {
-            return Ok(deployment.files_without_delete(&self.site)?);
-        }
-        Ok(files)
+        Ok(if self.keeps_an_nginx_without_roles(store, deployment, edits)? {
+            deployment.files_without_delete(&self.site)?
+        } else {
+            deployment.files(&self.site)?
+        })
     }
 
     /// Whether an nginx.conf stays that was edited by hand and does not read the roles.
@@ -140,18 +140,15 @@ impl World {
         &self,
         store: &Store,
         deployment: &Deployment,
-        files: &FileSet,
         edits: Edits,
     ) -> Result<bool> {
-        // As the container has it mounted.
-        let roles = ROLES.trim_start_matches("nginx/");
-        let Found::File { bytes, .. } = store::look(&self.dir.join(NGINX_CONF)) else {
-            return Ok(false);
-        };
-        if String::from_utf8_lossy(&bytes).contains(roles) {
-            return Ok(false);
+        match store::look(&self.dir.join(NGINX_CONF)) {
+            Found::File { bytes, .. } if !reads_roles(&bytes) => {}
+            Found::File { .. } | Found::Nothing | Found::Directory(_) | Found::Unreadable(_) => {
+                return Ok(false);
+            }
         }
-        let change = store.compare(files.clone(), deployment.spec.run_as, edits)?;
+        let change = store.compare(deployment.files(&self.site)?, deployment.spec.run_as, edits)?;
         Ok(change.with(Action::EditedByHand).any(|path| path.as_str() == NGINX_CONF))
     }
 
@@ -222,7 +219,7 @@ impl Writing {
         ui::changes(&change);
         let steps = guide::steps(deployment, &change);
         if ui::is_quiet() && !self.reload && !steps.is_empty() {
-            ui::left_to_do(guide::take(&world.dir, &steps));
+            ui::tell(guide::take(&world.dir, &steps));
         }
         ui::say(guide::renewed(deployment, &world.dir, password, if self.reload { &[] } else { &steps }));
         ui::made(password)?;
@@ -262,7 +259,7 @@ fn take(world: &World, deployment: &Deployment, change: &Change, reload: bool) -
             probe::reload(&world.dir, &steps, &deployment.spec, root, server.leaf())?;
             ui::say("reloaded: nginx has read the change");
         }
-        (_, _, false) => ui::left_to_do(guide::take(&world.dir, &steps)),
+        (_, _, false) => ui::tell(guide::take(&world.dir, &steps)),
     }
     Ok(())
 }

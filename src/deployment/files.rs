@@ -19,6 +19,14 @@ pub const NGINX_CONF: &str = "nginx/nginx.conf";
 pub(super) const LIMITED: &str = "nginx/auth/limited.passwd";
 /// What nginx reads at its start and at each reload.
 pub const ROLES: &str = "nginx/auth/registry.roles";
+
+/// Whether an nginx with this configuration reads what each user may do: one that is older, or was edited by hand, does
+/// not.
+pub fn reads_roles(nginx_conf: &[u8]) -> bool {
+    // As the container has it mounted, below `/etc/`.
+    String::from_utf8_lossy(nginx_conf).contains(ROLES)
+}
+
 const REGISTRY_CONFIG: &str = "registry/config.yml";
 
 /// What the page says: of the registry, and of what its clients are to trust.

@@ -13,7 +13,7 @@ mod tests;
 mod users;
 
 pub use clients::Clients;
-pub use files::{NGINX_CONF, ROLES};
+pub use files::{NGINX_CONF, ROLES, reads_roles};
 pub use mirror::Credentials;
 pub use rotation::Retiring;
 pub use state::{Client, State};

@@ -9,8 +9,7 @@ use super::{Repository, printable};
 use crate::error::Fault;
 
 /// A repository, or all that lie below a name: `team-b/app`, `team-a/*`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Pattern {
     /// This one.
     One(Repository),
@@ -50,20 +49,6 @@ impl fmt::Display for Pattern {
             Self::One(name) => name.fmt(f),
             Self::Below(name) => write!(f, "{name}/*"),
         }
-    }
-}
-
-impl From<Pattern> for String {
-    fn from(pattern: Pattern) -> Self {
-        pattern.to_string()
-    }
-}
-
-impl TryFrom<String> for Pattern {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse().map_err(|fault: Fault| fault.message)
     }
 }
 

@@ -199,7 +199,7 @@ fn later_password(
     if let Some(password) = given {
         return Ok(Some((password, Known::ToThePerson)));
     }
-    let is_new = || !deployment.users.names().iter().any(|name| name == user.as_str());
+    let is_new = || !deployment.users.has(user.as_str());
     if args.user.password.is_given() || (args.user.docker_username.is_some() && is_new()) {
         return args.user.password.read(user.as_str(), Prompt::Never).map(Some);
     }
