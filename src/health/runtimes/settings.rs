@@ -9,11 +9,7 @@ use crate::health::check::Link;
 impl Machine<'_> {
     pub(super) fn containerd(&self, store: &Store) -> Option<Link> {
         let config = self.text(Path::new("/etc/containerd/config.toml")).unwrap_or_default();
-        let used = self.exists("/etc/containerd/certs.d")
-            || config.contains("registry")
-            || ["kubelet", "nerdctl"].iter().any(|program| self.has(program));
-        // Docker brings a containerd that nobody else talks to.
-        if !(used || self.has("containerd") && !self.has("dockerd")) {
+        if !self.is_containerd_a_client(&config) {
             return None;
         }
         let place = config_path(&config).unwrap_or_else(|| "/etc/containerd/certs.d".to_owned());
@@ -51,6 +47,26 @@ impl Machine<'_> {
                 ),
             ),
         })
+    }
+
+    /// Whether something pulls images with this containerd. Docker brings one along that pulls none, and install.sh may
+    /// have put the root into its directory.
+    fn is_containerd_a_client(&self, config: &str) -> bool {
+        let others = match (self.look)(Path::new("/etc/containerd/certs.d")) {
+            Found::Directory(names) => names.iter().any(|name| !self.is_own_directory(name)),
+            Found::Nothing | Found::Unreadable(_) | Found::File { .. } => false,
+        };
+        // A kubelet with cri-dockerd pulls with Docker.
+        let kubernetes = self.has("kubelet") && !self.has("cri-dockerd");
+        let alone = self.has("containerd") && !self.has("dockerd");
+        others || kubernetes || alone || self.has("nerdctl") || config_path(config).is_some()
+    }
+
+    /// Whether a directory below certs.d is the one of this registry, in either spelling, or of its anonymous port.
+    fn is_own_directory(&self, name: &str) -> bool {
+        let host = self.target.host.to_string();
+        let rest = name.strip_prefix(&format!("[{host}]")).or_else(|| name.strip_prefix(&host));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '_']))
     }
 
     pub(super) fn rancher(&self, store: &Store, name: &'static str, units: &[&str]) -> Option<Link> {

@@ -137,7 +137,29 @@ fn containerd_wants_its_directory_named_and_hosts_toml_before_all() {
     assert_eq!(link("containerd", &[config, ca, hosts("[host.\"https://r.lan:5443\"]\n")]).0, State::Broken);
     assert_eq!(link("containerd", &[config, ca, hosts("ca = [\"ca.crt\"]\n")]).0, State::Held);
     let without = ("/etc/containerd/config.toml", "version = 2\n[x.registry]\nconfig_path = \"\"\n", 0);
-    assert!(link("containerd", &[without, ca]).1.contains("config_path"));
+    let containerd = ("/usr/bin/containerd", "", 0);
+    assert!(link("containerd", &[containerd, without, ca]).1.contains("config_path"));
+}
+
+#[test]
+fn the_containerd_of_docker_is_a_client_only_where_something_else_uses_it() {
+    let default = "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\n  config_path = \"\"\n";
+    let docker = [
+        DOCKERD,
+        ("/usr/bin/containerd", "", 0),
+        ("/etc/containerd/config.toml", default, 0),
+        ("/etc/containerd/certs.d/r.lan:5443/ca.crt", ROOT.pem(), 0),
+        ("/etc/containerd/certs.d/r.lan_5443_/ca.crt", ROOT.pem(), 0),
+    ];
+    let is_told = |others: &[(&str, &str, i64)]| {
+        links(&[&docker, others].concat()).iter().any(|(name, ..)| *name == "containerd")
+    };
+    assert!(!is_told(&[]));
+    assert!(!is_told(&[("/usr/bin/kubelet", "", 0), ("/usr/bin/cri-dockerd", "", 0)]));
+    assert!(is_told(&[("/usr/bin/kubelet", "", 0)]));
+    assert!(is_told(&[("/usr/local/bin/nerdctl", "", 0)]));
+    assert!(is_told(&[("/etc/containerd/certs.d/r.lan.example:5443/ca.crt", "", 0)]));
+    assert!(is_told(&[("/etc/containerd/certs.d/_default/hosts.toml", "", 0)]));
 }
 
 #[test]
