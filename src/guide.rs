@@ -7,12 +7,18 @@ use crate::deployment::{Deployment, ROLES};
 use crate::files::{Action, Change};
 use crate::names::{Host, Username, shell};
 use crate::pki::date;
-use crate::probe::Step;
+use crate::probe::{Compose, Step};
 use crate::spec::Proxy;
 use crate::trust::INSTALL;
 
 /// After the first run.
-pub fn created(deployment: &Deployment, dir: &Path, user: &Username, password: Option<&str>) -> String {
+pub fn created(
+    deployment: &Deployment,
+    compose: Compose,
+    dir: &Path,
+    user: &Username,
+    password: Option<&str>,
+) -> String {
     let registry = deployment.spec.registry();
     let password = password
         .map_or(String::new(), |password| format!("\n  password            {password}   (shown only now)"));
@@ -37,7 +43,7 @@ pub fn created(deployment: &Deployment, dir: &Path, user: &Username, password: O
   first user          {user}{password}
 
 Start it:
-  cd {dir} && docker compose up -d      # or: docker-compose up -d
+  cd {dir} && {compose} up -d
 
 On each client{resolves}:
   copy trust/{INSTALL} there, and
@@ -113,7 +119,13 @@ Have the request signed, then:
 }
 
 /// After a later run; `steps` are left to the person.
-pub fn renewed(deployment: &Deployment, dir: &Path, password: Option<&str>, steps: &[Step]) -> String {
+pub fn renewed(
+    deployment: &Deployment,
+    compose: Compose,
+    dir: &Path,
+    password: Option<&str>,
+    steps: &[Step],
+) -> String {
     let mut lines = Vec::new();
     if let Some(server) = &deployment.server {
         let leaf = server.leaf();
@@ -134,15 +146,14 @@ pub fn renewed(deployment: &Deployment, dir: &Path, password: Option<&str>, step
         lines.push(format!("password            {password}   (shown only now)"));
     }
     if !steps.is_empty() {
-        lines.extend([String::new(), take(dir, steps)]);
+        lines.extend([String::new(), take(compose, dir, steps)]);
     }
     lines.join("\n")
 }
 
 /// How a person makes the running registry take new files.
-pub fn take(dir: &Path, steps: &[Step]) -> String {
-    let commands: Vec<_> =
-        steps.iter().map(|step| format!("docker compose {}", step.words().join(" "))).collect();
+pub fn take(compose: Compose, dir: &Path, steps: &[Step]) -> String {
+    let commands: Vec<_> = steps.iter().map(|step| format!("{compose} {}", step.words().join(" "))).collect();
     let dir = shell(&dir.display().to_string());
     format!(
         "Make the running registry take it (`--reload` does that):\n  cd {dir} && {}",

@@ -39,6 +39,7 @@ use time::OffsetDateTime;
 
 use cli::{Cli, Command};
 use commands::World;
+use probe::Compose;
 use render::Site;
 use spec::RunAs;
 
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         site,
         passphrase_file: cli.ca_passphrase_file,
         config_home: config_home(),
+        compose: compose(),
     };
     let result = match &cli.command {
         Command::Init(args) => commands::init::run(args, &world).map(done),
@@ -96,6 +98,14 @@ fn directory(given: Option<PathBuf>) -> PathBuf {
     let here =
         || if Path::new("regcert.toml").exists() { PathBuf::from(".") } else { PathBuf::from("registry") };
     given.unwrap_or_else(here)
+}
+
+/// How Docker Compose is called here.
+#[allow(clippy::disallowed_methods)] // The one place that asks the machine.
+fn compose() -> Compose {
+    let settings = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".docker"));
+    Compose::find(std::env::var_os("PATH").as_deref(), settings.or_else(home).as_deref())
 }
 
 /// Where the person's own settings are (XDG base directories).

@@ -96,8 +96,13 @@ fn other_settings_make_the_containers_anew() {
 fn an_older_compose_is_found() {
     let (sandbox, pem) = registry("");
     std::os::unix::fs::symlink("registry/nginx/ssl/registry.local.priv.pem", pem).unwrap();
-    sandbox.program("docker", "#!/bin/sh\nexit 1\n");
+    fs::remove_file(sandbox.path().join("../bin/docker")).unwrap();
     sandbox.program("docker-compose", DOCKER);
+    let stderr = String::from_utf8(sandbox.sh("regcert init").stderr).unwrap();
+    assert!(
+        stderr.ends_with("\n  cd registry && docker-compose exec -T nginx nginx -s reload\n"),
+        "{stderr}"
+    );
     sandbox.ok("regcert init --reload");
     assert_eq!(
         called(&sandbox),
@@ -148,7 +153,7 @@ fn anything_but_the_new_certificate_is_no_success() {
     assert!(
         stale.ends_with(
             "error: the registry was reloaded and still serves another certificate\n\
-             hint: `docker compose logs` says why; `docker compose up -d --force-recreate` starts it anew\n"
+             hint: `docker compose logs` says why; `docker compose up -d --force-recreate` starts it again\n"
         ),
         "{stale}"
     );

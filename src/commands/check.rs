@@ -16,7 +16,7 @@ use crate::error::{Blame, Fault, Gather};
 use crate::health::{self, Found, Known, Link, Machine, RolesOnDisk, State, Target};
 use crate::names::{Repository, Username, shell};
 use crate::pki::{Certificate, ServerIdentity};
-use crate::probe::{self, Client, Login, Step};
+use crate::probe::{self, Client, Compose, Login, Step};
 use crate::spec::{Data, Proxy};
 use crate::{store, ui};
 
@@ -167,6 +167,8 @@ fn look(args: &Args, world: &World, asked: &Asked, subject: &Subject<'_>) -> (St
         dir: &dir,
         data: data.as_deref(),
         reload: &reload.words().join(" "),
+        // Of another machine only the usual command is known.
+        compose: &deployment.map_or(Compose::Plugin, |_| world.compose).to_string(),
         user: user.map(|(user, _)| user),
         entry: user.and_then(|(user, password)| Some(deployment.as_ref()?.users.login(user, password))),
         access: access.as_ref(),

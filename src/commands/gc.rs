@@ -46,7 +46,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     // Nobody need wait for the collection but another one.
     drop(store);
     ui::busy("looking for what no image needs");
-    let containers = Containers::find(&world.dir, !args.dry_run)?;
+    let containers = Containers::find(world.compose, &world.dir, !args.dry_run)?;
     if args.delete_untagged {
         spares_platforms(&containers)?;
     }
@@ -80,12 +80,13 @@ fn can_collect(args: &Args, store: &Store, deployment: &Deployment, world: &Worl
         return Ok(());
     }
     if deployment.spec.proxy == Proxy::None {
-        let (dir, options) = (
+        let (compose, dir, options) = (
+            world.compose,
             shell(&world.dir.display().to_string()),
             if args.delete_untagged { "--delete-untagged " } else { "" },
         );
         bail!(Fault::new("without nginx nobody can refuse pushes while pulls go on").hint(format!(
-            "stop the registry meanwhile: `cd {dir} && docker compose stop registry && docker compose run --rm --no-deps registry garbage-collect {options}/etc/regcert/config.yml; docker compose start registry`"
+            "stop the registry meanwhile: `cd {dir} && {compose} stop registry && {compose} run --rm --no-deps registry garbage-collect {options}/etc/regcert/config.yml; {compose} start registry`"
         )));
     }
     let files = store.read()?;

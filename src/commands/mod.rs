@@ -31,6 +31,7 @@ use crate::error::Fault;
 use crate::files::{Action, Change, Edits, FileSet, RelPath};
 use crate::health::Found;
 use crate::pki::{KeyType, Passphrase};
+use crate::probe::Compose;
 use crate::render::Site;
 use crate::spec::{Proxy, RunAs};
 use crate::store::{self, Store};
@@ -51,6 +52,8 @@ pub struct World {
     pub passphrase_file: Option<PathBuf>,
     /// Where the person's own settings are.
     pub config_home: Option<PathBuf>,
+    /// The command that runs Docker Compose here.
+    pub compose: Compose,
 }
 
 impl World {
@@ -219,9 +222,15 @@ impl Writing {
         ui::changes(&change);
         let steps = guide::steps(deployment, &change);
         if ui::is_quiet() && !self.reload && !steps.is_empty() {
-            ui::tell(guide::take(&world.dir, &steps));
+            ui::tell(guide::take(world.compose, &world.dir, &steps));
         }
-        ui::say(guide::renewed(deployment, &world.dir, password, if self.reload { &[] } else { &steps }));
+        ui::say(guide::renewed(
+            deployment,
+            world.compose,
+            &world.dir,
+            password,
+            if self.reload { &[] } else { &steps },
+        ));
         ui::made(password)?;
         for path in change.with(Action::EditedByHand) {
             ui::warn(format!(
@@ -239,7 +248,7 @@ impl Writing {
             return Ok(());
         };
         ui::busy("the registry takes the new files");
-        probe::reload(&world.dir, steps, &deployment.spec, root, server.leaf())?;
+        probe::reload(world.compose, &world.dir, steps, &deployment.spec, root, server.leaf())?;
         ui::say("reloaded: the registry serves the new certificate");
         Ok(())
     }
@@ -256,10 +265,10 @@ fn take(world: &World, deployment: &Deployment, change: &Change, reload: bool) -
         (_, _, true) => {}
         (Some(server), Some(root), false) if reload => {
             ui::busy("the registry takes the new files");
-            probe::reload(&world.dir, &steps, &deployment.spec, root, server.leaf())?;
+            probe::reload(world.compose, &world.dir, &steps, &deployment.spec, root, server.leaf())?;
             ui::say("reloaded: nginx has read the change");
         }
-        (_, _, false) => ui::tell(guide::take(&world.dir, &steps)),
+        (_, _, false) => ui::tell(guide::take(world.compose, &world.dir, &steps)),
     }
     Ok(())
 }

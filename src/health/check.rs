@@ -80,7 +80,9 @@ pub struct Known<'a> {
     pub dir: &'a str,
     /// Where its images are kept, as one word of a shell; `None` for a volume.
     pub data: Option<&'a str>,
-    /// What `docker compose` is told so that new files are taken.
+    /// The command that runs Docker Compose.
+    pub compose: &'a str,
+    /// The words after it that make the containers take new files.
     pub reload: &'a str,
     /// Whom the look logged in as.
     pub user: Option<&'a Username>,
@@ -110,8 +112,8 @@ impl Known<'_> {
     /// The same for compose.
     pub(super) fn compose(&self, words: &str) -> String {
         match self.deployment {
-            Some(_) => format!("run `cd {} && docker compose {words}`", self.dir),
-            None => format!("on the registry's machine, in its directory, run `docker compose {words}`"),
+            Some(_) => format!("run `cd {} && {} {words}`", self.dir, self.compose),
+            None => format!("on the registry's machine, in its directory, run `{} {words}`", self.compose),
         }
     }
 
@@ -232,14 +234,14 @@ fn tcp(known: &Known<'_>, seen: &Seen) -> Link {
         None => Link::not_tried("tcp", "waits for `name`"),
         Some(Ok(peer)) => Link::held("tcp", format!("{peer} takes connections")),
         Some(Err(why)) => {
-            let port = known.target.port;
+            let (compose, port) = (known.compose, known.target.port);
             let mut start = known.compose("up -d");
             if known.roles == RolesOnDisk::Other {
                 // nginx does not start without it.
                 start = format!("{}, which writes `{ROLES}` anew, then {start}", known.regcert("init"));
             }
             let hint = if why.contains("refused") {
-                format!("{start}; `docker compose ps` says what runs, and on which port")
+                format!("{start}; `{compose} ps` says what runs, and on which port")
             } else {
                 format!(
                     "{start}; let port {port} through every firewall on the way, and see that the address is the registry's"

@@ -61,7 +61,7 @@ fn cure(known: &Known<'_>, cure: Cure) -> String {
             format!("nginx.conf must say `{line}`: {}", known.regcert("init --force --reload"))
         }
         Cure::Start => {
-            format!("{}; `docker compose logs registry` says why it ended", known.compose("up -d"))
+            format!("{}; `{} logs registry` says why it ended", known.compose("up -d"), known.compose)
         }
         Cure::DataOwner => match (known.deployment, known.data) {
             (Some(deployment), Some(data)) => {

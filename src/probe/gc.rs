@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-use super::{LOGS, compose, run};
+use super::{Compose, installed, logs, run};
 use crate::error::Fault;
 
 /// What nginx.conf looks for.
@@ -92,21 +92,22 @@ impl Garbage {
 /// The running containers of a registry.
 #[derive(Debug)]
 pub struct Containers {
+    compose: Compose,
     registry: String,
     nginx: Option<String>,
 }
 
 impl Containers {
     /// Finds them.
-    pub fn find(dir: &Path, with_nginx: bool) -> Result<Self> {
-        let compose = compose()?;
+    pub fn find(compose: Compose, dir: &Path, with_nginx: bool) -> Result<Self> {
+        installed(compose)?;
         let id = |service: &str| -> Result<String> {
-            let hint = "is this where the registry runs? `docker compose up -d` starts it";
-            let ids = run(&compose, dir, &["ps", "-q", service], hint)?;
-            ids.lines().next().map(str::to_owned).ok_or_else(|| not_running(service))
+            let hint = format!("is this where the registry runs? `{compose} up -d` starts it");
+            let ids = run(compose.words(), dir, &["ps", "-q", service], &hint)?;
+            ids.lines().next().map(str::to_owned).ok_or_else(|| not_running(compose, service))
         };
         let nginx = with_nginx.then(|| id("nginx")).transpose()?;
-        Ok(Self { registry: id("registry")?, nginx })
+        Ok(Self { compose, registry: id("registry")?, nginx })
     }
 
     /// The registry program's major version.
@@ -153,7 +154,7 @@ impl Containers {
 
     /// Collects while nobody can push. `say` is told of each step.
     pub fn collect(&self, garbage: Garbage, say: impl Fn(&str)) -> Result<()> {
-        let mut shell = Shell::start(&self.registry, garbage)?;
+        let mut shell = Shell::start(self.compose, &self.registry, garbage)?;
         let result = self.drain(&say).and_then(|()| {
             say("collecting");
             shell.collect()
@@ -172,7 +173,7 @@ impl Containers {
                 Err(_) if start.elapsed() < RESTART => std::thread::sleep(Duration::from_millis(500)),
                 Err(error) => {
                     let fault = Fault::new(format!("the registry may still refuse pushes: {error:#}"));
-                    bail!(fault.hint("`docker compose up -d`, then `regcert gc` again"));
+                    bail!(fault.hint(format!("`{} up -d`, then `regcert gc` again", self.compose)));
                 }
             }
         }
@@ -181,19 +182,19 @@ impl Containers {
     /// Waits until no request is under way that began while pushes were taken. Each is served by a worker of nginx that
     /// a reload replaces and that ends with its last request.
     fn drain(&self, say: impl Fn(&str)) -> Result<()> {
-        let nginx = self.nginx.as_deref().ok_or_else(|| not_running("nginx"))?;
-        let seen = exec(nginx, &["test", "-f", READ_ONLY]);
+        let nginx = self.nginx.as_deref().ok_or_else(|| not_running(self.compose, "nginx"))?;
+        let seen = self.exec(nginx, &["test", "-f", READ_ONLY]);
         seen.map_err(|_| {
             Fault::new("nginx does not see that the registry is to be read-only: nothing was collected")
-                .hint("`docker compose up -d --force-recreate` makes both containers anew")
+                .hint(format!("`{} up -d --force-recreate` replaces both containers", self.compose))
         })?;
         say("pushes are refused, pulls go on");
-        let before = workers(&processes(nginx)?, Workers::All)?;
-        exec(nginx, &["nginx", "-q", "-t"])?;
-        exec(nginx, &["nginx", "-s", "reload"])?;
+        let before = workers(&self.processes(nginx)?, Workers::All)?;
+        self.exec(nginx, &["nginx", "-q", "-t"])?;
+        self.exec(nginx, &["nginx", "-s", "reload"])?;
         let start = Instant::now();
         let mut told = false;
-        while workers(&processes(nginx)?, Workers::All)?.iter().any(|worker| before.contains(worker)) {
+        while workers(&self.processes(nginx)?, Workers::All)?.iter().any(|worker| before.contains(worker)) {
             ensure!(
                 start.elapsed() < PATIENCE,
                 Fault::new(
@@ -211,12 +212,35 @@ impl Containers {
     }
 
     fn registry(&self, words: &[&str]) -> Result<String> {
-        exec(&self.registry, words)
+        self.exec(&self.registry, words)
+    }
+
+    /// What `docker exec` prints.
+    fn exec(&self, container: &str, words: &[&str]) -> Result<String> {
+        let output =
+            Command::new("docker").args(["exec", container]).args(words).stdin(Stdio::null()).output();
+        let output = output.context("`docker exec` cannot be run")?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        let program = words.first().copied().unwrap_or_default();
+        bail!(Fault::new(format!("`{program}` cannot be run in the container: {said}")).hint(format!(
+            "{}; `{} up -d` starts what is not there",
+            logs(self.compose),
+            self.compose
+        )))
+    }
+
+    /// The processes of a container.
+    fn processes(&self, container: &str) -> Result<String> {
+        run(&["docker", "top"], Path::new("."), &[container], &logs(self.compose))
     }
 }
 
 /// The shell in the container.
 struct Shell {
+    compose: Compose,
     child: Child,
     stdout: BufReader<std::process::ChildStdout>,
     /// The last lines that were said.
@@ -225,7 +249,7 @@ struct Shell {
 
 impl Shell {
     /// Returns when the registry is read-only.
-    fn start(container: &str, garbage: Garbage) -> Result<Self> {
+    fn start(compose: Compose, container: &str, garbage: Garbage) -> Result<Self> {
         let mut child = Command::new("docker")
             .args(["exec", "-i", container, "sh", "-c", COLLECT, "sh", READ_ONLY, CONFIG])
             .args(garbage.options())
@@ -235,7 +259,7 @@ impl Shell {
             .spawn()
             .context("`docker exec` cannot be run")?;
         let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
-        let mut shell = Self { child, stdout, said: Vec::new() };
+        let mut shell = Self { compose, child, stdout, said: Vec::new() };
         let mut line = String::new();
         shell.stdout.read_line(&mut line).context("`docker exec` cannot be read from")?;
         if line.trim() != "ready" {
@@ -272,27 +296,13 @@ impl Shell {
             [stderr.trim(), last.trim()].into_iter().find(|why| !why.is_empty()).unwrap_or("it was ended");
         ensure!(
             status.success(),
-            Fault::new(format!("the registry could not collect: {why}")).hint(
-                "`docker compose logs registry` may say more; what was not collected waits for the next run"
-            )
+            Fault::new(format!("the registry could not collect: {why}")).hint(format!(
+                "`{} logs registry` may say more; what was not collected waits for the next run",
+                self.compose
+            ))
         );
         Ok(())
     }
-}
-
-/// What `docker exec` prints.
-fn exec(container: &str, words: &[&str]) -> Result<String> {
-    let output = Command::new("docker").args(["exec", container]).args(words).stdin(Stdio::null()).output();
-    let output = output.context("`docker exec` cannot be run")?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    let program = words.first().copied().unwrap_or_default();
-    bail!(
-        Fault::new(format!("`{program}` cannot be run in the container: {said}"))
-            .hint("`docker compose ps` and `docker compose logs` say more; `docker compose up -d` starts what is not there")
-    )
 }
 
 /// Which of nginx's workers are asked for.
@@ -316,13 +326,8 @@ pub(super) fn workers(table: &str, which: Workers) -> Result<Vec<String>> {
     Ok(table.lines().filter(asked_for).filter_map(worker).collect())
 }
 
-/// What runs in a container.
-fn processes(container: &str) -> Result<String> {
-    run(&["docker", "top"], Path::new("."), &[container], LOGS)
-}
-
-fn not_running(service: &str) -> anyhow::Error {
-    anyhow!(Fault::new(format!("`{service}` is not running")).hint("`docker compose up -d` starts it"))
+fn not_running(compose: Compose, service: &str) -> anyhow::Error {
+    anyhow!(Fault::new(format!("`{service}` is not running")).hint(format!("`{compose} up -d` starts it")))
 }
 
 fn total(sizes: impl Iterator<Item = u64>) -> Amount {

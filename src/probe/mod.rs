@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods)] // The one module that may.
 
 mod api;
+mod compose;
 mod gc;
 mod http;
 mod interrupt;
@@ -13,6 +14,7 @@ mod tls;
 use gc::{Workers, workers};
 
 pub use api::{Api, Session};
+pub use compose::Compose;
 pub use gc::{Amount, Containers, Garbage, READ_ONLY};
 pub use http::Login;
 pub use look::{Client, look};
@@ -61,17 +63,18 @@ impl Step {
 
 /// Makes the running registry take its new files and returns when it serves `expected`.
 pub fn reload(
+    compose: Compose,
     dir: &Path,
     steps: &[Step],
     spec: &Spec,
     root: &Certificate,
     expected: &Certificate,
 ) -> Result<()> {
-    let compose = compose()?;
+    installed(compose)?;
     for step in steps {
         match step {
-            Step::ReloadNginx => reload_nginx(&compose, dir)?,
-            Step::Up | Step::RestartRegistry => _ = run(&compose, dir, step.words(), LOGS)?,
+            Step::ReloadNginx => reload_nginx(compose, dir)?,
+            Step::Up | Step::RestartRegistry => _ = run(compose.words(), dir, step.words(), &logs(compose))?,
         }
     }
     let start = Instant::now();
@@ -81,7 +84,7 @@ pub fn reload(
             Ok(_) | Err(_) if start.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(50)),
             Ok(_) => {
                 bail!(Fault::new("the registry was reloaded and still serves another certificate").hint(
-                    "`docker compose logs` says why; `docker compose up -d --force-recreate` starts it anew"
+                    format!("`{compose} logs` says why; `{compose} up -d --force-recreate` starts it again")
                 ))
             }
             Err(error) => return Err(error.context("the registry was reloaded and does not answer")),
@@ -89,20 +92,23 @@ pub fn reload(
     }
 }
 
-const LOGS: &str = "`docker compose ps` and `docker compose logs` say more";
+fn logs(compose: Compose) -> String {
+    format!("`{compose} ps` and `{compose} logs` say more")
+}
 
 /// Returns when only workers that have read the new files take requests.
-fn reload_nginx(compose: &[&str], dir: &Path) -> Result<()> {
+fn reload_nginx(compose: Compose, dir: &Path) -> Result<()> {
     // nginx keeps the old configuration when the new one is bad, and says so only in its log.
-    let hint = "is it running (`docker compose up -d`)? If so, it goes on with the old files";
-    run(compose, dir, &["exec", "-T", "nginx", "nginx", "-q", "-t"], hint)?;
-    let serving = || workers(&run(compose, dir, &["top", "nginx"], LOGS)?, Workers::Serving);
+    let hint = format!("is it running (`{compose} up -d`)? If so, it goes on with the old files");
+    run(compose.words(), dir, &["exec", "-T", "nginx", "nginx", "-q", "-t"], &hint)?;
+    let serving =
+        || workers(&run(compose.words(), dir, &["top", "nginx"], &logs(compose))?, Workers::Serving);
     let before = serving()?;
-    run(compose, dir, Step::ReloadNginx.words(), LOGS)?;
+    run(compose.words(), dir, Step::ReloadNginx.words(), &logs(compose))?;
     let start = Instant::now();
     while serving()?.iter().any(|worker| before.contains(worker)) {
         if start.elapsed() > PATIENCE {
-            bail!(Fault::new("nginx was told to reload and goes on with the old files").hint(LOGS));
+            bail!(Fault::new("nginx was told to reload and goes on with the old files").hint(logs(compose)));
         }
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -130,13 +136,12 @@ fn served(spec: &Spec, root: &Certificate) -> Result<Vec<u8>> {
     leaf.ok_or_else(|| anyhow!("the server showed no certificate"))
 }
 
-/// `docker compose`, or `docker-compose` where only that is installed.
-fn compose() -> Result<Vec<&'static str>> {
-    for words in [vec!["docker", "compose"], vec!["docker-compose"]] {
-        let version = Command::new(words[0]).args(&words[1..]).arg("version").stdin(Stdio::null()).output();
-        if version.is_ok_and(|output| output.status.success()) {
-            return Ok(words);
-        }
+/// Fails where the command does not run.
+fn installed(compose: Compose) -> Result<()> {
+    let words = compose.words();
+    let version = Command::new(words[0]).args(&words[1..]).arg("version").stdin(Stdio::null()).output();
+    if version.is_ok_and(|output| output.status.success()) {
+        return Ok(());
     }
     bail!(
         Fault::new("neither `docker compose` nor `docker-compose` runs here")
@@ -163,10 +168,10 @@ pub fn script(text: &[u8], words: &[&str]) -> Result<ExitCode> {
 }
 
 /// What the command prints.
-fn run(compose: &[&str], dir: &Path, words: &[&str], hint: &str) -> Result<String> {
-    let line = [compose, words].concat().join(" ");
-    let command = Command::new(compose[0])
-        .args(&compose[1..])
+fn run(program: &[&str], dir: &Path, words: &[&str], hint: &str) -> Result<String> {
+    let line = [program, words].concat().join(" ");
+    let command = Command::new(program[0])
+        .args(&program[1..])
         .args(words)
         .current_dir(dir)
         .stdin(Stdio::null())

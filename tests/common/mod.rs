@@ -33,7 +33,12 @@ impl Sandbox {
             symlink(real.unwrap_or_else(|| panic!("this machine has no `{tool}`")), bin.join(tool)).unwrap();
         }
         symlink(env!("CARGO_BIN_EXE_regcert"), bin.join("regcert")).unwrap();
-        Self { root }
+        let plugins = root.path().join("docker/cli-plugins");
+        fs::create_dir_all(&plugins).unwrap();
+        let sandbox = Self { root };
+        // A `docker` that a case adds has Compose, whatever the machine has.
+        executable(&plugins.join("docker-compose"), "");
+        sandbox
     }
 
     /// Where its commands run.
@@ -43,9 +48,7 @@ impl Sandbox {
 
     /// A program of its own, before all others.
     pub fn program(&self, name: &str, script: &str) {
-        let path = self.root.path().join("bin").join(name);
-        fs::write(&path, script).unwrap();
-        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        executable(&self.root.path().join("bin").join(name), script);
     }
 
     /// `sh -c` with nothing of the caller's environment.
@@ -57,6 +60,7 @@ impl Sandbox {
             .current_dir(self.path())
             .env_clear()
             .env("PATH", self.root.path().join("bin"))
+            .env("DOCKER_CONFIG", self.root.path().join("docker"))
             // Seconds of waiting for jitter in each run that makes a key would prove nothing.
             .env("AWS_LC_SYS_NO_JITTER_ENTROPY", "1")
             .stdin(Stdio::null());
@@ -83,6 +87,11 @@ impl Sandbox {
         assert_eq!(output.status.code(), Some(code), "`{line}`: {stderr}");
         stderr
     }
+}
+
+fn executable(path: &Path, script: &str) {
+    fs::write(path, script).unwrap();
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
 }
 
 /// What differs from run to run, under a name. In a pattern `d` is a digit, `x` a lower-case and `X` an upper-case

@@ -83,7 +83,7 @@ fn create(args: &Args, world: &World, mut store: Store) -> Result<()> {
     }
     // A password goes to one place: whoever takes the JSON may well keep stderr as a log.
     let for_people = password.filter(|_| !args.json);
-    ui::say(guide::created(&deployment, &world.dir, &user, for_people));
+    ui::say(guide::created(&deployment, world.compose, &world.dir, &user, for_people));
     ui::made(for_people)?;
     args.writing.reload(world, &deployment, &guide::steps(&deployment, &change))
 }

@@ -1,0 +1,113 @@
+//! Docker Compose as this machine has it: which command is right, found without running one.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Where the docker program looks for its plugins (docker/cli, cli-plugins/manager).
+const PLUGINS: [&str; 4] = [
+    "/usr/local/lib/docker/cli-plugins",
+    "/usr/local/libexec/docker/cli-plugins",
+    "/usr/lib/docker/cli-plugins",
+    "/usr/libexec/docker/cli-plugins",
+];
+
+/// The command that runs Docker Compose on this machine. Its text is what a person types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compose {
+    /// `docker compose`: Compose v2, a plugin of `docker`.
+    Plugin,
+    /// `docker-compose`: Compose 1.29, or v2 installed as a program.
+    Standalone,
+}
+
+impl Compose {
+    /// Looks on `path` (the value of PATH) and where `docker` keeps plugins; `settings` is docker's own directory,
+    /// `~/.docker`. Where no Compose is found the answer is the plugin, the one to install.
+    pub fn find(path: Option<&OsStr>, settings: Option<&Path>) -> Self {
+        let on_path = |name: &str| {
+            path.is_some_and(|path| std::env::split_paths(path).any(|dir| runs(&dir.join(name))))
+        };
+        let plugins = PLUGINS.iter().map(PathBuf::from);
+        let own = settings.into_iter().flat_map(|settings| {
+            [vec![settings.join("cli-plugins")], extra_directories(&settings.join("config.json"))].concat()
+        });
+        let is_plugin = || own.chain(plugins).any(|dir| runs(&dir.join("docker-compose")));
+        if on_path("docker-compose") && !(on_path("docker") && is_plugin()) {
+            Self::Standalone
+        } else {
+            Self::Plugin
+        }
+    }
+
+    /// The words of the command.
+    pub fn words(self) -> &'static [&'static str] {
+        match self {
+            Self::Plugin => &["docker", "compose"],
+            Self::Standalone => &["docker-compose"],
+        }
+    }
+}
+
+impl fmt::Display for Compose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words().join(" "))
+    }
+}
+
+/// Whether a program lies there.
+fn runs(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+/// Plugin directories that the settings of `docker` name, as Homebrew's instructions do.
+fn extra_directories(config: &Path) -> Vec<PathBuf> {
+    #[derive(Default, serde::Deserialize)]
+    struct Config {
+        #[serde(default, rename = "cliPluginsExtraDirs")]
+        directories: Vec<PathBuf>,
+    }
+    let config = fs::read(config).ok().and_then(|bytes| serde_json::from_slice::<Config>(&bytes).ok());
+    config.unwrap_or_default().directories
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn program(path: &Path) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "").unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    #[test]
+    fn the_command_is_the_one_that_is_installed() {
+        let root = tempfile::tempdir().unwrap();
+        let (bin, settings) = (root.path().join("bin"), root.path().join(".docker"));
+        let find = || Compose::find(Some(bin.as_os_str()), Some(&settings));
+        assert_eq!(find(), Compose::Plugin, "nothing is installed");
+        program(&bin.join("docker-compose"));
+        assert_eq!(find(), Compose::Standalone);
+        program(&settings.join("cli-plugins/docker-compose"));
+        assert_eq!(find(), Compose::Standalone, "a plugin needs its `docker`");
+        program(&bin.join("docker"));
+        assert_eq!(find(), Compose::Plugin);
+        assert_eq!(Compose::find(None, None).to_string(), "docker compose");
+    }
+
+    #[test]
+    fn the_settings_of_docker_name_more_directories() {
+        let root = tempfile::tempdir().unwrap();
+        let (bin, elsewhere) = (root.path().join("bin"), root.path().join("elsewhere"));
+        program(&bin.join("docker"));
+        program(&bin.join("docker-compose"));
+        program(&elsewhere.join("docker-compose"));
+        let config = serde_json::json!({ "auths": {}, "cliPluginsExtraDirs": [elsewhere] });
+        fs::write(root.path().join("config.json"), config.to_string()).unwrap();
+        assert_eq!(Compose::find(Some(bin.as_os_str()), Some(root.path())), Compose::Plugin);
+    }
+}
