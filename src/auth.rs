@@ -1,6 +1,7 @@
 //! Passwords and the htpasswd file that nginx and the registry read, and what each user may do. No prompt, no disk.
 
 mod access;
+mod hash;
 
 use std::fmt;
 
@@ -11,6 +12,7 @@ use crate::names::Username;
 use crate::pki;
 
 pub use access::{Access, Accesses, Role};
+pub use hash::Scheme;
 
 /// bcrypt reads 72 bytes and ignores the rest in silence.
 const PASSWORD_MAX: usize = 72;
@@ -134,6 +136,41 @@ impl Htpasswd {
     /// The names in it, in its order.
     pub fn names(&self) -> Vec<String> {
         self.lines().filter_map(|line| Some(String::from_utf8_lossy(name_of(line)?).into_owned())).collect()
+    }
+
+    /// The names in it, each once, with the scheme of the line that nginx reads: the first.
+    pub fn entries(&self) -> Vec<(String, Scheme)> {
+        let mut entries: Vec<(String, Scheme)> = Vec::new();
+        for line in self.lines() {
+            let Some(name) = name_of(line) else { continue };
+            let hash = String::from_utf8_lossy(&line[name.len() + 1..]);
+            let name = String::from_utf8_lossy(name).into_owned();
+            if !entries.iter().any(|(known, _)| *known == name) {
+                // nginx ends the hash at a second colon (ngx_http_auth_basic_module).
+                let hash = hash.trim_end().split(':').next().unwrap_or_default();
+                entries.push((name, Scheme::of(hash)));
+            }
+        }
+        entries
+    }
+
+    /// Why this is not an htpasswd file, by the first line that shows it: the registry answers every login with 400
+    /// where one line has no colon.
+    pub fn damage(&self) -> Option<String> {
+        if self.0.starts_with(b"\xef\xbb\xbf") {
+            return Some("it begins with a byte order mark, which becomes part of the first name".to_owned());
+        }
+        self.lines().enumerate().find_map(|(n, line)| {
+            let text = line.trim_ascii();
+            let why = if line.contains(&0) {
+                "holds a NUL byte"
+            } else if !text.is_empty() && !text.starts_with(b"#") && name_of(line).is_none() {
+                "has no colon with a name before it"
+            } else {
+                return None;
+            };
+            Some(format!("line {} {why}", n + 1))
+        })
     }
 
     /// Whether `name` is in it.

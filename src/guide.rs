@@ -1,6 +1,10 @@
 //! What a person reads after a run: what was made, and the exact commands that come next, in the order a person needs
 //! them. Text only; `ui` prints it.
 
+mod taken_over;
+
+pub use taken_over::{Takeover, taken_over};
+
 use std::path::Path;
 
 use crate::deployment::{Deployment, ROLES};

@@ -3,7 +3,7 @@
 //! The map, each module below those it may use:
 //!
 //! ```text
-//! error · names · files → pki → auth · spec → render → trust → deployment → health → images → store · probe → guide · ui → commands → cli → main
+//! error · names · files → pki → auth · spec → render · takeover → trust → deployment → health → images → store · probe → guide · ui → commands → cli → main
 //! ```
 //!
 //! What holds everywhere:
@@ -28,6 +28,7 @@ mod probe;
 mod render;
 mod spec;
 mod store;
+mod takeover;
 mod trust;
 mod ui;
 

@@ -5,11 +5,13 @@ mod image;
 mod repositories;
 mod url;
 mod username;
+mod volume;
 
 pub use image::{Digest, Image, Reference, Repository, Tag};
 pub use repositories::{Pattern, Repositories};
 pub use url::{Upstream, Webhook};
 pub use username::Username;
+pub use volume::VolumeName;
 
 use std::fmt;
 use std::net::IpAddr;

@@ -11,6 +11,8 @@ use crate::spec::{BlobsBy, ClientAuth, Data, Delete, Proxy, Spec};
 /// Name below `templates/`, and text.
 const TEMPLATES: &[(&str, &str)] = &[
     ("docker-compose.yml", include_str!("../templates/docker-compose.yml")),
+    ("files/README.txt", include_str!("../templates/files/README.txt")),
+    ("files/public/README.txt", include_str!("../templates/files/public/README.txt")),
     ("nginx/nginx.conf", include_str!("../templates/nginx/nginx.conf")),
     ("nginx/www/catalog.js", include_str!("../templates/nginx/www/catalog.js")),
     ("nginx/www/index.html", include_str!("../templates/nginx/www/index.html")),
@@ -21,6 +23,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("renewal/cron", include_str!("../templates/renewal/cron")),
     ("renewal/service", include_str!("../templates/renewal/service")),
     ("renewal/timer", include_str!("../templates/renewal/timer")),
+    ("root-cert/README.txt", include_str!("../templates/root-cert/README.txt")),
     ("trust/ansible/handlers.yaml", include_str!("../templates/trust/ansible/handlers.yaml")),
     ("trust/ansible/playbook.yaml", include_str!("../templates/trust/ansible/playbook.yaml")),
     ("trust/ansible/tasks.yaml", include_str!("../templates/trust/ansible/tasks.yaml")),
@@ -101,6 +104,8 @@ pub struct Facts {
     anonymous_words: String,
     /// Whether Docker manages the data.
     volume: bool,
+    /// The name of the existing volume that holds the data, or nothing.
+    existing_volume: String,
     /// nginx `ssl_verify_client`: `on`, `optional`, or nothing.
     client_auth: &'static str,
     /// The output directory, absolute.
@@ -118,6 +123,8 @@ pub struct Facts {
     upstream_password: String,
     /// Who is told of pushes and pulls.
     webhooks: Vec<Hook>,
+    /// Whether one of them is sent headers.
+    secret_headers: bool,
     /// For Prometheus; 0 for none.
     metrics_port: u16,
     /// Whether the registry speaks to anybody but nginx.
@@ -128,6 +135,8 @@ pub struct Facts {
 struct Hook {
     name: String,
     url: String,
+    /// Names and values; the values may be secret.
+    headers: Vec<(String, String)>,
 }
 
 impl Facts {
@@ -140,13 +149,14 @@ impl Facts {
             Data::Directory(path) => (format!("{}:/var/lib/registry:z", path.replace('$', "$$")), false),
             // Without `nocopy` docker-compose 1.29 hands the new volume back to root after `data-owner` has run.
             Data::Volume => ("data:/var/lib/registry:z,nocopy".to_owned(), true),
+            Data::Existing(_) => ("data:/var/lib/registry:z,nocopy".to_owned(), false),
         };
         Self {
             registry: spec.registry(),
             certificate: spec.host().to_string(),
             server_names: names.join(" "),
             public_port: if spec.https_port == 443 { String::new() } else { format!(":{}", spec.https_port) },
-            http_port: spec.http_port,
+            http_port: spec.http_port.unwrap_or(0),
             https_port: spec.https_port,
             proxied: spec.proxy == Proxy::Nginx,
             run_as: spec.run_as.to_string(),
@@ -164,6 +174,10 @@ impl Facts {
             anonymous_port: spec.anonymous_port.unwrap_or(0),
             anonymous_words: spec.anonymous_repos.words(),
             volume,
+            existing_volume: match &spec.data {
+                Data::Existing(name) => name.to_string(),
+                Data::Directory(_) | Data::Volume => String::new(),
+            },
             client_auth: match spec.client_auth {
                 ClientAuth::Off => "",
                 ClientAuth::Optional => "optional",
@@ -180,8 +194,9 @@ impl Facts {
             webhooks: spec
                 .notify
                 .iter()
-                .map(|hook| Hook { name: hook.name().to_owned(), url: hook.url() })
+                .map(|hook| Hook { name: hook.name().to_owned(), url: hook.url(), headers: Vec::new() })
                 .collect(),
+            secret_headers: false,
             metrics_port: spec.metrics_port.unwrap_or(0),
             networked: spec.mirror_of.is_some() || !spec.notify.is_empty() || spec.metrics_port.is_some(),
         }
@@ -190,6 +205,16 @@ impl Facts {
     /// The same where nobody would keep others than admins from deleting.
     pub fn without_delete(mut self) -> Self {
         self.delete = false;
+        self
+    }
+
+    /// The same with the headers of each webhook, in their order.
+    pub fn with_headers<'h>(mut self, headers: impl Iterator<Item = Vec<(&'h str, &'h str)>>) -> Self {
+        for (hook, headers) in self.webhooks.iter_mut().zip(headers) {
+            let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+            hook.headers = headers.into_iter().map(owned).collect();
+        }
+        self.secret_headers = self.webhooks.iter().any(|hook| !hook.headers.is_empty());
         self
     }
 
@@ -340,7 +365,10 @@ mod tests {
             ] {
                 // What the page looks like and does is the same in every shape.
                 let with_facts = |name: &str| {
-                    !name.starts_with("trust/") && !name.ends_with(".css") && !name.ends_with(".js")
+                    !name.starts_with("trust/")
+                        && !name.ends_with("README.txt")
+                        && !name.ends_with(".css")
+                        && !name.ends_with(".js")
                 };
                 for (name, _) in TEMPLATES.iter().filter(|(name, _)| with_facts(name)) {
                     if proxy == "nginx" || !name.starts_with("nginx/") {
@@ -353,12 +381,6 @@ mod tests {
         {
             assert_same(rendered(name, &anonymous()), &format!("tests/golden/nginx-anonymous/{name}"));
         }
-    }
-
-    #[test]
-    fn the_compose_file_of_this_repository_is_what_init_writes() {
-        let spec = spec("registry1", |settings| settings.domain = Some("myhouse.local".to_owned()));
-        assert_same(rendered("docker-compose.yml", &spec), "docker-compose.yml");
     }
 
     #[test]

@@ -30,6 +30,12 @@ hint: install Docker Compose, or run this where the registry runs
 /// The files and the state that examples take for granted, made by regcert itself in directories beside the registry.
 fn prepare(sandbox: &Sandbox, line: &str) {
     sandbox.ok("echo secret > bob.txt; echo 'a passphrase' > passphrase.txt; echo me:secret > hub.txt");
+    sandbox.ok("echo 'Authorization: Bearer x' > headers.txt; chmod 600 headers.txt");
+    if line.contains("--from") {
+        let old = "docker-registry-self-signed";
+        sandbox.ok("regcert -C made init --registry-server-name registry1 --cert-domain myhouse.local");
+        sandbox.ok(&format!("mkdir -p {old}/certs {old}/auth {old}/data; touch {old}/certs/domain.key; cp made/nginx/ssl/*.crt {old}/certs/domain.crt; cp made/nginx/auth/registry.passwd {old}/auth/htpasswd; cp made/root-cert/root-cert-* {old}/certs/"));
+    }
     if line.contains("ca-key.pem") || line.contains("signed.pem") {
         sandbox.ok("regcert -C theirs init --registry-server-name registry1 --cert-domain myhouse.local --san registry.local.priv --san registry");
         sandbox.ok("cp theirs/root-cert/*.crt ca.pem; cp theirs/root-cert/*.crt their-root.pem; cp theirs/root-cert/*.key ca-key.pem");

@@ -157,7 +157,7 @@ fn look(args: &Args, world: &World, asked: &Asked, subject: &Subject<'_>) -> (St
     };
     let data = deployment.and_then(|deployment| match &deployment.spec.data {
         Data::Directory(path) => Some(place(&world.dir.join(path).components().collect::<PathBuf>())),
-        Data::Volume => None,
+        Data::Volume | Data::Existing(_) => None,
     });
     let known = Known {
         target,

@@ -26,15 +26,17 @@ use anyhow::{Context, Result, bail};
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use crate::deployment::{Deployment, NGINX_CONF, reads_roles};
+use crate::deployment::{Deployment, IGNORED, NGINX_CONF, reads_roles};
 use crate::error::Fault;
 use crate::files::{Action, Change, Edits, FileSet, RelPath};
 use crate::health::Found;
+use crate::names::shell;
 use crate::pki::{KeyType, Passphrase};
 use crate::probe::Compose;
 use crate::render::Site;
 use crate::spec::{Proxy, RunAs};
 use crate::store::{self, Store};
+use crate::takeover::{self, Maker};
 use crate::{guide, probe, ui};
 
 /// What `main` asked the machine for.
@@ -68,10 +70,32 @@ impl World {
         self.open_or("make one with `regcert init`, or name its directory with -C")
     }
 
+    /// The registry in the directory that `store` holds; `None` where there is none. A registry that regcert did not make
+    /// is named as what it is.
+    fn load(&self, store: &Store) -> Result<Option<Deployment>> {
+        let loaded = store.read().and_then(|files| Ok(Deployment::load(&files, self.invoker)?));
+        let own = ["regcert.toml", ".regcert"].iter().any(|name| self.dir.join(name).exists());
+        if own || matches!(loaded, Ok(Some(_))) {
+            return loaded;
+        }
+        let look = |path: &Path| store::entry(&self.dir, path);
+        let Some(maker) = takeover::is_old(&self.dir, &look) else {
+            return loaded;
+        };
+        let dir = shell(&self.dir.display().to_string());
+        let what = match maker {
+            Maker::Script => "a registry of gen_config.py",
+            Maker::Person => "a registry that was made by hand",
+        };
+        bail!(Fault::new(format!("`{}` holds {what}, not one of regcert", self.dir.display())).hint(format!(
+            "`regcert init --from {dir} --dry-run` shows what regcert can take over: names, users and images; without --dry-run it makes ./registry from them"
+        )))
+    }
+
     /// The same, with the cure of a command that has another where there is none.
     fn open_or(&self, hint: &str) -> Result<(Store, Deployment)> {
         let store = self.store()?;
-        let deployment = Deployment::load(&store.read()?, self.invoker)?.ok_or_else(|| {
+        let deployment = self.load(&store)?.ok_or_else(|| {
             Fault::new(format!("there is no registry in `{}`", self.dir.display())).hint(hint)
         })?;
         Ok((store, deployment))
@@ -232,7 +256,8 @@ impl Writing {
             if self.reload { &[] } else { &steps },
         ));
         ui::made(password)?;
-        for path in change.with(Action::EditedByHand) {
+        // A .gitignore of the user's own is as it should be.
+        for path in change.with(Action::EditedByHand).filter(|path| path.as_str() != IGNORED) {
             ui::warn(format!(
                 "`{path}` was edited by hand and stays as it is: `regcert init --force` writes it anew"
             ));

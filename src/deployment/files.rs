@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::{Deployment, Issuer, Wiped};
+use super::{Deployment, Headers, Issuer, Wiped};
 use crate::error::Fault;
 use crate::files::{FileSet, Mode, Origin};
-use crate::names::file_stem;
+use crate::names::{Webhook, file_stem};
 use crate::pki::{Certificate, ServerIdentity};
 use crate::render::{Facts, PAGE, Site, render};
 use crate::spec::{ClientAuth, Proxy};
@@ -27,6 +27,11 @@ pub fn reads_roles(nginx_conf: &[u8]) -> bool {
     String::from_utf8_lossy(nginx_conf).contains(ROLES)
 }
 
+/// What git leaves out, where the registry's directory is below a work tree.
+pub const IGNORED: &str = ".gitignore";
+const ROOT_README: &str = "root-cert/README.txt";
+/// What says how files beside images are served; their directories exist before Docker would make them for root.
+const SERVED: [&str; 2] = ["files/README.txt", "files/public/README.txt"];
 const REGISTRY_CONFIG: &str = "registry/config.yml";
 
 /// What the page says: of the registry, and of what its clients are to trust.
@@ -56,6 +61,7 @@ impl Deployment {
         if self.spec.proxy == Proxy::Nginx {
             files.put(LIMITED, limited.as_bytes(), Mode::Server, Origin::Kept);
         }
+        files.put(IGNORED, include_str!("../../templates/gitignore"), Mode::Public, Origin::Rendered);
         self.put_authority(&mut files);
         self.put_clients(&mut files);
         if let Some(pending) = &self.pending {
@@ -85,7 +91,15 @@ impl Deployment {
     }
 
     fn facts(&self, site: &Site) -> Facts {
-        Facts::of(&self.spec, self.state.http_secret(), site).with_upstream_login(self.upstream_login())
+        let headers = |webhook: &Webhook| self.webhook_headers(webhook);
+        Facts::of(&self.spec, self.state.http_secret(), site)
+            .with_upstream_login(self.upstream_login())
+            .with_headers(
+                self.spec
+                    .notify
+                    .iter()
+                    .map(|webhook| headers(webhook).into_iter().flat_map(Headers::pairs).collect()),
+            )
     }
 
     fn put_authority(&self, files: &mut FileSet) {
@@ -151,7 +165,11 @@ impl Deployment {
         files.put(self.certificate_path(), server.chain_pem(), Mode::Public, Origin::Rendered);
         files.put(COMPOSE, render(COMPOSE, &facts)?, Mode::Public, Origin::Rendered);
         files.put(REGISTRY_CONFIG, render(REGISTRY_CONFIG, &facts)?, Mode::Server, Origin::Rendered);
+        files.put(ROOT_README, render(ROOT_README, &facts)?, Mode::Public, Origin::Rendered);
         if spec.proxy == Proxy::Nginx {
+            for name in SERVED {
+                files.put(name, render(name, &facts)?, Mode::Public, Origin::Rendered);
+            }
             files.put(NGINX_CONF, render(NGINX_CONF, &facts)?, Mode::Public, Origin::Rendered);
             // Never kept as somebody edited it: what was said last must count.
             files.put(ROLES, self.state.access.to_map(), Mode::Server, Origin::Kept);

@@ -11,12 +11,14 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod users;
+mod webhooks;
 
 pub use clients::Clients;
-pub use files::{NGINX_CONF, ROLES, reads_roles};
+pub use files::{IGNORED, NGINX_CONF, ROLES, reads_roles};
 pub use mirror::Credentials;
 pub use rotation::Retiring;
 pub use state::{Client, State};
+pub use webhooks::Headers;
 
 use std::fmt;
 
@@ -123,27 +125,44 @@ pub struct New {
     pub origin: Origin,
     /// What the authority's key is stored under.
     pub passphrase: Option<Passphrase>,
-    /// The first user.
-    pub user: Username,
-    /// The first user's password.
-    pub password: Password,
+    /// Who may log in.
+    pub users: First,
+}
+
+/// Who may log in to a new registry.
+pub enum First {
+    /// One new user, an admin.
+    Admin(Username, Password),
+    /// The users of a registry that is taken over, as they are.
+    Existing(Htpasswd),
 }
 
 impl Deployment {
     /// A new registry: authority, server certificate and first user.
     pub fn create(new: New, now: OffsetDateTime) -> Result<Self, Fault> {
-        let New { spec, origin, passphrase, user, password } = new;
+        let New { spec, origin, passphrase, users: first } = new;
         // Keys and a hash, each the work of one core for a while.
         let (root_key, server_key, hash) = std::thread::scope(|scope| {
             let root = scope.spawn(|| {
                 matches!(origin, Origin::Create { .. }).then(|| PrivateKey::generate(spec.key_type))
             });
-            let hash = scope.spawn(|| password.hash());
+            let hash = scope.spawn(|| match &first {
+                First::Admin(_, password) => Some(password.hash()),
+                First::Existing(_) => None,
+            });
             let server = PrivateKey::generate(spec.key_type);
             (root.join().expect("no panic"), server, hash.join().expect("no panic"))
         });
         let mut state = State::new(now);
-        state.access.set(user.clone(), Access { role: Role::Admin, ..Access::default() });
+        let mut users = Htpasswd::default();
+        match (first, hash) {
+            (First::Admin(user, _), Some(hash)) => {
+                users.set(&user, &hash);
+                state.access.set(user, Access { role: Role::Admin, ..Access::default() });
+            }
+            (First::Existing(existing), _) => users = existing,
+            (First::Admin(..), None) => unreachable!("the password of a new user was hashed"),
+        }
         let issuer = match origin {
             Origin::Create { permit, offline_root } => {
                 let constraints = permit.map(|permit| Constraints::to([subtrees(&spec), permit].concat()));
@@ -164,8 +183,6 @@ impl Deployment {
             Origin::Import(authority) => Issuer::Own { authority, root_key: None },
             Origin::External => Issuer::External { root: None },
         };
-        let mut users = Htpasswd::default();
-        users.set(&user, &hash);
         let mut deployment = Self {
             spec,
             spec_text: None,

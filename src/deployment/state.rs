@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use super::mirror::UpstreamLogin;
+use super::webhooks::HookHeaders;
 use crate::auth::Accesses;
 use crate::error::Fault;
 use crate::pki::{hex, random, sha256};
@@ -40,6 +41,9 @@ pub struct State {
     /// How a mirror logs in to its upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) upstream: Option<UpstreamLogin>,
+    /// What webhooks are sent besides the event.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) webhook_headers: Vec<HookHeaders>,
 }
 
 /// A client certificate.
@@ -73,6 +77,7 @@ impl State {
             crl_number: 0,
             access: Accesses::default(),
             upstream: None,
+            webhook_headers: Vec::new(),
         }
     }
 

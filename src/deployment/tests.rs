@@ -36,8 +36,7 @@ fn create(change: impl FnOnce(&mut Settings)) -> Deployment {
             spec,
             origin: Origin::Create { permit: Some(vec![]), offline_root: false },
             passphrase: None,
-            user,
-            password,
+            users: First::Admin(user, password),
         },
         datetime!(2026-11-20 12:00 UTC),
     )
@@ -191,8 +190,12 @@ fn encrypted(offline_root: bool) -> Deployment {
     let spec = Spec::check(&settings, Side::Options, INVOKER, &mut Gather::default()).unwrap();
     let origin = Origin::Create { permit: Some(vec![]), offline_root };
     let passphrase = Some(Passphrase::first_line(b"a passphrase").unwrap());
-    let new =
-        New { spec, origin, passphrase, user: "docker".parse().unwrap(), password: Password::generate() };
+    let new = New {
+        spec,
+        origin,
+        passphrase,
+        users: First::Admin("docker".parse().unwrap(), Password::generate()),
+    };
     Deployment::create(new, NOW).unwrap()
 }
 
@@ -258,8 +261,12 @@ fn a_request_that_waits_is_loaded_and_its_answer_checked() {
     };
     let spec = Spec::check(&settings, Side::Options, INVOKER, &mut Gather::default()).unwrap();
     let password = Password::generate();
-    let new =
-        New { spec, origin: Origin::External, passphrase: None, user: "docker".parse().unwrap(), password };
+    let new = New {
+        spec,
+        origin: Origin::External,
+        passphrase: None,
+        users: First::Admin("docker".parse().unwrap(), password),
+    };
     let waiting = Deployment::create(new, NOW).unwrap();
     let files = waiting.files(&site()).unwrap();
     assert!(files.get("docker-compose.yml").is_none(), "nothing is there that could be started");

@@ -9,7 +9,7 @@ use time::macros::datetime;
 use super::answer::{Cure, reason};
 use super::*;
 use crate::auth::{Access, Login, Password};
-use crate::deployment::{New, Origin};
+use crate::deployment::{First, New, Origin};
 use crate::error::Gather;
 use crate::names::Username;
 use crate::spec::{RunAs, Settings, Side, Spec};
@@ -29,7 +29,8 @@ fn deployment(offline_root: bool) -> Deployment {
     let spec = Spec::check(&settings, Side::Options, invoker, &mut Gather::default()).unwrap();
     let origin = Origin::Create { permit: Some(vec![]), offline_root };
     let (user, password) = ("docker".parse().unwrap(), Password::generate());
-    Deployment::create(New { spec, origin, passphrase: None, user, password }, NOW).unwrap()
+    Deployment::create(New { spec, origin, passphrase: None, users: First::Admin(user, password) }, NOW)
+        .unwrap()
 }
 
 fn answer(status: u16, headers: &[(&str, &str)]) -> Answer {

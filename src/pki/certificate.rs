@@ -6,11 +6,11 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use time::{Duration, OffsetDateTime};
 use x509_parser::extensions::{GeneralName, GeneralSubtree};
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{AttributeTypeAndValue, FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
 use super::constraints::Constraints;
-use super::{broken, der, hex, pem_blocks, sha256};
+use super::{Subject, broken, der, hex, pem_blocks, sha256};
 use crate::error::Fault;
 use crate::names::{Subtree, masked};
 
@@ -155,6 +155,24 @@ impl Certificate {
     /// The certificate as DER.
     pub fn der(&self) -> &CertificateDer<'static> {
         &self.der
+    }
+
+    /// The organization behind it as the subject says, and its common name.
+    pub fn subject_fields(&self) -> (Subject, Option<String>) {
+        let (_, x509) = X509Certificate::from_der(&self.der).expect("it was parsed before");
+        let name = x509.subject();
+        fn first<'a>(mut fields: impl Iterator<Item = &'a AttributeTypeAndValue<'a>>) -> Option<String> {
+            fields.next().and_then(|field| field.as_str().ok()).map(str::to_owned)
+        }
+        let subject = Subject {
+            country: first(name.iter_country()),
+            state: first(name.iter_state_or_province()),
+            locality: first(name.iter_locality()),
+            company: first(name.iter_organization()),
+            unit: first(name.iter_organizational_unit()),
+            email: first(name.iter_email()),
+        };
+        (subject, first(name.iter_common_name()))
     }
 
     /// Whether it is its own issuer: a root, if its signature is good.

@@ -3,6 +3,7 @@
 
 mod api;
 mod compose;
+mod docker;
 mod gc;
 mod http;
 mod interrupt;
@@ -15,6 +16,7 @@ use gc::{Workers, workers};
 
 pub use api::{Api, Session};
 pub use compose::Compose;
+pub use docker::{Volume, running, volume};
 pub use gc::{Amount, Containers, Garbage, READ_ONLY};
 pub use http::Login;
 pub use look::{Client, look};

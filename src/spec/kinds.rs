@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::Fault;
-use crate::names::printable;
+use crate::names::{VolumeName, printable};
 
 /// Who stands in front of the registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,16 +54,18 @@ pub enum Signer {
 }
 
 /// What regcert keeps beside the images.
-const RESERVED: [&str; 8] =
-    ["nginx", "registry", "root-cert", "clients", "request", "renewal", "trust", ".regcert"];
+const RESERVED: [&str; 9] =
+    ["nginx", "registry", "root-cert", "clients", "request", "renewal", "trust", "files", ".regcert"];
 
 /// Where the images are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Data {
     /// A directory: `./data` below the output directory, or an absolute path.
     Directory(String),
-    /// A volume that Docker manages.
+    /// A volume that Docker manages and that Compose makes for this registry.
     Volume,
+    /// An existing volume of this name. Compose neither makes nor removes it, and its files keep their owner.
+    Existing(VolumeName),
 }
 
 /// The user and group that the containers run as and that own what they read.
@@ -114,6 +116,7 @@ impl FromStr for Data {
             |why: &str| Err(Fault::new(format!("`{}` cannot hold the images: {why}", printable(text))));
         match text {
             "volume" => Ok(Self::Volume),
+            _ if text.starts_with("volume:") => text["volume:".len()..].parse().map(Self::Existing),
             "" => fault("it is empty"),
             // Compose splits a mount at colons, and neither version lets one be quoted.
             _ if text.contains(':') => fault("a path with a colon cannot be mounted"),
@@ -165,6 +168,7 @@ impl fmt::Display for Data {
         f.write_str(match self {
             Self::Directory(path) => path,
             Self::Volume => "volume",
+            Self::Existing(name) => return write!(f, "volume:{name}"),
         })
     }
 }

@@ -49,8 +49,8 @@ pub struct Spec {
     pub anonymous_repos: Repositories,
     /// Who signs.
     pub authority: Signer,
-    /// Published for the redirect.
-    pub http_port: u16,
+    /// Published for the redirect to https and for the page that clients need before they trust https.
+    pub http_port: Option<u16>,
     /// Published for the registry.
     pub https_port: u16,
     /// Where images are kept.
@@ -100,7 +100,8 @@ impl Spec {
             anonymous_port: fields.optional_port("anonymous-port", &settings.anonymous_port),
             anonymous_repos: fields.repositories("anonymous-repos", &settings.anonymous_repos),
             authority: fields.parse("authority", &settings.authority, "own").unwrap_or(Signer::Own),
-            http_port: fields.port("http-port", &settings.http_port, 80),
+            http_port: fields
+                .optional_port("http-port", &Some(settings.http_port.clone().unwrap_or("80".to_owned()))),
             https_port: fields.port("https-port", &settings.https_port, 443),
             data: fields.parse("data", &settings.data, "./data").unwrap_or(Data::Volume),
             notify: fields.webhooks(&settings.notify),
@@ -119,7 +120,7 @@ impl Spec {
 
     /// What no setting can say alone.
     fn agrees(&self, gather: &mut Gather) {
-        let redirect = (self.proxy == Proxy::Nginx).then_some(self.http_port);
+        let redirect = self.http_port.filter(|_| self.proxy == Proxy::Nginx);
         let ports: Vec<_> = [redirect, Some(self.https_port), self.anonymous_port, self.metrics_port]
             .into_iter()
             .flatten()
@@ -240,7 +241,7 @@ impl Spec {
         }
         let numbers = [
             ("days", self.days),
-            ("http-port", self.http_port),
+            ("http-port", self.http_port.unwrap_or(0)),
             ("https-port", self.https_port),
             ("anonymous-port", self.anonymous_port.unwrap_or(0)),
             ("metrics-port", self.metrics_port.unwrap_or(0)),

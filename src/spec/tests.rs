@@ -49,7 +49,7 @@ fn every_setting_has_its_default() {
         anonymous_port: None,
         anonymous_repos: crate::names::Repositories::Every,
         authority: Signer::Own,
-        http_port: 80,
+        http_port: Some(80),
         https_port: 443,
         data: Data::Directory("./data".into()),
         run_as: INVOKER,
@@ -126,7 +126,7 @@ fn all_faults_of_one_file_are_told_under_their_keys() {
         days: some("826"),
         country: some("CAN"),
         state: Some("x".repeat(129)),
-        http_port: some("0"),
+        http_port: some("x"),
         https_port: some("65536"),
         data: some("a:b"),
         ..Settings::default()
@@ -142,7 +142,7 @@ fn all_faults_of_one_file_are_told_under_their_keys() {
                 "x".repeat(80)
             ),
             "regcert.toml, `days`: `826` days are not possible for a certificate",
-            "regcert.toml, `http-port`: `0` is not a port",
+            "regcert.toml, `http-port`: `x` is not a port",
             "regcert.toml, `https-port`: `65536` is not a port",
             "regcert.toml, `data`: `a:b` cannot hold the images: a path with a colon cannot be mounted",
         ]

@@ -19,11 +19,15 @@ use crate::files::{Action, Change, Digests, Edits, FileSet, Mode, OnDisk, Origin
 use crate::pki::{hex, sha256};
 use crate::spec::{Data, RunAs};
 
+mod clone;
 mod collection;
 mod commit;
 mod disk;
+mod old;
 
+pub use clone::lead_compose;
 pub use disk::{look, read_given};
+pub use old::{entry, is_root, others_may_read, owner, real};
 
 const OWN: &str = ".regcert";
 const DIGESTS: &str = ".regcert/digests.json";
@@ -263,7 +267,7 @@ impl Store {
     pub fn data_owner(&self, data: &Data) -> Option<u32> {
         match data {
             Data::Directory(path) => fs::metadata(self.dir.join(path)).ok().map(|metadata| metadata.uid()),
-            Data::Volume => None,
+            Data::Volume | Data::Existing(_) => None,
         }
     }
 }

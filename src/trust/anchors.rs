@@ -85,7 +85,12 @@ impl Anchors {
         let host = spec.host().to_string();
         let bracketed = if host.contains(':') { format!("[{host}]") } else { host.clone() };
         let registry = spec.registry();
-        let plain_port = if spec.http_port == 80 { String::new() } else { format!(":{}", spec.http_port) };
+        let plain_url = match spec.http_port {
+            Some(80) => format!("http://{bracketed}"),
+            Some(port) => format!("http://{bracketed}:{port}"),
+            // The page is then at https alone, where a browser warns until it trusts the root.
+            None => format!("https://{registry}"),
+        };
         let place = |registry, port| Place::of(registry, format!("{bracketed}:{port}"));
         Self {
             id: format!("registry-trust-{}", &hex(&sha256(registry.as_bytes()))[..8]),
@@ -96,7 +101,7 @@ impl Anchors {
                 .map(|(name, port)| place(name, port)),
             uuid: uuid(&roots.iter().map(|root| root.sha256.as_str()).collect::<Vec<_>>().join(" ")),
             port: spec.https_port,
-            plain_url: format!("http://{bracketed}{plain_port}"),
+            plain_url,
             fingerprint: roots.first().map(|root| root.fingerprint.clone()).unwrap_or_default(),
             bundle: roots.iter().map(|root| root.pem.as_str()).collect(),
             version: release.version.clone(),
@@ -113,7 +118,7 @@ impl Anchors {
         &self.place.registry
     }
 
-    /// `http://host[:port]/`, which needs no trust.
+    /// `http://host[:port]/`, which needs no trust; `https://…` where no http port is published.
     pub fn plain_url(&self) -> String {
         format!("{}/", self.plain_url)
     }

@@ -7,12 +7,12 @@ use zeroize::Zeroizing;
 
 use super::super::password::Source;
 use super::super::{World, Writing};
-use crate::deployment::{Credentials, Origin};
-use crate::error::Fault;
-use crate::names::Subtree;
+use crate::deployment::{Credentials, Headers, Origin};
+use crate::error::{Blame, Fault, Faults};
+use crate::names::{Subtree, shell};
 use crate::pki::{Authority, Certificate, KeyAtRest, PrivateKey};
 use crate::spec::Settings;
-use crate::store;
+use crate::{store, ui};
 
 /// Create a registry, or apply changed settings and renew the server certificate
 ///
@@ -26,8 +26,10 @@ Examples:
   regcert init --registry-server-name 192.168.0.12
   regcert init --registry-server-name registry.example.org --san 192.168.0.12 --https-port 5443
   regcert init --mirror-of https://registry-1.docker.io --mirror-credentials hub.txt
-  regcert init --notify ci=https://ci.myhouse.local/hook --metrics-port 9100
+  regcert init --notify ci=https://ci.myhouse.local/hook --notify-headers ci=headers.txt
+  regcert init --metrics-port 9100
   regcert init --anonymous-port 5444 --anonymous-repo 'public/*'
+  regcert init --from docker-registry-self-signed --dry-run
   regcert init --dry-run
   regcert init --reload")]
 pub struct Args {
@@ -36,6 +38,15 @@ pub struct Args {
     /// Print what was made as JSON
     #[arg(long)]
     pub(super) json: bool,
+    /// Take over the registry of gen_config.py, or one made by hand, from its directory: its names, users and images
+    ///
+    /// The images are mounted where they are, and the old directory is only read. Stop the old registry first. With
+    /// `-C DIR` of the same directory the new files take the places of the old ones, which go to before-regcert/.
+    #[arg(long, value_name = "DIR")]
+    pub(super) from: Option<PathBuf>,
+    /// With --from: go on with the old root certificate, where it can sign, so that clients need nothing new
+    #[arg(long, requires = "from", conflicts_with_all = ["ca_cert", "offline_root", "external_ca", "permit", "no_name_constraints"])]
+    pub(super) keep_root: bool,
     #[command(flatten)]
     pub(super) names: Names,
     #[command(flatten)]
@@ -141,8 +152,9 @@ pub(super) struct Service {
     /// Whether users with the role admin may delete images: on or off [default: on; without nginx nobody can]
     #[arg(long, value_name = "on|off")]
     delete: Option<String>,
-    /// The port of the redirect to https [default: 80]
-    #[arg(long, value_name = "PORT")]
+    /// The port of the redirect to https, and of the page for clients that do not trust the registry yet; `off` for
+    /// none [default: 80]
+    #[arg(long, value_name = "PORT|off")]
     http_port: Option<String>,
     /// The port of the registry [default: 443]
     #[arg(long, value_name = "PORT")]
@@ -157,9 +169,9 @@ pub(super) struct Service {
     /// [default: *, every repository]
     #[arg(long, value_name = "PATTERN")]
     anonymous_repo: Vec<String>,
-    /// Where images are kept: a directory, or `volume` for one that Docker manages [default: data, beside
-    /// docker-compose.yml]
-    #[arg(long, value_name = "DIR|volume")]
+    /// Where images are kept: a directory, `volume` for one that Docker manages, or `volume:NAME` for an existing one
+    /// [default: data, beside docker-compose.yml]
+    #[arg(long, value_name = "DIR|volume[:NAME]")]
     data: Option<String>,
     /// The user and group the containers run as [default: yours; 65532:65532 for root]
     #[arg(long, value_name = "UID:GID")]
@@ -191,9 +203,15 @@ pub(super) struct Services {
     mirror_credentials: Option<PathBuf>,
     /// Tell this URL of each push and pull (a POST with JSON); may be repeated. A later run adds to those that are there
     ///
-    /// The URL stands in regcert.toml, which everybody may read: put no token in it. To stop one, take it out of there.
+    /// The URL stands in regcert.toml, which everybody may read: a token belongs into --notify-headers. To stop a
+    /// webhook, take it out of there.
     #[arg(long, value_name = "NAME=URL")]
     notify: Vec<String>,
+    /// Send a webhook these headers as well, one `Name: value` a line of a file that only you can read; may be repeated
+    ///
+    /// They are kept where only you and the registry can read them, for this webhook's URL alone, and reach no log.
+    #[arg(long, value_name = "NAME=FILE")]
+    notify_headers: Vec<String>,
     /// Serve Prometheus at http://127.0.0.1:PORT/metrics, on this machine alone; `off` for not at all [default: off]
     ///
     /// The same port has Go's profiler (/debug/pprof) and no password: whoever has an account here may look.
@@ -267,6 +285,27 @@ impl Args {
         self.services.mirror_credentials.as_ref().map(read).transpose()
     }
 
+    /// The headers for webhooks, by the webhook's name.
+    pub(super) fn headers(&self) -> Result<Vec<(String, Headers)>> {
+        let read = |text: &String| {
+            let Some((name, path)) = text.split_once('=') else {
+                let fault = Fault::new("--notify-headers: it is not NAME=FILE");
+                return Err(Faults { faults: vec![fault], blame: Blame::CommandLine }.into());
+            };
+            let bytes = Zeroizing::new(store::read_given(Path::new(path))?);
+            let headers = Headers::parse(&bytes)
+                .map_err(|fault| Fault::new(format!("`{path}`: {}", fault.message)).hint(fault.hint))?;
+            if store::others_may_read(Path::new(path)) {
+                ui::warn(format!(
+                    "others on this machine may read `{path}`: run `chmod 600 {}`",
+                    shell(path)
+                ));
+            }
+            Ok((name.to_owned(), headers))
+        };
+        self.services.notify_headers.iter().map(read).collect()
+    }
+
     /// What fixes the authority, which the first run does.
     pub(super) fn fixes_authority(&self) -> bool {
         let AuthorityArgs { ca_cert, ca_key: _, offline_root, external_ca, encrypt_ca_key: _ } =
@@ -301,7 +340,7 @@ impl Args {
 fn from_here(data: &str) -> String {
     let absolute =
         || std::path::absolute(data).ok().and_then(|path| path.into_os_string().into_string().ok());
-    if matches!(data, "volume" | "") {
+    if matches!(data, "volume" | "") || data.starts_with("volume:") {
         data.to_owned()
     } else {
         absolute().unwrap_or_else(|| data.to_owned())

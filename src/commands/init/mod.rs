@@ -1,6 +1,7 @@
 //! `regcert init`: a new registry, or changed settings and a new server certificate for one.
 
 mod args;
+mod takeover;
 
 use anyhow::{Result, bail};
 use serde_json::json;
@@ -11,14 +12,14 @@ pub use args::Args;
 use super::password::{Known, Prompt};
 use super::{World, busy_with_keys, dry_run};
 use crate::auth::Password;
-use crate::deployment::{Credentials, Deployment, New, ServerKey};
+use crate::deployment::{Credentials, Deployment, First, Headers, IGNORED, New, ServerKey};
 use crate::error::{Blame, Fault, Gather};
 use crate::files::{Action, Change};
 use crate::names::{Repositories, Subtree, Upstream, Username, shell};
 use crate::pki::{Certificate, date};
 use crate::render::Site;
 use crate::spec::{DAYS_ADVISED, Data, Side, Spec};
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::{guide, ui};
 
 /// Runs the command.
@@ -28,8 +29,11 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
             "everybody on this machine can read a password in the arguments: use --password-stdin or --password-file",
         );
     }
+    if let Some(from) = &args.from {
+        return takeover::run(args, from, world);
+    }
     let store = world.store()?;
-    match Deployment::load(&store.read()?, world.invoker)? {
+    match world.load(&store)? {
         None => create(args, world, store),
         Some(_) => {
             drop(store);
@@ -57,13 +61,15 @@ fn create(args: &Args, world: &World, mut store: Store) -> Result<()> {
     let origin = args.origin(world, permit)?;
     let passphrase = args.encrypts().then(|| world.new_passphrase()).transpose()?;
     let credentials = args.credentials()?;
+    let headers = args.headers()?;
     busy_with_keys(spec.key_type);
-    let mut deployment =
-        Deployment::create(New { spec, origin, passphrase, user: user.clone(), password }, world.now)?;
+    let users = First::Admin(user.clone(), password);
+    let mut deployment = Deployment::create(New { spec, origin, passphrase, users }, world.now)?;
     log_in_upstream(&mut deployment, credentials);
+    send_headers(&mut deployment, headers)?;
 
     let change = world.compare(&store, &deployment, args.writing.edits())?;
-    let foreign: Vec<_> = change.with(Action::EditedByHand).map(|path| format!("`{path}`")).collect();
+    let foreign = foreign(&change);
     if !foreign.is_empty() {
         let (dir, foreign) = (world.dir.display(), foreign.join(", "));
         bail!(
@@ -77,6 +83,7 @@ fn create(args: &Args, world: &World, mut store: Store) -> Result<()> {
     }
     warn_about(&deployment, &store, &world.site);
     store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
+    store::lead_compose(&world.dir)?;
     let password = shown.as_ref().map(|password| password.as_str());
     if args.json {
         ui::data(summary(&deployment, world, &change, Some((&user, password))).to_string())?;
@@ -86,6 +93,18 @@ fn create(args: &Args, world: &World, mut store: Store) -> Result<()> {
     ui::say(guide::created(&deployment, world.compose, &world.dir, &user, for_people));
     ui::made(for_people)?;
     args.writing.reload(world, &deployment, &guide::steps(&deployment, &change))
+}
+
+/// Files in the way that regcert did not write. The .gitignore of a work tree stays, with a warning.
+fn foreign(change: &Change) -> Vec<String> {
+    let (kept, foreign): (Vec<_>, Vec<_>) =
+        change.with(Action::EditedByHand).partition(|path| path.as_str() == IGNORED);
+    if !kept.is_empty() && foreign.is_empty() {
+        ui::warn(
+            "`.gitignore` stays as it is: have it leave out `*.key`, `*.pem`, `*.passwd`, `registry/config.yml` and `.regcert/`",
+        );
+    }
+    foreign.into_iter().map(|path| format!("`{path}`")).collect()
 }
 
 /// A later run.
@@ -125,9 +144,11 @@ fn renew(args: &Args, world: &World) -> Result<()> {
         shown = (known == Known::ToNobody).then(|| Zeroizing::new(password.expose().to_owned()));
     }
     let credentials = args.credentials()?;
+    let headers = args.headers()?;
     busy_with_keys(spec.key_type);
     deployment.reconfigure(spec, ServerKey::New, world.now)?;
     log_in_upstream(&mut deployment, credentials);
+    send_headers(&mut deployment, headers)?;
     if args.encrypts() {
         deployment.encrypt(&world.new_passphrase()?)?;
     }
@@ -155,6 +176,20 @@ fn log_in_upstream(deployment: &mut Deployment, credentials: Option<Credentials>
             "the credentials for {old} are forgotten: name those for {new} with --mirror-credentials"
         ));
     }
+}
+
+/// Keeps the headers of webhooks, each for the address it was given for.
+fn send_headers(deployment: &mut Deployment, given: Vec<(String, Headers)>) -> Result<()> {
+    let forgotten = deployment.forget_webhook_headers();
+    for name in forgotten.iter().filter(|name| !given.iter().any(|(given, _)| given == *name)) {
+        ui::warn(format!(
+            "the headers for the webhook `{name}` are forgotten, because its URL changed: give them again with --notify-headers"
+        ));
+    }
+    for (name, headers) in given {
+        deployment.set_webhook_headers(&name, headers)?;
+    }
+    Ok(())
 }
 
 /// What either run needs from the command line, once every fault of it has been gathered and told.

@@ -1,0 +1,326 @@
+//! `regcert init --from DIR`: a new registry with the names, users and images of one that regcert did not make.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use zeroize::Zeroizing;
+
+use super::super::password::{Known, Prompt};
+use super::super::{World, busy_with_keys, dry_run};
+use super::{Args, checked, foreign, later_password, summary, warn_about};
+use crate::auth::Password;
+use crate::deployment::{Deployment, First, New, Origin};
+use crate::error::{Blame, Fault, Faults, Gather};
+use crate::files::{Action, Change, Edits, FileSet, Mode, Origin as FileOrigin, RelPath};
+use crate::guide::{self, Takeover};
+use crate::names::{Subtree, Username, shell};
+use crate::pki::{Authority, KeyAtRest, PrivateKey};
+use crate::probe::{self, Volume};
+use crate::spec::{Data, RunAs, Settings, Side, Spec};
+use crate::store::{self, Store};
+use crate::takeover::{COMPOSE_NAMES, Old, OldAuthority};
+use crate::ui;
+
+/// Where the old files go where the new ones take their places.
+const ASIDE: &str = "before-regcert";
+
+/// Runs the command.
+pub fn run(args: &Args, from: &Path, world: &World) -> Result<()> {
+    let dir = store::real(from).with_context(|| format!("`{}` cannot be opened", from.display()))?;
+    let look = |path: &Path| store::entry(&dir, path);
+    let old = Old::find(&dir, &look)?;
+    let in_place = store::real(&world.dir).is_ok_and(|target| target == dir);
+    let mut store = world.store()?;
+    if !in_place && Deployment::load(&store.read()?, world.invoker)?.is_some() {
+        bail!(
+            Fault::new(format!("there is a registry in `{}` already", world.dir.display()))
+                .hint("--from makes a new one: name a new directory with -C")
+        );
+    }
+    let (spec, permit, user, given) = wanted(args, &old, world, &dir, in_place)?;
+    let running = probe::running(world.compose, &dir, old.volume());
+    if !args.writing.dry_run {
+        stopped(running.as_ref())?;
+    }
+    let origin = match args.keep_root {
+        true => Origin::Import(kept_root(&dir, &old, &spec, world)?),
+        false => args.origin(world, permit)?,
+    };
+    let (deployment, made) = make(args, world, &old, (spec, origin), (&user, given))?;
+    let change = change(world, &store, &deployment, args, in_place)?;
+    let password = made.as_ref().map(|password| password.as_str());
+    let for_people = password.filter(|_| !args.json);
+    let (aside, kept_root) = (in_place.then_some(ASIDE), args.keep_root);
+    let told = Takeover {
+        old: &old,
+        from: &dir,
+        deployment: &deployment,
+        dir: &world.dir,
+        compose: world.compose,
+        kept_root,
+        password: for_people,
+        aside,
+    };
+    ui::say(guide::taken_over(&told));
+    if args.writing.dry_run {
+        if let Some((_, command)) = running {
+            ui::warn(format!(
+                "the old registry is running: stop it with `{command}` before you run this without --dry-run"
+            ));
+        }
+        dry_run(&change);
+        return Ok(());
+    }
+    warn_about(&deployment, &store, &world.site);
+    store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
+    store::lead_compose(&world.dir)?;
+    if args.json {
+        let user = password.map(|password| (&user, Some(password)));
+        ui::data(summary(&deployment, world, &change, user).to_string())?;
+    }
+    ui::made(for_people)
+}
+
+/// Fails if the old registry is running.
+fn stopped(running: Option<&(Vec<String>, String)>) -> Result<()> {
+    let Some((names, command)) = running else {
+        return Ok(());
+    };
+    bail!(
+        Fault::new(format!(
+            "the old registry is running ({}): it has the ports and the images",
+            names.join(", ")
+        ))
+        .hint(format!(
+            "stop it with `{command}`, which leaves its images alone; then run this command again"
+        ))
+    )
+}
+
+/// The settings, checked, what the root may speak for besides, and the user that the options name.
+fn wanted(
+    args: &Args,
+    old: &Old,
+    world: &World,
+    dir: &Path,
+    in_place: bool,
+) -> Result<(Spec, Vec<Subtree>, Username, Option<Password>)> {
+    let mut gather = Gather::default();
+    let settings = settings(args, old, world, dir, in_place)?;
+    let spec = Spec::check(&settings, Side::Options, world.invoker, &mut gather);
+    let permit = args.names.permit.iter();
+    let permit = permit.filter_map(|tree| gather.take("--permit", tree.parse())).collect();
+    let (spec, user, given) = checked(args, world, spec, gather)?;
+    writable(&spec)?;
+    Ok((spec, permit, user, given))
+}
+
+/// The new registry with the old users, and a password that regcert made for a user who had none.
+fn make(
+    args: &Args,
+    world: &World,
+    old: &Old,
+    (spec, origin): (Spec, Origin),
+    (user, given): (&Username, Option<Password>),
+) -> Result<(Deployment, Option<Zeroizing<String>>)> {
+    let passphrase = args.encrypts().then(|| world.new_passphrase()).transpose()?;
+    busy_with_keys(spec.key_type);
+    let unknown_to_all = |password: &Password, known: Known| {
+        (known == Known::ToNobody).then(|| Zeroizing::new(password.expose().to_owned()))
+    };
+    let Some((_, users)) = &old.users else {
+        let (password, known) = match given {
+            Some(password) => (password, Known::ToThePerson),
+            None => args.user.password.read(user.as_str(), Prompt::Never)?,
+        };
+        let made = unknown_to_all(&password, known);
+        let users = First::Admin(user.clone(), password);
+        return Ok((Deployment::create(New { spec, origin, passphrase, users }, world.now)?, made));
+    };
+    let users = First::Existing(users.clone());
+    let mut deployment = Deployment::create(New { spec, origin, passphrase, users }, world.now)?;
+    let Some((password, known)) = later_password(args, &deployment, user, given)? else {
+        return Ok((deployment, None));
+    };
+    deployment.set_user(user, &password.hash())?;
+    Ok((deployment, unknown_to_all(&password, known)))
+}
+
+/// The settings of the old registry, with those that the options give.
+fn settings(args: &Args, old: &Old, world: &World, dir: &Path, in_place: bool) -> Result<Settings> {
+    let (mut given, mut kept) = (args.settings(), old.settings.clone());
+    if given.server.is_some() {
+        // Clients may go on using the old name.
+        let name = match (&kept.server, &kept.domain) {
+            (Some(server), Some(domain)) => Some(format!("{server}.{domain}")),
+            (Some(server), None) => Some(server.clone()),
+            (None, _) => None,
+        };
+        kept.sans = Some(name.into_iter().chain(kept.sans.into_iter().flatten()).collect());
+        (kept.server, kept.domain) = (None, None);
+    } else if kept.server.is_none() {
+        bail!(
+            Fault::new(
+                "neither a certificate nor nginx's configuration says what the old registry is called"
+            )
+            .hint("say it with `--registry-server-name NAME`")
+        );
+    }
+    given.sans = given.sans.map(|added| {
+        kept.sans
+            .iter()
+            .flatten()
+            .filter(|name| !added.contains(name))
+            .cloned()
+            .chain(added.clone())
+            .collect()
+    });
+    if given.data.is_none() {
+        given.data = Some(data(old, dir, in_place)?.to_string());
+    }
+    if given.run_as.is_none() {
+        given.run_as = owner(old, given.data.as_deref(), &world.dir).map(|owner| owner.to_string());
+    }
+    Ok(given.or(kept))
+}
+
+/// Where the images are; a volume must be one that Docker has.
+fn data(old: &Old, dir: &Path, in_place: bool) -> Result<Data> {
+    match old.data.clone()? {
+        Data::Directory(path) => {
+            let below = Path::new(&path).strip_prefix(dir).ok().filter(|_| in_place);
+            let reserved = ["registry", "nginx", "root-cert", "trust", "clients", "request", "renewal"];
+            if let Some(first) = below.and_then(|below| below.iter().next())
+                && reserved.iter().any(|name| first == *name)
+            {
+                bail!(
+                    Fault::new(format!("the images are in `{path}`, where regcert keeps other things"))
+                        .hint("make the new registry in a directory of its own: name it with -C")
+                );
+            }
+            Ok(Data::Directory(below.map_or(path.clone(), |below| format!("./{}", below.display()))))
+        }
+        Data::Existing(name) => {
+            if let Volume::Missing(alike) = probe::volume(&name) {
+                let hint = match &alike[..] {
+                    [] => "`docker volume ls` lists those that exist: name the one with the images, `--data volume:NAME`".to_owned(),
+                    alike => format!("is it `--data volume:{}`?", alike.join("` or `--data volume:")),
+                };
+                bail!(
+                    Fault::new(format!(
+                        "Docker has no volume `{name}`, which the old docker-compose.yml names"
+                    ))
+                    .hint(hint)
+                );
+            }
+            Ok(Data::Existing(name))
+        }
+        Data::Volume => Ok(Data::Volume),
+    }
+}
+
+/// Who owns the images: the registry must run as that user, because nothing is handed over unasked.
+fn owner(old: &Old, data: Option<&str>, target: &Path) -> Option<RunAs> {
+    match data?.parse().ok()? {
+        Data::Directory(path) => old.run_as.or_else(|| store::owner(&target.join(path))),
+        Data::Existing(name) => {
+            let found = match probe::volume(&name) {
+                Volume::At(path) => store::owner(&path),
+                Volume::Missing(_) | Volume::Unknown => None,
+            };
+            // The image's own user is root.
+            old.run_as.or(found).or(Some(RunAs { uid: 0, gid: 0 }))
+        }
+        Data::Volume => None,
+    }
+}
+
+/// Root without capabilities reads only its own files, and only root can give it files.
+fn writable(spec: &Spec) -> Result<()> {
+    if spec.run_as.uid != 0 || store::is_root() {
+        return Ok(());
+    }
+    bail!(
+        Fault::new("the images belong to root, so the containers must run as root, and only root can make the files that they read")
+            .hint("run this command with sudo; or give the images to yourself first, `sudo chown -R $(id -u):$(id -g) DIRECTORY`")
+    )
+}
+
+/// The old root and its key, where they are fit.
+fn kept_root(dir: &Path, old: &Old, spec: &Spec, world: &World) -> Result<Authority> {
+    let look = |path: &Path| store::entry(dir, path);
+    let OldAuthority { certificate, path, key, key_path } =
+        OldAuthority::find(dir, old, &look, spec.days, world.now)?;
+    let passphrase = PrivateKey::is_encrypted(&key).then(|| world.passphrase()).transpose()?;
+    let named = |path: &Path| format!("`{}`", path.display());
+    let unfit = |fault: Fault| {
+        let leave = "leave --keep-root out: regcert then makes a new root, and each client installs it once";
+        let hint =
+            if fault.hint.is_empty() { leave.to_owned() } else { format!("{}; or {leave}", fault.hint) };
+        fault.hint(hint)
+    };
+    let key = KeyAtRest::read(&key, passphrase.as_ref()).map_err(unfit).with_context(|| named(&key_path))?;
+    Authority::import(vec![certificate], key, world.now).map_err(unfit).with_context(|| named(&path))
+}
+
+/// What is written, and in place what goes aside.
+fn change(
+    world: &World,
+    store: &Store,
+    deployment: &Deployment,
+    args: &Args,
+    in_place: bool,
+) -> Result<Change> {
+    if !in_place {
+        let change = world.compare(store, deployment, args.writing.edits())?;
+        let foreign = foreign(&change);
+        if !foreign.is_empty() {
+            let (dir, foreign) = (world.dir.display(), foreign.join(", "));
+            bail!(
+                Fault::new(format!("`{dir}` holds files that regcert did not write: {foreign}"))
+                    .hint("name a new directory with -C")
+            );
+        }
+        return Ok(change);
+    }
+    let mut wanted = deployment.files(&world.site)?;
+    let own = aside(world, store, &wanted)?;
+    for (path, bytes) in &own {
+        wanted.put(format!("{ASIDE}/{path}"), bytes.as_slice(), Mode::Secret, FileOrigin::HandedOver);
+    }
+    let mut change = store.compare(wanted, deployment.spec.run_as, Edits::Overwrite)?;
+    let gone = own.into_iter().map(|(path, _)| path).filter(|path| change.files.get(path.as_str()).is_none());
+    let gone: Vec<_> = gone.map(|path| (path, Action::Removed)).collect();
+    change.actions.extend(gone);
+    change.actions.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(change)
+}
+
+/// The old files in whose places regcert's own come, or beside which they would be taken for regcert's.
+fn aside(world: &World, store: &Store, wanted: &FileSet) -> Result<Vec<(RelPath, Zeroizing<Vec<u8>>)>> {
+    let dir: PathBuf = store::real(&world.dir)?;
+    if !matches!(store::entry(&dir, &dir.join(ASIDE)), crate::takeover::Entry::Nothing) {
+        bail!(
+            Fault::new(format!("`{}` exists already", dir.join(ASIDE).display())).hint(format!(
+                "move it away: `mv {} ELSEWHERE`",
+                shell(&dir.join(ASIDE).display().to_string())
+            ))
+        );
+    }
+    let files: FileSet = store.read().map_err(|error| Faults {
+        faults: vec![
+            Fault::new(format!("{error:#}"))
+                .hint("make the new registry in a directory of its own: name it with -C"),
+        ],
+        blame: Blame::Elsewhere,
+    })?;
+    let mut own: Vec<_> =
+        files.iter().map(|(path, file)| (path.clone(), Zeroizing::new(file.bytes.clone()))).collect();
+    let names = COMPOSE_NAMES.into_iter().chain(wanted.iter().map(|(path, _)| path.as_str()));
+    for name in names.filter(|name| files.get(name).is_none()) {
+        if let crate::takeover::Entry::File(bytes) = store::entry(&dir, &dir.join(name)) {
+            own.push((RelPath::new(name).expect("it is a path of regcert's"), bytes));
+        }
+    }
+    Ok(own)
+}

@@ -1,0 +1,177 @@
+//! What a person reads after a registry that regcert did not make was taken over.
+
+use std::path::Path;
+
+use crate::auth::Scheme;
+use crate::deployment::Deployment;
+use crate::names::{printable, shell};
+use crate::pki::date;
+use crate::probe::Compose;
+use crate::spec::{Data, Proxy};
+use crate::takeover::Old;
+use crate::trust::INSTALL;
+
+/// A registry that was taken over.
+pub struct Takeover<'a> {
+    /// What the old directory says.
+    pub old: &'a Old,
+    /// The old directory.
+    pub from: &'a Path,
+    /// The new registry.
+    pub deployment: &'a Deployment,
+    /// The new registry's directory.
+    pub dir: &'a Path,
+    /// The command that runs Docker Compose here.
+    pub compose: Compose,
+    /// Whether the old root still signs.
+    pub kept_root: bool,
+    /// A password that regcert made, where the old registry had no users.
+    pub password: Option<&'a str>,
+    /// Where the old files went, where the new ones took their places.
+    pub aside: Option<&'a str>,
+}
+
+/// What became of each part, and what is left to do.
+pub fn taken_over(told: &Takeover<'_>) -> String {
+    let Takeover { deployment, dir, from, .. } = told;
+    let from = shell(&from.display().to_string());
+    let old_files = match told.aside {
+        Some(aside) => {
+            format!("{aside}; remove them when the new registry works: the old root's key is among them")
+        }
+        None => format!("{from}, where nothing changed"),
+    };
+    format!(
+        "\
+{registry} in {dir} takes over from {from}
+
+  images              {images}
+  users               {users}
+{certificates}  old files           {old_files}
+
+Start it:
+  cd {dir} && {compose} up -d
+
+{clients}
+{notes}
+`regcert check` looks at it as a client does.
+",
+        registry = deployment.spec.registry(),
+        compose = told.compose,
+        dir = shell(&dir.display().to_string()),
+        images = images(told),
+        users = users(told),
+        certificates = certificates(told),
+        clients = clients(told),
+        notes = notes(told).iter().map(|note| format!("note: {note}\n")).collect::<String>(),
+    )
+}
+
+fn images(told: &Takeover<'_>) -> String {
+    let run_as = told.deployment.spec.run_as;
+    let place = match &told.deployment.spec.data {
+        Data::Directory(path) => shell(path),
+        Data::Existing(name) => format!("the volume {name}"),
+        Data::Volume => return "a new volume".to_owned(),
+    };
+    format!("{place}, where they were; the containers run as their owner, {run_as}")
+}
+
+/// Each user with the scheme of the stored password, and who cannot log in.
+fn users(told: &Takeover<'_>) -> String {
+    if told.old.users.is_none() {
+        let name = told.deployment.users.names().join(", ");
+        let password = told.password.map_or(String::new(), |password| {
+            format!("\n  password            {password}   (shown only now)")
+        });
+        return format!("{name}, new: the old registry asked for no password{password}");
+    }
+    let entries = told.deployment.users.entries();
+    let checks = |scheme: Scheme| match told.deployment.spec.proxy {
+        Proxy::Nginx => scheme.nginx_checks(),
+        Proxy::None => scheme.registry_checks(),
+    };
+    let width = entries.iter().map(|(name, _)| printable(name).chars().count()).max().unwrap_or(0);
+    let lines = entries.iter().map(|(name, scheme)| {
+        let verdict = match (checks(*scheme), scheme.weakness()) {
+            (false, _) => {
+                format!("{scheme}: cannot log in; `regcert add-user NAME` sets another password")
+            }
+            (true, Some(weakness)) => format!("{scheme}: {weakness}"),
+            (true, None) => scheme.to_string(),
+        };
+        format!("\n    {:<width$}  {verdict}", printable(name))
+    });
+    let password = told.password.map_or(String::new(), |password| {
+        format!("\n  password            {password}   (of the new user; shown only now)")
+    });
+    format!("{}, with the passwords that they have{}{password}", entries.len(), lines.collect::<String>())
+}
+
+fn certificates(told: &Takeover<'_>) -> String {
+    let deployment = told.deployment;
+    let (Some(root), Some(server)) = (deployment.root(), &deployment.server) else {
+        return format!("  request             {}\n", deployment.request_path());
+    };
+    let leaf = server.leaf();
+    let admits = root.constraints.as_ref().map_or("every name".to_owned(), ToString::to_string);
+    let lines = [
+        ("  server certificate", deployment.certificate_path()),
+        ("    covers", leaf.names.join(", ")),
+        ("    until", date(leaf.validity.not_after)),
+        ("  root certificate", deployment.root_path()),
+        ("    made", if told.kept_root { "before; it still signs" } else { "now" }.to_owned()),
+        ("    admits", admits),
+        ("    until", date(root.validity.not_after)),
+        ("    SHA-256", root.fingerprint()),
+    ];
+    lines.iter().map(|(label, text)| format!("{label:<20}  {text}\n")).collect()
+}
+
+fn clients(told: &Takeover<'_>) -> String {
+    if told.kept_root {
+        return "A client that trusts the old root certificate needs nothing.\n".to_owned();
+    }
+    let reason = match &told.old.certificate {
+        Some(old) if old.names.is_empty() => {
+            "The root is new, because every Docker built with Go 1.17 or newer (from 20.10.8 on) refuses the old server\n\
+             certificate: its name is in the Common Name only."
+        }
+        Some(_) => {
+            "The root is new, and speaks for your names only; --keep-root goes on with the old one, where it is fit."
+        }
+        None => "The root is new: the old registry had no certificate.",
+    };
+    let anchors = told.deployment.anchors();
+    format!(
+        "On each client, once:\n  copy trust/{INSTALL} there, and\n    sudo sh {INSTALL}        # shows the SHA-256 above and asks\n  \
+         or install trust/{package}_{version}_all.deb, which replaces a package {package} that is there\n\n{reason}\n",
+        package = anchors.package(),
+        version = anchors.version(),
+    )
+}
+
+fn notes(told: &Takeover<'_>) -> Vec<String> {
+    let spec = &told.deployment.spec;
+    let mut notes = Vec::new();
+    if !told.old.dropped.is_empty() {
+        let names: Vec<_> = told.old.dropped.iter().map(|name| format!("`{}`", printable(name))).collect();
+        notes.push(format!("no certificate can cover {}: use one of the names above", names.join(", ")));
+    }
+    if spec.http_port.is_none() && spec.proxy == Proxy::Nginx {
+        notes.push(
+            "the old registry did not publish port 80; `regcert init --http-port 80` publishes the page for new clients there"
+                .to_owned(),
+        );
+    }
+    if told.old.compose.is_none() {
+        notes.push(format!(
+            "no docker-compose.yml says which port the old registry had; this one has {}, and `--https-port` changes it",
+            spec.https_port
+        ));
+    }
+    if told.old.users.is_some() && spec.proxy == Proxy::Nginx {
+        notes.push("no user may delete images; `regcert add-user NAME --role admin` allows it".to_owned());
+    }
+    notes
+}

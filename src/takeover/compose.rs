@@ -1,0 +1,330 @@
+//! The parts of somebody's docker-compose.yml that say what runs: images, ports, mounts, environment.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use saphyr::{LoadableYamlNode, ScalarOwned, YamlOwned};
+
+use super::{Entry, Look, read};
+use crate::error::Fault;
+use crate::names::printable;
+
+/// The file names that Compose looks for, in its order.
+pub const NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
+
+/// One docker-compose.yml.
+#[derive(Debug, Default)]
+pub struct Compose {
+    /// The services, in their order.
+    pub services: Vec<Service>,
+    /// What Docker calls each named volume.
+    pub volumes: BTreeMap<String, String>,
+}
+
+/// One service.
+#[derive(Debug, Default)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// Its image.
+    pub image: String,
+    /// Published ports: on the host, in the container.
+    pub ports: Vec<(u16, u16)>,
+    /// What is mounted.
+    pub mounts: Vec<Mount>,
+    /// Its environment.
+    pub environment: BTreeMap<String, String>,
+    /// Who its processes run as, where that is said.
+    pub user: Option<String>,
+}
+
+/// Something mounted into a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// What is mounted.
+    pub source: Source,
+    /// Where it is mounted.
+    pub target: PathBuf,
+}
+
+/// What can be mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A file or directory of the host.
+    Host(PathBuf),
+    /// A named volume, by its key in the file.
+    Volume(String),
+}
+
+impl Service {
+    /// Where a path in the container lies: what is mounted there, and the rest of the path below it.
+    pub fn mounted(&self, path: &Path) -> Option<(&Source, PathBuf)> {
+        let below = |mount: &Mount| path.strip_prefix(&mount.target).map(Path::to_owned).ok();
+        let mounts = self.mounts.iter().filter_map(|mount| Some((mount, below(mount)?)));
+        let nearest = mounts.max_by_key(|(mount, _)| mount.target.components().count())?;
+        Some((&nearest.0.source, nearest.1))
+    }
+
+    /// The host's path of a path in the container.
+    pub fn on_host(&self, path: &Path) -> Option<PathBuf> {
+        match self.mounted(path)? {
+            (Source::Host(source), rest) if rest.as_os_str().is_empty() => Some(source.clone()),
+            (Source::Host(source), rest) => Some(source.join(rest)),
+            (Source::Volume(_), _) => None,
+        }
+    }
+
+    /// The host's port for one of the container's.
+    pub fn published(&self, port: u16) -> Option<u16> {
+        self.ports.iter().find(|(_, inside)| *inside == port).map(|(outside, _)| *outside)
+    }
+
+    /// Whether the last part of the image's name is `name`.
+    pub fn runs(&self, name: &str) -> bool {
+        let image = self.image.split('@').next().unwrap_or_default();
+        let last = image.rsplit('/').next().unwrap_or_default();
+        last.split(':').next() == Some(name)
+    }
+}
+
+/// Reads the docker-compose.yml in `dir`; its name and what it says, or `None` where there is none.
+pub fn find(dir: &Path, look: Look<'_>) -> Result<Option<(&'static str, Compose)>, Fault> {
+    for name in NAMES {
+        let path = dir.join(name);
+        if matches!(look(&path), Entry::Nothing) {
+            continue;
+        }
+        let text = read(&path, look)?;
+        let settings = match look(&dir.join(".env")) {
+            Entry::File(bytes) => environment_file(&String::from_utf8_lossy(&bytes)),
+            Entry::Nothing | Entry::Directory(_) | Entry::Link(_) | Entry::Unreadable(_) => BTreeMap::new(),
+        };
+        let named =
+            |fault: Fault| Fault { message: format!("`{}`: {}", path.display(), fault.message), ..fault };
+        return Ok(Some((name, parse(&String::from_utf8_lossy(&text), dir, &settings).map_err(named)?)));
+    }
+    Ok(None)
+}
+
+/// What a docker-compose.yml in `dir` says.
+pub fn parse(text: &str, dir: &Path, settings: &BTreeMap<String, String>) -> Result<Compose, Fault> {
+    let document = document(text)?;
+    let text = |node: &YamlOwned| scalar(node).map(|text| interpolated(&text, settings));
+    let project = document
+        .as_mapping_get("name")
+        .and_then(text)
+        .or_else(|| settings.get("COMPOSE_PROJECT_NAME").cloned())
+        .unwrap_or_else(|| dir.file_name().unwrap_or_default().to_string_lossy().into_owned());
+    let project = project_name(&project);
+    let services = entries(document.as_mapping_get("services"));
+    let volumes = entries(document.as_mapping_get("volumes"));
+    Ok(Compose {
+        services: services.into_iter().map(|(name, node)| service(name, node, dir, &text)).collect(),
+        volumes: volumes
+            .into_iter()
+            .map(|(key, node)| {
+                let name = volume_name(&key, node, &project, &text);
+                (key, name)
+            })
+            .collect(),
+    })
+}
+
+/// A YAML file as one value.
+pub fn document(text: &str) -> Result<YamlOwned, Fault> {
+    let documents = YamlOwned::load_from_str(text);
+    let fault =
+        |why: String| Fault::new(format!("it is not YAML: {}", printable(&why))).hint("mend it first");
+    documents
+        .map_err(|e| fault(e.to_string()))?
+        .into_iter()
+        .next()
+        .ok_or_else(|| fault("it is empty".to_owned()))
+}
+
+/// A scalar as text.
+pub fn scalar(node: &YamlOwned) -> Option<String> {
+    match node {
+        YamlOwned::Value(ScalarOwned::String(text)) => Some(text.clone()),
+        YamlOwned::Value(ScalarOwned::Integer(number)) => Some(number.to_string()),
+        YamlOwned::Value(ScalarOwned::Boolean(is)) => Some(is.to_string()),
+        YamlOwned::Value(ScalarOwned::FloatingPoint(number)) => Some(number.to_string()),
+        YamlOwned::Tagged(_, node) => scalar(node),
+        YamlOwned::Value(ScalarOwned::Null)
+        | YamlOwned::Representation(..)
+        | YamlOwned::Sequence(_)
+        | YamlOwned::Mapping(_)
+        | YamlOwned::Alias(_)
+        | YamlOwned::BadValue => None,
+    }
+}
+
+fn entries(node: Option<&YamlOwned>) -> Vec<(String, &YamlOwned)> {
+    let mapping = node.and_then(YamlOwned::as_mapping).into_iter().flatten();
+    mapping.filter_map(|(key, value)| Some((scalar(key)?, value))).collect()
+}
+
+fn items(node: Option<&YamlOwned>) -> impl Iterator<Item = &YamlOwned> {
+    node.and_then(YamlOwned::as_sequence).into_iter().flatten()
+}
+
+type Text<'a> = &'a dyn Fn(&YamlOwned) -> Option<String>;
+
+fn service(name: String, node: &YamlOwned, dir: &Path, text: Text<'_>) -> Service {
+    let get = |key: &str| node.as_mapping_get(key).and_then(text);
+    let environment = node.as_mapping_get("environment");
+    let listed = items(environment).filter_map(text);
+    let listed = listed.filter_map(|line| line.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned())));
+    let mapped = entries(environment).into_iter().filter_map(|(key, value)| Some((key, text(value)?)));
+    Service {
+        image: get("image").unwrap_or_default(),
+        ports: items(node.as_mapping_get("ports")).filter_map(|port| published(port, text)).collect(),
+        mounts: items(node.as_mapping_get("volumes")).filter_map(|one| mount(one, dir, text)).collect(),
+        environment: listed.chain(mapped).collect(),
+        user: get("user"),
+        name,
+    }
+}
+
+/// `[ADDRESS:]HOST:CONTAINER[/tcp]`, or the long form.
+fn published(node: &YamlOwned, text: Text<'_>) -> Option<(u16, u16)> {
+    let get = |key: &str| node.as_mapping_get(key).and_then(text).and_then(|port| port.parse().ok());
+    let Some(short) = text(node) else {
+        return Some((get("published")?, get("target")?));
+    };
+    let mut parts = short.split('/').next()?.rsplit(':');
+    let inside = parts.next()?.parse().ok()?;
+    Some((parts.next()?.parse().ok()?, inside))
+}
+
+/// `SOURCE:TARGET[:OPTIONS]`, or the long form. An anonymous volume is none.
+fn mount(node: &YamlOwned, dir: &Path, text: Text<'_>) -> Option<Mount> {
+    let get = |key: &str| node.as_mapping_get(key).and_then(text);
+    let (source, target) = match text(node) {
+        None => (get("source").or_else(|| get("src"))?, get("target").or_else(|| get("dst"))?),
+        Some(short) => {
+            let mut parts = short.split(':').map(str::to_owned);
+            (parts.next()?, parts.next()?)
+        }
+    };
+    let source = if source.starts_with(['.', '/']) {
+        Source::Host(normal(&dir.join(source)))
+    } else {
+        Source::Volume(source)
+    };
+    Some(Mount { source, target: normal(Path::new(&target)) })
+}
+
+/// The path without `.` and without what a `..` takes back.
+fn normal(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            std::path::Component::CurDir => {}
+            std::path::Component::ParentDir => _ = out.pop(),
+            std::path::Component::Prefix(_)
+            | std::path::Component::RootDir
+            | std::path::Component::Normal(_) => out.push(part),
+        }
+    }
+    out
+}
+
+/// What Docker calls the volume that `key` stands for.
+fn volume_name(key: &str, node: &YamlOwned, project: &str, text: Text<'_>) -> String {
+    let external = node.as_mapping_get("external");
+    let inner = external.and_then(|external| external.as_mapping_get("name")).and_then(text);
+    let is_external = external.is_some_and(|external| scalar(external).is_none_or(|is| is == "true"));
+    let name = node.as_mapping_get("name").and_then(text).or(inner);
+    name.unwrap_or_else(|| if is_external { key.to_owned() } else { format!("{project}_{key}") })
+}
+
+/// As both Compose versions make it of a directory's name.
+fn project_name(text: &str) -> String {
+    let plain = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+    let name: String = text.to_lowercase().chars().filter(plain).collect();
+    name.trim_start_matches(['-', '_']).to_owned()
+}
+
+/// The assignments of a `.env` file.
+fn environment_file(text: &str) -> BTreeMap<String, String> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let pairs = lines.filter_map(|line| line.split_once('='));
+    let bare = |value: &str| value.trim().trim_matches(['"', '\'']).to_owned();
+    pairs.map(|(key, value)| (key.trim().to_owned(), bare(value))).collect()
+}
+
+/// `$NAME`, `${NAME}` and `${NAME:-default}` replaced, `$$` as a dollar sign.
+fn interpolated(text: &str, settings: &BTreeMap<String, String>) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once('$') {
+        out += before;
+        if let Some(after) = after.strip_prefix('$') {
+            out.push('$');
+            rest = after;
+            continue;
+        }
+        let (name, default, after) = match after.strip_prefix('{').and_then(|after| after.split_once('}')) {
+            Some((inside, after)) => {
+                let end = inside.find([':', '-']).unwrap_or(inside.len());
+                (&inside[..end], inside[end..].trim_start_matches(':').trim_start_matches('-'), after)
+            }
+            None => {
+                let word = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+                let end = after.find(word).unwrap_or(after.len());
+                (&after[..end], "", &after[end..])
+            }
+        };
+        out += settings.get(name).map_or(default, String::as_str);
+        rest = after;
+    }
+    out + rest
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn compose(text: &str) -> Compose {
+        let settings = [("PORT".to_owned(), "5000".to_owned())].into();
+        parse(text, Path::new("/srv/My Registry"), &settings).unwrap()
+    }
+
+    #[test]
+    fn short_and_long_forms_say_the_same() {
+        let short = "services: {r: {image: 'registry:2', ports: ['127.0.0.1:${PORT}:5000/tcp'], volumes: ['./a/../data:/var/lib/registry:ro'], environment: ['A=b=c']}}";
+        let long = "services: {r: {image: registry:2, ports: [{target: 5000, published: 5000}], volumes: [{type: bind, source: ./data, target: /var/lib/registry/}], environment: {A: b=c}}}";
+        for text in [short, long] {
+            let service = compose(text).services.pop().unwrap();
+            assert!(service.runs("registry"));
+            assert_eq!(service.ports, [(5000, 5000)]);
+            assert_eq!(
+                service.on_host(Path::new("/var/lib/registry/docker")),
+                Some("/srv/My Registry/data/docker".into())
+            );
+            assert_eq!(service.environment["A"], "b=c");
+        }
+    }
+
+    #[test]
+    fn a_volume_has_the_name_that_docker_knows() {
+        let volumes =
+            compose("volumes:\n  a:\n  b: {external: true}\n  c: {external: {name: x}}\n  d: {name: y}\n")
+                .volumes;
+        assert_eq!(volumes["a"], "myregistry_a");
+        assert_eq!([&volumes["b"], &volumes["c"], &volumes["d"]], ["b", "x", "y"]);
+    }
+
+    #[test]
+    fn variables_come_from_the_env_file() {
+        let settings = environment_file("# x\nA=1\nB = 'two words'\n");
+        assert_eq!(interpolated("$A-${B}-${C:-z}-${C-y}-$$A-$C.", &settings), "1-two words-z-y-$A-.");
+    }
+
+    #[test]
+    fn what_is_no_yaml_is_refused() {
+        assert!(parse("a: [", Path::new("/x"), &BTreeMap::new()).is_err());
+        assert!(parse("", Path::new("/x"), &BTreeMap::new()).is_err());
+    }
+}

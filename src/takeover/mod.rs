@@ -1,0 +1,176 @@
+//! A registry that regcert did not make: the directory of `gen_config.py`, or one made by hand from a recipe. Finds what
+//! it is called, who may log in, who signed and where the images are. Reads through the function it is given; never writes.
+
+mod authority;
+mod compose;
+mod nginx;
+mod parts;
+
+use std::path::{Path, PathBuf};
+
+use crate::auth::Htpasswd;
+use crate::error::{Blame, Fault, Faults, Gather};
+use crate::names::{Upstream, VolumeName, shell};
+use crate::pki::Certificate;
+use crate::spec::{Data, RunAs, Settings};
+use parts::Parts;
+
+pub use authority::OldAuthority;
+pub use compose::NAMES as COMPOSE_NAMES;
+
+/// What lies at a path. No symbolic link below the old directory is followed.
+pub enum Entry {
+    /// Nothing.
+    Nothing,
+    /// A regular file.
+    File(zeroize::Zeroizing<Vec<u8>>),
+    /// A directory, by the names in it.
+    Directory(Vec<String>),
+    /// A symbolic link at this place, on the way or at the end.
+    Link(PathBuf),
+    /// Something that cannot be read, and why.
+    Unreadable(String),
+}
+
+/// How an old directory is read.
+pub type Look<'a> = &'a dyn Fn(&Path) -> Entry;
+
+/// Who made the directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Maker {
+    /// `gen_config.py` of docker-registry-self-signed.
+    Script,
+    /// A person, with openssl, htpasswd and Docker.
+    Person,
+}
+
+/// What an old directory says.
+pub struct Old {
+    /// Its docker-compose.yml, where there is one.
+    pub compose: Option<&'static str>,
+    /// Names, subject, ports, image, mirror: what a new registry is to have in common with it.
+    pub settings: Settings,
+    /// Where the images are; a fault where regcert cannot tell, or cannot keep them there.
+    pub data: Result<Data, Fault>,
+    /// Who the registry's process ran as, where that was said.
+    pub run_as: Option<RunAs>,
+    /// The password file, and where it lies.
+    pub users: Option<(PathBuf, Htpasswd)>,
+    /// The certificate it served.
+    pub certificate: Option<Certificate>,
+    /// Names that clients may use and that regcert cannot have in a certificate.
+    pub dropped: Vec<String>,
+}
+
+/// Whether `dir` looks like a registry that regcert did not make.
+pub fn is_old(dir: &Path, look: Look<'_>) -> Option<Maker> {
+    Parts::find(dir, look).ok().flatten().map(|parts| parts.maker())
+}
+
+impl Old {
+    /// The registry in `dir`.
+    pub fn find(dir: &Path, look: Look<'_>) -> Result<Self, Faults> {
+        let faults = |fault: Fault| Faults { faults: vec![fault], blame: Blame::Elsewhere };
+        if !matches!(look(&dir.join("regcert.toml")), Entry::Nothing) {
+            return Err(faults(
+                Fault::new(format!("`{}` is a registry of regcert already", dir.display()))
+                    .hint(format!("change it with `regcert -C {} init`", shell(&dir.display().to_string()))),
+            ));
+        }
+        let Some(parts) = Parts::find(dir, look).map_err(faults)? else {
+            return Err(faults(not_one(dir, look)));
+        };
+        let mut gather = Gather::default();
+        let mut kept = |fault: Fault| gather.push(fault);
+        let users = parts.users().map_err(&mut kept).ok().flatten();
+        let certificate = parts.certificate().map_err(&mut kept).ok().flatten();
+        gather.finish(Blame::Elsewhere)?;
+        let mut settings =
+            Settings { mirror_of: parts.setting(&["proxy", "remoteurl"]), ..Settings::default() };
+        let dropped = parts.names(certificate.as_ref(), &mut settings);
+        if let Some(certificate) = &certificate {
+            subject(certificate, &mut settings);
+        }
+        parts.ports(&mut settings);
+        if let Some(image) = Some(&parts.registry.image).filter(|image| keeps(image)) {
+            settings.registry_image = Some(image.clone());
+        }
+        settings.mirror_of = settings.mirror_of.filter(|url| url.parse::<Upstream>().is_ok());
+        Ok(Self {
+            compose: parts.compose,
+            settings,
+            data: parts.data(),
+            run_as: parts.registry.user.as_deref().and_then(user),
+            users,
+            certificate,
+            dropped,
+        })
+    }
+
+    /// What the old registry kept its images in, as far as a running container shows it.
+    pub fn volume(&self) -> Option<&VolumeName> {
+        match &self.data {
+            Ok(Data::Existing(name)) => Some(name),
+            Ok(Data::Directory(_) | Data::Volume) | Err(_) => None,
+        }
+    }
+}
+
+fn not_one(dir: &Path, look: Look<'_>) -> Fault {
+    match look(dir) {
+        Entry::Directory(_) => Fault::new(format!("`{}` does not hold a registry that regcert can take over", dir.display())).hint(
+            "name the directory with the docker-compose.yml of a registry, or with the certs/ and auth/htpasswd that a registry has mounted",
+        ),
+        Entry::Unreadable(why) => Fault::new(format!("`{}` cannot be read: {why}", dir.display())).hint("run this command with sudo"),
+        Entry::Nothing | Entry::File(_) | Entry::Link(_) => {
+            Fault::new(format!("`{}` is not a directory", dir.display())).hint("name the directory of the old registry")
+        }
+    }
+}
+
+/// The bytes of a file that is needed.
+fn read(path: &Path, look: Look<'_>) -> Result<zeroize::Zeroizing<Vec<u8>>, Fault> {
+    let shown = shell(&path.display().to_string());
+    match look(path) {
+        Entry::File(bytes) => Ok(bytes),
+        Entry::Nothing => Err(Fault::new(format!("`{}` is missing", path.display()))
+            .hint("bring it back, or name the directory that holds it")),
+        Entry::Directory(_) => Err(Fault::new(format!("`{}` is a directory", path.display()))
+            .hint("Docker makes one where a mounted file is missing: put the file in its place")),
+        Entry::Link(link) => Err(Fault::new(format!("`{}` is a symbolic link", link.display()))
+            .hint(format!("regcert reads no file of a registry through a link; replace it by a copy: `cp --remove-destination \"$(readlink -f {shown})\" {shown}`"))),
+        Entry::Unreadable(why) => Err(Fault::new(format!("`{}` cannot be read: {why}", path.display()))
+            .hint("run this command with sudo")),
+    }
+}
+
+/// Sets the subject that the certificate has; an empty text is "none".
+fn subject(certificate: &Certificate, settings: &mut Settings) {
+    let (subject, _) = certificate.subject_fields();
+    let text = |field: Option<String>| Some(field.unwrap_or_default());
+    let country = subject
+        .country
+        .filter(|country| country.len() == 2 && country.bytes().all(|b| b.is_ascii_alphabetic()));
+    settings.country = text(country);
+    settings.state = text(subject.state);
+    settings.locality = text(subject.locality);
+    settings.company = text(subject.company);
+    settings.unit = text(subject.unit);
+    settings.email = subject.email;
+}
+
+/// Whether the old image is kept: the 2.x and 3.x that regcert configures, by a tag that says so.
+fn keeps(image: &str) -> bool {
+    image.rsplit_once(':').is_some_and(|(name, tag)| {
+        name.rsplit('/').next() == Some("registry") && (tag.starts_with('2') || tag.starts_with('3'))
+    })
+}
+
+/// `uid[:gid]` in numbers.
+fn user(text: &str) -> Option<RunAs> {
+    let (uid, gid) = text.split_once(':').unwrap_or((text, text));
+    Some(RunAs { uid: uid.parse().ok()?, gid: gid.parse().ok()? })
+}
+
+#[cfg(test)]
+mod tests;
