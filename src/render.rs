@@ -31,7 +31,6 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("trust/buildx/buildkitd.toml", include_str!("../templates/trust/buildx/buildkitd.toml")),
     ("trust/ca.crt", include_str!("../templates/trust/ca.crt")),
     ("trust/cloud-init.yaml", include_str!("../templates/trust/cloud-init.yaml")),
-    ("trust/containerd/anonymous.toml", include_str!("../templates/trust/containerd/anonymous.toml")),
     ("trust/containerd/hosts.toml", include_str!("../templates/trust/containerd/hosts.toml")),
     ("trust/docker/README.txt", include_str!("../templates/trust/docker/README.txt")),
     ("trust/ignition/fedora-coreos.ign", include_str!("../templates/trust/ignition/fedora-coreos.ign")),
@@ -316,7 +315,7 @@ mod tests {
             "plain_url": format!("http://{}", spec.host()),
             "package": format!("root-cert-{}", crate::names::file_stem(&spec.label())),
             "version": "2026.11.20",
-            "anonymous": (spec.anonymous_registry().map(|registry| serde_json::json!({ "registry": registry }))),
+            "places": (spec.ways().iter().map(|(host, port)| serde_json::json!({ "registry": (crate::spec::reference(host, *port)) })).collect::<Vec<_>>()),
             "roots": (["AB", "CD"].iter().take(roots).map(root).collect::<Vec<_>>()),
         });
         facts

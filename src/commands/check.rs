@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use serde_json::json;
+use time::OffsetDateTime;
 
 use super::World;
 use super::connection::{self, ClientCertificate};
@@ -18,6 +19,7 @@ use crate::names::{Repository, Username, shell};
 use crate::pki::{Certificate, ServerIdentity};
 use crate::probe::{self, Client, Compose, Login, Step};
 use crate::spec::{Data, Proxy};
+use crate::trust::{self, Anchors, Release};
 use crate::{store, ui};
 
 /// Look at the running registry as a client does
@@ -132,7 +134,7 @@ struct Subject<'a> {
 }
 
 fn look(args: &Args, world: &World, asked: &Asked, subject: &Subject<'_>) -> (String, Vec<Link>) {
-    let Subject { target, roots, deployment, root_file } = subject;
+    let Subject { target, roots, deployment, .. } = subject;
     let user = asked.user.as_ref();
     let access =
         deployment.zip(user).map(|(deployment, (user, _))| deployment.state.access.of(user.as_str()));
@@ -179,17 +181,46 @@ fn look(args: &Args, world: &World, asked: &Asked, subject: &Subject<'_>) -> (St
     };
     let mut links = health::check(&known, &seen);
     if args.as_client {
-        let config_home = world.config_home.as_deref();
-        let root_file = &place(root_file);
-        links.extend(health::runtimes(&Machine {
-            target,
-            roots,
-            root_file,
-            config_home,
-            look: &store::look,
-        }));
+        links.extend(as_client(world, asked, subject, known.regcert));
     }
     (target.to_string(), links)
+}
+
+/// Whether the runtimes of this machine trust it.
+fn as_client(world: &World, asked: &Asked, subject: &Subject<'_>, regcert: &str) -> Vec<Link> {
+    let Subject { target, roots, deployment, root_file } = subject;
+    let config_home = world.config_home.as_deref();
+    let root_file = &shell(&root_file.display().to_string());
+    let targets = match deployment.filter(|_| asked.target.is_none()) {
+        Some(deployment) => {
+            deployment.spec.ways().into_iter().map(|(host, port)| Target { host, port }).collect()
+        }
+        None => vec![target.clone()],
+    };
+    let cure = match deployment {
+        Some(_) => format!("sudo {regcert} trust install"),
+        None => "sudo sh install.sh".to_owned(),
+    };
+    let told = told(&targets, roots, &cure).unwrap_or_else(|error| {
+        ui::warn(format!("containerd and clusters were not looked at: {error}"));
+        String::new()
+    });
+    health::runtimes(&Machine {
+        targets: &targets,
+        told: &told,
+        roots,
+        root_file,
+        config_home,
+        look: &store::look,
+    })
+}
+
+/// What the script for clients, asked for these names, says of this machine.
+fn told(targets: &[Target], roots: &[&Certificate], cure: &str) -> Result<String> {
+    let ways: Vec<_> = targets.iter().map(|target| (target.host.clone(), target.port)).collect();
+    let release = Release { version: String::new(), at: OffsetDateTime::UNIX_EPOCH };
+    let script = trust::script(&Anchors::at(&ways, &ways[0].0.to_string(), Some(80), roots, &release))?;
+    probe::script_output(&script, &["--check", "--quiet", "--cure", cure], &[0, 3])
 }
 
 /// Whether nginx would read what the directory says.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 mod settings;
 
-use super::check::Link;
+use super::check::{Link, State};
 use super::seen::Target;
 use crate::pki::Certificate;
 
@@ -29,8 +29,8 @@ pub enum Found {
 
 /// The client's machine.
 pub struct Machine<'a> {
-    /// The registry that is to be trusted.
-    pub target: &'a Target,
+    /// The registry that is to be trusted, by each of its names and ports.
+    pub targets: &'a [Target],
     /// Its roots, the one to stay first.
     pub roots: &'a [&'a Certificate],
     /// Where the root certificate can be had for copying, as one word of a shell.
@@ -39,6 +39,8 @@ pub struct Machine<'a> {
     pub config_home: Option<&'a Path>,
     /// What lies where.
     pub look: &'a dyn Fn(&Path) -> Found,
+    /// What `install.sh --check` prints. It alone knows how containerd and the clusters around it come to trust.
+    pub told: &'a str,
 }
 
 /// Where programs are; what else is on somebody's PATH is not a daemon's.
@@ -55,19 +57,28 @@ const BUNDLES: [&str; 4] = [
 /// One link for each runtime that is here, and one for the system's own store.
 pub fn runtimes(machine: &Machine<'_>) -> Vec<Link> {
     let store = machine.store();
-    let runtimes = [
-        machine.docker(&store),
-        machine.rootless(&store),
-        machine.containerd(&store),
-        machine.podman(&store),
-        machine.rancher(&store, "k3s", &["k3s", "k3s-agent"]),
-        machine.rancher(&store, "rke2", &["rke2-server", "rke2-agent"]),
-        machine.buildkit(&store),
-    ];
+    let runtimes =
+        [machine.docker(&store), machine.rootless(&store), machine.podman(&store), machine.buildkit(&store)];
     let mut links: Vec<_> = runtimes.into_iter().flatten().collect();
+    links.extend(machine.told.lines().filter_map(told));
     let system = machine.system(&store, links.is_empty());
     links.push(system);
     links
+}
+
+/// The link in a line of `install.sh --check`: name, state, message and cure, with tabs between. The runtimes that are
+/// judged here are left out.
+fn told(line: &str) -> Option<Link> {
+    let mut fields = line.split('\t');
+    let name = fields.next()?;
+    let name =
+        ["containerd", "nerdctl", "k3s", "rke2", "microk8s"].into_iter().find(|known| *known == name)?;
+    let (state, message, cure) = (fields.next()?, fields.next()?, fields.next().unwrap_or_default());
+    Some(match state {
+        "held" => Link::held(name, message),
+        "broken" => Link::broken(name, message, cure),
+        _ => Link::not_tried(name, message),
+    })
 }
 
 /// What the system's own store says.
@@ -170,6 +181,22 @@ impl Machine<'_> {
         format!("run `{sudo}install -D -m 644 {} {to}`", self.root_file)
     }
 
+    /// One link for all names: where some are not trusted, it names them, and mends each.
+    fn by_each_name(&self, judge: impl Fn(&Target) -> Link) -> Link {
+        let mut links: Vec<_> = self.targets.iter().map(|target| (target, judge(target))).collect();
+        let broken: Vec<_> = links.iter().filter(|(_, link)| link.state == State::Broken).collect();
+        let Some((_, first)) = broken.first() else {
+            return links.swap_remove(0).1;
+        };
+        if self.targets.len() == 1 {
+            return first.clone();
+        }
+        let names: Vec<_> = broken.iter().map(|(target, _)| target.to_string()).collect();
+        let mut hints: Vec<_> = broken.iter().map(|(_, link)| link.hint.as_str()).collect();
+        hints.dedup();
+        Link::broken(first.name, format!("as {}: {}", names.join(", "), first.message), hints.join(", then "))
+    }
+
     /// The link of a runtime that reads such a directory, and the system's store.
     fn judge(&self, name: &'static str, directory: &Path, store: Option<&Store>, sudo: &str) -> Link {
         let mend = self.install(directory, sudo);
@@ -197,8 +224,8 @@ impl Machine<'_> {
         if !self.has("dockerd") {
             return None;
         }
-        let directory = Path::new("/etc/docker/certs.d").join(self.target.to_string());
-        let link = self.judge("docker", &directory, Some(store), "sudo ");
+        let directory = |target: &Target| Path::new("/etc/docker/certs.d").join(target.to_string());
+        let link = self.by_each_name(|target| self.judge("docker", &directory(target), Some(store), "sudo "));
         // The system's store is read when the daemon starts (moby#39869); certs.d at each request.
         let started =
             ["/run/docker.pid", "/var/run/docker.pid"].iter().find_map(|pid| self.file(Path::new(pid)));
@@ -216,22 +243,26 @@ impl Machine<'_> {
         if (self.look)(&unit) == Found::Nothing {
             return None;
         }
-        let directory = home.join("docker/certs.d").join(self.target.to_string());
-        Some(self.judge("rootless docker", &directory, Some(store), ""))
+        let directory = |target: &Target| home.join("docker/certs.d").join(target.to_string());
+        Some(self.by_each_name(|target| self.judge("rootless docker", &directory(target), Some(store), "")))
     }
 
     fn podman(&self, store: &Store) -> Option<Link> {
         if !["podman", "buildah", "skopeo", "crio"].iter().any(|program| self.has(program)) {
             return None;
         }
+        Some(self.by_each_name(|target| self.podman_for(target, store)))
+    }
+
+    fn podman_for(&self, target: &Target, store: &Store) -> Link {
         let own = self.config_home.map(|home| home.join("containers/certs.d"));
         let places =
             own.into_iter().chain(["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from));
-        let directories: Vec<_> = places.map(|place| place.join(self.target.to_string())).collect();
+        let directories: Vec<_> = places.map(|place| place.join(target.to_string())).collect();
         // The first one that is there counts, whatever is in it (containers-certs.d(5)).
         let used = directories.iter().find(|dir| matches!((self.look)(dir), Found::Directory(_)));
-        let usual = Path::new("/etc/containers/certs.d").join(self.target.to_string());
-        Some(self.judge("podman", used.unwrap_or(&usual), Some(store), "sudo "))
+        let usual = Path::new("/etc/containers/certs.d").join(target.to_string());
+        self.judge("podman", used.unwrap_or(&usual), Some(store), "sudo ")
     }
 
     fn system(&self, store: &Store, alone: bool) -> Link {

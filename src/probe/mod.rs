@@ -169,6 +169,29 @@ pub fn script(text: &[u8], words: &[&str]) -> Result<ExitCode> {
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
+/// What a script prints, run by `sh`, where it ends with one of these exit codes.
+pub fn script_output(text: &[u8], words: &[&str], codes: &[i32]) -> Result<String> {
+    let mut shell = Command::new("sh")
+        .arg("-s")
+        .arg("--")
+        .args(words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("`sh` cannot be run")?;
+    if let Some(mut stdin) = shell.stdin.take() {
+        // One that stops early has said why.
+        _ = stdin.write_all(text);
+    }
+    let output = shell.wait_with_output().context("`sh` cannot be waited for")?;
+    if !output.status.code().is_some_and(|code| codes.contains(&code)) {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        bail!("`sh` failed: {said}");
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// What the command prints.
 fn run(program: &[&str], dir: &Path, words: &[&str], hint: &str) -> Result<String> {
     let line = [program, words].concat().join(" ");

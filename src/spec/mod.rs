@@ -173,11 +173,20 @@ impl Spec {
     }
 
     fn registry_at(&self, port: u16) -> String {
-        let host = match self.host() {
-            Host::Ip(ip) if ip.is_ipv6() => format!("[{ip}]"),
-            host @ (Host::Ip(_) | Host::Dns(_)) => host.to_string(),
-        };
-        if port == 443 { host } else { format!("{host}:{port}") }
+        reference(&self.host(), port)
+    }
+
+    /// Host and port of every way to the registry that can stand in an image reference, [`Self::registry`] first: each
+    /// name of the certificate, with each port.
+    pub fn ways(&self) -> Vec<(Host, u16)> {
+        let hosts = self.names().into_iter().filter_map(|name| match name {
+            SubjectAltName::Host(host) => Some(host),
+            // No runtime looks for a root by a pattern.
+            SubjectAltName::Wildcard(_) => None,
+        });
+        let ports: Vec<_> = std::iter::once(self.https_port).chain(self.anonymous_port).collect();
+        let ways = hosts.flat_map(|host| ports.clone().into_iter().map(move |port| (host.clone(), port)));
+        ways.filter(|(host, port)| *host == self.host() || is_in_references(host, *port)).collect()
     }
 
     /// The server's name without its domain, where that is another name.
@@ -257,6 +266,22 @@ impl Spec {
         set(&mut document, "anonymous-repos", value(anonymous));
         Ok(document.to_string())
     }
+}
+
+/// Host and port as they stand in an image reference; 443 is not written.
+pub fn reference(host: &Host, port: u16) -> String {
+    let host = match host {
+        Host::Ip(ip) if ip.is_ipv6() => format!("[{ip}]"),
+        host @ (Host::Ip(_) | Host::Dns(_)) => host.to_string(),
+    };
+    if port == 443 { host } else { format!("{host}:{port}") }
+}
+
+/// Whether clients take it for a registry: without a dot or a port, they take it for a part of a repository's name on
+/// Docker Hub (`splitDockerDomain` in github.com/distribution/reference).
+fn is_in_references(host: &Host, port: u16) -> bool {
+    let reference = reference(host, port);
+    reference.contains(['.', ':']) || reference == "localhost"
 }
 
 /// What an item says, however it is quoted and laid out.

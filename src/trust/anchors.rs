@@ -4,9 +4,9 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::Release;
-use crate::names::file_stem;
+use crate::names::{Host, file_stem};
 use crate::pki::{Certificate, hex, sha256};
-use crate::spec::Spec;
+use crate::spec::{Spec, reference};
 
 /// Everything a template below `trust/` may say.
 #[derive(Serialize)]
@@ -14,8 +14,8 @@ pub struct Anchors {
     /// Where a password is asked for.
     #[serde(flatten)]
     place: Place,
-    /// The second port of the same host, where none is; most registries have none.
-    anonymous: Option<Place>,
+    /// Every way to the registry, the first one included: each name of the certificate with each port.
+    places: Vec<Place>,
     /// The host alone: a name or an address, IPv6 without brackets.
     host: String,
     /// The HTTPS port.
@@ -42,9 +42,9 @@ pub struct Anchors {
     released: OffsetDateTime,
 }
 
-/// A host and a port, by which runtimes look for roots: each port has directories of its own.
-#[derive(Serialize)]
-struct Place {
+/// A host and a port. Runtimes look for roots by both, to the letter: each pair has directories of its own.
+#[derive(Clone, Serialize)]
+pub(super) struct Place {
     /// Host and, where it is not 443, port: as in an image reference.
     registry: String,
     /// Host and port, 443 too; IPv6 in brackets.
@@ -79,35 +79,41 @@ pub struct Root {
 impl Anchors {
     /// For the clients of this registry.
     pub fn of(spec: &Spec, roots: &[&Certificate], release: &Release) -> Self {
-        let label = spec.label();
-        let package = format!("root-cert-{}", file_stem(&label));
+        Self::at(&spec.ways(), &spec.label(), spec.http_port, roots, release)
+    }
+
+    /// For the clients of a registry with these names and ports, of which nothing else is known.
+    pub fn at(
+        ways: &[(Host, u16)],
+        label: &str,
+        http_port: Option<u16>,
+        roots: &[&Certificate],
+        release: &Release,
+    ) -> Self {
+        let package = format!("root-cert-{}", file_stem(label));
         let roots: Vec<_> = roots.iter().map(|root| Root::of(root, &package)).collect();
-        let host = spec.host().to_string();
-        let bracketed = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-        let registry = spec.registry();
-        let plain_url = match spec.http_port {
-            Some(80) => format!("http://{bracketed}"),
-            Some(port) => format!("http://{bracketed}:{port}"),
+        let (host, port) = ways.first().expect("a registry has a name");
+        let places: Vec<_> = ways.iter().map(|(host, port)| Place::of(host, *port)).collect();
+        let place = Place::of(host, *port);
+        let plain_url = match http_port {
+            Some(80) => format!("http://{}", reference(host, 443)),
+            Some(port) => format!("http://{}:{port}", reference(host, 443)),
             // The page is then at https alone, where a browser warns until it trusts the root.
-            None => format!("https://{registry}"),
+            None => format!("https://{}", place.registry),
         };
-        let place = |registry, port| Place::of(registry, format!("{bracketed}:{port}"));
         Self {
-            id: format!("registry-trust-{}", &hex(&sha256(registry.as_bytes()))[..8]),
-            place: place(registry, spec.https_port),
-            anonymous: spec
-                .anonymous_registry()
-                .zip(spec.anonymous_port)
-                .map(|(name, port)| place(name, port)),
+            id: format!("registry-trust-{}", &hex(&sha256(place.registry.as_bytes()))[..8]),
+            place,
+            places,
             uuid: uuid(&roots.iter().map(|root| root.sha256.as_str()).collect::<Vec<_>>().join(" ")),
-            port: spec.https_port,
+            port: *port,
             plain_url,
             fingerprint: roots.first().map(|root| root.fingerprint.clone()).unwrap_or_default(),
             bundle: roots.iter().map(|root| root.pem.as_str()).collect(),
             version: release.version.clone(),
             released: release.at,
-            host,
-            label,
+            host: host.to_string(),
+            label: label.to_owned(),
             package,
             roots,
         }
@@ -153,25 +159,33 @@ impl Anchors {
         self.roots.iter().map(|root| root.fingerprint.as_str())
     }
 
-    /// A path of [`super::FORMATS`] with the names filled in; `None` where it is of a port that the registry has not.
-    pub fn path(&self, pattern: &str) -> Option<String> {
-        let (place, pattern) = match pattern.split_once("{anonymous}") {
-            Some((before, after)) => (self.anonymous.as_ref()?, format!("{before}{after}")),
-            None => (&self.place, pattern.to_owned()),
+    /// The paths of a pattern of [`super::FORMATS`]: one for each place where it has a name of a place in it, else one.
+    pub(super) fn paths(&self, pattern: &str) -> Vec<(String, &Place)> {
+        let path = |place: &Place| {
+            let names = [
+                ("{registry}", &place.registry),
+                ("{containerd}", &place.containerd),
+                ("{windows}", &place.windows),
+                ("{package}", &self.package),
+                ("{version}", &self.version),
+            ];
+            names.iter().fold(pattern.to_owned(), |path, (name, value)| path.replace(name, value))
         };
-        let names = [
-            ("{registry}", &place.registry),
-            ("{containerd}", &place.containerd),
-            ("{windows}", &place.windows),
-            ("{package}", &self.package),
-            ("{version}", &self.version),
-        ];
-        Some(names.iter().fold(pattern, |path, (name, value)| path.replace(name, value)))
+        let by_place = ["{registry}", "{containerd}", "{windows}"].iter().any(|name| pattern.contains(name));
+        let places = if by_place { &self.places[..] } else { std::slice::from_ref(&self.place) };
+        places.iter().map(|place| (path(place), place)).collect()
     }
 }
 
 impl Place {
-    fn of(registry: String, host_port: String) -> Self {
+    /// Host and, where it is not 443, port.
+    pub(super) fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    fn of(host: &Host, port: u16) -> Self {
+        let registry = reference(host, port);
+        let host_port = if port == 443 { format!("{registry}:443") } else { registry.clone() };
         Self {
             containerd: containerd(&registry),
             // Docker on Windows drops every colon (moby daemon/pkg/registry/config_windows.go).

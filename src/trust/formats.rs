@@ -14,8 +14,8 @@ pub struct Format {
     pub purpose: &'static str,
     /// Whether every registry has it; the others are made from the day they are asked for.
     pub always: bool,
-    /// Path below `trust/`, with names in braces that [`super::Anchors::path`] fills in; and the template, or the kind
-    /// of package. With `{anonymous}` in it, it is of the port without a password, where there is one.
+    /// Path below `trust/`, with names in braces that [`super::Anchors::paths`] fills in; and the template, or the kind
+    /// of package. There is one file for each way to the registry where the path names one.
     pub(super) files: &'static [(&'static str, &'static str)],
 }
 
@@ -74,40 +74,35 @@ pub const FORMATS: &[Format] = &[
     },
     Format {
         name: "docker",
-        purpose: "the directory in certs.d/ into /etc/docker/certs.d/; README.txt: rootless, Desktop, Windows Server; no restart",
+        purpose: "the directories in certs.d/ into /etc/docker/certs.d/; README.txt: rootless, Desktop, Windows Server; no restart",
         always: false,
         files: &[
             ("docker/README.txt", "trust/docker/README.txt"),
             ("docker/certs.d/{registry}/ca.crt", "trust/ca.crt"),
             ("docker/windows/{windows}/ca.crt", "trust/ca.crt"),
-            ("docker/certs.d/{anonymous}{registry}/ca.crt", "trust/ca.crt"),
-            ("docker/windows/{anonymous}{windows}/ca.crt", "trust/ca.crt"),
         ],
     },
     Format {
         name: "podman",
-        purpose: "the directory in certs.d/ into /etc/containers/certs.d/, for Buildah, Skopeo and CRI-O as well; no restart",
+        purpose: "the directories in certs.d/ into /etc/containers/certs.d/, for Buildah, Skopeo and CRI-O as well; no restart",
         always: false,
         files: &[
             ("podman/README.txt", "trust/podman/README.txt"),
             ("podman/certs.d/{registry}/ca.crt", "trust/ca.crt"),
-            ("podman/certs.d/{anonymous}{registry}/ca.crt", "trust/ca.crt"),
         ],
     },
     Format {
         name: "containerd",
-        purpose: "the directory in certs.d/ into /etc/containerd/certs.d/, for nerdctl and Kubernetes nodes; hosts.toml: when to restart",
+        purpose: "the directories in certs.d/ into /etc/containerd/certs.d/, for nerdctl and Kubernetes nodes; hosts.toml: what each version reads",
         always: false,
         files: &[
             ("containerd/certs.d/{containerd}/hosts.toml", "trust/containerd/hosts.toml"),
             ("containerd/certs.d/{containerd}/ca.crt", "trust/ca.crt"),
-            ("containerd/certs.d/{anonymous}{containerd}/hosts.toml", "trust/containerd/anonymous.toml"),
-            ("containerd/certs.d/{anonymous}{containerd}/ca.crt", "trust/ca.crt"),
         ],
     },
     Format {
         name: "kubernetes",
-        purpose: "a DaemonSet that keeps the root certificates on every node: `kubectl apply -f trust.yaml`; no restart",
+        purpose: "a DaemonSet that keeps the root certificates on every node: `kubectl apply -f trust.yaml`; trust.yaml: what each node needs",
         always: false,
         files: &[("kubernetes/trust.yaml", "trust/kubernetes/trust.yaml")],
     },
@@ -125,13 +120,11 @@ pub const FORMATS: &[Format] = &[
     },
     Format {
         name: "microk8s",
-        purpose: "the directory in certs.d/ into /var/snap/microk8s/current/args/certs.d/ on every node, then `microk8s stop && microk8s start`",
+        purpose: "the directories in certs.d/ into /var/snap/microk8s/current/args/certs.d/ on every node, then `microk8s stop && microk8s start`",
         always: false,
         files: &[
             ("microk8s/certs.d/{containerd}/hosts.toml", "trust/containerd/hosts.toml"),
             ("microk8s/certs.d/{containerd}/ca.crt", "trust/ca.crt"),
-            ("microk8s/certs.d/{anonymous}{containerd}/hosts.toml", "trust/containerd/anonymous.toml"),
-            ("microk8s/certs.d/{anonymous}{containerd}/ca.crt", "trust/ca.crt"),
         ],
     },
     Format {
@@ -148,8 +141,6 @@ pub const FORMATS: &[Format] = &[
             ("kind/kind.yaml", "trust/kind/kind.yaml"),
             ("kind/certs.d/{containerd}/hosts.toml", "trust/containerd/hosts.toml"),
             ("kind/certs.d/{containerd}/ca.crt", "trust/ca.crt"),
-            ("kind/certs.d/{anonymous}{containerd}/hosts.toml", "trust/containerd/anonymous.toml"),
-            ("kind/certs.d/{anonymous}{containerd}/ca.crt", "trust/ca.crt"),
         ],
     },
     Format {

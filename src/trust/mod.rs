@@ -12,6 +12,7 @@ mod pull_secret;
 mod rpm;
 
 pub use anchors::Anchors;
+use anchors::Place;
 pub use formats::{FORMATS, Format, INSTALL};
 pub use pull_secret::{Namespace, ObjectName, pull_secret};
 
@@ -56,23 +57,38 @@ impl Artefact {
 pub fn artefacts(anchors: &Anchors, wanted: impl Fn(&Format) -> bool) -> Result<Vec<Artefact>, Fault> {
     let mut artefacts = Vec::new();
     // Many directories hold the same file, so that each can be copied alone.
-    let mut made: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
+    let mut made: BTreeMap<(&str, &str), Vec<u8>> = BTreeMap::new();
     for format in FORMATS.iter().filter(|format| wanted(format)) {
-        for (path, template) in format.files {
-            let Some(path) = anchors.path(path) else { continue };
-            let bytes = match (made.get(template), *template) {
-                (Some(bytes), _) => bytes.clone(),
-                (None, "deb") => packaged(anchors, deb::build),
-                (None, "rpm") => packaged(anchors, rpm::build),
-                (None, "apk") => packaged(anchors, apk::build),
-                (None, "arch") => packaged(anchors, arch::build),
-                (None, template) => render(template, anchors)?.into_bytes(),
-            };
-            made.insert(template, bytes.clone());
-            artefacts.push(Artefact { format, path, bytes });
+        for (pattern, template) in format.files {
+            for (path, place) in anchors.paths(pattern) {
+                let key = (*template, place.registry());
+                let bytes = match (made.get(&key), *template) {
+                    (Some(bytes), _) => bytes.clone(),
+                    (None, "deb") => packaged(anchors, deb::build),
+                    (None, "rpm") => packaged(anchors, rpm::build),
+                    (None, "apk") => packaged(anchors, apk::build),
+                    (None, "arch") => packaged(anchors, arch::build),
+                    (None, template) => render(template, &At { anchors, place })?.into_bytes(),
+                };
+                made.insert(key, bytes.clone());
+                artefacts.push(Artefact { format, path, bytes });
+            }
         }
     }
     Ok(artefacts)
+}
+
+/// The script that makes a machine trust the registry, and says whether it does.
+pub fn script(anchors: &Anchors) -> Result<Vec<u8>, Fault> {
+    Ok(render("trust/install.sh", anchors)?.into_bytes())
+}
+
+/// What a template is filled with: everything, and the place that its path names.
+#[derive(serde::Serialize)]
+struct At<'a> {
+    #[serde(flatten)]
+    anchors: &'a Anchors,
+    place: &'a Place,
 }
 
 /// The list of the files, for people and for `sha256sum -c`.
@@ -122,18 +138,13 @@ mod tests {
 
     /// Two roots, of nobody: what is in them does not matter here.
     fn anchors(server: &str, port: &str, roots: usize) -> Anchors {
-        anchors_with(server, port, None, roots)
+        let server = Some(server.to_owned());
+        anchors_of(&Settings { server, https_port: Some(port.to_owned()), ..Settings::default() }, roots)
     }
 
-    fn anchors_with(server: &str, port: &str, anonymous_port: Option<&str>, roots: usize) -> Anchors {
-        let settings = Settings {
-            server: Some(server.to_owned()),
-            https_port: Some(port.to_owned()),
-            anonymous_port: anonymous_port.map(str::to_owned),
-            ..Settings::default()
-        };
+    fn anchors_of(settings: &Settings, roots: usize) -> Anchors {
         let invoker = RunAs { uid: 65532, gid: 65532 };
-        let spec = Spec::check(&settings, Side::Options, invoker, &mut Gather::default()).unwrap();
+        let spec = Spec::check(settings, Side::Options, invoker, &mut Gather::default()).unwrap();
         let pems = [
             include_str!("../../tests/golden/trust/staying.crt"),
             include_str!("../../tests/golden/trust/retiring.crt"),
@@ -152,11 +163,22 @@ mod tests {
             let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file);
             Assert::new().action_env("SNAPSHOTS").eq(text.to_owned(), Snapshot::read_from(&file, None).raw());
         };
+        let names = Settings {
+            server: Some("registry1".to_owned()),
+            domain: Some("myhouse.local".to_owned()),
+            sans: Some(
+                ["alias.myhouse.local", "*.apps.myhouse.local", "10.99.0.2", "fd00::2"]
+                    .map(str::to_owned)
+                    .to_vec(),
+            ),
+            anonymous_port: Some("5443".to_owned()),
+            ..Settings::default()
+        };
         for (shape, anchors) in [
             ("dns", anchors("registry1.myhouse.local", "443", 1)),
             ("dns-5443", anchors("registry1.myhouse.local", "5443", 1)),
             ("address-5443", anchors("fd00::12", "5443", 2)),
-            ("dns-anonymous", anchors_with("registry1.myhouse.local", "443", Some("5443"), 1)),
+            ("dns-names", anchors_of(&names, 1)),
         ] {
             let mut paths = String::new();
             let bundle: String = anchors.roots().iter().map(|root| root.pem.as_str()).collect();
@@ -196,7 +218,7 @@ mod tests {
             ("fd00::12", "5443", "[fd00::12]_5443_"),
             ("fd00::443", "443", "[fd00::443]"),
         ] {
-            assert_eq!(anchors(server, port, 1).path("{containerd}").unwrap(), directory);
+            assert_eq!(anchors(server, port, 1).paths("{containerd}")[0].0, directory);
         }
     }
 }

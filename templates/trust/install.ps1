@@ -15,8 +15,12 @@ Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
 
 $registry = '{{ registry }}'
-# Of Docker on Windows Server: the registry without its colons.
-$directory = '{{ windows }}'
+# Of Docker on Windows Server, for each name and port: the registry without its colons. The first names the list.
+$directories = @(
+{%- for place in places %}
+    '{{ place.windows }}'{% if not loop.last %},{% endif %}
+{%- endfor %}
+)
 # The root to stay comes first; there are two while the authority is being rotated.
 $roots = @(
 {%- for root in roots %}
@@ -90,7 +94,7 @@ if (-not (Test-Administrator)) {
     Stop-Here 'only an administrator may change what this machine trusts' 'open PowerShell with `Run as administrator`, and run this there'
 }
 
-$list = Join-Path $env:ProgramData "regcert\trust\$directory.txt"
+$list = Join-Path $env:ProgramData "regcert\trust\$($directories[0]).txt"
 $docker = Join-Path $env:ProgramData 'docker'
 $old = @(Read-List)
 $wanted = @()
@@ -99,8 +103,10 @@ if (-not $Uninstall) {
         $wanted += @{ Line = "root $($root.Fingerprint)"; Root = $root; Path = '' }
         # Docker on Windows Server reads it at each use.
         if ((Test-Path -LiteralPath $docker) -or (Get-Service -Name docker -ErrorAction SilentlyContinue)) {
-            $path = Join-Path $docker "certs.d\$directory\$($root.Stem).crt"
-            $wanted += @{ Line = "file $(Get-Fingerprint $root.Pem) $path"; Root = $root; Path = $path }
+            foreach ($directory in $directories) {
+                $path = Join-Path $docker "certs.d\$directory\$($root.Stem).crt"
+                $wanted += @{ Line = "file $(Get-Fingerprint $root.Pem) $path"; Root = $root; Path = $path }
+            }
         }
     }
 }

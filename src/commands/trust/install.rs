@@ -20,6 +20,9 @@ pub struct Args {
     /// Leave the system's own store alone: only the container runtimes
     #[arg(long)]
     no_system: bool,
+    /// Also restart what must be restarted: containerd, k3s, RKE2
+    #[arg(long)]
+    restart: bool,
 }
 
 /// Which direction.
@@ -43,6 +46,7 @@ pub fn run(args: &Args, way: Way, world: &World) -> Result<ExitCode> {
     words.extend(ui::is_quiet().then_some("--quiet"));
     words.extend(args.dry_run.then_some("--dry-run"));
     words.extend(args.no_system.then_some("--no-system"));
+    words.extend(args.restart.then_some("--restart"));
     words.extend((way == Way::Uninstall).then_some("--uninstall"));
     probe::script(&script.bytes, &words)
 }

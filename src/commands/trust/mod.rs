@@ -43,8 +43,12 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
     /// Make this machine trust the registry: the system's store and every container runtime found
+    ///
+    /// The exit code is 3 where something is left to you, such as a restart.
     Install(install::Args),
     /// Take away what `install` put on this machine
+    ///
+    /// The exit code is 3 where something is left to you, such as a restart.
     Uninstall(install::Args),
     /// Write the Secret by which Kubernetes pulls images as a user
     PullSecret(pull_secret::Args),

@@ -6,7 +6,6 @@ use std::sync::LazyLock;
 
 use time::macros::datetime;
 
-use super::settings::ca_file;
 use super::*;
 use crate::health::State;
 use crate::pki::{Authority, KeyType, PrivateKey, RootProfile, Subject};
@@ -28,6 +27,10 @@ fn root() -> Certificate {
 
 /// Name, state and hint of each link on a machine with these files, each with its time.
 fn links(files: &[(&str, &str, i64)]) -> Vec<(&'static str, State, String)> {
+    links_by(&["r.lan:5443"], "", &disk(files))
+}
+
+fn disk(files: &[(&str, &str, i64)]) -> BTreeMap<PathBuf, Found> {
     let mut disk: BTreeMap<PathBuf, Found> = BTreeMap::new();
     for (path, text, modified) in files {
         let mut path = PathBuf::from(path);
@@ -41,9 +44,19 @@ fn links(files: &[(&str, &str, i64)]) -> Vec<(&'static str, State, String)> {
             path = parent.to_owned();
         }
     }
-    let (target, roots) = ("r.lan:5443".parse().unwrap(), [&*ROOT]);
+    disk
+}
+
+fn links_by(
+    names: &[&str],
+    told: &str,
+    disk: &BTreeMap<PathBuf, Found>,
+) -> Vec<(&'static str, State, String)> {
+    let targets: Vec<_> = names.iter().map(|name| name.parse().unwrap()).collect();
+    let roots = [&*ROOT];
     let machine = Machine {
-        target: &target,
+        targets: &targets,
+        told,
         roots: &roots,
         root_file: "root.crt",
         config_home: Some(Path::new("/home/u/.config")),
@@ -72,14 +85,10 @@ fn only_runtimes_that_are_here_are_told() {
     let all = [
         DOCKERD,
         ("/home/u/.config/systemd/user/docker.service", "", 0),
-        ("/etc/containerd/certs.d/x/ca.crt", "", 0),
         ("/usr/bin/podman", "", 0),
-        ("/usr/local/bin/k3s", "", 0),
-        ("/etc/rancher/rke2/config.yaml", "", 0),
         ("/etc/buildkit/buildkitd.toml", "", 0),
     ];
-    let expected =
-        ["docker", "rootless docker", "containerd", "podman", "k3s", "rke2", "buildkit", "system store"];
+    let expected = ["docker", "rootless docker", "podman", "buildkit", "system store"];
     assert_eq!(names(&all), expected);
 }
 
@@ -128,38 +137,29 @@ fn the_store_is_needed_where_nothing_else_is_here() {
 }
 
 #[test]
-fn containerd_wants_its_directory_named_and_hosts_toml_before_all() {
-    let config = ("/etc/containerd/config.toml", "version = 2\n[x.registry]\nconfig_path = \"/etc/c\"\n", 0);
-    let ca = ("/etc/c/r.lan:5443/ca.crt", ROOT.pem(), 0);
-    assert_eq!(link("containerd", &[config, ca]).0, State::Held);
-    assert_eq!(link("containerd", &[config, ("/etc/c/r.lan_5443_/ca.crt", ROOT.pem(), 0)]).0, State::Held);
-    let hosts = |text| ("/etc/c/r.lan:5443/hosts.toml", text, 0);
-    assert_eq!(link("containerd", &[config, ca, hosts("[host.\"https://r.lan:5443\"]\n")]).0, State::Broken);
-    assert_eq!(link("containerd", &[config, ca, hosts("ca = [\"ca.crt\"]\n")]).0, State::Held);
-    let without = ("/etc/containerd/config.toml", "version = 2\n[x.registry]\nconfig_path = \"\"\n", 0);
-    let containerd = ("/usr/bin/containerd", "", 0);
-    assert!(link("containerd", &[containerd, without, ca]).1.contains("config_path"));
+fn the_script_tells_of_containerd_and_clusters() {
+    let told = "containerd\tbroken\tneeds a restart\trun `x`\nk3s\theld\ttrusts it by /c\t\n\
+                rke2\tnot tried\tunknown\t\ndocker\tbroken\tseen here\t\nother\theld\tunknown\t\n";
+    let links = links_by(&["r.lan"], told, &BTreeMap::new());
+    let expected = [
+        ("containerd", State::Broken, "run `x`"),
+        ("k3s", State::Held, ""),
+        ("rke2", State::NotTried, ""),
+        ("system store", State::NotTried, ""),
+    ];
+    assert_eq!(links, expected.map(|(name, state, hint)| (name, state, hint.to_owned())));
 }
 
 #[test]
-fn the_containerd_of_docker_is_a_client_only_where_something_else_uses_it() {
-    let default = "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\n  config_path = \"\"\n";
-    let docker = [
-        DOCKERD,
-        ("/usr/bin/containerd", "", 0),
-        ("/etc/containerd/config.toml", default, 0),
-        ("/etc/containerd/certs.d/r.lan:5443/ca.crt", ROOT.pem(), 0),
-        ("/etc/containerd/certs.d/r.lan_5443_/ca.crt", ROOT.pem(), 0),
-    ];
-    let is_told = |others: &[(&str, &str, i64)]| {
-        links(&[&docker, others].concat()).iter().any(|(name, ..)| *name == "containerd")
-    };
-    assert!(!is_told(&[]));
-    assert!(!is_told(&[("/usr/bin/kubelet", "", 0), ("/usr/bin/cri-dockerd", "", 0)]));
-    assert!(is_told(&[("/usr/bin/kubelet", "", 0)]));
-    assert!(is_told(&[("/usr/local/bin/nerdctl", "", 0)]));
-    assert!(is_told(&[("/etc/containerd/certs.d/r.lan.example:5443/ca.crt", "", 0)]));
-    assert!(is_told(&[("/etc/containerd/certs.d/_default/hosts.toml", "", 0)]));
+fn each_name_needs_the_root() {
+    let root = ("/etc/docker/certs.d/r.lan/ca.crt", ROOT.pem(), 0);
+    let disk = disk(&[DOCKERD, root]);
+    let docker = |names: &[&str]| links_by(names, "", &disk).swap_remove(0);
+    assert_eq!(docker(&["r.lan"]).1, State::Held);
+    let (_, state, hint) = docker(&["r.lan", "alias.lan", "10.0.0.7:5443"]);
+    assert_eq!(state, State::Broken);
+    let install = |name| format!("run `sudo install -D -m 644 root.crt /etc/docker/certs.d/{name}/ca.crt`");
+    assert_eq!(hint, [install("alias.lan"), install("10.0.0.7:5443")].join(", then "));
 }
 
 #[test]
@@ -169,21 +169,6 @@ fn podman_takes_the_first_directory_that_is_there() {
     assert_eq!(link("podman", &[podman, docker]).0, State::Held);
     let own = ("/home/u/.config/containers/certs.d/r.lan:5443/ca.crt", OTHER.pem(), 0);
     assert_eq!(link("podman", &[podman, docker, own]).0, State::Broken);
-}
-
-#[test]
-fn k3s_reads_registries_yaml_when_it_starts() {
-    let yaml = "mirrors:\n  \"r.lan:5443\":\n    endpoint: [\"https://r.lan:5443\"]\nconfigs:\n  other.lan:\n    tls:\n      ca_file: /other.crt\n  \"r.lan:5443\":\n    auth:\n      username: u\n    tls:\n      ca_file: \"/etc/rancher/k3s/ca.crt\"\n";
-    assert_eq!(ca_file(yaml, "r.lan:5443").unwrap(), "/etc/rancher/k3s/ca.crt");
-    assert_eq!(ca_file(yaml, "other.lan").unwrap(), "/other.crt");
-    assert_eq!(ca_file(yaml, "none.lan"), None);
-    let settings = ("/etc/rancher/k3s/registries.yaml", yaml, 50);
-    let ca = ("/etc/rancher/k3s/ca.crt", ROOT.pem(), 50);
-    let started = |at| ("/var/lib/rancher/k3s/agent/etc/containerd/config.toml", "", at);
-    assert_eq!(link("k3s", &[settings, ca, started(60)]).0, State::Held);
-    assert_eq!(link("k3s", &[settings, ca, started(40)]).1, "run `sudo systemctl restart k3s`");
-    assert_eq!(link("k3s", &[settings, started(60)]).0, State::Broken);
-    assert_eq!(link("k3s", &[("/etc/rancher/k3s/config.yaml", "", 0)]).0, State::Broken);
 }
 
 #[test]

@@ -10,10 +10,10 @@ LC_ALL=C
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 export LC_ALL PATH
 
-registry='[fd00::12]:5443'
-host_port='[fd00::12]:5443'
-# The registry's directory in containerd's configuration, and the name of the list.
-directory='[fd00::12]_5443_'
+# Each name and port of the registry: as in an image's name, with the port always, and its directory in containerd's
+# configuration. The first one also names the list of what is put here.
+places='[fd00::12]:5443 [fd00::12]:5443 [fd00::12]_5443_
+'
 # The root to stay comes first; there are two while the authority is being rotated.
 stems='root-cert-fd00--12-bac5c0c2 root-cert-fd00--12-1381d6c5'
 
@@ -61,6 +61,24 @@ CERTIFICATE
 newline='
 '
 
+# Runtimes look for a root by name and port, to the letter.
+at_place() { # PLACE
+    registry=${1%% *} directory=${1##* } host_port=${1#* }
+    host_port=${host_port% *}
+}
+
+at_each_place() { # COMMAND...
+    IFS=$newline
+    for place in $places; do
+        unset IFS
+        at_place "$place"
+        "$@"
+    done
+    unset IFS
+    at_place "${places%%"$newline"*}"
+}
+at_place "${places%%"$newline"*}"
+
 usage() {
     cat <<USAGE
 usage: sh install.sh [OPTION...]
@@ -77,11 +95,21 @@ chroot DIR sh -s -- --yes <install.sh
   --quiet               say only what went wrong and what is left to you;
                         what is asked about is shown
   --no-system           leave the system's store alone
+  --restart             also restart what must be restarted, by systemctl:
+                        containerd, k3s, RKE2; what runs in pods runs on
+  --check               change nothing: say of each runtime here whether it
+                        trusts the registry by each of its names, one a line:
+                        NAME, STATE, MESSAGE, CURE, with tabs between
+  --cure COMMAND        with --check: the cure to name, in place of this script
   --uninstall           take away what this script has put here
   --all                 with --uninstall: also what it has put here for other
                         registries of this authority, and for other names and
                         ports that this one had
   --help                show this
+
+Exit code: 0 done; 1 failed, and nothing is half done; 2 a wrong option;
+3 done, and something is left to you (it is listed), or --check found
+something broken.
 USAGE
 }
 
@@ -121,7 +149,7 @@ confirm() { # QUESTION
 # ---- the command line ------------------------------------------------------
 
 options() {
-    action=install asking='' dry=no system=yes given='' all=no
+    action=install asking='' dry=no system=yes given='' all=no restarting=no cure_by='sudo sh install.sh'
     while [ $# -gt 0 ]; do
         case $1 in
         --fingerprint)
@@ -136,6 +164,13 @@ options() {
         --quiet) quiet=yes ;;
         --no-system) system=no ;;
         --uninstall) action=uninstall ;;
+        --restart) restarting=yes ;;
+        --check) action=check ;;
+        --cure)
+            if [ $# -lt 2 ]; then misuse '`--cure` needs a value'; fi
+            cure_by=$2
+            shift
+            ;;
         --all) all=yes ;;
         --help | -h)
             usage
@@ -145,10 +180,10 @@ options() {
         esac
         shift
     done
-    if [ "$all" = yes ] && [ "$action" = install ]; then misuse '`--all` goes with `--uninstall`'; fi
+    if [ "$all" = yes ] && [ "$action" != uninstall ]; then misuse '`--all` goes with `--uninstall`'; fi
     if [ "$given" = none ]; then misuse 'a SHA-256 fingerprint has 64 hexadecimal digits'; fi
     if [ -z "$asking" ]; then
-        if [ -n "$given" ] || [ "$action" = uninstall ]; then asking=no; else asking=yes; fi
+        if [ -n "$given" ] || [ "$action" != install ]; then asking=no; else asking=yes; fi
     fi
     if [ "$asking" = yes ] && [ "$dry" = no ]; then quiet=no; fi
 }
@@ -215,15 +250,15 @@ content() { # KIND
     case $1 in
     root:*) pem "${1#root:}" ;;
     bundle) for stem in $stems; do pem "$stem"; done ;;
-    hosts)
+    hosts:*)
         list=''
         for stem in $stems; do list="$list${list:+, }\"$stem.crt\""; done
         cat <<TOML
 # Written by install.sh of $registry, which also takes it away.
-server = "https://$host_port"
+server = "https://${1#hosts:}"
 ca = [$list]
 
-[host."https://$host_port"]
+[host."https://${1#hosts:}"]
   capabilities = ["pull", "resolve", "push"]
   ca = [$list]
 TOML
@@ -232,20 +267,28 @@ TOML
         cat <<YAML
 # Written by install.sh of $registry, which also takes it away.
 mirrors:
-  "$registry":
-    endpoint:
-      - "https://$host_port"
 YAML
-        trusting "${1#registries:}"
+        at_each_place mirror
+        echo 'configs:'
+        at_each_place trusting "${1#registries:}"
         ;;
     esac
+}
+
+# k3s and RKE2 take the key as it stands in an image's name: 443 is not written. This is the one place that knows it,
+# with trust/k3s and trust/rke2.
+mirror() {
+    cat <<YAML
+  "$registry":
+    endpoint:
+      - "https://$registry"
+YAML
 }
 
 # The part of registries.yaml that trust hangs on.
 trusting() { # BUNDLE
     cat <<YAML
-configs:
-  "$host_port":
+  "$registry":
     tls:
       ca_file: $1
 YAML
@@ -260,6 +303,11 @@ want_roots() { # DIRECTORY EXTENSION
 }
 
 later() { laters="$laters  $1$newline"; } # WHAT THE PERSON DOES
+
+# Done here where --restart allows it.
+restart() { # UNIT WHAT-THE-PERSON-DOES
+    if [ "$restarting" = yes ] && has systemctl; then restarts="$restarts$1$newline"; else later "$2"; fi
+}
 
 is_running() { # PROGRAM
     set +f
@@ -318,7 +366,6 @@ want_store() {
             want "root:$stem" "$store/$stem.$extension"
         fi
     done
-    if [ "$store" = /var/lib/boot2docker/certs ]; then later 'the system itself reads it when it boots'; fi
 }
 
 # Files of this name elsewhere in the store.
@@ -328,6 +375,13 @@ twins() { find -L "$store" -type f -name "$1" ! -path "$store/$1" 2>/dev/null ||
 survey_machine() {
     find_store
     if [ "$system" = yes ]; then want_store; fi
+    at_each_place survey_directories
+    want_containerd
+    survey_clusters
+    point_at_user
+}
+
+survey_directories() {
     if has docker || has dockerd || [ -d /etc/docker ]; then
         want_roots "/etc/docker/certs.d/$registry" crt
     fi
@@ -340,40 +394,167 @@ survey_machine() {
         *) want_roots "/etc/containers/certs.d/$registry" crt ;;
         esac
     fi
-    if has containerd || [ -f /etc/containerd/config.toml ] || has nerdctl; then want_containerd; fi
+}
+
+survey_clusters() {
     for name in k3s rke2; do
         if has $name || [ -d /etc/rancher/$name ] || [ -d /var/lib/rancher/$name ]; then
             want_registries /etc/rancher/$name
         fi
     done
-    if [ -d /var/snap/microk8s/current/args ]; then want_hosts /var/snap/microk8s/current/args/certs.d; fi
-    point_at_user
+    if [ -d /var/snap/microk8s/current/args ]; then at_each_place want_hosts /var/snap/microk8s/current/args/certs.d; fi
 }
 
-# containerd's CRI reads hosts.toml where its `config_path` says so; version 2 has one by default.
+# ---- containerd's CRI ------------------------------------------------------
+
 want_containerd() {
-    path=''
+    find_cri
+    case $cri in
+    one) at_each_place want_hosts "$cri_path" ;;
+    split) at_each_place want_hosts "${cri_path%%:*}" ;;
+    literal)
+        at_each_place want_hosts "${cri_path%%:*}"
+        # Beside the directory that will count when containerd reads its list as one.
+        at_each_place want_hosts "$cri_path"
+        ;;
+    unknown) at_each_place want_hosts /etc/containerd/certs.d ;;
+    off | store) ;;
+    esac
+    # nerdctl reads no setting of the CRI.
+    if has nerdctl; then
+        case $wanted in
+        *" /etc/containerd/certs.d/$directory/"*) ;;
+        *) at_each_place want_hosts /etc/containerd/certs.d ;;
+        esac
+    fi
+}
+
+# How containerd's CRI comes to trust a registry, by containerd's own word: `config dump` has the defaults of its version
+# and the drop-ins that count. Sets `cri`:
+#   off      it has no CRI, or only Docker uses it
+#   unknown  it does not say
+#   store    by the system's store alone, which it reads once
+#   one      by the directory `cri_path`, at each pull
+#   split    by the first directory of the list `cri_path`
+#   literal  by the list, taken for the name of one directory: since 2.1, unless it pulls the way of 2.0
+#            (containerd#12415, containerd#13246)
+find_cri() {
+    cri=off cri_path='' cri_socket=/run/containerd/containerd.sock
+    if ! has containerd || ! is_cri_used; then return 0; fi
+    cri=unknown
+    version=$(containerd --version 2>/dev/null |
+        sed -n 's/.* v\{0,1\}\([0-9][0-9]*\)\.\([0-9][0-9]*\)\..*/\1 \2/p')
+    # shellcheck disable=SC2046  # words
+    set -- $(cri_settings)
+    if [ -z "$version" ] || [ $# -lt 5 ]; then return 0; fi
+    minor=$((${version% *} * 100 + ${version#* }))
+    cri_socket=$5 cri_path=${6-}
+    # Its default, which its settings do not show (plugins/cri/images/plugin.go).
+    if [ -z "$cri_path" ] && [ "$4" = none ] && [ "$minor" -ge 202 ]; then
+        cri_path=/etc/containerd/certs.d:/etc/docker/certs.d
+    fi
+    if [ "$1" = off ]; then
+        cri=off
+    elif [ "$3" = configs ] && [ "$minor" -lt 200 ]; then
+        # Roots may be named there, for each registry; version 2 leaves them unread.
+        cri=unknown
+    elif [ -z "$cri_path" ]; then
+        cri=store
+    elif [ "${cri_path#*:}" = "$cri_path" ]; then
+        cri=one
+    elif [ "$minor" -lt 201 ] || [ "$2" = local ]; then
+        cri='split'
+    else
+        cri=literal
+    fi
+}
+
+# Whether something pulls images with this containerd. Docker brings one along that pulls none.
+is_cri_used() {
+    if has crictl || { ! has cri-dockerd && { has kubelet || is_running kubelet; }; }; then return 0; fi
+    if grep -Eqs "^[^#]*config_path[[:blank:]]*=[[:blank:]]*[\"'][^\"']" /etc/containerd/config.toml; then return 0; fi
     set +f
-    configuration=$(cat /etc/containerd/config.toml /etc/containerd/conf.d/*.toml 2>/dev/null) || true
+    other=no
+    for name in /etc/containerd/certs.d/*; do
+        case $places in *"${name##*/}"*) ;; *) if [ -d "$name" ]; then other=yes; fi ;; esac
+    done
     set -f
-    setting=$(printf '%s\n' "$configuration" | awk '
-        /^[ \t]*\[/ { registry = /cri/ && /registry["\047]?\]/ }
-        registry && /^[ \t]*config_path[ \t]*=/ { sub(/^[^=]*=[ \t]*/, ""); sub(/[ \t]*#.*/, ""); print; exit }' | tr -d "\"'")
-    if [ -n "$setting" ]; then
-        path=${setting%%:*}
-    elif has nerdctl; then
-        path=/etc/containerd/certs.d
-    elif printf '%s\n' "$configuration" | grep -Eq '^[ 	]*disabled_plugins.*cri'; then
-        return 0
-    elif ! printf '%s\n' "$configuration" | grep -Eq 'registry.*\.(mirrors|configs)|^[ 	]*config_path' &&
-        [ "$(containerd --version 2>/dev/null | sed 's/.* v\{0,1\}\([0-9]*\)\.[0-9].*/\1/')" -ge 2 ] 2>/dev/null; then
-        path=/etc/containerd/certs.d
-    fi
-    if [ -n "$path" ]; then
-        want_hosts "$path"
-    elif is_running containerd && ! is_running dockerd; then
-        restart_containerd=yes
-    fi
+    if [ "$other" = yes ]; then return 0; fi
+    ! has dockerd && ! is_running dockerd
+}
+
+# Six words: on or off; how it pulls; whether it has a table of `configs`, and one of `mirrors`; its socket; its
+# `config_path`, or nothing.
+cri_settings() {
+    file=$(cri_file)
+    if [ -f "$file" ]; then set -- --config "$file" config dump; else set -- config default; fi
+    containerd "$@" 2>/dev/null | tr -d "\"'" | awk '
+        /^[ \t]*\[/ {
+            table = $0; gsub(/[][ \t]/, "", table)
+            if (table ~ /^plugins\..*cri.*\.registry\.(auths|configs|mirrors)\../) way = "local"
+            if (table ~ /^plugins\..*cri.*\.registry\.configs\../) configs = "configs"
+            if (table ~ /^plugins\..*cri.*\.registry\.mirrors\../) mirrors = "mirrors"
+            next
+        }
+        {
+            value = $0; sub(/^[^=]*=[ \t]*/, "", value)
+            sub(/[ \t]*=.*/, ""); gsub(/[ \t]/, "")
+        }
+        table == "" && $0 == "disabled_plugins" && value ~ /cri/ { state = "off" }
+        # A plugin of its own since 2.3.
+        table ~ /(^|\.)grpc$/ && $0 == "address" { socket = value }
+        table ~ /^plugins\..*cri(\.v1\.images)?\.registry$/ && $0 == "config_path" { path = value }
+        table ~ /^plugins\..*cri\.v1\.images$/ {
+            if ($0 ~ /^(use_local_image_pull|discard_unpacked_layers|image_pull_with_sync_fs)$/ && value == "true") way = "local"
+            if ($0 == "disable_snapshot_annotations" && value == "false") way = "local"
+            if ($0 == "max_concurrent_downloads" && value != 3) way = "local"
+        }
+        END {
+            if (socket == "") socket = "/run/containerd/containerd.sock"
+            if (table != "") print (state == "" ? "on" : state), (way == "" ? "transfer" : way), (configs == "" ? "none" : configs), (mirrors == "" ? "none" : mirrors), socket, path
+        }'
+}
+
+# The settings of the containerd that runs, unless it is the one that Docker, k3s or MicroK8s brings.
+cri_file() {
+    set +f
+    found=$(grep -lsx containerd /proc/[0-9]*/comm) || found=''
+    set -f
+    for process in $found; do
+        words=$(tr '\0' ' ' <"${process%/comm}/cmdline" 2>/dev/null) || continue
+        case $words in
+        */docker/* | */rancher/* | */snap/* | */k0s/*) continue ;;
+        esac
+        file=$(printf '%s\n' "$words" | sed -n -e 's/.* --config[ =]\([^ ]*\).*/\1/p' -e t -e 's/.* -c[ =]\([^ ]*\).*/\1/p')
+        if [ -n "$file" ]; then
+            echo "$file"
+            return
+        fi
+    done
+    echo /etc/containerd/config.toml
+}
+
+# A daemon that reads the system's store once began before the root was in there: it made this file at its start. Where
+# the root's own file is not found, the store's bundle is later than the root at any rate.
+is_behind() { # FILE
+    if [ ! -e "$1" ]; then return 1; fi
+    placed=''
+    for stem in $stems; do
+        if [ -d "${store:-/nonexistent}" ]; then placed="$placed $(find -L "$store" -name "*-${stem##*-}.*" 2>/dev/null)"; fi
+    done
+    if [ -z "${placed# }" ]; then placed=$(bundle); fi
+    # shellcheck disable=SC2086  # several files
+    [ -n "$(find $placed -cnewer "$1" 2>/dev/null || find $placed -newer "$1" 2>/dev/null)" ]
+}
+
+# The one file of all roots that each family of systems makes (Debian, Fedora, SUSE, Alpine).
+bundle() {
+    for file in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem /etc/ssl/cert.pem; do
+        if [ -f "$file" ]; then
+            echo "$file"
+            return
+        fi
+    done
 }
 
 want_hosts() { # DIRECTORY
@@ -387,14 +568,14 @@ want_hosts() { # DIRECTORY
         case $(ls "$at") in *.c*rt*) return ;; esac
     fi
     if is_free "$file"; then
-        want hosts "$file"
+        want hosts:"$host_port" "$file"
         return
     fi
     stays "$file" "${stems%% *}.crt"
     for stem in $stems; do
         if ! grep -qsF "$stem.crt" "$file"; then
             merge "$file" "at its top, and below [host.\"https://$host_port\"], in place of any \`ca\` there" \
-                "$(content hosts | grep '^ca ')"
+                "$(content hosts:"$host_port" | grep '^ca ')"
             break
         fi
     done
@@ -410,16 +591,20 @@ want_registries() { # DIRECTORY
         return
     fi
     stays "$file" "$bundle"
+    at_each_place merge_registry
+}
+
+merge_registry() {
     case $(configured "$file" "$bundle") in
-    0) merge "$file" 'at its end' "$(trusting "$bundle")" ;;
-    1) merge "$file" 'below its `configs:`' "$(trusting "$bundle" | sed 1d)" ;;
-    2) merge "$file" "below \"$host_port\" in its \`configs:\`, in place of any \`ca_file\` there" "$(trusting "$bundle" | sed 1,2d)" ;;
+    0) merge "$file" 'at its end' "configs:$newline$(trusting "$bundle")" ;;
+    1) merge "$file" 'below its `configs:`' "$(trusting "$bundle")" ;;
+    2) merge "$file" "below \"$registry\" in its \`configs:\`, in place of any \`ca_file\` there" "$(trusting "$bundle" | sed 1d)" ;;
     esac
 }
 
 # How far the file gets: 1 with `configs:`, 2 with the registry below it, 3 with the bundle below that.
 configured() { # FILE BUNDLE
-    awk -v key="$host_port:" -v bundle="$2" '
+    awk -v key="$registry:" -v bundle="$2" '
         /^[ \t]*(#|$)/ { next }
         {
             gsub(/["\047\r]/, "")
@@ -468,7 +653,16 @@ point_at_user() {
 # The runtimes of a user.
 survey_user() {
     store=''
+    if [ "$(uname -s)" = Darwin ]; then
+        store=keychain
+        if [ "$system" = yes ]; then want_store; fi
+    fi
     configuration=${XDG_CONFIG_HOME:-$HOME/.config}
+    at_each_place survey_own_directories
+    survey_rest
+}
+
+survey_own_directories() {
     if has dockerd-rootless.sh || [ -S "${XDG_RUNTIME_DIR:-/run/none}/docker.sock" ] ||
         [ -d "${XDG_DATA_HOME:-$HOME/.local/share}/docker" ]; then
         want_roots "$configuration/docker/certs.d/$registry" crt
@@ -483,29 +677,33 @@ survey_user() {
     }; then
         want_roots "$configuration/containers/certs.d/$registry" crt
     fi
+}
+
+survey_rest() {
     if [ -d "$HOME/.minikube" ]; then want_roots "$HOME/.minikube/certs" pem; fi
     if [ "$system" = yes ] && [ "$action" = install ] && [ ! -e "/var/lib/regcert/trust/$directory" ]; then
-        later 'the system, and what runs as root, need root: run this with sudo'
+        say 'note: the system, and what runs as root, need root: run this with sudo'
     fi
 }
 
-# What has to be started anew, or the change is not seen. Docker's, Podman's and containerd's directories are read at
-# each use.
+# What has to be restarted, or the change is not seen. The directories of Docker, Podman and containerd are read at each
+# use.
 name_restarts() {
     again='so that it reads the store'
     if [ "$action" = uninstall ]; then again='so that it forgets the root'; fi
+    name_cri_restart
     if [ -n "$store" ] && changes "$store"; then
-        if [ "$restart_containerd" = yes ]; then
-            later "restart containerd, $again; with \`config_path\` set to /etc/containerd/certs.d it would not be needed"
-        fi
         if is_running buildkitd; then later "restart buildkitd, $again"; fi
         # It has the store of its start in memory.
         if [ "$action" = uninstall ] && [ -n "$(find /run/docker.pid -newer "$record" 2>/dev/null)" ]; then
             later "restart Docker (\`systemctl restart docker\`), $again"
         fi
+        if [ "$store" = /var/lib/boot2docker/certs ]; then
+            later "restart the machine (\`sudo reboot\`), $again; Docker needs no restart"
+        fi
     fi
-    if changes /etc/rancher/k3s; then later 'restart k3s (`systemctl restart k3s`, on an agent `k3s-agent`)'; fi
-    if changes /etc/rancher/rke2; then later 'restart RKE2 (`systemctl restart rke2-server`, on an agent `rke2-agent`)'; fi
+    if needs_cluster_restart k3s; then restart "$(active k3s k3s-agent)" 'restart k3s (`systemctl restart k3s`, on an agent `k3s-agent`)'; fi
+    if needs_cluster_restart rke2; then restart "$(active rke2-server rke2-agent)" 'restart RKE2 (`systemctl restart rke2-server`, on an agent `rke2-agent`)'; fi
     if changes /var/snap/microk8s; then later 'restart MicroK8s (`microk8s stop && microk8s start`)'; fi
     if changes "${HOME:-/nonexistent}/.minikube"; then later 'start minikube with `minikube start --embed-certs`'; fi
     if [ "$store" = keychain ] || changes "${HOME:-/nonexistent}/.docker"; then later 'restart Docker Desktop, if it runs'; fi
@@ -513,6 +711,182 @@ name_restarts() {
         grep -qsr '"docker-container"' "${HOME:-/nonexistent}/.docker/buildx/instances"; then
         later 'make builders of `docker buildx` that run in containers anew, with --buildkitd-config'
     fi
+}
+
+name_cri_restart() {
+    how="restart containerd (\`systemctl restart containerd\`; what runs in pods runs on), $again"
+    case $action:$cri in
+    uninstall:off) ;;
+    uninstall:*) if [ -e "$cri_socket" ] && [ -n "$store" ] && changes "$store/"; then restart containerd "$how"; fi ;;
+    install:store)
+        if [ "$system" = no ]; then
+            later "containerd reads no directory of certificates: $(config_path_hint)"
+        elif [ -e "$cri_socket" ] && { changes "$store/" || is_behind "$cri_socket"; }; then
+            restart containerd "$how"
+        fi
+        ;;
+    install:unknown) later "containerd does not say where it looks for certificates: try \`crictl pull\` with an image of $registry" ;;
+    esac
+}
+
+config_path_hint() {
+    echo 'set `config_path = "/etc/containerd/certs.d"` for its CRI in /etc/containerd/config.toml, restart it, and run this again'
+}
+
+# It reads registries.yaml when it starts, and writes containerd's settings then.
+needs_cluster_restart() { # NAME
+    changes "/etc/rancher/$1" || is_cluster_behind "$1"
+}
+
+is_cluster_behind() { # NAME
+    [ -n "$(find "/etc/rancher/$1/registries.yaml" -newer "/var/lib/rancher/$1/agent/etc/containerd/config.toml" 2>/dev/null)" ]
+}
+
+active() { # UNIT OTHER
+    if has systemctl && systemctl is-active --quiet "$2"; then echo "$2"; else echo "$1"; fi
+}
+
+# ---- what is so already ----------------------------------------------------
+
+report() { # NAME STATE MESSAGE [CURE]
+    printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "${4-}"
+    if [ "$2" = broken ]; then broken=yes; fi
+}
+
+# One of the roots is in the file, however its lines are broken.
+holds() { # FILE
+    if [ ! -f "$1" ]; then return 1; fi
+    for stem in $stems; do
+        if tr -d ' \t\r\n' <"$1" 2>/dev/null | grep -qF "$(pem "$stem" | sed '/^-/d' | tr -d '\n')"; then return 0; fi
+    done
+    return 1
+}
+
+# Each of these prints the file by which the registry is trusted at the place, or fails.
+crt_in() { # DIRECTORY
+    set +f
+    for file in "$1"/*.crt; do
+        if holds "$file"; then
+            echo "$file"
+            return 0
+        fi
+    done
+    return 1
+}
+
+in_docker() { crt_in "/etc/docker/certs.d/$registry"; }
+
+in_podman() {
+    if [ -d "/etc/containers/certs.d/$registry" ]; then crt_in "/etc/containers/certs.d/$registry"; else in_docker; fi
+}
+
+# The first directory that is there counts, and in it hosts.toml before all.
+in_hosts() { # DIRECTORY
+    for at in "$1/$directory" "$1/$registry" "$1/_default"; do
+        if [ ! -d "$at" ]; then continue; fi
+        if [ ! -f "$at/hosts.toml" ]; then
+            crt_in "$at"
+            return
+        fi
+        for file in $(sed -n 's/^[ \t]*ca[ \t]*=//p' "$at/hosts.toml" | tr -d "\"'[]" | tr ',' ' '); do
+            case $file in /*) ;; *) file=$at/$file ;; esac
+            if holds "$file"; then
+                echo "$file"
+                return 0
+            fi
+        done
+        return 1
+    done
+    return 1
+}
+
+in_registries() { # FILE
+    file=$(awk -v key="$registry:" '
+        /^[ \t]*(#|$)/ { next }
+        {
+            gsub(/["\047\r]/, "")
+            match($0, /[^ \t]/)
+            if (RSTART == 1) { inside = /^configs[ \t]*:/; entry = 0; column = 999 }
+            else if (inside && RSTART <= column) { column = RSTART; entry = substr($0 " ", RSTART, length(key) + 1) == key " " }
+            if (entry && /ca_file:/) { sub(/.*ca_file:[ \t]*/, ""); print; exit }
+        }' "$1" 2>/dev/null)
+    holds "$file" && echo "$file"
+}
+
+# Sets `by` to a file by which it is trusted, and `lacking` to the names and ports where it is not.
+sift() { # COMMAND...
+    by='' lacking=''
+    at_each_place sift_place "$@"
+}
+
+sift_place() { # COMMAND...
+    if file=$("$@"); then by=${by:-$file}; else lacking="$lacking${lacking:+, }$registry"; fi
+}
+
+# A runtime that has such files, or else the system's store, as it was when the daemon made a file of its own.
+check_files() { # NAME STARTED COMMAND...
+    name=$1 started=$2
+    shift 2
+    sift "$@"
+    if [ -z "$lacking" ]; then
+        report "$name" held "trusts it by $by"
+    elif [ "$in_store" = no ]; then
+        report "$name" broken "does not trust $lacking" "run \`$cure_by\`"
+    elif is_behind "$started"; then
+        report "$name" broken "needs a restart: the root came into the system's store after it had started" "run \`sudo systemctl restart $name\`"
+    else
+        report "$name" held "trusts it by the system's store"
+    fi
+}
+
+check_containerd() {
+    find_cri
+    case $cri in
+    off) ;;
+    unknown)
+        if [ "$in_store" = yes ] && ! is_behind "$cri_socket"; then
+            report containerd held "trusts it by the system's store"
+        else
+            report containerd 'not tried' "it does not say where it looks for certificates; \`crictl pull $registry/IMAGE\` proves it"
+        fi
+        ;;
+    store) check_files containerd "$cri_socket" false ;;
+    one | literal) check_files containerd "$cri_socket" in_hosts "$cri_path" ;;
+    split) check_files containerd "$cri_socket" in_hosts "${cri_path%%:*}" ;;
+    esac
+    if has nerdctl; then check_files nerdctl /nonexistent in_hosts /etc/containerd/certs.d; fi
+}
+
+check_cluster() { # NAME UNITS...
+    if ! has "$1" && [ ! -d "/etc/rancher/$1" ] && [ ! -d "/var/lib/rancher/$1" ]; then return 0; fi
+    if is_cluster_behind "$1"; then
+        report "$1" broken "needs a restart: /etc/rancher/$1/registries.yaml is newer than its start" "run \`sudo systemctl restart $(active "$2" "$3")\`"
+    else
+        check_files "$1" "/run/k3s/containerd/containerd.sock" in_registries "/etc/rancher/$1/registries.yaml"
+    fi
+}
+
+check() {
+    broken=no in_store=no
+    find_store
+    bundle=$(bundle)
+    if holds "$bundle"; then in_store=yes; fi
+    if has dockerd; then check_files docker /run/docker.pid in_docker; fi
+    check_containerd
+    if has podman || has buildah || has skopeo || has crio; then check_files podman /nonexistent in_podman; fi
+    check_cluster k3s k3s k3s-agent
+    check_cluster rke2 rke2-server rke2-agent
+    if [ -d /var/snap/microk8s/current/args ]; then
+        check_files microk8s /nonexistent in_hosts /var/snap/microk8s/current/args/certs.d
+    fi
+    if [ -z "$bundle" ]; then
+        report 'system store' 'not tried' 'this system has none that this script can read'
+    elif [ "$in_store" = yes ]; then
+        report 'system store' held "the root is in $bundle"
+    else
+        report 'system store' broken "the root is not in $bundle" "run \`$cure_by\`"
+    fi
+    if [ "$broken" = yes ]; then exit 3; fi
 }
 
 # ---- the list of what this script put here ---------------------------------
@@ -791,10 +1165,11 @@ needs_refresh() {
 
 keychain_put() { # STEM
     temporary=${TMPDIR:-/tmp}/$1.$$.crt
+    # shellcheck disable=SC2086  # an option or nothing
     (
         set -C
         pem "$1" >"$temporary"
-    ) && security add-trusted-cert -d -r trustRoot -k "$keychain" "$temporary" && rm -f "$temporary"
+    ) && security add-trusted-cert $keychain_domain -r trustRoot -k "$keychain" "$temporary" && rm -f "$temporary"
 }
 
 refresh_store() {
@@ -839,12 +1214,20 @@ show() {
     printf '%s' "$writes" | sed 's/^[^ ]* /  write   /' >&2
     printf '%s' "$removals" | sed 's/^/  remove  /' >&2
     if needs_refresh; then say "  run     $refresh"; fi
+    printf '%s' "$restarts" | sed 's/^/  run     systemctl restart /' >&2
+}
+
+restart_all() {
+    for unit in $restarts; do
+        if ! systemctl restart "$unit"; then later "restart \`$unit\`: \`systemctl restart $unit\` failed"; fi
+    done
 }
 
 show_laters() {
     if [ -n "$laters" ]; then
         tell 'left to you:'
         printf '%s' "$laters" >&2
+        if [ "$dry" = no ]; then left=yes; fi
     fi
 }
 
@@ -852,15 +1235,24 @@ main() {
     options ${1+"$@"}
     tools
     user=$(id -u)
-    keychain=/Library/Keychains/System.keychain
+    keychain=/Library/Keychains/System.keychain keychain_domain=-d
     if [ "$user" = 0 ]; then
         record=/var/lib/regcert/trust/$directory
+        # Nothing else is there after a reboot.
+        if [ -d /var/lib/boot2docker ] && [ ! -f "$record" ]; then record=/var/lib/boot2docker/regcert/trust/$directory; fi
     else
         : "${HOME:?is not set}"
         record=${XDG_STATE_HOME:-$HOME/.local/state}/regcert/trust/$directory
+        # What a user trusts alone needs no administrator.
+        keychain=$HOME/Library/Keychains/login.keychain-db keychain_domain=''
     fi
     say "$registry, root certificate:"
     fingerprints
+    if [ "$action" = check ]; then
+        check
+        return 0
+    fi
+    left=no
     run
     if [ "$all" = yes ]; then
         for other in $(others); do
@@ -871,14 +1263,16 @@ main() {
     else
         show_others
     fi
+    if [ "$left" = yes ]; then exit 3; fi
 }
 
 run() {
-    wanted='' kept='' laters='' restart_containerd=no refresh=''
+    wanted='' kept='' laters='' restarts='' cri=off refresh=''
     if [ "$user" = 0 ]; then survey_machine; else survey_user; fi
     if [ "$action" = uninstall ]; then wanted=''; fi
     compare
-    if [ -z "$writes$removals" ] && [ "$unfinished" = no ]; then
+    name_restarts
+    if [ -z "$writes$removals$restarts" ] && [ "$unfinished" = no ]; then
         if [ "$user" != 0 ] && [ "$action" = install ] && [ -z "$wanted" ]; then
             fail 'there is nothing of your own to trust it' 'the system, and what runs as root, need root: run this with sudo'
         fi
@@ -886,7 +1280,6 @@ run() {
         show_laters
         return 0
     fi
-    name_restarts
     show
     if [ "$dry" = no ]; then
         if [ "$asking" = yes ]; then
@@ -897,6 +1290,7 @@ run() {
             confirm "$question"
         fi
         apply
+        restart_all
         say 'done'
     fi
     show_laters

@@ -15,8 +15,10 @@ Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
 
 $registry = 'registry1.myhouse.local'
-# Of Docker on Windows Server: the registry without its colons.
-$directory = 'registry1.myhouse.local'
+# Of Docker on Windows Server, for each name and port: the registry without its colons. The first names the list.
+$directories = @(
+    'registry1.myhouse.local'
+)
 # The root to stay comes first; there are two while the authority is being rotated.
 $roots = @(
     @{ Stem = 'root-cert-myhouse.local-bac5c0c2'; Base64 = 'MIICNjCCAdugAwIBAgIQcrpWi5y9CR7KhG4JFXwAXTAKBggqhkjOPQQDAjBPMQswCQYDVQQGEwJDQTELMAkGA1UECAwCT04xCzAJBgNVBAoMAk5BMSYwJAYDVQQDDB1mZDAwOjoxMiBSb290IENBIDIwMjYuMTEuMjEuMTAeFw0yNjExMjEwOTM1MTZaFw0zNjExMTgwOTM1MTVaME8xCzAJBgNVBAYTAkNBMQswCQYDVQQIDAJPTjELMAkGA1UECgwCTkExJjAkBgNVBAMMHWZkMDA6OjEyIFJvb3QgQ0EgMjAyNi4xMS4yMS4xMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAELl4MwoWLcmJZScA3Lp1itlXfb3feQadrUeMeAsnmqozUvhAqk4SbvgfLqQ5q+2jGVDbvOhHxw5fKQqmQuhZjoaOBmDCBlTAOBgNVHQ8BAf8EBAMCAQYwUAYDVR0eAQH/BEYwRKA0MA6CDG5vbmUuaW52YWxpZDAihyD9AAAAAAAAAAAAAAAAAAAS/////////////////////6EMMAqHCAAAAAAAAAAAMB0GA1UdDgQWBBRkkvPIZUBpuuO/bPbI7VjXC1zorDASBgNVHRMBAf8ECDAGAQH/AgEBMAoGCCqGSM49BAMCA0kAMEYCIQCp+ZPGkDYu0kMMrBwdqimgHDOdywlCibVzgqrikglubAIhAKmWv96C+ezF4UeAU5tSkYbrhtQLpoQc93dpVzVtAlIM' }
@@ -88,7 +90,7 @@ if (-not (Test-Administrator)) {
     Stop-Here 'only an administrator may change what this machine trusts' 'open PowerShell with `Run as administrator`, and run this there'
 }
 
-$list = Join-Path $env:ProgramData "regcert\trust\$directory.txt"
+$list = Join-Path $env:ProgramData "regcert\trust\$($directories[0]).txt"
 $docker = Join-Path $env:ProgramData 'docker'
 $old = @(Read-List)
 $wanted = @()
@@ -97,8 +99,10 @@ if (-not $Uninstall) {
         $wanted += @{ Line = "root $($root.Fingerprint)"; Root = $root; Path = '' }
         # Docker on Windows Server reads it at each use.
         if ((Test-Path -LiteralPath $docker) -or (Get-Service -Name docker -ErrorAction SilentlyContinue)) {
-            $path = Join-Path $docker "certs.d\$directory\$($root.Stem).crt"
-            $wanted += @{ Line = "file $(Get-Fingerprint $root.Pem) $path"; Root = $root; Path = $path }
+            foreach ($directory in $directories) {
+                $path = Join-Path $docker "certs.d\$directory\$($root.Stem).crt"
+                $wanted += @{ Line = "file $(Get-Fingerprint $root.Pem) $path"; Root = $root; Path = $path }
+            }
         }
     }
 }
