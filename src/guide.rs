@@ -11,7 +11,7 @@ use crate::deployment::{Deployment, ROLES};
 use crate::files::{Action, Change};
 use crate::names::{Host, Username, shell};
 use crate::pki::date;
-use crate::probe::{Compose, Step};
+use crate::probe::{Compose, Project, Step};
 use crate::spec::Proxy;
 use crate::trust::INSTALL;
 
@@ -123,13 +123,7 @@ Have the request signed, then:
 }
 
 /// After a later run; `steps` are left to the person.
-pub fn renewed(
-    deployment: &Deployment,
-    compose: Compose,
-    dir: &Path,
-    password: Option<&str>,
-    steps: &[Step],
-) -> String {
+pub fn renewed(deployment: &Deployment, project: &Project, password: Option<&str>, steps: &[Step]) -> String {
     let mut lines = Vec::new();
     if let Some(server) = &deployment.server {
         let leaf = server.leaf();
@@ -150,17 +144,24 @@ pub fn renewed(
         lines.push(format!("password            {password}   (shown only now)"));
     }
     if !steps.is_empty() {
-        lines.extend([String::new(), take(compose, dir, steps)]);
+        lines.extend([String::new(), take(deployment, project, steps)]);
     }
     lines.join("\n")
 }
 
 /// How a person makes the running registry take new files.
-pub fn take(compose: Compose, dir: &Path, steps: &[Step]) -> String {
-    let commands: Vec<_> = steps.iter().map(|step| format!("{compose} {}", step.words().join(" "))).collect();
-    let dir = shell(&dir.display().to_string());
+pub fn take(deployment: &Deployment, project: &Project, steps: &[Step]) -> String {
+    let mut commands: Vec<_> = steps.iter().map(|step| project.command(*step)).collect();
+    // An older regcert had the socket in a volume that belonged to one user; the new docker-compose.yml has another.
+    if deployment.state.project.is_none()
+        && steps.contains(&Step::Up)
+        && deployment.spec.proxy == Proxy::Nginx
+    {
+        commands.push(format!("docker volume rm -f {}", project.old_socket()));
+    }
     format!(
-        "Make the running registry take it (`--reload` does that):\n  cd {dir} && {}",
+        "Make the running registry take it (`--reload` does that):\n  cd {} && {}",
+        project.shown(),
         commands.join(" && ")
     )
 }

@@ -40,7 +40,7 @@ use time::OffsetDateTime;
 
 use cli::{Cli, Command};
 use commands::World;
-use probe::Compose;
+use probe::{Compose, PROJECT_NAME};
 use render::Site;
 use spec::RunAs;
 
@@ -64,6 +64,7 @@ fn main() -> ExitCode {
         passphrase_file: cli.ca_passphrase_file,
         config_home: config_home(),
         compose: compose(),
+        project_variable: project_variable(),
     };
     let result = match &cli.command {
         Command::Init(args) => commands::init::run(args, &world).map(done),
@@ -107,6 +108,12 @@ fn compose() -> Compose {
     let settings = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".docker"));
     Compose::find(std::env::var_os("PATH").as_deref(), settings.or_else(home).as_deref())
+}
+
+/// The name that the environment gives to every Compose project.
+#[allow(clippy::disallowed_methods)] // The one place that asks the machine.
+fn project_variable() -> Option<String> {
+    std::env::var(PROJECT_NAME).ok()
 }
 
 /// Where the person's own settings are (XDG base directories).

@@ -10,6 +10,7 @@ use crate::spec::{BlobsBy, ClientAuth, Data, Delete, Proxy, Spec};
 
 /// Name below `templates/`, and text.
 const TEMPLATES: &[(&str, &str)] = &[
+    (".env", include_str!("../templates/env")),
     ("docker-compose.yml", include_str!("../templates/docker-compose.yml")),
     ("files/README.txt", include_str!("../templates/files/README.txt")),
     ("files/public/README.txt", include_str!("../templates/files/public/README.txt")),
@@ -364,7 +365,8 @@ mod tests {
             ] {
                 // What the page looks like and does is the same in every shape.
                 let with_facts = |name: &str| {
-                    !name.starts_with("trust/")
+                    name != ".env"
+                        && !name.starts_with("trust/")
                         && !name.ends_with("README.txt")
                         && !name.ends_with(".css")
                         && !name.ends_with(".js")

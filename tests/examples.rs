@@ -24,8 +24,8 @@ const ELSEWHERE: [&str; 11] = [
 
 /// What `--reload` says where there is no Docker, after it has done the rest.
 const NO_DOCKER: &str = "\
-error: neither `docker compose` nor `docker-compose` runs here
-hint: install Docker Compose, or run this where the registry runs
+error: `docker` is not installed here
+hint: install it, or run this where the registry runs: https://docs.docker.com/engine/install/ (Debian 13 has it in the package docker-cli)
 ";
 
 /// The files and the state that examples take for granted, made by regcert itself in directories beside the registry.

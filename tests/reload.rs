@@ -15,15 +15,37 @@ use rustls::{ServerConfig, ServerConnection, Stream};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-/// Says on a file what it was called with, and has another worker after a reload.
+/// Writes to a file what it was called with, but for questions. Both containers run from this directory; nginx has
+/// another worker after a reload. What lies in files beside it replaces parts of that.
 const DOCKER: &str = r#"#!/bin/sh
+project=registry
+[ ! -e project ] || read -r project < project
+[ -e .env ] && [ ! -e project ] && while IFS='=' read -r key value; do
+    case $key in COMPOSE_PROJECT_NAME) project=$value ;; esac
+done < .env
+container() { # SERVICE MOUNT DESTINATION
+    state='"Status":"running","ExitCode":0'
+    [ ! -e "state-$1" ] || read -r state < "state-$1"
+    home=$PWD
+    [ ! -e home ] || read -r home < home
+    printf '{"Id":"id-%s","Name":"/%s-%s-1","RestartCount":4,"State":{%s},"Config":{"Image":"%s","Labels":{"com.docker.compose.project":"%s","com.docker.compose.project.working_dir":"%s"}},"Mounts":[{"Destination":"%s","Source":"%s/%s"},{"Destination":"/var/lib/registry","Source":"%s/data"},{"Destination":"/run/regcert","Source":"/var/lib/docker/volumes/old/_data"}]}' \
+        "$1" "$project" "$1" "$state" "$1" "$project" "$home" "$3" "$home" "$2" "$home"
+}
+case "$*" in
+    ps\ *) echo id-registry; echo id-nginx; exit ;;
+    inspect\ *) printf '['; container registry registry /etc/regcert; printf ','; container nginx trust /srv/trust; echo ']'; exit ;;
+    logs\ *) cat log >&2; exit ;;
+    volume\ inspect\ *) echo tmpfs ;;
+    *' sh -c '*' http://'*) [ -e silent ] || echo '{}'; exit ;;
+    *' sh -c '*) [ ! -e read-only ]; exit ;;
+esac
 echo "$@" >> called
 worker=11
 while read -r line; do
     case $line in *' -s reload') worker=12 ;; esac
 done < called
 case "$*" in
-    *'top nginx') printf '%s\n' "UID PID CMD" "65532 10 nginx: master process" "65532 $worker nginx: worker process" ;;
+    top\ *) printf '%s\n' "UID PID CMD" "65532 10 nginx: master process" "65532 $worker nginx: worker process" ;;
 esac
 "#;
 
@@ -72,7 +94,7 @@ fn a_renewal_reloads_nginx_and_is_seen() {
     assert!(!stderr.contains("docker compose"), "{stderr}");
     assert_eq!(
         called(&sandbox),
-        "compose exec -T nginx nginx -q -t\ncompose top nginx\ncompose exec -T nginx nginx -s reload\ncompose top nginx\n"
+        "exec id-nginx nginx -q -t\ntop id-nginx\nexec id-nginx nginx -s reload\ntop id-nginx\n"
     );
 }
 
@@ -93,9 +115,8 @@ fn other_settings_make_the_containers_anew() {
 }
 
 #[test]
-fn an_older_compose_is_found() {
-    let (sandbox, pem) = registry("");
-    std::os::unix::fs::symlink("registry/nginx/ssl/registry.local.priv.pem", pem).unwrap();
+fn an_older_compose_is_named() {
+    let (sandbox, _) = registry("");
     fs::remove_file(sandbox.path().join("../bin/docker")).unwrap();
     sandbox.program("docker-compose", DOCKER);
     let stderr = String::from_utf8(sandbox.sh("regcert init").stderr).unwrap();
@@ -103,28 +124,134 @@ fn an_older_compose_is_found() {
         stderr.ends_with("\n  cd registry && docker-compose exec -T nginx nginx -s reload\n"),
         "{stderr}"
     );
-    sandbox.ok("regcert init --reload");
-    assert_eq!(
-        called(&sandbox),
-        "exec -T nginx nginx -q -t\ntop nginx\nexec -T nginx nginx -s reload\ntop nginx\n"
-    );
 }
 
 #[test]
-fn a_command_that_fails_is_told_with_its_words() {
+fn a_command_that_fails_is_told_with_its_last_line() {
     let (sandbox, _) = registry("");
-    sandbox.program(
-        "docker",
-        "#!/bin/sh\n[ \"$2\" = version ] || { echo 'no such service: nginx' >&2; exit 1; }\n",
-    );
+    sandbox.program("docker", "#!/bin/sh\necho 'a warning' >&2; echo 'it hurts' >&2; exit 1\n");
     let stderr = sandbox.fails(1, "regcert init --reload");
-    assert!(
-        stderr.ends_with(
-            "error: `docker compose exec -T nginx nginx -q -t` failed: no such service: nginx\n\
-             hint: is it running (`docker compose up -d`)? If so, it goes on with the old files\n"
+    assert!(stderr.contains("error: `docker ps -aq --no-trunc --filter"), "{stderr}");
+    assert!(stderr.ends_with("failed: it hurts\nhint: `docker ps` must work\n"), "{stderr}");
+}
+
+#[test]
+fn docker_that_cannot_be_used_is_told_with_its_cure() {
+    let (sandbox, _) = registry("");
+    for (said, expected) in [
+        (
+            "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
+            "error: the Docker daemon does not run\nhint: run `sudo systemctl start docker`\n",
         ),
+        (
+            "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock",
+            "error: this user may not use Docker\n\
+             hint: run `sudo usermod -aG docker $USER` and log in again, or run this command with sudo\n",
+        ),
+    ] {
+        sandbox.program("docker", &format!("#!/bin/sh\necho '{said}' >&2; exit 1\n"));
+        for command in ["regcert init --reload", "regcert gc"] {
+            let stderr = sandbox.fails(1, command);
+            assert!(stderr.ends_with(expected), "{command}: {stderr}");
+        }
+    }
+}
+
+/// stderr of a reload of a registry beside which `files` lie, with their text; and what docker was told to do.
+fn reload_beside(files: &[(&str, &str)], command: &str) -> (String, String) {
+    let (sandbox, pem) = registry("");
+    std::os::unix::fs::symlink("registry/nginx/ssl/registry.local.priv.pem", pem).unwrap();
+    for (name, text) in files {
+        fs::write(sandbox.path().join("registry").join(name), format!("{text}\n")).unwrap();
+    }
+    let stderr = sandbox.fails(1, command);
+    (stderr, called(&sandbox))
+}
+
+#[test]
+fn what_runs_under_another_name_is_left_alone() {
+    let (stderr, called) = reload_beside(&[("project", "other")], "regcert init --reload --http-port 8080");
+    assert_eq!(called, "");
+    assert!(stderr.contains("error: this registry runs as the Compose project `other` (`other-registry-1`), not as `registry-local-priv-"), "{stderr}");
+    assert!(
+        stderr.contains("\nhint: run `export COMPOSE_PROJECT_NAME=other`, then this command again; or, "),
         "{stderr}"
     );
+    assert!(
+        stderr.ends_with("`cd registry && docker compose -p other down && docker compose up -d`\n"),
+        "{stderr}"
+    );
+    let (stderr, called) = reload_beside(&[], "COMPOSE_PROJECT_NAME=theirs regcert init --reload");
+    assert_eq!(called, "");
+    assert!(stderr.ends_with(", not as `theirs`, and was left alone\nhint: run `unset COMPOSE_PROJECT_NAME`, then this command again\n"), "{stderr}");
+}
+
+#[test]
+fn the_containers_of_another_directory_are_left_alone() {
+    for (command, hint) in [
+        (
+            "regcert init --reload --http-port 8080",
+            "where this directory is a copy, `regcert -C registry init` gives it another name",
+        ),
+        ("regcert gc", "where this directory is a copy, `regcert -C registry init` gives it another name"),
+        (
+            "COMPOSE_PROJECT_NAME=theirs regcert init --reload",
+            "run `unset COMPOSE_PROJECT_NAME`, then this command again",
+        ),
+    ] {
+        // A directory that is there.
+        let mut files = vec![("home", "/usr")];
+        files.extend(command.contains('=').then_some(("project", "theirs")));
+        let (stderr, called) = reload_beside(&files, command);
+        assert_eq!(called, "");
+        assert!(stderr.contains("error: the Compose project `"), "{stderr}");
+        assert!(stderr.contains("` belongs to another directory, `/usr` ("), "{stderr}");
+        assert!(stderr.ends_with(&format!("), and was left alone\nhint: {hint}\n")), "{stderr}");
+    }
+}
+
+#[test]
+fn a_registry_that_does_not_answer_is_no_success() {
+    let looped = ("state-registry", r#""Status":"restarting","ExitCode":1"#);
+    let log = "starting\nlevel=fatal msg=\"listen unix: no space\"\nUsage: registry";
+    let socket = "bind: /run/regcert/registry.sock: Permission denied";
+    let (mend, down) = (
+        "mend what it says, then run `cd registry && ",
+        "the volume with its socket belongs to another user: run `cd registry && docker compose down && docker volume rm -f old && docker compose up -d`",
+    );
+    let cases = [
+        (
+            vec![looped, ("log", log)],
+            "error: `registry` is not running: container `registry-local-priv-",
+            mend,
+        ),
+        (
+            vec![looped, ("log", log)],
+            "(exit code 1, 4 restarts): level=fatal msg=\"listen unix: no space\"\n",
+            mend,
+        ),
+        (vec![looped, ("log", socket)], socket, down),
+        (
+            vec![("silent", ""), ("log", "an error")],
+            "error: nginx gets no answer from the registry in container `registry-local-priv-",
+            "run `cd registry && docker compose logs registry nginx`\n",
+        ),
+        (
+            vec![("read-only", "")],
+            " may not write where it keeps images: every push fails\n",
+            "run `sudo chown -R ",
+        ),
+    ];
+    // All at once: each waits 15 seconds for an answer.
+    std::thread::scope(|scope| {
+        for (files, error, hint) in cases {
+            scope.spawn(move || {
+                let (stderr, _) = reload_beside(&files, "regcert init --reload");
+                assert!(stderr.contains(error), "{stderr}");
+                assert!(stderr.contains(&format!("\nhint: {hint}")), "{stderr}");
+            });
+        }
+    });
 }
 
 /// stderr of a reload after which the certificate of the registry in `served` is shown.

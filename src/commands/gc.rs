@@ -7,7 +7,7 @@ use super::World;
 use crate::deployment::Deployment;
 use crate::error::Fault;
 use crate::names::shell;
-use crate::probe::{Amount, Containers, Garbage, READ_ONLY};
+use crate::probe::{Amount, Collector, Garbage, READ_ONLY};
 use crate::spec::Proxy;
 use crate::store::Store;
 use crate::ui;
@@ -46,7 +46,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     // Nobody need wait for the collection but another one.
     drop(store);
     ui::busy("looking for what no image needs");
-    let containers = Containers::find(world.compose, &world.dir, !args.dry_run)?;
+    let containers = Collector::find(world.project(), !args.dry_run)?;
     if args.delete_untagged {
         spares_platforms(&containers)?;
     }
@@ -98,7 +98,7 @@ fn can_collect(args: &Args, store: &Store, deployment: &Deployment, world: &Worl
 }
 
 /// Registry 2 marks no manifest that an index names, and removes it for want of a tag; 3 was mended.
-fn spares_platforms(containers: &Containers) -> Result<()> {
+fn spares_platforms(containers: &Collector) -> Result<()> {
     let version = containers.version()?;
     if version >= 3 {
         return Ok(());

@@ -32,7 +32,7 @@ use crate::files::{Action, Change, Edits, FileSet, RelPath};
 use crate::health::Found;
 use crate::names::shell;
 use crate::pki::{KeyType, Passphrase};
-use crate::probe::Compose;
+use crate::probe::{Compose, Project};
 use crate::render::Site;
 use crate::spec::{Proxy, RunAs};
 use crate::store::{self, Store};
@@ -56,9 +56,16 @@ pub struct World {
     pub config_home: Option<PathBuf>,
     /// The command that runs Docker Compose here.
     pub compose: Compose,
+    /// The name of the Compose project that the environment asks for.
+    pub project_variable: Option<String>,
 }
 
 impl World {
+    /// What runs from the directory, as Compose sees it.
+    fn project(&self) -> Project {
+        Project::of(self.compose, &self.dir, self.project_variable.as_deref())
+    }
+
     /// The directory, under its lock.
     fn store(&self) -> Result<Store> {
         let waits = || ui::busy(format!("waiting for another regcert at work in `{}`", self.dir.display()));
@@ -246,12 +253,11 @@ impl Writing {
         ui::changes(&change);
         let steps = guide::steps(deployment, &change);
         if ui::is_quiet() && !self.reload && !steps.is_empty() {
-            ui::tell(guide::take(world.compose, &world.dir, &steps));
+            ui::tell(guide::take(deployment, &world.project(), &steps));
         }
         ui::say(guide::renewed(
             deployment,
-            world.compose,
-            &world.dir,
+            &world.project(),
             password,
             if self.reload { &[] } else { &steps },
         ));
@@ -273,7 +279,7 @@ impl Writing {
             return Ok(());
         };
         ui::busy("the registry takes the new files");
-        probe::reload(world.compose, &world.dir, steps, &deployment.spec, root, server.leaf())?;
+        world.project().reload(steps, &deployment.spec, root, server.leaf())?;
         ui::say("reloaded: the registry serves the new certificate");
         Ok(())
     }
@@ -290,10 +296,10 @@ fn take(world: &World, deployment: &Deployment, change: &Change, reload: bool) -
         (_, _, true) => {}
         (Some(server), Some(root), false) if reload => {
             ui::busy("the registry takes the new files");
-            probe::reload(world.compose, &world.dir, &steps, &deployment.spec, root, server.leaf())?;
+            world.project().reload(&steps, &deployment.spec, root, server.leaf())?;
             ui::say("reloaded: nginx has read the change");
         }
-        (_, _, false) => ui::tell(guide::take(world.compose, &world.dir, &steps)),
+        (_, _, false) => ui::tell(guide::take(deployment, &world.project(), &steps)),
     }
     Ok(())
 }

@@ -14,6 +14,8 @@ use crate::trust::{self, Anchors, Artefact, Format};
 pub(super) const SPEC: &str = "regcert.toml";
 pub(super) const STATE: &str = ".regcert/state.json";
 const COMPOSE: &str = "docker-compose.yml";
+/// Compose reads it, 1.29 and v2 alike; a top-level `name:` in docker-compose.yml is refused by 1.29.
+pub const ENV: &str = ".env";
 pub const NGINX_CONF: &str = "nginx/nginx.conf";
 /// The passwords of those of whom nginx must have read what they may do.
 pub(super) const LIMITED: &str = "nginx/auth/limited.passwd";
@@ -164,6 +166,9 @@ impl Deployment {
         );
         files.put(self.certificate_path(), server.chain_pem(), Mode::Public, Origin::Rendered);
         files.put(COMPOSE, render(COMPOSE, &facts)?, Mode::Public, Origin::Rendered);
+        if let Some(project) = &self.state.project {
+            files.put(ENV, render(ENV, project)?, Mode::Public, Origin::Rendered);
+        }
         files.put(REGISTRY_CONFIG, render(REGISTRY_CONFIG, &facts)?, Mode::Server, Origin::Rendered);
         files.put(ROOT_README, render(ROOT_README, &facts)?, Mode::Public, Origin::Rendered);
         if spec.proxy == Proxy::Nginx {

@@ -14,10 +14,10 @@ mod users;
 mod webhooks;
 
 pub use clients::Clients;
-pub use files::{IGNORED, NGINX_CONF, ROLES, reads_roles};
+pub use files::{ENV, IGNORED, NGINX_CONF, ROLES, reads_roles};
 pub use mirror::Credentials;
 pub use rotation::Retiring;
-pub use state::{Client, State};
+pub use state::{Client, ComposeProject, State};
 pub use webhooks::Headers;
 
 use std::fmt;

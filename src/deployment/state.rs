@@ -38,6 +38,10 @@ pub struct State {
     /// What was said of users and what they may do.
     #[serde(default)]
     pub access: Accesses,
+    /// The registry's Compose project; `None` for a registry that began under the name of its directory, because its
+    /// volumes have that name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<ComposeProject>,
     /// How a mirror logs in to its upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) upstream: Option<UpstreamLogin>,
@@ -45,6 +49,28 @@ pub struct State {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) webhook_headers: Vec<HookHeaders>,
 }
+
+/// What Compose calls the registry's containers, networks and volumes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComposeProject {
+    /// Unique, so that no other project on the machine is taken for this one.
+    pub name: String,
+    /// The directory that it was made for, absolute: a copy needs another name.
+    pub directory: String,
+}
+
+impl ComposeProject {
+    /// A new name for the registry at `host`: legible in `docker ps`, and never given twice.
+    pub fn new(host: &str, directory: &str) -> Self {
+        let fits = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' };
+        let host: String = host.chars().take(HOST_MAX).map(fits).collect();
+        let name = format!("{}-{}", host.trim_matches('-'), hex(&random::<3>()));
+        Self { name, directory: directory.to_owned() }
+    }
+}
+
+/// A longer host name is cut: container names are the name of the project and more.
+const HOST_MAX: usize = 40;
 
 /// A client certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +102,7 @@ impl State {
             clients: Vec::new(),
             crl_number: 0,
             access: Accesses::default(),
+            project: None,
             upstream: None,
             webhook_headers: Vec::new(),
         }

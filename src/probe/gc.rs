@@ -4,13 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-use super::{Compose, installed, logs, run};
+use super::containers::{Project, Service};
+use super::engine::{failed, last_line, not_started, run, started};
 use crate::error::Fault;
 
 /// What nginx.conf looks for.
@@ -89,25 +89,20 @@ impl Garbage {
     }
 }
 
-/// The running containers of a registry.
+/// The running containers of a registry, for a collection in them.
 #[derive(Debug)]
-pub struct Containers {
-    compose: Compose,
+pub struct Collector {
+    project: Project,
     registry: String,
     nginx: Option<String>,
 }
 
-impl Containers {
-    /// Finds them.
-    pub fn find(compose: Compose, dir: &Path, with_nginx: bool) -> Result<Self> {
-        installed(compose)?;
-        let id = |service: &str| -> Result<String> {
-            let hint = format!("is this where the registry runs? `{compose} up -d` starts it");
-            let ids = run(compose.words(), dir, &["ps", "-q", service], &hint)?;
-            ids.lines().next().map(str::to_owned).ok_or_else(|| not_running(compose, service))
-        };
-        let nginx = with_nginx.then(|| id("nginx")).transpose()?;
-        Ok(Self { compose, registry: id("registry")?, nginx })
+impl Collector {
+    /// Finds the containers of this directory; nginx's where `proxy` is needed.
+    pub fn find(project: Project, with_nginx: bool) -> Result<Self> {
+        let id = |service| project.running(service).map(|container| container.id);
+        let nginx = with_nginx.then(|| id(Service::Nginx)).transpose()?;
+        Ok(Self { registry: id(Service::Registry)?, nginx, project })
     }
 
     /// The registry program's major version.
@@ -154,7 +149,7 @@ impl Containers {
 
     /// Collects while nobody can push. `say` is told of each step.
     pub fn collect(&self, garbage: Garbage, say: impl Fn(&str)) -> Result<()> {
-        let mut shell = Shell::start(self.compose, &self.registry, garbage)?;
+        let mut shell = Shell::start(&self.project, &self.registry, garbage)?;
         let result = self.drain(&say).and_then(|()| {
             say("collecting");
             shell.collect()
@@ -173,7 +168,7 @@ impl Containers {
                 Err(_) if start.elapsed() < RESTART => std::thread::sleep(Duration::from_millis(500)),
                 Err(error) => {
                     let fault = Fault::new(format!("the registry may still refuse pushes: {error:#}"));
-                    bail!(fault.hint(format!("`{} up -d`, then `regcert gc` again", self.compose)));
+                    bail!(fault.hint(format!("{}, then `regcert gc` again", self.project.runs("up -d"))));
                 }
             }
         }
@@ -182,11 +177,11 @@ impl Containers {
     /// Waits until no request is under way that began while pushes were taken. Each is served by a worker of nginx that
     /// a reload replaces and that ends with its last request.
     fn drain(&self, say: impl Fn(&str)) -> Result<()> {
-        let nginx = self.nginx.as_deref().ok_or_else(|| not_running(self.compose, "nginx"))?;
+        let nginx = self.nginx.as_deref().expect("it was looked for");
         let seen = self.exec(nginx, &["test", "-f", READ_ONLY]);
         seen.map_err(|_| {
             Fault::new("nginx does not see that the registry is to be read-only: nothing was collected")
-                .hint(format!("`{} up -d --force-recreate` replaces both containers", self.compose))
+                .hint(self.project.runs("up -d --force-recreate"))
         })?;
         say("pushes are refused, pulls go on");
         let before = workers(&self.processes(nginx)?, Workers::All)?;
@@ -217,30 +212,23 @@ impl Containers {
 
     /// What `docker exec` prints.
     fn exec(&self, container: &str, words: &[&str]) -> Result<String> {
-        let output =
-            Command::new("docker").args(["exec", container]).args(words).stdin(Stdio::null()).output();
-        let output = output.context("`docker exec` cannot be run")?;
+        let output = started(&["docker", "exec", container], &self.project.dir, words)?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        let program = words.first().copied().unwrap_or_default();
-        bail!(Fault::new(format!("`{program}` cannot be run in the container: {said}")).hint(format!(
-            "{}; `{} up -d` starts what is not there",
-            logs(self.compose),
-            self.compose
-        )))
+        let what = format!("`{}` cannot be run in the container", words.first().copied().unwrap_or_default());
+        Err(failed(&what, &output.stderr, &self.project.logs()).into())
     }
 
     /// The processes of a container.
     fn processes(&self, container: &str) -> Result<String> {
-        run(&["docker", "top"], Path::new("."), &[container], &logs(self.compose))
+        run(&["docker", "top"], &self.project.dir, &[container], &self.project.logs())
     }
 }
 
 /// The shell in the container.
 struct Shell {
-    compose: Compose,
+    logs: String,
     child: Child,
     stdout: BufReader<std::process::ChildStdout>,
     /// The last lines that were said.
@@ -249,7 +237,7 @@ struct Shell {
 
 impl Shell {
     /// Returns when the registry is read-only.
-    fn start(compose: Compose, container: &str, garbage: Garbage) -> Result<Self> {
+    fn start(project: &Project, container: &str, garbage: Garbage) -> Result<Self> {
         let mut child = Command::new("docker")
             .args(["exec", "-i", container, "sh", "-c", COLLECT, "sh", READ_ONLY, CONFIG])
             .args(garbage.options())
@@ -257,9 +245,9 @@ impl Shell {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .context("`docker exec` cannot be run")?;
+            .map_err(|error| not_started("docker", &error))?;
         let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
-        let mut shell = Self { compose, child, stdout, said: Vec::new() };
+        let mut shell = Self { logs: project.runs("logs registry"), child, stdout, said: Vec::new() };
         let mut line = String::new();
         shell.stdout.read_line(&mut line).context("`docker exec` cannot be read from")?;
         if line.trim() != "ready" {
@@ -292,14 +280,14 @@ impl Shell {
         complaints.transpose().context("`docker exec` cannot be read from")?;
         let status = self.child.wait().context("`docker exec` cannot be waited for")?;
         let last = self.said.split_off(self.said.len().saturating_sub(3)).join("; ");
-        let why =
-            [stderr.trim(), last.trim()].into_iter().find(|why| !why.is_empty()).unwrap_or("it was ended");
+        let why = [last_line(&stderr), last]
+            .into_iter()
+            .find(|why| !why.is_empty())
+            .unwrap_or("it was ended".to_owned());
         ensure!(
             status.success(),
-            Fault::new(format!("the registry could not collect: {why}")).hint(format!(
-                "`{} logs registry` may say more; what was not collected waits for the next run",
-                self.compose
-            ))
+            Fault::new(format!("the registry could not collect: {why}"))
+                .hint(format!("{} to see more; what was not collected waits for the next run", self.logs))
         );
         Ok(())
     }
@@ -324,10 +312,6 @@ pub(super) fn workers(table: &str, which: Workers) -> Result<Vec<String>> {
             && (which == Workers::All || !line.contains("is shutting down"))
     };
     Ok(table.lines().filter(asked_for).filter_map(worker).collect())
-}
-
-fn not_running(compose: Compose, service: &str) -> anyhow::Error {
-    anyhow!(Fault::new(format!("`{service}` is not running")).hint(format!("`{compose} up -d` starts it")))
 }
 
 fn total(sizes: impl Iterator<Item = u64>) -> Amount {

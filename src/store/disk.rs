@@ -28,6 +28,12 @@ pub fn read_given(path: &Path) -> Result<Vec<u8>> {
 /// No setting of a client is larger; a system's store of roots has a quarter of a megabyte.
 const SETTING_MAX: u64 = 4 << 20;
 
+/// Whether two paths lead to one directory.
+pub fn is_same_directory(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| path.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()));
+    identity(one).is_some_and(|identity_of_one| Some(identity_of_one) == identity(other))
+}
+
 /// What is at a path of this machine, links followed as its owner means them to be.
 pub fn look(path: &Path) -> Found {
     let found = || -> io::Result<Found> {

@@ -26,7 +26,7 @@ mod disk;
 mod old;
 
 pub use clone::lead_compose;
-pub use disk::{look, read_given};
+pub use disk::{is_same_directory, look, read_given};
 pub use old::{entry, is_root, others_may_read, owner, real};
 
 const OWN: &str = ".regcert";
@@ -261,6 +261,13 @@ impl Store {
                 .hint("run this command with sudo")
         );
         Ok(())
+    }
+
+    /// Whether what `owner` owns belongs to the containers' user. Root in a container of a rootless engine is the user who
+    /// started it.
+    pub fn belongs_to(owner: u32, run_as: RunAs) -> bool {
+        let me = rustix::process::geteuid();
+        owner == if run_as.uid == 0 && !me.is_root() { me.as_raw() } else { run_as.uid }
     }
 
     /// Who owns the directory for the images, where it is there: a registry that runs as somebody else cannot write.

@@ -13,6 +13,16 @@ const TOOLS: [&str; 21] = [
     "printf", "rm", "sed", "sort", "stat", "tail", "touch", "wc",
 ];
 
+/// What `docker inspect` says of the two containers of the registry in a directory.
+const CONTAINERS: &str = r#"#!/bin/sh
+project=$(sed -n s/^COMPOSE_PROJECT_NAME=//p "$1/.env")
+container() {
+    printf '{"Id":"%s-id","Name":"/%s","State":{"Status":"running"},"Config":{"Labels":{"com.docker.compose.project":"%s"}},"Mounts":[{"Destination":"%s","Source":"%s"}]}' \
+        "$1" "$1" "$project" "$3" "$2"
+}
+printf '[%s,%s]\n' "$(container registry "$1/registry" /etc/regcert)" "$(container nginx "$1/trust" /srv/trust)"
+"#;
+
 /// A place to run commands in.
 pub struct Sandbox {
     root: tempfile::TempDir,
@@ -38,6 +48,7 @@ impl Sandbox {
         let sandbox = Self { root };
         // A `docker` that a case adds has Compose, whatever the machine has.
         executable(&plugins.join("docker-compose"), "");
+        sandbox.program("containers-of", CONTAINERS);
         sandbox
     }
 

@@ -3,6 +3,8 @@
 mod args;
 mod takeover;
 
+use std::path::PathBuf;
+
 use anyhow::{Result, bail};
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -12,9 +14,12 @@ pub use args::Args;
 use super::password::{Known, Prompt};
 use super::{World, busy_with_keys, dry_run};
 use crate::auth::Password;
-use crate::deployment::{Credentials, Deployment, First, Headers, IGNORED, New, ServerKey};
+use crate::deployment::{
+    ComposeProject, Credentials, Deployment, ENV, First, Headers, IGNORED, New, ServerKey,
+};
 use crate::error::{Blame, Fault, Gather};
 use crate::files::{Action, Change};
+use crate::health::Found;
 use crate::names::{Repositories, Subtree, Upstream, Username, shell};
 use crate::pki::{Certificate, date};
 use crate::render::Site;
@@ -67,6 +72,7 @@ fn create(args: &Args, world: &World, mut store: Store) -> Result<()> {
     let mut deployment = Deployment::create(New { spec, origin, passphrase, users }, world.now)?;
     log_in_upstream(&mut deployment, credentials);
     send_headers(&mut deployment, headers)?;
+    name_project(&mut deployment, world);
 
     let change = world.compare(&store, &deployment, args.writing.edits())?;
     let foreign = foreign(&change);
@@ -147,6 +153,7 @@ fn renew(args: &Args, world: &World) -> Result<()> {
     let headers = args.headers()?;
     busy_with_keys(spec.key_type);
     deployment.reconfigure(spec, ServerKey::New, world.now)?;
+    rename_copy(&mut deployment, world);
     log_in_upstream(&mut deployment, credentials);
     send_headers(&mut deployment, headers)?;
     if args.encrypts() {
@@ -161,6 +168,39 @@ fn renew(args: &Args, world: &World) -> Result<()> {
     };
     args.writing.apply(world, &mut store, &deployment, for_people, told)?;
     Ok(())
+}
+
+/// Gives a new registry a Compose project of its own.
+fn name_project(deployment: &mut Deployment, world: &World) {
+    let host = deployment.spec.host().to_string();
+    deployment.state.project = Some(ComposeProject::new(&host, &world.site.directory));
+}
+
+/// Gives a copy of a registry's directory another Compose project: under the name of the first one, Compose would
+/// replace its containers.
+fn rename_copy(deployment: &mut Deployment, world: &World) {
+    let Some(project) = &mut deployment.state.project else {
+        return;
+    };
+    let first = PathBuf::from(&project.directory);
+    if store::is_same_directory(&first, &world.dir) {
+        return;
+    }
+    let is_there = match store::look(&first.join(ENV)) {
+        Found::File { bytes, .. } => String::from_utf8_lossy(&bytes).contains(&project.name),
+        Found::Nothing => false,
+        // Rather a name too many than the containers of another directory.
+        Found::Directory(_) | Found::Unreadable(_) => true,
+    };
+    if !is_there {
+        // It was renamed.
+        project.directory.clone_from(&world.site.directory);
+        return;
+    }
+    let copied = format!("`{}` is a copy of `{}`", world.dir.display(), project.directory);
+    name_project(deployment, world);
+    let name = deployment.state.project.as_ref().map_or("", |project| &project.name);
+    ui::say(format!("{copied}: its Compose project gets another name, `{name}`"));
 }
 
 /// Keeps a mirror's credentials for the upstream they were given for, and for no other.
@@ -259,7 +299,7 @@ fn warn_about(deployment: &Deployment, store: &Store, site: &Site) {
         (Some(_), Repositories::Of(_), _) | (None, Repositories::Every, _) => {}
     }
     if let (Data::Directory(path), Some(owner)) = (&spec.data, store.data_owner(&spec.data))
-        && owner != spec.run_as.uid
+        && !Store::belongs_to(owner, spec.run_as)
     {
         ui::warn(format!(
             "`{path}` belongs to user {owner} and the registry runs as {run_as}: run `sudo chown -R {run_as} {shown}`",

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::super::password::{Known, Prompt};
 use super::super::{World, busy_with_keys, dry_run};
-use super::{Args, checked, foreign, later_password, summary, warn_about};
+use super::{Args, checked, foreign, later_password, name_project, summary, warn_about};
 use crate::auth::Password;
 use crate::deployment::{Deployment, First, New, Origin};
 use crate::error::{Blame, Fault, Faults, Gather};
@@ -46,7 +46,8 @@ pub fn run(args: &Args, from: &Path, world: &World) -> Result<()> {
         true => Origin::Import(kept_root(&dir, &old, &spec, world)?),
         false => args.origin(world, permit)?,
     };
-    let (deployment, made) = make(args, world, &old, (spec, origin), (&user, given))?;
+    let (mut deployment, made) = make(args, world, &old, (spec, origin), (&user, given))?;
+    name_project(&mut deployment, world);
     let change = change(world, &store, &deployment, args, in_place)?;
     let password = made.as_ref().map(|password| password.as_str());
     let for_people = password.filter(|_| !args.json);

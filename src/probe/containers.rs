@@ -1,0 +1,386 @@
+//! The registry's containers: which of Docker's run from its directory, how they are, and what stands in their way.
+//! Nothing here changes a container.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use super::engine::{failed, last_line, run, started};
+use super::inspected::{Inspected, NGINX_MOUNT, ONE_OFF, PROJECT, REGISTRY_MOUNT};
+use super::{Compose, PROJECT_NAME};
+use crate::error::Fault;
+use crate::names::{printable, shell};
+use crate::pki::{hex, sha256};
+
+/// Where both containers have the socket.
+const SOCKET_MOUNT: &str = "/run/regcert";
+
+/// How far back the reason for an end is looked for: registry prints its usage after it.
+const LOG_LINES: &str = "40";
+
+/// A Compose project: one directory under one name.
+#[derive(Debug, Clone)]
+pub struct Project {
+    pub(super) compose: Compose,
+    /// As it was named, for messages and as the working directory of commands.
+    pub(super) dir: PathBuf,
+    name: String,
+    /// Where the name comes from.
+    from: NameFrom,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NameFrom {
+    /// The variable `COMPOSE_PROJECT_NAME` of the environment.
+    Environment,
+    /// The file `.env`.
+    File,
+    /// The name of the directory.
+    Directory,
+}
+
+/// What a container of the registry is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// Ends TLS.
+    Nginx,
+    /// Stores images.
+    Registry,
+}
+
+impl Service {
+    /// Its name in docker-compose.yml.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx",
+            Self::Registry => "registry",
+        }
+    }
+}
+
+/// One container of this directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    /// What docker knows it by.
+    pub id: String,
+    /// Its name, such as `registry1-nginx-1`.
+    pub name: String,
+    /// What it is for.
+    pub service: Service,
+    /// Its Compose project.
+    pub project: String,
+    /// The image it was made of.
+    pub image: String,
+    /// `running`, `restarting`, `exited` and so on.
+    pub status: String,
+    /// `healthy`, `starting` or `unhealthy`; nothing without a health check.
+    pub health: Option<String>,
+    /// Of its last end.
+    pub exit_code: i64,
+    /// How often Docker started it again.
+    pub restarts: u64,
+    /// The directories of the host that it has mounted, by where.
+    pub mounts: BTreeMap<String, PathBuf>,
+    /// Why it ended, in its own words; empty while it runs well.
+    pub last_line: String,
+}
+
+impl Container {
+    /// Whether it runs, as far as Docker knows.
+    pub fn is_running(&self) -> bool {
+        self.status == "running"
+    }
+
+    /// What a person reads about one that does not run well; `None` for one that does.
+    pub fn trouble(&self) -> Option<String> {
+        let Self { name, status, health, exit_code, restarts, last_line, .. } = self;
+        let said = if last_line.is_empty() { String::new() } else { format!(": {last_line}") };
+        match (status.as_str(), health.as_deref()) {
+            ("running", Some("unhealthy")) => Some(format!("container `{name}` is unhealthy{said}")),
+            ("running", _) => None,
+            ("restarting", _) => Some(format!(
+                "container `{name}` ends each time it starts (exit code {exit_code}, {restarts} restarts){said}"
+            )),
+            ("exited" | "dead", _) => {
+                Some(format!("container `{name}` has ended (exit code {exit_code}){said}"))
+            }
+            (status, _) => Some(format!("container `{name}` is {}", printable(status))),
+        }
+    }
+}
+
+impl Project {
+    /// The project of a directory, as Compose names it; `variable` is COMPOSE_PROJECT_NAME in the environment.
+    pub fn of(compose: Compose, dir: &Path, variable: Option<&str>) -> Self {
+        let file = || std::fs::read_to_string(dir.join(".env")).ok().and_then(|text| name_in(&text));
+        let (name, from) = match variable.filter(|name| !name.is_empty()).map(str::to_owned) {
+            Some(name) => (name, NameFrom::Environment),
+            None => match file() {
+                Some(name) => (name, NameFrom::File),
+                None => (directory_name(compose, dir), NameFrom::Directory),
+            },
+        };
+        Self { compose, dir: dir.to_owned(), name, from }
+    }
+
+    /// The volume in which an older docker-compose.yml has the socket.
+    pub fn old_socket(&self) -> String {
+        format!("{}_socket", self.name)
+    }
+
+    /// The registry's containers. Fails where they run under another name, or another directory's under this one: what
+    /// a command did then would happen to the wrong ones.
+    pub fn containers(&self) -> Result<Vec<Container>> {
+        let dir =
+            self.dir.canonicalize().with_context(|| format!("`{}` cannot be found", self.dir.display()))?;
+        let found = self.inspect()?;
+        self.not_another_directorys(&found, &dir)?;
+        let here = |inspected: &&Inspected| {
+            let same_name = inspected.label(PROJECT) == Some(&self.name);
+            inspected.is_of(&dir) || (same_name && inspected.is_orphan())
+        };
+        let regular = |inspected: &&Inspected| inspected.label(ONE_OFF) != Some("True");
+        let ours: Vec<_> = found.iter().filter(here).filter(regular).collect();
+        self.not_under_another_name(&ours)?;
+        let named = ours.into_iter().filter(|inspected| inspected.label(PROJECT) == Some(&self.name));
+        let mut containers: Vec<_> =
+            named.filter_map(|inspected| Some(inspected.container(inspected.service()?))).collect();
+        for container in &mut containers {
+            if container.trouble().is_some() {
+                container.last_line = self.why(&container.id);
+            }
+        }
+        Ok(containers)
+    }
+
+    /// The container of a service, which must run.
+    pub fn running(&self, service: Service) -> Result<Container> {
+        let containers = self.containers()?;
+        let Some(container) = containers.into_iter().find(|container| container.service == service) else {
+            bail!(
+                Fault::new(format!("`{}` is not running", service.name()))
+                    .hint(format!("is this where the registry runs? {}", self.runs("up -d")))
+            );
+        };
+        match container.trouble().filter(|_| !container.is_running()) {
+            None => Ok(container),
+            Some(trouble) => {
+                let fault = Fault::new(format!("`{}` is not running: {trouble}", service.name()));
+                bail!(fault.hint(self.cure(&container)))
+            }
+        }
+    }
+
+    /// What mends a container that is in trouble, as far as its last words tell.
+    pub fn cure(&self, container: &Container) -> String {
+        let said = container.last_line.to_lowercase();
+        // …/volumes/NAME/_data
+        let volume = container.mounts.get(SOCKET_MOUNT).and_then(|path| path.parent()?.file_name());
+        if let Some(volume) = volume
+            && said.contains("registry.sock")
+            && said.contains("permission denied")
+        {
+            return format!(
+                "the volume with its socket belongs to another user: {} && docker volume rm -f {} && {} up -d`",
+                self.runs("down").trim_end_matches('`'),
+                volume.display(),
+                self.compose
+            );
+        }
+        match container.status.as_str() {
+            "restarting" => format!(
+                "mend what it says, then {}; to see more, `{} logs {}`",
+                self.runs("up -d --force-recreate"),
+                self.compose,
+                container.service.name()
+            ),
+            _ => self.runs("up -d"),
+        }
+    }
+
+    /// A Compose command as a person types it.
+    pub(super) fn runs(&self, words: &str) -> String {
+        format!("run `cd {} && {} {words}`", self.shown(), self.compose)
+    }
+
+    /// The directory, as one word of a shell.
+    pub fn shown(&self) -> String {
+        shell(&self.dir.display().to_string())
+    }
+
+    /// Every container that is a registry's, or has this project's name.
+    fn inspect(&self) -> Result<Vec<Inspected>> {
+        let named = format!("label={PROJECT}={}", self.name);
+        let [registry, nginx] = [REGISTRY_MOUNT, NGINX_MOUNT].map(|mount| format!("volume={mount}"));
+        let list = ["ps", "-aq", "--no-trunc"];
+        let mut ids = Vec::new();
+        for filters in [vec!["--filter", &registry, "--filter", &nginx], vec!["--filter", &named]] {
+            let said = run(&["docker"], &self.dir, &[&list[..], &filters].concat(), "`docker ps` must work")?;
+            ids.extend(said.split_whitespace().map(str::to_owned));
+        }
+        ids.sort();
+        ids.dedup();
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let words: Vec<_> =
+            ["inspect", "--type", "container"].into_iter().chain(ids.iter().map(String::as_str)).collect();
+        let output = started(&["docker"], &self.dir, &words)?;
+        // One that is gone meanwhile is an error, and what is known of the others is there all the same.
+        let said = String::from_utf8_lossy(&output.stdout);
+        serde_json::from_str(&said).map_err(|error| {
+            if output.status.success() {
+                anyhow::anyhow!(
+                    "`docker inspect` answers with something else than a list of containers: {error}"
+                )
+            } else {
+                failed("`docker inspect` failed", &output.stderr, "run the command again").into()
+            }
+        })
+    }
+
+    /// Fails where Compose would take the containers of another directory for this one's.
+    fn not_another_directorys(&self, found: &[Inspected], dir: &Path) -> Result<()> {
+        let foreign: Vec<_> = found
+            .iter()
+            .filter(|inspected| inspected.label(PROJECT) == Some(&self.name))
+            .filter(|inspected| !inspected.is_of(dir) && !inspected.is_orphan())
+            .collect();
+        let Some(first) = foreign.first() else {
+            return Ok(());
+        };
+        let place = first.directory().map(|path| path.display().to_string()).unwrap_or_default();
+        let containers: Vec<_> =
+            foreign.iter().map(|inspected| inspected.name.trim_start_matches('/')).collect();
+        let hint = match self.from {
+            NameFrom::Environment => format!("run `unset {PROJECT_NAME}`, then this command again"),
+            NameFrom::File => format!(
+                "where this directory is a copy, `regcert -C {} init` gives it another name",
+                self.shown()
+            ),
+            NameFrom::Directory => format!(
+                "give this registry a project of its own: `echo {PROJECT_NAME}={} >{}`, then {}",
+                own_name(&self.name, dir),
+                shell(&self.dir.join(".env").display().to_string()),
+                self.runs("up -d")
+            ),
+        };
+        bail!(
+            Fault::new(format!(
+                "the Compose project `{}` belongs to another directory, `{}` ({}), and was left alone",
+                printable(&self.name),
+                printable(&place),
+                printable(&containers.join(", "))
+            ))
+            .hint(hint)
+        )
+    }
+
+    /// Fails where this directory's containers are not those that Compose would take for them.
+    fn not_under_another_name(&self, ours: &[&Inspected]) -> Result<()> {
+        let lives = |inspected: &&&Inspected| {
+            ["running", "restarting", "paused"].contains(&inspected.state.status.as_str())
+        };
+        let misnamed = ours
+            .iter()
+            .filter(|inspected| inspected.service().is_some())
+            .filter(lives)
+            .find(|inspected| inspected.label(PROJECT) != Some(&self.name));
+        let Some(container) = misnamed else {
+            return Ok(());
+        };
+        let name = printable(container.name.trim_start_matches('/'));
+        let Some(other) = container.label(PROJECT) else {
+            bail!(
+                Fault::new(format!(
+                    "container `{name}` has this registry's files, and Compose did not make it"
+                ))
+                .hint(format!("run `docker rm -f {name}`, then {}", self.runs("up -d")))
+            );
+        };
+        let other = printable(other);
+        let hint = if self.from == NameFrom::Environment {
+            format!("run `unset {PROJECT_NAME}`, then this command again")
+        } else {
+            format!(
+                "run `export {PROJECT_NAME}={other}`, then this command again; or, unless the images are in a volume, `cd {} && {compose} -p {other} down && {compose} up -d`",
+                self.shown(),
+                compose = self.compose
+            )
+        };
+        bail!(
+            Fault::new(format!(
+                "this registry runs as the Compose project `{other}` (`{name}`), not as `{}`, and was left alone",
+                printable(&self.name)
+            ))
+            .hint(hint)
+        )
+    }
+
+    /// The line of a container's log that explains its end.
+    pub(super) fn why(&self, id: &str) -> String {
+        let Ok(output) = started(&["docker"], &self.dir, &["logs", "--tail", LOG_LINES, id]) else {
+            return String::new();
+        };
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        let explains = |line: &&str| {
+            let line = line.to_lowercase();
+            ["error", "fatal", "panic", "emerg", "denied"].iter().any(|word| line.contains(word))
+        };
+        match said.lines().rfind(explains) {
+            Some(line) => last_line(line),
+            None => last_line(&said),
+        }
+    }
+}
+
+/// The project's name in the text of a `.env` file.
+fn name_in(text: &str) -> Option<String> {
+    let value = |line: &str| {
+        let value = line.trim().strip_prefix(PROJECT_NAME)?.trim_start().strip_prefix('=')?;
+        Some(value.trim().trim_matches(['"', '\'']).to_owned())
+    };
+    text.lines().rev().find_map(value).filter(|name| !name.is_empty())
+}
+
+/// How Compose names the project of a directory: its last part, of which it takes what can stand in a name.
+fn directory_name(compose: Compose, dir: &Path) -> String {
+    let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    let last = dir.components().next_back().map(|part| part.as_os_str().to_string_lossy().to_lowercase());
+    let fits = |c: &char| matches!(c, 'a'..='z' | '0'..='9' | '-' | '_');
+    let name: String = last.unwrap_or_default().chars().filter(fits).collect();
+    match compose {
+        Compose::Plugin => name.trim_start_matches(['-', '_']).to_owned(),
+        Compose::Standalone => name,
+    }
+}
+
+/// A name of its own for a directory whose last part is not one.
+fn own_name(name: &str, dir: &Path) -> String {
+    let digest = hex(&sha256(dir.as_os_str().as_encoded_bytes()));
+    format!("{}-{}", name.trim_start_matches(['-', '_']), &digest[..6])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_project_is_named_as_compose_names_it() {
+        for (dir, name) in [("/srv/registry", "registry"), ("/x/My Registry_2", "myregistry_2"), ("/x/é", "")]
+        {
+            assert_eq!(Project::of(Compose::Plugin, Path::new(dir), None).name, name);
+        }
+        let set = Project::of(Compose::Plugin, Path::new("/srv/registry"), Some("other"));
+        assert_eq!((set.name.as_str(), set.from), ("other", NameFrom::Environment));
+        for (text, name) in [
+            ("# x\nCOMPOSE_PROJECT_NAME=reg-1\nA=b\n", Some("reg-1")),
+            ("COMPOSE_PROJECT_NAME = 'reg-1'", Some("reg-1")),
+            ("COMPOSE_PROJECT_NAMES=x\n#COMPOSE_PROJECT_NAME=y\nCOMPOSE_PROJECT_NAME=\n", None),
+        ] {
+            assert_eq!(name_in(text).as_deref(), name, "{text}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Runs `docker` and Docker Compose, and names the cause where they cannot work at all. Never shows more than the last
+//! line of what they said.
+
+use std::io;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use anyhow::Result;
+
+use crate::error::Fault;
+
+/// A longer line is cut: it is a stack or a request, not an explanation.
+const LINE_MAX: usize = 300;
+
+/// What the command prints. `hint` is the cure where the cause of a failure is not a known one.
+pub(super) fn run(program: &[&str], dir: &Path, words: &[&str], hint: &str) -> Result<String> {
+    let output = started(program, dir, words)?;
+    if !output.status.success() {
+        let line = [program, words].concat().join(" ");
+        return Err(failed(&format!("`{line}` failed"), &output.stderr, hint).into());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The command's output, whatever its exit code.
+pub(super) fn started(program: &[&str], dir: &Path, words: &[&str]) -> Result<Output, Fault> {
+    let mut command = Command::new(program[0]);
+    command.args(&program[1..]).args(words).current_dir(dir).stdin(Stdio::null());
+    command.output().map_err(|error| not_started(program[0], &error))
+}
+
+/// The fault where a program cannot be started.
+pub(super) fn not_started(program: &str, error: &io::Error) -> Fault {
+    if error.kind() != io::ErrorKind::NotFound {
+        return Fault::new(format!("`{program}` cannot be run: {error}"));
+    }
+    Fault::new(format!("`{program}` is not installed here")).hint(format!(
+        "install it, or run this where the registry runs: https://docs.docker.com/engine/install/{}",
+        if program == "docker" { " (Debian 13 has it in the package docker-cli)" } else { "" }
+    ))
+}
+
+/// The fault behind what a failed command said on stderr: a known cause with its cure, or `what` and the last line.
+pub(super) fn failed(what: &str, stderr: &[u8], hint: &str) -> Fault {
+    let said = String::from_utf8_lossy(stderr);
+    let last = match last_line(&said) {
+        line if line.is_empty() => "it does not say why".to_owned(),
+        line => line,
+    };
+    cause(&said).unwrap_or_else(|| Fault::new(format!("{what}: {last}")).hint(hint))
+}
+
+/// Why Docker cannot be used at all, in the words of Docker 20.10 to 29 and of docker-compose 1.29.
+fn cause(said: &str) -> Option<Fault> {
+    let said = said.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    let no_answer = says(&[
+        "cannot connect to the docker daemon",
+        "couldn't connect to docker daemon",
+        "failed to connect to the docker api",
+        "error while fetching server api version",
+    ]);
+    if says(&["permission denied", "permissionerror"])
+        && (no_answer || says(&["docker daemon socket", "docker.sock", "docker api"]))
+    {
+        return Some(
+            Fault::new("this user may not use Docker")
+                .hint("run `sudo usermod -aG docker $USER` and log in again, or run this command with sudo"),
+        );
+    }
+    if no_answer {
+        let own = if says(&["/run/user/"]) { "systemctl --user" } else { "sudo systemctl" };
+        return Some(Fault::new("the Docker daemon does not run").hint(format!("run `{own} start docker`")));
+    }
+    // Without the plugin, `docker` takes the options of Compose for its own.
+    if says(&[
+        "'compose' is not a docker command",
+        "unknown command: docker compose",
+        "unknown shorthand flag",
+    ]) {
+        return Some(Fault::new("Docker Compose is not installed here").hint(
+            "install it, or run this where the registry runs: https://docs.docker.com/compose/install/",
+        ));
+    }
+    None
+}
+
+/// The last line that says something, or nothing.
+pub(super) fn last_line(said: &str) -> String {
+    let line = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
+    line.chars().take(LINE_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(said: &str) -> (String, String) {
+        let fault = failed("`docker x` failed", said.as_bytes(), "look");
+        (fault.message, fault.hint)
+    }
+
+    #[test]
+    fn docker_that_cannot_be_used_has_a_cause_and_a_cure() {
+        let traceback =
+            "Traceback (most recent call last):\n  File \"urllib3/connectionpool.py\", line 670\n";
+        for (said, cause, cure) in [
+            (
+                "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
+                "the Docker daemon does not run",
+                "run `sudo systemctl start docker`",
+            ),
+            (
+                "Cannot connect to the Docker daemon at unix:///run/user/1000/docker.sock. Is the docker daemon running?",
+                "the Docker daemon does not run",
+                "run `systemctl --user start docker`",
+            ),
+            (
+                &format!(
+                    "{traceback}docker.errors.DockerException: Error while fetching server API version: ('Connection aborted.', FileNotFoundError(2, 'No such file or directory'))\n"
+                ),
+                "the Docker daemon does not run",
+                "run `sudo systemctl start docker`",
+            ),
+            (
+                &format!(
+                    "{traceback}docker.errors.DockerException: Error while fetching server API version: ('Connection aborted.', PermissionError(13, 'Permission denied'))\n"
+                ),
+                "this user may not use Docker",
+                "run `sudo usermod -aG docker $USER` and log in again, or run this command with sudo",
+            ),
+            (
+                "permission denied while trying to connect to the docker API at unix:///var/run/docker.sock",
+                "this user may not use Docker",
+                "run `sudo usermod -aG docker $USER` and log in again, or run this command with sudo",
+            ),
+            (
+                "docker: 'compose' is not a docker command.\nSee 'docker --help'",
+                "Docker Compose is not installed here",
+                "install it, or run this where the registry runs: https://docs.docker.com/compose/install/",
+            ),
+        ] {
+            assert_eq!(message(said), (cause.to_owned(), cure.to_owned()));
+        }
+    }
+
+    #[test]
+    fn of_any_other_failure_the_last_line_is_shown() {
+        let said =
+            "nginx: [emerg] open() \"/etc/nginx/x\" failed (13: Permission denied)\nnginx: test failed\n\n";
+        assert_eq!(message(said), ("`docker x` failed: nginx: test failed".to_owned(), "look".to_owned()));
+        assert_eq!(message("").0, "`docker x` failed: it does not say why");
+    }
+}

@@ -1,0 +1,118 @@
+//! What `docker inspect` says of a container, and whether it is a container of a registry's directory.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::containers::{Container, Service};
+
+/// Where docker-compose.yml mounts the directories of the registry and, for nginx alone, of client trust.
+pub(super) const REGISTRY_MOUNT: &str = "/etc/regcert";
+pub(super) const NGINX_MOUNT: &str = "/srv/trust";
+
+pub(super) const PROJECT: &str = "com.docker.compose.project";
+pub(super) const ONE_OFF: &str = "com.docker.compose.oneoff";
+const WORKING_DIR: &str = "com.docker.compose.project.working_dir";
+
+/// `docker inspect`, as far as it matters here.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Inspected {
+    id: String,
+    pub(super) name: String,
+    #[serde(default)]
+    restart_count: u64,
+    pub(super) state: InspectedState,
+    config: InspectedConfig,
+    #[serde(default)]
+    mounts: Vec<Mount>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct InspectedState {
+    pub(super) status: String,
+    #[serde(default)]
+    exit_code: i64,
+    health: Option<Health>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Health {
+    status: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct InspectedConfig {
+    #[serde(default)]
+    image: String,
+    labels: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Mount {
+    destination: String,
+    #[serde(default)]
+    source: PathBuf,
+}
+
+impl Inspected {
+    pub(super) fn label(&self, name: &str) -> Option<&str> {
+        self.config.labels.as_ref()?.get(name).map(String::as_str)
+    }
+
+    fn source(&self, destination: &str) -> Option<&Path> {
+        self.mounts.iter().find(|mount| mount.destination == destination).map(|mount| mount.source.as_path())
+    }
+
+    /// What it is for, where it is a registry's container at all.
+    pub(super) fn service(&self) -> Option<Service> {
+        let has = |destination: &str| self.source(destination).is_some();
+        if has(REGISTRY_MOUNT) { Some(Service::Registry) } else { has(NGINX_MOUNT).then_some(Service::Nginx) }
+    }
+
+    /// The directory that it was made for.
+    pub(super) fn directory(&self) -> Option<PathBuf> {
+        let above = |destination: &str| self.source(destination)?.parent().map(Path::to_owned);
+        above(REGISTRY_MOUNT)
+            .or_else(|| above(NGINX_MOUNT))
+            .or_else(|| self.label(WORKING_DIR).map(PathBuf::from))
+    }
+
+    /// Whether that is this directory.
+    pub(super) fn is_of(&self, dir: &Path) -> bool {
+        let is_here = |path: &Path| path.canonicalize().is_ok_and(|path| path == dir);
+        // By the label as well: Docker Desktop has other paths for the same directories.
+        self.directory().is_some_and(|path| is_here(&path))
+            || self.label(WORKING_DIR).is_some_and(|path| is_here(Path::new(path)))
+    }
+
+    /// Whether its directory is gone: renamed, and then it is this one.
+    pub(super) fn is_orphan(&self) -> bool {
+        let gone = |path: PathBuf| {
+            path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        };
+        self.directory().is_some_and(gone)
+    }
+
+    pub(super) fn container(&self, service: Service) -> Container {
+        Container {
+            id: self.id.clone(),
+            name: self.name.trim_start_matches('/').to_owned(),
+            service,
+            project: self.label(PROJECT).unwrap_or_default().to_owned(),
+            image: self.config.image.clone(),
+            status: self.state.status.clone(),
+            health: self.state.health.as_ref().map(|health| health.status.clone()),
+            exit_code: self.state.exit_code,
+            restarts: self.restart_count,
+            mounts: self.mounts.iter().map(|m| (m.destination.clone(), m.source.clone())).collect(),
+            last_line: String::new(),
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Makes a running registry take new files, and returns when the registry itself has answered.
+
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use rustls::{ClientConnection, Stream};
+use rustls_pki_types::ServerName;
+
+use super::containers::{Container, Project, Service};
+use super::engine::{failed, run, started};
+use super::gc::{Workers, workers};
+use crate::error::Fault;
+use crate::names::{Host, shell};
+use crate::pki::{Certificate, client_config};
+use crate::spec::{Data, Proxy, Spec};
+
+/// A reload is done when the old workers have handed over: milliseconds, or seconds on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Asks inside a container, by what its image has: Alpine's wget, or curl. Proxies are for other machines.
+const ASK: &str = r#"http_proxy= wget -q -O - "$1" 2>/dev/null || curl -qfs --noproxy '*' "$1""#;
+
+/// Where nginx hands a request to the registry without a password, for requests from inside its container alone.
+const THROUGH_NGINX: &str = "http://127.0.0.1:8081/registry";
+
+/// Where the registry says in its own container whether its storage answers.
+const HEALTH: &str = "http://127.0.0.1:8081/debug/health";
+
+/// What the registry answers in both places. nginx alone answers with nothing.
+const ANSWER: &str = "{}";
+
+/// Succeeds where the registry can store images.
+const CAN_WRITE: &str =
+    r#"d=/var/lib/registry; [ ! -d $d/docker/registry/v2 ] || d=$d/docker/registry/v2; [ -w $d ]"#;
+
+/// One command that makes a running registry take new files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Containers whose part of docker-compose.yml changed are replaced.
+    Up,
+    /// The registry reads its configuration and, without nginx, its certificate at its start only.
+    RestartRegistry,
+    /// On SIGHUP nginx starts new workers; the old ones finish what they serve.
+    ReloadNginx,
+}
+
+impl Step {
+    /// The words after `docker compose`.
+    pub fn words(self) -> &'static [&'static str] {
+        match self {
+            Self::Up => &["up", "-d", "--remove-orphans"],
+            Self::RestartRegistry => &["restart", "registry"],
+            Self::ReloadNginx => &["exec", "-T", "nginx", "nginx", "-s", "reload"],
+        }
+    }
+}
+
+impl Project {
+    /// The step as a person types it.
+    pub fn command(&self, step: Step) -> String {
+        format!("{} {}", self.compose, step.words().join(" "))
+    }
+
+    /// Makes the running registry take its new files and returns when it serves `expected` and has answered.
+    pub fn reload(
+        &self,
+        steps: &[Step],
+        spec: &Spec,
+        root: &Certificate,
+        expected: &Certificate,
+    ) -> Result<()> {
+        // Before anything is done: what runs here must be this directory's.
+        self.containers()?;
+        for step in steps {
+            match step {
+                Step::ReloadNginx => self.reload_nginx()?,
+                Step::Up => {
+                    run(self.compose.words(), &self.dir, step.words(), &self.logs())?;
+                    self.drop_old_socket();
+                }
+                Step::RestartRegistry => {
+                    run(self.compose.words(), &self.dir, step.words(), &self.logs())?;
+                }
+            }
+        }
+        self.serves(spec, root, expected)?;
+        let start = Instant::now();
+        loop {
+            match self.answers(spec) {
+                Ok(()) => return Ok(()),
+                Err(_) if start.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(500)),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Succeeds where the registry itself, and not only nginx before it, has just answered, and can store images. Needs
+    /// no password.
+    pub fn answers(&self, spec: &Spec) -> Result<()> {
+        let registry = self.running(Service::Registry)?;
+        if spec.proxy == Proxy::Nginx {
+            let nginx = self.running(Service::Nginx)?;
+            // An nginx.conf that is older, or was edited by hand, may not hand this on: then the registry is asked.
+            if self.ask(&nginx, THROUGH_NGINX) != ANSWER
+                && (self.hands_on() || self.ask(&registry, HEALTH) != ANSWER)
+            {
+                return Err(self.silent(&registry)?);
+            }
+        }
+        self.stores(spec, &registry)
+    }
+
+    /// Succeeds where the registry may write where it keeps images.
+    fn stores(&self, spec: &Spec, registry: &Container) -> Result<()> {
+        let output = started(&["docker"], &self.dir, &["exec", &registry.id, "sh", "-c", CAN_WRITE])?;
+        if output.status.success() {
+            return Ok(());
+        }
+        if output.status.code() != Some(1) || !output.stderr.is_empty() {
+            return Err(
+                failed("no command runs in the registry's container", &output.stderr, &self.logs()).into()
+            );
+        }
+        let cure = match (&spec.data, registry.mounts.get("/var/lib/registry")) {
+            (Data::Directory(_), Some(_)) if spec.run_as.uid == 0 => {
+                "it must belong to the user that is root in the containers: with a rootless engine, to you"
+                    .to_owned()
+            }
+            (Data::Directory(_), Some(data)) => {
+                format!("run `sudo chown -R {} {}`", spec.run_as, shell(&data.display().to_string()))
+            }
+            (_, _) => self.runs("up -d --force-recreate"),
+        };
+        bail!(
+            Fault::new(format!(
+                "the registry in container `{}` may not write where it keeps images: every push fails",
+                registry.name
+            ))
+            .hint(format!("{cure}; the disk must not be mounted read-only either"))
+        )
+    }
+
+    /// Removes the volume in which an older docker-compose.yml had the socket. One that is still used, or is not that one,
+    /// stays.
+    fn drop_old_socket(&self) {
+        let volume = self.old_socket();
+        let device = ["volume", "inspect", "-f", "{{index .Options \"device\"}}", &volume];
+        let is_socket = started(&["docker"], &self.dir, &device)
+            .is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim() == "tmpfs");
+        if is_socket {
+            // Best effort: an empty volume in memory does no harm.
+            _ = started(&["docker"], &self.dir, &["volume", "rm", &volume]);
+        }
+    }
+
+    /// The fault where the registry's container runs, at least at times, and the registry does not answer.
+    fn silent(&self, registry: &Container) -> Result<anyhow::Error> {
+        // It may have ended meanwhile, and then that is to be told.
+        self.running(Service::Registry)?;
+        let why = match registry.restarts {
+            0 => String::new(),
+            restarts => format!(" ({restarts} restarts): {}", self.why(&registry.id)),
+        };
+        let fault = Fault::new(format!(
+            "nginx gets no answer from the registry in container `{}`{why}",
+            registry.name
+        ));
+        Ok(fault.hint(self.runs("logs registry nginx")).into())
+    }
+
+    /// What a container gets from an address inside it; nothing where it gets none.
+    fn ask(&self, container: &Container, url: &str) -> String {
+        let output = started(&["docker"], &self.dir, &["exec", &container.id, "sh", "-c", ASK, "sh", url]);
+        output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+    }
+
+    /// Whether nginx.conf has the place that hands a request on.
+    fn hands_on(&self) -> bool {
+        let text = std::fs::read_to_string(self.dir.join("nginx/nginx.conf"));
+        text.is_ok_and(|text| text.contains("location = /registry {"))
+    }
+
+    pub(super) fn logs(&self) -> String {
+        format!("`{0} ps` and `{0} logs` say more", self.compose)
+    }
+
+    /// Returns when only workers that have read the new files take requests.
+    fn reload_nginx(&self) -> Result<()> {
+        let nginx = self.running(Service::Nginx)?;
+        let docker = |words: &[&str], hint: &str| run(&["docker"], &self.dir, words, hint);
+        // nginx keeps the old configuration when the new one is bad, and says so only in its log.
+        docker(
+            &["exec", &nginx.id, "nginx", "-q", "-t"],
+            "nginx goes on with the old files: mend the new ones",
+        )?;
+        let serving = || workers(&docker(&["top", &nginx.id], &self.logs())?, Workers::Serving);
+        let before = serving()?;
+        docker(&["exec", &nginx.id, "nginx", "-s", "reload"], &self.logs())?;
+        let start = Instant::now();
+        while serving()?.iter().any(|worker| before.contains(worker)) {
+            if start.elapsed() > PATIENCE {
+                bail!(
+                    Fault::new("nginx was told to reload and goes on with the old files").hint(self.logs())
+                );
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// Returns when the certificate is the one that a client gets. Where it does not come, the containers say why.
+    fn serves(&self, spec: &Spec, root: &Certificate, expected: &Certificate) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            let served = served(spec, root);
+            if served.as_ref().is_ok_and(|der| *der == expected.der().as_ref()) {
+                return Ok(());
+            }
+            if start.elapsed() < PATIENCE {
+                std::thread::sleep(Duration::from_millis(50));
+                continue;
+            }
+            let front = if spec.proxy == Proxy::Nginx { Service::Nginx } else { Service::Registry };
+            self.running(front)?;
+            return match served {
+                Ok(_) => {
+                    bail!(Fault::new("the registry was reloaded and still serves another certificate").hint(
+                        format!(
+                            "`{0} logs` says why; `{0} up -d --force-recreate` starts it again",
+                            self.compose
+                        )
+                    ))
+                }
+                Err(error) => Err(error.context("the registry was reloaded and does not answer")),
+            };
+        }
+    }
+}
+
+/// The server's own certificate, as a client on this machine gets it who trusts only our root.
+fn served(spec: &Spec, root: &Certificate) -> Result<Vec<u8>> {
+    let host = spec.host();
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, spec.https_port));
+    let mut socket = TcpStream::connect_timeout(&address, Duration::from_secs(5))
+        .with_context(|| format!("{address} does not take a connection"))?;
+    socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let name = match host {
+        Host::Dns(name) => ServerName::try_from(name.to_string())?,
+        Host::Ip(ip) => ServerName::from(ip),
+    };
+    let mut tls = ClientConnection::new(Arc::new(client_config(root)?), name)?;
+    while tls.is_handshaking() {
+        tls.complete_io(&mut socket)?;
+    }
+    let leaf = tls.peer_certificates().and_then(|chain| chain.first()).map(|leaf| leaf.to_vec());
+    tls.send_close_notify();
+    _ = Stream::new(&mut tls, &mut socket).flush();
+    leaf.ok_or_else(|| anyhow!("the server showed no certificate"))
+}
