@@ -194,7 +194,15 @@ impl Machine<'_> {
         let names: Vec<_> = broken.iter().map(|(target, _)| target.to_string()).collect();
         let mut hints: Vec<_> = broken.iter().map(|(_, link)| link.hint.as_str()).collect();
         hints.dedup();
-        Link::broken(first.name, format!("as {}: {}", names.join(", "), first.message), hints.join(", then "))
+        // One command where each is one.
+        let command = |hint: &&str| hint.strip_prefix("run `")?.strip_suffix('`').map(str::to_owned);
+        let hint = match hints.iter().map(command).collect::<Option<Vec<_>>>() {
+            Some(commands) if !commands.iter().any(|command| command.contains('`')) => {
+                format!("run `{}`", commands.join(" && "))
+            }
+            Some(_) | None => hints.join(", then "),
+        };
+        Link::broken(first.name, format!("as {}: {}", names.join(", "), first.message), hint)
     }
 
     /// The link of a runtime that reads such a directory, and the system's store.

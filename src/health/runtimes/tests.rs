@@ -158,8 +158,8 @@ fn each_name_needs_the_root() {
     assert_eq!(docker(&["r.lan"]).1, State::Held);
     let (_, state, hint) = docker(&["r.lan", "alias.lan", "10.0.0.7:5443"]);
     assert_eq!(state, State::Broken);
-    let install = |name| format!("run `sudo install -D -m 644 root.crt /etc/docker/certs.d/{name}/ca.crt`");
-    assert_eq!(hint, [install("alias.lan"), install("10.0.0.7:5443")].join(", then "));
+    let install = |name| format!("sudo install -D -m 644 root.crt /etc/docker/certs.d/{name}/ca.crt");
+    assert_eq!(hint, format!("run `{} && {}`", install("alias.lan"), install("10.0.0.7:5443")));
 }
 
 #[test]
