@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -25,6 +26,9 @@ const PAGE_MAX: u64 = 32 << 20;
 
 /// More than any registry has: a server that leads on for ever is left.
 const PAGES_MAX: usize = 10_000;
+
+/// What one run reads from a registry in all: the manifests of some 200,000 images. A server that answers without end is left.
+const ALL_MAX: u64 = 512 << 20;
 
 /// How often a password is tried that nginx put off, and what it says to wait.
 const TRIES: u32 = 4;
@@ -51,6 +55,8 @@ pub struct Api<'a> {
     target: &'a Target,
     user: &'a Username,
     deployed: Option<&'a Spec>,
+    /// How many bytes may still be read, by all threads together.
+    left: AtomicU64,
 }
 
 /// A manifest as it is stored.
@@ -74,7 +80,7 @@ impl<'a> Api<'a> {
         let peer = found.or_else(|why| if deployed.is_some() { here().ok_or(why) } else { Err(why) });
         let peer = peer.map_err(|why| unreachable(target, &why))?;
         let http = http::Client::new(target, peer, roots, *shows, Some(login));
-        Ok(Self { http, target, user: login.user, deployed: *deployed })
+        Ok(Self { http, target, user: login.user, deployed: *deployed, left: AtomicU64::new(ALL_MAX) })
     }
 
     /// The names of all repositories, as the registry writes them.
@@ -199,8 +205,12 @@ impl<'a> Api<'a> {
         loop {
             tries += 1;
             let answer = match self.http.ask(method.clone(), path, accept, most) {
-                Ok(Some(answer)) => answer,
+                Ok(Some(answer)) => {
+                    self.account(answer.body.len() as u64)?;
+                    answer
+                }
                 Ok(None) => {
+                    self.account(most)?;
                     let what =
                         format!("the answer to `{}` is longer than {} MiB", printable(path), most >> 20);
                     return Ok(Err(Fault::new(what)));
@@ -226,6 +236,19 @@ impl<'a> Api<'a> {
                 _ => return Ok(Ok(answer)),
             }
         }
+    }
+
+    /// Counts what was read.
+    fn account(&self, read: u64) -> Result<()> {
+        let took =
+            self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(read));
+        if took.is_err() {
+            bail!(
+                Fault::new(format!("`{}` answers with more than {} MiB in all", self.target, ALL_MAX >> 20))
+                    .hint("name one repository: `regcert images team-a/app`")
+            );
+        }
+        Ok(())
     }
 
     /// Why `what` was not given.
