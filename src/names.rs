@@ -276,6 +276,27 @@ pub fn shell(text: &str) -> String {
     }
 }
 
+/// Whether a character acts on a terminal or is not seen there: control characters, and what changes the direction of text
+/// or has no width (Unicode UAX #9; Trojan Source, CVE-2021-42574).
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// `text` on one line that a terminal only shows: hidden characters as JSON escapes them, so that JSON stays JSON.
+pub fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_hidden(c) {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out += &format!("\\u{unit:04x}"));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// `text` as it may stand in a message: control and invisible characters escaped, cut at 80 characters.
 pub fn printable(text: &str) -> String {
     let shown = |c: char| {

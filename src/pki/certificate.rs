@@ -12,7 +12,7 @@ use x509_parser::public_key::PublicKey;
 use super::constraints::Constraints;
 use super::{Subject, broken, der, hex, pem_blocks, sha256};
 use crate::error::Fault;
-use crate::names::{Subtree, masked};
+use crate::names::{Subtree, masked, visible};
 
 /// From when until when, both included (RFC 5280 §4.1.2.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,9 +133,9 @@ impl Certificate {
             constraints: constraints(&x509)?,
             public_key: x509.public_key().raw.to_vec(),
             subject: x509.subject().as_raw().to_vec(),
-            subject_text: x509.subject().to_string(),
+            subject_text: visible(&x509.subject().to_string()),
             issuer: x509.issuer().as_raw().to_vec(),
-            issuer_text: x509.issuer().to_string(),
+            issuer_text: visible(&x509.issuer().to_string()),
             path_length: x509
                 .basic_constraints()
                 .ok()
@@ -262,7 +262,7 @@ fn names(x509: &X509Certificate<'_>) -> Result<Vec<String>, String> {
         return Ok(Vec::new());
     };
     let name = |general: &GeneralName<'_>| match general {
-        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::DNSName(name) => Some(visible(name)),
         GeneralName::IPAddress(bytes) => address(bytes).map(|ip| ip.to_string()),
         GeneralName::OtherName(..)
         | GeneralName::RFC822Name(_)

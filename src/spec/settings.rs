@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::{DAYS_ADVISED, DAYS_MAX};
 use crate::error::{Fault, Gather};
-use crate::names::{DnsName, Host, Repositories, Webhook, printable};
+use crate::names::{DnsName, Host, Repositories, Webhook, is_hidden, printable};
 
 /// Settings as they were typed, from whichever side; nothing checked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -310,8 +310,8 @@ impl Fields<'_> {
     ) -> Option<String> {
         let text = text.as_deref().unwrap_or(default);
         let fault = |why: String| Err(Fault::new(format!("`{}` {why}", printable(text))));
-        let checked = if text.chars().any(|c| c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c)) {
-            fault("holds a control character".into())
+        let checked = if text.chars().any(is_hidden) {
+            fault("holds a control character, or one that is not seen".into())
         } else if text.chars().count() > max {
             fault(format!("is longer than {max} characters, the most a certificate holds"))
         } else {
