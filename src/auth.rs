@@ -12,7 +12,7 @@ use crate::names::Username;
 use crate::pki;
 
 pub use access::{Access, Accesses, Role};
-pub use hash::Scheme;
+pub use hash::{Reader, Scheme, Unusable};
 
 /// bcrypt reads 72 bytes and ignores the rest in silence.
 const PASSWORD_MAX: usize = 72;
@@ -247,6 +247,27 @@ impl Htpasswd {
         }
     }
 
+    /// The users who cannot log in whatever they send, and why: by the line that counts for each name.
+    pub fn unusable(&self, reader: Reader) -> Vec<(String, Unusable)> {
+        let mut lines: Vec<_> = self.lines().filter(|line| name_of(line).is_some()).collect();
+        if reader == Reader::Registry {
+            // nginx reads the first, the registry the last.
+            lines.reverse();
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        lines.retain(|line| seen.insert(name_of(line)));
+        if reader == Reader::Registry {
+            lines.reverse();
+        }
+        let unusable = |line: &[u8]| {
+            let name = name_of(line)?;
+            let stored = line[name.len() + 1..].split(|byte| b":\r\n".contains(byte)).next()?;
+            let why = hash::unusable(&String::from_utf8_lossy(stored), reader)?;
+            Some((String::from_utf8_lossy(name).into_owned(), why))
+        };
+        lines.into_iter().filter_map(unusable).collect()
+    }
+
     /// Lines with their line ends.
     fn lines(&self) -> impl Iterator<Item = &[u8]> {
         self.0.split_inclusive(|byte| *byte == b'\n')
@@ -335,6 +356,17 @@ mod tests {
         assert_eq!(String::from_utf8_lossy(file.as_bytes()), expected);
         assert!(file.remove("old") && !file.remove("old"));
         assert_eq!(file.names(), ["bob", "carol", "dave"]);
+    }
+
+    #[test]
+    fn a_user_is_judged_by_the_line_that_counts() {
+        let good = format!("bob:$2y$10${}", "a".repeat(53));
+        let file = Htpasswd::parse(format!("eve:\n{good}\r\n# x:\nbob:\ncarol:$apr1$x$y:rest\n").as_bytes());
+        let names = |reader| {
+            file.unusable(reader).into_iter().map(|(name, why)| format!("{name} {why:?}")).collect::<Vec<_>>()
+        };
+        assert_eq!(names(Reader::Nginx), ["eve Empty", "carol Broken"]);
+        assert_eq!(names(Reader::Registry), ["eve Empty", "bob Empty", "carol Broken"]);
     }
 
     #[test]

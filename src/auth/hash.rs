@@ -112,6 +112,67 @@ impl fmt::Display for Scheme {
     }
 }
 
+/// Why no password fits what is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unusable {
+    /// Nothing is stored.
+    Empty,
+    /// It has the form of no hash: a password in clear, or a slip.
+    NoHash,
+    /// It begins as a hash and has not its length or alphabet.
+    Broken,
+    /// nginx knows the hash; the registry itself knows bcrypt alone.
+    NotBcrypt,
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "no password is stored",
+            Self::NoHash => "what is stored is not the hash of a password",
+            Self::Broken => "the stored hash is damaged, or of a kind that nginx does not check",
+            Self::NotBcrypt => {
+                "without nginx only bcrypt hashes are known, and the stored hash is of another kind"
+            }
+        })
+    }
+}
+
+/// What reads the password file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// nginx, which asks the C library for what it does not know itself.
+    Nginx,
+    /// The registry.
+    Registry,
+}
+
+/// Why nothing logs in with this hash; `None` where something may. `stored` ends at the next colon or the end of the line.
+pub(super) fn unusable(stored: &str, reader: Reader) -> Option<Unusable> {
+    let scheme = Scheme::of(stored);
+    if stored.is_empty() {
+        return Some(Unusable::Empty);
+    }
+    if !scheme.nginx_checks() || !is_whole(scheme, stored) {
+        let is_hash = stored.starts_with('$') || stored.starts_with("{SHA}") || stored.starts_with("{SSHA}");
+        return Some(if is_hash { Unusable::Broken } else { Unusable::NoHash });
+    }
+    (reader == Reader::Registry && !scheme.registry_checks()).then_some(Unusable::NotBcrypt)
+}
+
+/// Whether the hash has its length: crypt(5), and RFC 2307 for base64 of 20 bytes, with a salt behind them or not.
+fn is_whole(scheme: Scheme, stored: &str) -> bool {
+    let hash = stored.rsplit('$').next().unwrap_or_default();
+    match scheme {
+        Scheme::Apr1 | Scheme::Md5Crypt => hash.len() == 22,
+        Scheme::Sha256Crypt => hash.len() == 43,
+        Scheme::Sha512Crypt => hash.len() == 86,
+        Scheme::Sha1 => stored.len() == "{SHA}".len() + 28,
+        Scheme::SaltedSha1 => stored.len() >= "{SSHA}".len() + 28,
+        Scheme::Bcrypt(_) | Scheme::Bcrypt2b(_) | Scheme::DesCrypt | Scheme::Plain | Scheme::Unknown => true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,5 +200,31 @@ mod tests {
     fn the_registry_checks_bcrypt_alone() {
         assert!(Scheme::Bcrypt(5).registry_checks() && !Scheme::Apr1.registry_checks());
         assert!(Scheme::Sha1.nginx_checks() && !Scheme::Unknown.nginx_checks());
+    }
+
+    #[test]
+    fn what_cannot_log_in_is_told_from_what_can() {
+        let bcrypt = format!("$2y$10${}", "a".repeat(53));
+        for (stored, nginx, registry) in [
+            (bcrypt.as_str(), None, None),
+            ("$apr1$x$aaaaaaaaaaaaaaaaaaaaaa", None, Some(Unusable::NotBcrypt)),
+            ("$5$rounds=5000$x$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", None, Some(Unusable::NotBcrypt)),
+            ("{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=", None, Some(Unusable::NotBcrypt)),
+            ("{SSHA}W6ph5Mm5Pz8GgiULbPgzG37mj9hzYWx0", None, Some(Unusable::NotBcrypt)),
+            ("{PLAIN}secret", None, Some(Unusable::NotBcrypt)),
+            ("abJnggxhB/yWI", None, Some(Unusable::NotBcrypt)),
+            ("", Some(Unusable::Empty), Some(Unusable::Empty)),
+            ("secret", Some(Unusable::NoHash), Some(Unusable::NoHash)),
+            ("a password", Some(Unusable::NoHash), Some(Unusable::NoHash)),
+            ("{MD5}x", Some(Unusable::NoHash), Some(Unusable::NoHash)),
+            (&bcrypt[..59], Some(Unusable::Broken), Some(Unusable::Broken)),
+            ("$2y$3$a", Some(Unusable::Broken), Some(Unusable::Broken)),
+            ("$apr1$x$y", Some(Unusable::Broken), Some(Unusable::Broken)),
+            ("$9$x$y", Some(Unusable::Broken), Some(Unusable::Broken)),
+            ("{SHA}x", Some(Unusable::Broken), Some(Unusable::Broken)),
+        ] {
+            assert_eq!(unusable(stored, Reader::Nginx), nginx, "{stored}");
+            assert_eq!(unusable(stored, Reader::Registry), registry, "{stored}");
+        }
     }
 }

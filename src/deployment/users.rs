@@ -1,7 +1,7 @@
 //! Who may log in, and what each may do.
 
 use super::Deployment;
-use crate::auth::{Access, Htpasswd, Set};
+use crate::auth::{Access, Htpasswd, Reader, Set, Unusable};
 use crate::error::Fault;
 use crate::names::Username;
 use crate::spec::Proxy;
@@ -46,6 +46,14 @@ impl Deployment {
     /// password file, and an nginx that has not read of a user looks in the wrong one.
     pub(super) fn users_by_file(&self) -> (Htpasswd, Htpasswd) {
         self.users.split(|name| self.state.access.must_be_read(name))
+    }
+
+    /// The users who cannot log in whatever they send, and why.
+    pub fn locked_out(&self) -> Vec<(String, Unusable)> {
+        self.users.unusable(match self.spec.proxy {
+            Proxy::Nginx => Reader::Nginx,
+            Proxy::None => Reader::Registry,
+        })
     }
 
     /// As they will be read back.

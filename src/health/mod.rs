@@ -18,9 +18,11 @@ pub use seen::{Answer, Bare, Extent, Refusal, Seen, Step, Target, Trial, Trip};
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use crate::auth::Unusable;
 use crate::deployment::{Deployment, Issuer};
 use crate::error::Fault;
 use crate::files::{Action, Change};
+use crate::names::{Username, printable, shell, visible};
 use crate::pki::{Certificate, date, verify};
 
 /// A server certificate is renewed this many days before its end.
@@ -70,9 +72,23 @@ pub fn findings(deployment: &Deployment, change: &Change, now: OffsetDateTime) -
         let hint = "run `regcert add-user NAME`";
         findings.push(Finding::new(Severity::Warning, &deployment.users_path(), "nobody can log in", hint));
     }
+    findings.extend(locked_out(deployment));
     files(change, &mut findings);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
+}
+
+/// The users whose lines in the password file let nothing in.
+pub fn locked_out(deployment: &Deployment) -> Vec<Finding> {
+    let locked = |(name, why): (String, Unusable)| {
+        let hint = match name.parse::<Username>() {
+            Ok(name) => format!("run `regcert add-user {name}`, which gives another password"),
+            Err(_) => format!("remove the line: `regcert remove-user {}`", shell(&visible(&name))),
+        };
+        let message = format!("`{}` cannot log in: {why}", printable(&name));
+        Finding::new(Severity::Warning, &deployment.users_path(), message, hint)
+    };
+    deployment.locked_out().into_iter().map(locked).collect()
 }
 
 /// A garbage collection that was cut short: it ends by itself in the registry's container, but for a container that was

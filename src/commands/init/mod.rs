@@ -25,7 +25,7 @@ use crate::pki::{Certificate, date};
 use crate::render::Site;
 use crate::spec::{DAYS_ADVISED, Data, Side, Spec};
 use crate::store::{self, Store};
-use crate::{guide, ui};
+use crate::{guide, health, ui};
 
 /// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<()> {
@@ -287,6 +287,9 @@ fn warn_about(deployment: &Deployment, store: &Store, site: &Site) {
         ui::warn(format!(
             "some clients refuse a server certificate that lasts longer than {DAYS_ADVISED} days"
         ));
+    }
+    for finding in health::locked_out(deployment) {
+        ui::warn(format!("{}: {}", finding.message, finding.hint));
     }
     match (spec.anonymous_port, &spec.anonymous_repos, &spec.mirror_of) {
         (Some(port), Repositories::Every, Some(upstream)) => ui::warn(format!(
