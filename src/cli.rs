@@ -64,3 +64,28 @@ pub enum Command {
     Revoke(revoke::Args),
     ListClients(list_clients::Args),
 }
+
+impl Command {
+    /// Whether the command does what only root can, so that root must not become the directory's owner for it.
+    pub fn needs_root(&self) -> bool {
+        match self {
+            Self::Init(args) => args.gives_files_away(),
+            Self::Check(args) => args.looks_at_client(),
+            Self::Trust(args) => args.changes_machine(),
+            Self::AddUser(_)
+            | Self::RemoveUser(_)
+            | Self::ListUsers(_)
+            | Self::Status(_)
+            | Self::Rotate(_)
+            | Self::Images(_)
+            | Self::Delete(_)
+            | Self::Gc(_)
+            | Self::Csr(_)
+            | Self::ImportCert(_)
+            | Self::Sign(_)
+            | Self::AddClient(_)
+            | Self::Revoke(_)
+            | Self::ListClients(_) => false,
+        }
+    }
+}

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+
+use crate::error::Fault;
 
 /// A path below the output directory, with `/` between its parts; never absolute, never `..`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,11 +21,6 @@ impl RelPath {
     /// The path as text.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// Where it lies on a disk.
-    pub fn under(&self, dir: &Path) -> PathBuf {
-        dir.join(&self.0)
     }
 
     /// The directories above it, outermost first.
@@ -71,6 +67,23 @@ pub enum Origin {
     Rendered,
 }
 
+/// The bytes without the mark that Windows programs put before UTF-8 text. UTF-16 is refused by its name: as bytes it would
+/// become a part of a password.
+pub fn utf8(bytes: &[u8]) -> Result<&[u8], Fault> {
+    let is_zero = |at: usize| bytes.get(at) == Some(&0);
+    // ASCII text in UTF-16 has a zero in every other byte.
+    let unmarked = (!is_zero(0) && is_zero(1) && !is_zero(2) && is_zero(3))
+        || (is_zero(0) && !is_zero(1) && is_zero(2) && !is_zero(3));
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || (bytes.len() > 3 && unmarked) {
+        return Err(Fault::new("it is UTF-16 text")
+            .hint("save it as UTF-8; in PowerShell, `Set-Content -Encoding ascii` does"));
+    }
+    Ok(bytes.strip_prefix(MARK).unwrap_or(bytes))
+}
+
+/// The byte order mark in UTF-8.
+pub const MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// One file of the output.
 #[derive(Clone, PartialEq, Eq)]
 pub struct File {
@@ -107,7 +120,7 @@ impl FileSet {
 
     /// The text at `path`, where it is there and UTF-8.
     pub fn text(&self, path: &str) -> Option<&str> {
-        std::str::from_utf8(&self.get(path)?.bytes).ok()
+        std::str::from_utf8(utf8(&self.get(path)?.bytes).ok()?).ok()
     }
 
     /// All files, by path.
@@ -291,6 +304,16 @@ mod tests {
         let digests = written.map(|w| ("a/b".to_owned(), w.to_owned())).into_iter().collect();
         let disk = |_: &RelPath| on_disk.map(|d| OnDisk { digest: d.into(), permissions_fit: true });
         Change::between(one(origin, "new"), &digests, edits, digest, disk).actions[0].1
+    }
+
+    #[test]
+    fn windows_writes_text_in_three_ways() {
+        assert_eq!(utf8(b"\xef\xbb\xbfsecret\r\n").unwrap(), b"secret\r\n");
+        assert_eq!(utf8(b"secret").unwrap(), b"secret");
+        assert_eq!(utf8(b"\x30\x82\x00\x01\x00").unwrap(), b"\x30\x82\x00\x01\x00");
+        for text in [&b"\xff\xfes\0e\0"[..], b"\xfe\xff\0s\0e", b"s\0e\0c\0", b"\0s\0e\0c"] {
+            assert_eq!(utf8(text).unwrap_err().message, "it is UTF-16 text");
+        }
     }
 
     #[test]

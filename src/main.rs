@@ -35,59 +35,107 @@ mod ui;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::{Result, bail};
 use clap::Parser;
 use time::OffsetDateTime;
 
 use cli::{Cli, Command};
-use commands::World;
+use commands::{PassphraseFile, World};
+use error::Fault;
 use probe::{Compose, PROJECT_NAME};
 use render::Site;
 use spec::RunAs;
+use store::{Account, Caller};
 
-#[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if cli.quiet {
         ui::be_quiet();
     }
-    let invoker = RunAs::invoker(rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    let dir = directory(cli.dir);
-    let text =
-        |path: std::io::Result<PathBuf>| path.map(|path| path.display().to_string()).unwrap_or_default();
-    let site = Site { directory: text(std::path::absolute(&dir)), program: text(std::env::current_exe()) };
-    let now = OffsetDateTime::now_utc();
-    let world = World {
-        now,
-        invoker,
-        dir,
-        site,
-        passphrase_file: cli.ca_passphrase_file,
-        config_home: config_home(),
-        compose: compose(),
-        project_variable: project_variable(),
-    };
-    let result = match &cli.command {
-        Command::Init(args) => commands::init::run(args, &world).map(done),
-        Command::AddUser(args) => commands::add_user::run(args, &world).map(done),
-        Command::RemoveUser(args) => commands::remove_user::run(args, &world).map(done),
-        Command::ListUsers(args) => commands::list_users::run(args, &world).map(done),
-        Command::Status(args) => commands::status::run(args, &world),
-        Command::Check(args) => commands::check::run(args, &world),
-        Command::Rotate(args) => commands::rotate::run(args, &world).map(done),
-        Command::Images(args) => commands::images::run(args, &world).map(done),
-        Command::Delete(args) => commands::delete::run(args, &world).map(done),
-        Command::Gc(args) => commands::gc::run(args, &world).map(done),
-        Command::Trust(args) => commands::trust::run(args, &world),
-        Command::Csr(args) => commands::csr::run(args, &world).map(done),
-        Command::ImportCert(args) => commands::import_cert::run(args, &world).map(done),
-        Command::Sign(args) => commands::sign::run(args, &world).map(done),
-        Command::AddClient(args) => commands::add_client::run(args, &world).map(done),
-        Command::Revoke(args) => commands::revoke::run(args, &world).map(done),
-        Command::ListClients(args) => commands::list_clients::run(args, &world).map(done),
-    };
+    let result = world(&cli).and_then(|world| run(&cli.command, &world));
     result.unwrap_or_else(|error| {
         ui::error(&error);
         ExitCode::from(error::exit_code(&error))
+    })
+}
+
+fn run(command: &Command, world: &World) -> Result<ExitCode> {
+    match command {
+        Command::Init(args) => commands::init::run(args, world).map(done),
+        Command::AddUser(args) => commands::add_user::run(args, world).map(done),
+        Command::RemoveUser(args) => commands::remove_user::run(args, world).map(done),
+        Command::ListUsers(args) => commands::list_users::run(args, world).map(done),
+        Command::Status(args) => commands::status::run(args, world),
+        Command::Check(args) => commands::check::run(args, world),
+        Command::Rotate(args) => commands::rotate::run(args, world).map(done),
+        Command::Images(args) => commands::images::run(args, world).map(done),
+        Command::Delete(args) => commands::delete::run(args, world).map(done),
+        Command::Gc(args) => commands::gc::run(args, world).map(done),
+        Command::Trust(args) => commands::trust::run(args, world),
+        Command::Csr(args) => commands::csr::run(args, world).map(done),
+        Command::ImportCert(args) => commands::import_cert::run(args, world).map(done),
+        Command::Sign(args) => commands::sign::run(args, world).map(done),
+        Command::AddClient(args) => commands::add_client::run(args, world).map(done),
+        Command::Revoke(args) => commands::revoke::run(args, world).map(done),
+        Command::ListClients(args) => commands::list_clients::run(args, world).map(done),
+    }
+}
+
+/// What the machine says, and who works: root gives up its rights in another user's directory.
+#[allow(clippy::disallowed_methods)] // The one place that asks the machine.
+fn world(cli: &Cli) -> Result<World> {
+    let dir = directory(cli.dir.clone());
+    let text =
+        |path: std::io::Result<PathBuf>| path.map(|path| path.display().to_string()).unwrap_or_default();
+    let mut site = Site {
+        directory: text(std::path::absolute(&dir)),
+        program: text(std::env::current_exe()),
+        user: None,
+    };
+    for path in [&site.directory, &site.program] {
+        if path.chars().any(char::is_control) {
+            bail!(
+                Fault::new(format!(
+                    "`{}` holds a control character, which no timer or cron job can carry",
+                    names::printable(path)
+                ))
+                .hint("choose another directory with -C, or rename it")
+            );
+        }
+    }
+    let uid = rustix::process::geteuid().as_raw();
+    let caller = Caller {
+        uid,
+        sudo: std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok()),
+        founds: matches!(cli.command, Command::Init(_)),
+        needs_root: cli.command.needs_root(),
+    };
+    let mut passphrase = cli.ca_passphrase_file.clone().map(PassphraseFile::Named);
+    let mut config_home = config_home();
+    let owner = store::owner_to_become(&dir, caller)?;
+    if let Some(owner) = &owner {
+        // A timer's file is root's alone, and root named it.
+        if let Some(PassphraseFile::Named(path)) = &passphrase {
+            passphrase = Some(PassphraseFile::Read(path.clone(), store::read_raw(path)?.into()));
+        }
+        ui::busy(format!("working as `{}`, the owner of `{}`", owner.name(), dir.display()));
+        owner.become_it()?;
+        config_home = owner.home.as_ref().map(|home| home.join(".config"));
+        probe::act_for(owner.home.clone());
+    }
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    if uid != 0 {
+        site.user = Some(Account::of(uid, gid).name());
+    }
+    Ok(World {
+        now: OffsetDateTime::now_utc(),
+        invoker: RunAs::invoker(uid, gid),
+        dir,
+        site,
+        passphrase_file: passphrase,
+        config_home,
+        compose: compose(owner.as_ref()),
+        project_variable: project_variable(),
     })
 }
 
@@ -104,10 +152,15 @@ fn directory(given: Option<PathBuf>) -> PathBuf {
 
 /// How Docker Compose is called here.
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
-fn compose() -> Compose {
-    let settings = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".docker"));
-    Compose::find(std::env::var_os("PATH").as_deref(), settings.or_else(home).as_deref())
+fn compose(owner: Option<&Account>) -> Compose {
+    let own = || std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+    let home = match owner {
+        Some(owner) => owner.home.clone(),
+        None => std::env::var_os("HOME").map(PathBuf::from),
+    };
+    let settings = if owner.is_some() { None } else { own() };
+    let settings = settings.or_else(|| home.map(|home| home.join(".docker")));
+    Compose::find(std::env::var_os("PATH").as_deref(), settings.as_deref())
 }
 
 /// The name that the environment gives to every Compose project.

@@ -58,6 +58,8 @@ pub struct Site {
     pub directory: String,
     /// regcert itself, absolute.
     pub program: String,
+    /// The user that a timer runs it as; root where none is named.
+    pub user: Option<String>,
 }
 
 /// The page that nginx serves: `index.html` over https; `plain.html`, without anything that takes a password, over http.
@@ -112,6 +114,8 @@ pub struct Facts {
     directory: String,
     /// regcert itself, absolute.
     program: String,
+    /// The user that a timer runs it as; root where none is named.
+    user: Option<String>,
     /// 64 hexadecimal digits.
     http_secret: String,
     /// Who runs it, in their own words; nothing where nobody is named.
@@ -141,6 +145,7 @@ struct Hook {
 
 impl Facts {
     /// The facts of a registry.
+    // Long because each fact has a line.
     pub fn of(spec: &Spec, http_secret: &str, site: &Site) -> Self {
         let bracketed = |name: String| if name.contains(':') { format!("[{name}]") } else { name };
         let names: Vec<_> = spec.names().iter().map(|name| bracketed(name.to_string())).collect();
@@ -185,6 +190,7 @@ impl Facts {
             },
             directory: site.directory.clone(),
             program: site.program.clone(),
+            user: site.user.clone(),
             http_secret: http_secret.to_owned(),
             // gen_config.py's default is "not applicable".
             company: spec.subject.company.clone().filter(|company| company != "NA").unwrap_or_default(),
@@ -298,7 +304,11 @@ mod tests {
     }
 
     fn site() -> Site {
-        Site { directory: "/srv/registry".to_owned(), program: "/usr/local/bin/regcert".to_owned() }
+        Site {
+            directory: "/srv/registry".to_owned(),
+            program: "/usr/local/bin/regcert".to_owned(),
+            user: None,
+        }
     }
 
     fn rendered(name: &str, spec: &Spec) -> String {

@@ -14,7 +14,8 @@ use zeroize::Zeroizing;
 
 use crate::auth::Password;
 use crate::error::{Fault, faults};
-use crate::files::{Action, Change};
+use crate::files::{Action, Change, utf8};
+use crate::names::visible;
 use crate::pki::Passphrase;
 
 /// Whether people are told only what is wrong. Set once, before anything is said.
@@ -41,7 +42,14 @@ pub fn say(line: impl AsRef<str>) {
 /// count.
 pub fn tell(line: impl AsRef<str>) {
     // A run is not undone because nobody can read about it.
-    _ = writeln!(io::stderr(), "{}", line.as_ref());
+    _ = writeln!(io::stderr(), "{}", shown(line.as_ref()));
+}
+
+/// What is printed: lines, and in them nothing that acts on a terminal. Much of it is foreign: names in certificates and
+/// password files, keys of settings, names of files, what a registry or Docker says.
+fn shown(text: &str) -> String {
+    let line = |line: &str| line.split('\t').map(visible).collect::<Vec<_>>().join("\t");
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// What goes on while somebody waits; nothing for a file or a timer.
@@ -58,7 +66,7 @@ pub fn warn(message: impl AsRef<str>) {
 
 /// Data, for whoever reads stdout. A closed pipe is the reader's business; a full disk loses what was to be read.
 pub fn data(text: impl AsRef<str>) -> Result<()> {
-    match writeln!(io::stdout(), "{}", text.as_ref()) {
+    match writeln!(io::stdout(), "{}", shown(text.as_ref())) {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(e).context("the output cannot be written"),
         Ok(()) | Err(_) => Ok(()),
     }
@@ -189,7 +197,7 @@ pub fn ask_password(user: &str) -> Result<Password> {
 /// Whether the person wants it; no word is no.
 pub fn confirm(question: &str) -> Result<bool> {
     give_terminal_back()?;
-    let prompt = dialoguer::Confirm::new().with_prompt(question).default(false).wait_for_newline(true);
+    let prompt = dialoguer::Confirm::new().with_prompt(shown(question)).default(false).wait_for_newline(true);
     match prompt.interact() {
         // The signal is on its way, and ends the run once the terminal is as it was.
         Err(dialoguer::Error::IO(e)) if e.kind() == io::ErrorKind::Interrupted => loop {
@@ -221,12 +229,25 @@ pub fn ask_new_passphrase() -> Result<Passphrase> {
 pub fn stdin() -> Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::new());
     io::stdin().take(4096).read_to_end(&mut bytes).context("stdin cannot be read")?;
-    Ok(bytes)
+    Ok(Zeroizing::new(
+        utf8(&bytes)
+            .map_err(|fault| Fault { message: format!("stdin: {}", fault.message), ..fault })?
+            .to_vec(),
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_acts_on_the_terminal() {
+        let foreign = "one\n\ttwo \u{1b}[31m\r\u{202e}\u{2067}\u{9b}\u{e0041} ü";
+        let expected = "one\n\ttwo \\u001b[31m\\u000d\\u202e\\u2067\\u009b\\udb40\\udc41 ü";
+        assert_eq!(shown(foreign), expected);
+        let json = serde_json::json!({ "name": foreign }).to_string();
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown(&json)).unwrap()["name"], foreign);
+    }
 
     #[test]
     fn a_size_has_three_digits() {

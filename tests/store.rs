@@ -301,13 +301,13 @@ fn without_root_the_containers_run_as_who_runs_regcert() {
 fn what_may_not_be_read_is_told_with_its_cure() {
     let sandbox = shared_sandbox();
     assert!(unprivileged(&sandbox, "regcert init").status.success());
-    let hint = "hint: run regcert as the one who made it, or with sudo\n";
+    let hint = "hint: run regcert as the owner of the directory, or with sudo\n";
     for (path, message) in [
         (
             "registry/root-cert/root-cert-local.priv.key",
             "`registry/root-cert/root-cert-local.priv.key` cannot be read: Permission denied (os error 13)",
         ),
-        ("registry/.regcert/lock", "`registry` belongs to somebody else"),
+        ("registry/.regcert/lock", "`registry` belongs to another user"),
     ] {
         let run = unprivileged(&sandbox, &format!("chmod 000 {path}; regcert list-users; chmod 600 {path}"));
         assert_eq!(String::from_utf8_lossy(&run.stderr), format!("error: {message}\n{hint}"));

@@ -61,6 +61,13 @@ pub struct Args {
     json: bool,
 }
 
+impl Args {
+    /// Whether it reads settings of this machine that may be root's alone.
+    pub fn looks_at_client(&self) -> bool {
+        self.as_client
+    }
+}
+
 /// What is asked for, read and checked.
 struct Asked {
     target: Option<Target>,

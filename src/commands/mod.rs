@@ -28,7 +28,7 @@ use zeroize::Zeroizing;
 
 use crate::deployment::{Deployment, IGNORED, NGINX_CONF, reads_roles};
 use crate::error::Fault;
-use crate::files::{Action, Change, Edits, FileSet, RelPath};
+use crate::files::{Action, Change, Edits, FileSet, MARK, RelPath, utf8};
 use crate::health::Found;
 use crate::names::shell;
 use crate::pki::{KeyType, Passphrase};
@@ -51,13 +51,29 @@ pub struct World {
     /// The same, and the program, for files that name them.
     pub site: Site,
     /// Where the passphrase of the authority's key is.
-    pub passphrase_file: Option<PathBuf>,
+    pub passphrase_file: Option<PassphraseFile>,
     /// Where the person's own settings are.
     pub config_home: Option<PathBuf>,
     /// The command that runs Docker Compose here.
     pub compose: Compose,
     /// The name of the Compose project that the environment asks for.
     pub project_variable: Option<String>,
+}
+
+/// Where the passphrase of the authority's key is.
+pub enum PassphraseFile {
+    /// In this file.
+    Named(PathBuf),
+    /// It was in this file, which was read while regcert was still root.
+    Read(PathBuf, Zeroizing<Vec<u8>>),
+}
+
+impl std::fmt::Debug for PassphraseFile {
+    /// Never the passphrase.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::Named(path) | Self::Read(path, _)) = self;
+        write!(f, "PassphraseFile({})", path.display())
+    }
 }
 
 impl World {
@@ -130,14 +146,19 @@ impl World {
         let (store, mut deployment) = self.open()?;
         // As many rounds as whoever encrypted it chose.
         ui::busy("opening the authority's key");
-        deployment.unlock(&passphrase)?;
+        match (deployment.unlock(&passphrase), self.passphrase_with_mark()?) {
+            (Ok(()), _) => {}
+            // An older regcert took the mark that Windows programs put before text for a part of the passphrase.
+            (Err(_), Some(marked)) => deployment.unlock(&marked)?,
+            (Err(fault), None) => return Err(fault.into()),
+        }
         Ok((store, deployment))
     }
 
     /// The passphrase of a key that is encrypted.
     fn passphrase(&self) -> Result<Passphrase> {
         match &self.passphrase_file {
-            Some(path) => read_passphrase(path),
+            Some(file) => read_passphrase(file),
             None if ui::can_ask() => ui::ask_passphrase(),
             None => bail!(
                 Fault::new(
@@ -148,10 +169,20 @@ impl World {
         }
     }
 
+    /// The passphrase with the mark before it, where the file begins with one.
+    fn passphrase_with_mark(&self) -> Result<Option<Passphrase>> {
+        let bytes = match &self.passphrase_file {
+            Some(PassphraseFile::Named(path)) => Zeroizing::new(store::read_raw(path)?),
+            Some(PassphraseFile::Read(_, bytes)) => bytes.clone(),
+            None => return Ok(None),
+        };
+        Ok(if bytes.starts_with(MARK) { Some(Passphrase::first_line(&bytes)?) } else { None })
+    }
+
     /// A passphrase for a key that is to be encrypted.
     fn new_passphrase(&self) -> Result<Passphrase> {
         match &self.passphrase_file {
-            Some(path) => read_passphrase(path),
+            Some(file) => read_passphrase(file),
             None if ui::can_ask() => ui::ask_new_passphrase(),
             None => bail!(
                 Fault::new("nobody is here to be asked for a passphrase")
@@ -208,9 +239,14 @@ fn busy_with_keys(key_type: KeyType) {
 }
 
 /// The first line of a file that somebody named.
-fn read_passphrase(path: &Path) -> Result<Passphrase> {
-    let bytes = Zeroizing::new(store::read_given(path)?);
-    Passphrase::first_line(&bytes).with_context(|| format!("`{}`", path.display()))
+fn read_passphrase(file: &PassphraseFile) -> Result<Passphrase> {
+    let (path, passphrase) = match file {
+        PassphraseFile::Named(path) => {
+            (path, Passphrase::first_line(&Zeroizing::new(store::read_given(path)?)))
+        }
+        PassphraseFile::Read(path, bytes) => (path, utf8(bytes).and_then(Passphrase::first_line)),
+    };
+    passphrase.with_context(|| format!("`{}`", path.display()))
 }
 
 /// How a change is written: shared by the commands that renew.

@@ -5,8 +5,8 @@ use super::files::{LIMITED, SPEC, STATE};
 use super::{Clients, Deployment, Issuer, Pending, Retiring, State};
 use crate::auth::Htpasswd;
 use crate::error::{Blame, Fault, Faults, Gather};
-use crate::files::{FileSet, RelPath};
-use crate::names::printable;
+use crate::files::{FileSet, RelPath, utf8};
+use crate::names::{printable, visible};
 use crate::pki::{Authority, Certificate, KeyAtRest, PrivateKey, Request, ServerIdentity};
 use crate::spec::{RunAs, Settings, Side, Signer, Spec};
 
@@ -18,7 +18,10 @@ impl Deployment {
     pub fn load(files: &FileSet, invoker: RunAs) -> Result<Option<Self>, Faults> {
         let found = Found::look(files);
         if files.get(SPEC).is_some() && files.text(SPEC).is_none() {
-            let fault = Fault::new(format!("{SPEC}: it is not UTF-8"));
+            let fault = match utf8(&files.get(SPEC).expect("it is there").bytes) {
+                Ok(_) => Fault::new(format!("{SPEC}: it is not UTF-8")),
+                Err(fault) => Fault { message: format!("{SPEC}: {}", fault.message), ..fault },
+            };
             return Err(Faults { faults: vec![fault], blame: Blame::Elsewhere });
         }
         let Some(spec_text) = files.text(SPEC) else {
@@ -124,11 +127,12 @@ impl Reader<'_> {
             self.gather.push(missing(path));
             return None;
         };
-        let text = std::str::from_utf8(&file.bytes).map_err(|_| Fault::new("it is not text"));
+        let text = utf8(&file.bytes)
+            .and_then(|bytes| std::str::from_utf8(bytes).map_err(|_| Fault::new("it is not text")));
         let damaged = |fault: Fault| {
             if fault.hint.is_empty() { fault.hint("bring it back from a backup") } else { fault }
         };
-        self.gather.take(&format!("`{path}`"), text.and_then(parse).map_err(damaged))
+        self.gather.take(&format!("`{}`", visible(path)), text.and_then(parse).map_err(damaged))
     }
 
     fn issuer(&mut self, found: &Found, waiting: bool) -> Option<Issuer> {
@@ -243,14 +247,20 @@ impl Reader<'_> {
         Some(Clients { authority: authority?, crl: crl? })
     }
 
+    /// A password file; without the mark of a Windows editor, which nginx would take for a part of the first name.
+    fn htpasswd(&mut self, path: &str) -> Option<Htpasswd> {
+        let bytes = self.files.get(path).map_or(&[][..], |file| &file.bytes);
+        self.gather.take(&format!("`{path}`"), utf8(bytes)).map(Htpasswd::parse)
+    }
+
     fn users(&mut self, found: &Found, state: Option<&State>) -> Option<Htpasswd> {
-        let htpasswd = |path: &str| self.files.get(path).map(|file| Htpasswd::parse(&file.bytes));
-        let Some(users) = found.users.as_deref().and_then(htpasswd) else {
+        let Some(users) = found.users.as_deref().filter(|path| self.files.get(path).is_some()) else {
             self.gather.push(missing("nginx/auth/registry.passwd"));
             return None;
         };
+        let users = self.htpasswd(users)?;
         let must_be_read = |name: &str| state.is_none_or(|state| state.access.must_be_read(name));
-        let Some(limited) = htpasswd(LIMITED) else {
+        if self.files.get(LIMITED).is_none() {
             // Without nginx there is none, nor had an older nginx one.
             if found.users.as_ref().is_some_and(|path| path.starts_with("nginx/"))
                 && state.is_some_and(|state| state.access.has_unread())
@@ -258,7 +268,8 @@ impl Reader<'_> {
                 self.gather.push(missing(LIMITED));
             }
             return Some(users);
-        };
+        }
+        let limited = self.htpasswd(LIMITED)?;
         if let Some(name) = limited.names().iter().find(|name| !must_be_read(name)) {
             let name = printable(name);
             self.gather.push(
@@ -272,7 +283,7 @@ impl Reader<'_> {
 }
 
 fn missing(path: &str) -> Fault {
-    Fault::new(format!("`{path}` is missing")).hint(
+    Fault::new(format!("`{}` is missing", visible(path))).hint(
         "bring it back from a backup; regcert does not make another in silence, because clients and users depend on this one",
     )
 }

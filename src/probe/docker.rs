@@ -1,11 +1,11 @@
 //! What Docker on this machine knows of a registry that regcert did not start: its containers and its volume.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde_json::Value;
 
-use super::Compose;
+use super::{Compose, program};
 use crate::names::{VolumeName, shell};
 
 /// A command that ends the containers which use `dir` or `volume`, with their names; `None` where none runs, or where
@@ -71,6 +71,6 @@ fn inspect(words: &[&str]) -> Value {
 }
 
 fn docker(words: &[&str]) -> Option<String> {
-    let output = Command::new("docker").args(words).stdin(Stdio::null()).output().ok()?;
+    let output = program("docker").args(words).stdin(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }

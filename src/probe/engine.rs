@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 use anyhow::Result;
 
@@ -24,7 +24,7 @@ pub(super) fn run(program: &[&str], dir: &Path, words: &[&str], hint: &str) -> R
 
 /// The command's output, whatever its exit code.
 pub(super) fn started(program: &[&str], dir: &Path, words: &[&str]) -> Result<Output, Fault> {
-    let mut command = Command::new(program[0]);
+    let mut command = super::program::program(program[0]);
     command.args(&program[1..]).args(words).current_dir(dir).stdin(Stdio::null());
     command.output().map_err(|error| not_started(program[0], &error))
 }

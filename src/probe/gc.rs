@@ -4,13 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::containers::{Project, Service};
 use super::engine::{failed, last_line, not_started, run, started};
+use super::program::program;
 use crate::error::Fault;
 
 /// What nginx.conf looks for.
@@ -238,7 +239,7 @@ struct Shell {
 impl Shell {
     /// Returns when the registry is read-only.
     fn start(project: &Project, container: &str, garbage: Garbage) -> Result<Self> {
-        let mut child = Command::new("docker")
+        let mut child = program("docker")
             .args(["exec", "-i", container, "sh", "-c", COLLECT, "sh", READ_ONLY, CONFIG])
             .args(garbage.options())
             .stdin(Stdio::piped())

@@ -11,6 +11,7 @@ mod http;
 mod inspected;
 mod interrupt;
 mod look;
+mod program;
 mod reload;
 mod route;
 mod survey;
@@ -23,17 +24,20 @@ pub use docker::{Volume, running, volume};
 pub use gc::{Amount, Collector, Garbage, READ_ONLY};
 pub use http::Login;
 pub use look::{Client, look};
+pub use program::act_for;
 pub use reload::Step;
 pub use survey::{Survey, survey, tag_lists, tagged};
 
 use std::io::Write;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use program::program;
+
 /// Runs a script by `sh`. What it says and asks goes to the person; its exit code is the answer.
 pub fn script(text: &[u8], words: &[&str]) -> Result<ExitCode> {
-    let mut shell = Command::new("sh")
+    let mut shell = program("sh")
         .arg("-s")
         .arg("--")
         .args(words)
@@ -51,7 +55,7 @@ pub fn script(text: &[u8], words: &[&str]) -> Result<ExitCode> {
 
 /// What a script prints, run by `sh`, where it ends with one of these exit codes.
 pub fn script_output(text: &[u8], words: &[&str], codes: &[i32]) -> Result<String> {
-    let mut shell = Command::new("sh")
+    let mut shell = program("sh")
         .arg("-s")
         .arg("--")
         .args(words)

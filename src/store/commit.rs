@@ -2,20 +2,28 @@
 //! decided and discards what was not.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::lchown;
+use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
-use super::disk::{date_after, exists, hand_over, make_dir, make_dirs, read_file, sync, write_new};
-use super::{DIGESTS, OWN, Store};
+use super::disk::{make_dir, make_dirs, sync_dir};
+use super::standing;
+use super::tree::{Tree, not_a_directory};
+use super::{DIGESTS, OWN, Store, is_written};
 use crate::error::Fault;
 use crate::files::{Action, Change, Mode, RelPath};
+use crate::names::{printable, shell};
 use crate::spec::{Data, RunAs};
 
 /// Where a directory gets its mode and owner before it appears.
 const FRESH: &str = ".regcert/directory";
+/// Where a change is prepared.
+const STAGING: &str = ".regcert/staging";
+/// A change that is decided.
+const STAGED: &str = ".regcert/staged";
+const MANIFEST: &str = ".regcert/staged/manifest.json";
 
 /// What the redo log says: file `n` of the staged directory goes to `put[n]`; `remove` goes away.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -31,19 +39,17 @@ impl Store {
             self.found()?;
         }
         self.check_owner(change, run_as)?;
-        let staging = self.dir.join(OWN).join("staging");
-        let staged = self.dir.join(OWN).join("staged");
         self.make_data(data, run_as)?;
-        make_dir(&staging, 0o700)?;
-        let prepared = self.stage(&staging, change, run_as).and_then(|()| self.make_parents(change));
+        let tree = self.tree();
+        tree.make_dir(STAGING, 0o700, None)?;
+        let prepared = self.stage(change, run_as).and_then(|()| self.make_parents(change));
         if let Err(error) = prepared {
             // Best effort: the next run discards it too.
-            _ = fs::remove_dir_all(&staging);
+            _ = tree.remove_all(STAGING);
             return Err(error);
         }
-        fs::rename(&staging, &staged)
-            .with_context(|| format!("`{}` cannot be renamed", staging.display()))?;
-        let finished = sync(&self.dir.join(OWN)).and_then(|()| self.finish());
+        tree.rename(STAGING, STAGED).map_err(|e| tree.fault(e, STAGING, "cannot be renamed"))?;
+        let finished = tree.sync(OWN).and_then(|()| self.finish());
         finished.map_err(|error| {
             let hint =
                 "the change is decided: mend the cause and run any regcert command here, which finishes it";
@@ -51,36 +57,38 @@ impl Store {
         })
     }
 
+    fn tree(&self) -> &Tree {
+        self.tree.as_ref().expect("the directory is there once it is locked")
+    }
+
     /// Makes the directories on the way to every file, while there is still a way back.
     fn make_parents(&self, change: &Change) -> Result<()> {
         let written = change.with(Action::Added).chain(change.with(Action::Changed));
-        written
-            .into_iter()
-            .flat_map(RelPath::parents)
-            .try_for_each(|parent| self.make_parent(&self.dir.join(parent)))
+        written.into_iter().flat_map(RelPath::parents).try_for_each(|parent| self.make_parent(parent))
     }
 
-    fn make_parent(&self, parent: &Path) -> Result<()> {
-        if exists(parent)? {
-            return Ok(());
+    fn make_parent(&self, parent: &str) -> Result<()> {
+        match self.tree().find(parent)? {
+            Some(found) if found.kind.is_dir() => Ok(()),
+            Some(_) => bail!(not_a_directory(&self.tree().at(parent))),
+            None => {
+                let owner = self.owner(Mode::Public, RunAs { uid: 0, gid: 0 })?;
+                self.place_dir(parent, 0o755, owner)
+            }
         }
-        let owner = self.owner(Mode::Public, RunAs { uid: 0, gid: 0 })?;
-        self.place_dir(parent, 0o755, owner)
     }
 
     /// A directory that appears with its mode and owner, or not at all.
-    fn place_dir(&self, path: &Path, mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
-        let fresh = self.dir.join(FRESH);
-        if exists(&fresh)? {
-            fs::remove_dir(&fresh).with_context(|| format!("`{}` cannot be removed", fresh.display()))?;
-        }
-        make_dir(&fresh, mode)?;
-        hand_over(&fresh, owner)?;
-        fs::rename(&fresh, path).with_context(|| format!("`{}` cannot be made", path.display()))
+    fn place_dir(&self, path: &str, mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
+        let tree = self.tree();
+        tree.remove_all(FRESH)?;
+        tree.make_dir(FRESH, mode, owner)?;
+        tree.rename(FRESH, path).map_err(|e| tree.fault(e, path, "cannot be made"))
     }
 
-    /// Puts everything that is to be written into `staging`, durable, with its final mode and owner.
-    fn stage(&self, staging: &Path, change: &Change, run_as: RunAs) -> Result<()> {
+    /// Puts everything that is to be written into the staging directory, durable, with its final mode and owner.
+    fn stage(&self, change: &Change, run_as: RunAs) -> Result<()> {
+        let tree = self.tree();
         let mut put = Vec::new();
         // A configuration comes after the files it names, and what starts it last: nothing is named that is not there.
         let rank = |path: &&RelPath| match path.as_str() {
@@ -91,123 +99,142 @@ impl Store {
         written.sort_by_key(rank);
         for path in written {
             let file = change.files.get(path.as_str()).expect("what is written is wanted");
-            let staged = staging.join(put.len().to_string());
-            write_new(&staged, &file.bytes, file.mode, self.owner(file.mode, run_as)?)?;
-            date_after(&staged, &path.under(&self.dir))?;
+            assert!(is_written(path), "`{path}` is not among what regcert writes");
+            let staged = format!("{STAGING}/{}", put.len());
+            tree.write_new(&staged, &file.bytes, file.mode, self.owner(file.mode, run_as)?)?;
+            tree.date_after(&staged, path.as_str())?;
             put.push(path.to_string());
         }
         let digests = serde_json::to_vec_pretty(&change.digests).expect("text by text is JSON");
-        write_new(
-            &staging.join(put.len().to_string()),
-            &digests,
-            Mode::Secret,
-            self.owner(Mode::Secret, run_as)?,
-        )?;
+        let staged = format!("{STAGING}/{}", put.len());
+        tree.write_new(&staged, &digests, Mode::Secret, self.owner(Mode::Secret, run_as)?)?;
         put.push(DIGESTS.to_owned());
         // The other way round, for the same reason.
         let mut removed: Vec<_> = change.with(Action::Removed).collect();
         removed.sort_by_key(|path| std::cmp::Reverse(rank(path)));
         let manifest = Manifest { put, remove: removed.into_iter().map(RelPath::to_string).collect() };
         let manifest = serde_json::to_vec(&manifest).expect("a list of paths is JSON");
-        write_new(&staging.join("manifest.json"), &manifest, Mode::Secret, None)?;
-        sync(staging)
+        tree.write_new(&format!("{STAGING}/manifest.json"), &manifest, Mode::Secret, None)?;
+        tree.sync(STAGING)
     }
 
     /// Discards what was only staged; finishes what was decided. Safe to stop and begin again at any point.
     pub(super) fn finish(&self) -> Result<()> {
-        let staging = self.dir.join(OWN).join("staging");
-        if exists(&staging)? {
-            fs::remove_dir_all(&staging)
-                .with_context(|| format!("`{}` cannot be removed", staging.display()))?;
-        }
-        let fresh = self.dir.join(FRESH);
-        if exists(&fresh)? {
-            fs::remove_dir(&fresh).with_context(|| format!("`{}` cannot be removed", fresh.display()))?;
-        }
-        let staged = self.dir.join(OWN).join("staged");
-        if !exists(&staged)? {
+        let tree = self.tree();
+        tree.remove_all(STAGING)?;
+        tree.remove_all(FRESH)?;
+        let Some(staged) = tree.find(STAGED)? else {
             return Ok(());
+        };
+        ensure!(staged.kind.is_dir(), not_a_directory(&tree.at(STAGED)));
+        // Its words are obeyed: they must be of the user who obeys them.
+        let me = rustix::process::geteuid().as_raw();
+        if staged.uid != me || staged.mode & 0o022 != 0 {
+            let at = tree.at(STAGED);
+            let hint = format!(
+                "run a regcert command as that user, or remove what an interrupted run had decided: `rm -r {}`",
+                shell(&at.display().to_string())
+            );
+            bail!(
+                Fault::new(format!(
+                    "`{}` belongs to user {}, or others can write to it",
+                    at.display(),
+                    staged.uid
+                ))
+                .hint(hint)
+            );
         }
-        let manifest_path = staged.join("manifest.json");
-        if exists(&manifest_path)? {
-            let manifest: Manifest = serde_json::from_slice(&read_file(&manifest_path)?).map_err(|e| {
+        if tree.exists(MANIFEST)? {
+            let manifest: Manifest = serde_json::from_slice(&tree.read(MANIFEST)?).map_err(|e| {
                 let hint =
                     format!("it says what an interrupted run had decided; bring `{OWN}` back from a backup");
-                Fault::new(format!("`{}` is damaged: {e}", manifest_path.display())).hint(hint)
+                Fault::new(format!("`{}` is damaged: {e}", tree.at(MANIFEST).display())).hint(hint)
             })?;
-            self.apply(&staged, &manifest)?;
-            fs::remove_file(&manifest_path)
-                .with_context(|| format!("`{}` cannot be removed", manifest_path.display()))?;
+            self.apply(&manifest)?;
+            tree.remove_file(MANIFEST).map_err(|e| tree.fault(e, MANIFEST, "cannot be removed"))?;
         }
-        fs::remove_dir_all(&staged).with_context(|| format!("`{}` cannot be removed", staged.display()))
+        tree.remove_all(STAGED)
     }
 
-    fn apply(&self, staged: &Path, manifest: &Manifest) -> Result<()> {
-        let mut touched = BTreeSet::from([self.dir.clone()]);
-        for (n, path) in manifest.put.iter().enumerate() {
-            let path =
-                RelPath::new(path.clone()).context("the redo log names a path outside the directory")?;
+    fn apply(&self, manifest: &Manifest) -> Result<()> {
+        let tree = self.tree();
+        let ours = |path: &String| {
+            RelPath::new(path.clone()).filter(is_written).ok_or_else(|| {
+                Fault::new(format!(
+                    "`{}` names `{}`, which regcert does not write",
+                    tree.at(MANIFEST).display(),
+                    printable(path)
+                ))
+                .hint(format!("another program made it: remove `{}`", tree.at(STAGED).display()))
+            })
+        };
+        // All of them before the first is moved.
+        let put = manifest.put.iter().map(ours).collect::<Result<Vec<_>, _>>()?;
+        let remove = manifest.remove.iter().map(ours).collect::<Result<Vec<_>, _>>()?;
+        let mut touched = BTreeSet::from([String::new()]);
+        for (n, path) in put.iter().enumerate() {
             for parent in path.parents() {
-                let parent = self.dir.join(parent);
-                self.make_parent(&parent)?;
-                touched.insert(parent);
+                self.make_parent(parent)?;
+                touched.insert(parent.to_owned());
             }
-            let (from, to) = (staged.join(n.to_string()), path.under(&self.dir));
-            match fs::rename(&from, &to) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound && exists(&to)? => {}
-                other => other.with_context(|| format!("`{}` cannot be written", to.display()))?,
+            match tree.rename(&format!("{STAGED}/{n}"), path.as_str()) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound && tree.exists(path.as_str())? => {}
+                other => other.map_err(|e| tree.fault(e, path.as_str(), "cannot be written"))?,
             }
         }
-        for path in &manifest.remove {
-            let path =
-                RelPath::new(path.clone()).context("the redo log names a path outside the directory")?;
-            let at = path.under(&self.dir);
-            match fs::remove_file(&at) {
+        for path in &remove {
+            match tree.remove_file(path.as_str()) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                other => other.with_context(|| format!("`{}` cannot be removed", at.display()))?,
+                other => other.map_err(|e| tree.fault(e, path.as_str(), "cannot be removed"))?,
             }
-            let left = self.prune(&path, &mut touched);
+            let left = self.prune(path, &mut touched);
             touched.insert(left);
         }
-        touched.iter().try_for_each(|dir| sync(dir))
+        touched.iter().try_for_each(|dir| tree.sync(dir))
     }
 
-    /// Takes away the directories that a removed file leaves empty: to whoever copies one it would say something. Those
+    /// Takes away the directories that a removed file leaves empty: to a user who copies one it would say something. Those
     /// right below the registry's own stay, for containers have them mounted. Returns the innermost that is left.
-    fn prune(&self, removed: &RelPath, touched: &mut BTreeSet<PathBuf>) -> PathBuf {
-        let mut parents: Vec<_> = removed.parents().map(|parent| self.dir.join(parent)).collect();
+    fn prune(&self, removed: &RelPath, touched: &mut BTreeSet<String>) -> String {
+        let mut parents: Vec<_> = removed.parents().collect();
         while let Some(parent) = parents.pop() {
             let gone = !parents.is_empty()
-                && match fs::remove_dir(&parent) {
+                && match self.tree().remove_dir(parent) {
                     Ok(()) => true,
                     Err(e) => e.kind() == io::ErrorKind::NotFound,
                 };
             if !gone {
-                return parent;
+                return parent.to_owned();
             }
-            touched.remove(&parent);
+            touched.remove(parent);
         }
-        self.dir.clone()
+        String::new()
     }
 
     /// Makes the directory and its lock, for a registry that is new.
     fn found(&mut self) -> Result<()> {
-        if !exists(&self.dir)? {
+        if self.tree.is_none() {
             let parent =
                 self.dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
             make_dirs(parent).with_context(|| format!("`{}` cannot be made", parent.display()))?;
-            make_dir(&self.dir, 0o755)?;
-            sync(parent)?;
+            match make_dir(&self.dir, 0o755) {
+                Err(_) if self.dir.is_dir() => {}
+                other => other?,
+            }
+            sync_dir(parent)?;
+            self.tree = Tree::open(&self.dir)?;
         }
-        let own = self.dir.join(OWN);
-        match make_dir(&own, 0o700) {
+        let tree = self.tree();
+        let itself = tree.itself()?;
+        match tree.make_dir(OWN, 0o700, None) {
             Ok(()) => {}
-            Err(_) if own.is_dir() => {}
+            Err(_) if tree.find(OWN)?.is_some_and(|own| own.kind.is_dir()) => {}
             Err(error) => return Err(error),
         }
-        sync(&self.dir)?;
+        standing::check(&self.dir, itself, tree.find(OWN)?)?;
+        tree.sync("")?;
         self.lock(|| ())?;
-        if exists(&self.dir.join(DIGESTS))? {
+        if self.tree().exists(DIGESTS)? {
             bail!(
                 Fault::new(format!("another regcert made a registry in `{}` just now", self.dir.display()))
                     .hint("run the command again")
@@ -221,18 +248,30 @@ impl Store {
         let Data::Directory(path) = data else {
             return Ok(());
         };
-        let path = self.dir.join(path);
-        if exists(&path)? {
+        let owner = self.owner(Mode::Server, run_as)?;
+        if path.starts_with("./") {
+            let parts = Path::new(path).components().skip(1).map(|part| part.as_os_str().to_string_lossy());
+            let below =
+                RelPath::new(parts.collect::<Vec<_>>().join("/")).expect("it was checked when it was read");
+            // A link is the user's own choice of another disk.
+            if self.dir.join(below.as_str()).exists() || self.tree().exists(below.as_str())? {
+                return Ok(());
+            }
+            below.parents().try_for_each(|parent| self.make_parent(parent))?;
+            return self.place_dir(below.as_str(), 0o750, owner);
+        }
+        let path = Path::new(path);
+        if path.symlink_metadata().is_ok() {
             return Ok(());
         }
         let parent = path.parent().expect("a data directory is not the root");
         make_dirs(parent).with_context(|| format!("`{}` cannot be made", parent.display()))?;
-        let owner = self.owner(Mode::Server, run_as)?;
-        if path.starts_with(&self.dir) {
-            return self.place_dir(&path, 0o750, owner);
-        }
         // Perhaps another file system, where nothing of ours can be moved to.
-        make_dir(&path, 0o750)?;
-        hand_over(&path, owner)
+        make_dir(path, 0o750)?;
+        let Some((uid, gid)) = owner else {
+            return Ok(());
+        };
+        lchown(path, Some(uid), Some(gid))
+            .with_context(|| format!("`{}` cannot be given to user {uid}", path.display()))
     }
 }

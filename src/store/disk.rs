@@ -1,28 +1,38 @@
-//! Single steps on the disk: a file read without following a link, a file or directory made with its final mode.
+//! Single steps on the disk outside a registry's directory: a file that the user named, what a client's settings say, the
+//! directories on the way to a registry.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use rustix::fs::{AtFlags, CWD, Gid, OFlags, Timespec, Timestamps, Uid};
+use zeroize::Zeroizing;
 
 use crate::error::Fault;
-use crate::files::Mode;
+use crate::files::utf8;
 use crate::health::Found;
 
 /// An htpasswd line is 70 bytes: room for a million users, and no room for a mistake such as a disk image.
-const SIZE_MAX: u64 = 64 << 20;
+pub(super) const SIZE_MAX: u64 = 64 << 20;
 
-/// Reads a password or another file that the person named.
-pub fn read_given(path: &Path) -> Result<Vec<u8>> {
+/// Every byte of a file that the user named.
+pub fn read_raw(path: &Path) -> Result<Vec<u8>> {
     let file = File::open(path).with_context(|| format!("`{}` cannot be read", path.display()))?;
     let mut bytes = Vec::new();
     file.take(SIZE_MAX)
         .read_to_end(&mut bytes)
         .with_context(|| format!("`{}` cannot be read", path.display()))?;
     Ok(bytes)
+}
+
+/// Reads a file that the user named, such as a password: without the mark that Windows programs put before text.
+pub fn read_given(path: &Path) -> Result<Vec<u8>> {
+    let bytes = Zeroizing::new(read_raw(path)?);
+    let text = utf8(&bytes);
+    Ok(text
+        .map_err(|fault| Fault { message: format!("`{}`: {}", path.display(), fault.message), ..fault })?
+        .to_vec())
 }
 
 /// No setting of a client is larger; a system's store of roots has a quarter of a megabyte.
@@ -60,76 +70,37 @@ pub fn look(path: &Path) -> Found {
     })
 }
 
-/// A regular file, never through a link, never without end.
-pub(super) fn read_file(path: &Path) -> Result<Vec<u8>> {
-    let cannot = || format!("`{}` cannot be read", path.display());
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
-    let file = file.map_err(|e| {
-        if e.kind() == io::ErrorKind::PermissionDenied {
-            return anyhow::Error::new(
-                Fault::new(format!("{}: {e}", cannot()))
-                    .hint("run regcert as the one who made it, or with sudo"),
-            );
-        }
-        let link = path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
-        let why = if link { "it is a symbolic link".to_owned() } else { e.to_string() };
-        anyhow::anyhow!("{}: {why}", cannot())
-    })?;
-    let metadata = file.metadata().with_context(cannot)?;
-    ensure!(metadata.is_file(), "{}: it is not a regular file", cannot());
-    ensure!(metadata.len() <= SIZE_MAX, "{}: it is larger than 64 MiB", cannot());
-    let mut bytes = Vec::with_capacity(metadata.len().try_into().unwrap_or(0));
-    file.take(SIZE_MAX).read_to_end(&mut bytes).with_context(cannot)?;
-    Ok(bytes)
-}
-
-/// A file that was not there, private from its first moment, durable when this returns.
-pub(super) fn write_new(path: &Path, bytes: &[u8], mode: Mode, owner: Option<(u32, u32)>) -> Result<()> {
-    let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        if let Some((uid, gid)) = owner {
-            rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
-        }
-        file.write_all(bytes)?;
-        // On the open file: the umask has no say.
-        file.set_permissions(Permissions::from_mode(mode.bits()))?;
-        file.sync_all()
-    };
-    write().with_context(|| format!("`{}` cannot be written", path.display()))
-}
-
-/// Dates a new file later than the one whose place it takes, in whole seconds: nginx tells a file from the one before it
-/// by them, and two changes may fall into one.
-pub(super) fn date_after(new: &Path, old: &Path) -> Result<()> {
-    let seconds = |path: &Path| path.symlink_metadata().map(|metadata| metadata.mtime());
-    let date = || -> io::Result<()> {
-        let Ok(before) = seconds(old) else {
-            return Ok(());
-        };
-        if seconds(new)? > before {
-            return Ok(());
-        }
-        let later = Timespec { tv_sec: before.saturating_add(1), tv_nsec: 0 };
-        let times = Timestamps { last_access: later, last_modification: later };
-        Ok(rustix::fs::utimensat(CWD, new, &times, AtFlags::SYMLINK_NOFOLLOW)?)
-    };
-    date().with_context(|| format!("`{}` cannot be dated", new.display()))
-}
-
 /// A directory that was not there, with this mode whatever the umask.
 pub(super) fn make_dir(path: &Path, mode: u32) -> Result<()> {
-    let make = || -> io::Result<()> {
+    let make = || -> io::Result<File> {
         DirBuilder::new().mode(mode).create(path)?;
-        fs::set_permissions(path, Permissions::from_mode(mode))
+        fs::set_permissions(path, Permissions::from_mode(mode))?;
+        File::open(path)
     };
-    make().with_context(|| format!("`{}` cannot be made", path.display()))
+    let dir = make().with_context(|| format!("`{}` cannot be made", path.display()))?;
+    keeps(&dir, path, mode, None).inspect_err(|_| _ = fs::remove_dir(path))
 }
 
-pub(super) fn sync(dir: &Path) -> Result<()> {
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .with_context(|| format!("`{}` cannot be made durable", dir.display()))
+/// Fails where the file system did not keep the mode or owner that a file or directory was given, as vfat, CIFS and WSL's
+/// /mnt/c do: then a key would be readable by every user of the machine.
+pub(super) fn keeps(file: &File, path: &Path, mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
+    let kept = file.metadata().with_context(|| format!("`{}` cannot be examined", path.display()))?;
+    let hint = "choose a directory on a Linux file system with -C, such as one below your home; on WSL, /mnt/c keeps modes with `options = \"metadata\"` below `[automount]` in /etc/wsl.conf";
+    let mode_kept = kept.mode() & 0o777;
+    ensure!(
+        mode_kept == mode & 0o777,
+        Fault::new(format!(
+            "the file system of `{}` does not keep permissions (0{mode_kept:o} in place of 0{mode:o}): others could read the keys",
+            path.display()
+        ))
+        .hint(hint)
+    );
+    let me = rustix::process::geteuid().as_raw();
+    ensure!(
+        owner.map_or(kept.uid() == me, |owner| owner == (kept.uid(), kept.gid())),
+        Fault::new(format!("the file system of `{}` does not keep owners", path.display())).hint(hint)
+    );
+    Ok(())
 }
 
 /// The directories on the way to another: never writable by everybody, whatever the umask.
@@ -137,20 +108,9 @@ pub(super) fn make_dirs(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o755).create(path)
 }
 
-/// Gives something to its owner, where that can be chosen.
-pub(super) fn hand_over(path: &Path, owner: Option<(u32, u32)>) -> Result<()> {
-    let Some((uid, gid)) = owner else {
-        return Ok(());
-    };
-    std::os::unix::fs::lchown(path, Some(uid), Some(gid))
-        .with_context(|| format!("`{}` cannot be given to user {uid}", path.display()))
-}
-
-/// Whether something is there, be it a link that leads nowhere. A disk that does not answer is an error, not an absence.
-pub(super) fn exists(path: &Path) -> Result<bool> {
-    match path.symlink_metadata() {
-        Ok(_) => Ok(true),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(e).with_context(|| format!("`{}` cannot be looked at", path.display())),
-    }
+/// Makes the names in a directory durable.
+pub(super) fn sync_dir(dir: &Path) -> Result<()> {
+    File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .with_context(|| format!("`{}` cannot be made durable", dir.display()))
 }

@@ -3,16 +3,15 @@
 #![allow(clippy::disallowed_methods)] // The one module that may.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::OFlags;
 
-use disk::{exists, hand_over, read_file};
+use tree::{Tree, hand_over, not_a_directory};
 
 use crate::error::Fault;
 use crate::files::{Action, Change, Digests, Edits, FileSet, Mode, OnDisk, Origin, RelPath};
@@ -24,17 +23,49 @@ mod collection;
 mod commit;
 mod disk;
 mod old;
+mod standing;
+mod tree;
 
 pub use clone::lead_compose;
-pub use disk::{is_same_directory, look, read_given};
+pub use disk::{is_same_directory, look, read_given, read_raw};
 pub use old::{entry, is_root, others_may_read, owner, real};
+pub use standing::{Account, Caller, owner_to_become};
 
 const OWN: &str = ".regcert";
 const DIGESTS: &str = ".regcert/digests.json";
+const LOCK: &str = ".regcert/lock";
 
 /// What belongs to a registry; nothing else in the directory is looked at.
 const READ: [&str; 7] =
     ["regcert.toml", "nginx", "registry", "root-cert", "request", "clients", ".regcert/state.json"];
+
+/// What regcert writes: these files, and what lies below these directories. A redo log that names another path is not ours.
+/// Those of Compose are removed where a registry is taken over.
+const WRITTEN: [&str; 18] = [
+    "regcert.toml",
+    ".env",
+    ".gitignore",
+    "compose.yml",
+    "compose.yaml",
+    "docker-compose.yaml",
+    "files",
+    "before-regcert",
+    "docker-compose.yml",
+    "nginx",
+    "registry",
+    "root-cert",
+    "request",
+    "clients",
+    "renewal",
+    "trust",
+    ".regcert/state.json",
+    DIGESTS,
+];
+
+fn is_written(path: &RelPath) -> bool {
+    let below = |top: &str| path.as_str().strip_prefix(top).is_some_and(|rest| rest.starts_with('/'));
+    WRITTEN.iter().any(|top| path.as_str() == *top || below(top))
+}
 
 /// How long to wait for another regcert.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -43,6 +74,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Store {
     dir: PathBuf,
+    /// The directory, once it is there.
+    tree: Option<Tree>,
     lock: Option<File>,
 }
 
@@ -50,37 +83,15 @@ impl Store {
     /// Opens the directory, which need not exist yet, waits for its lock, and finishes or discards what an
     /// interrupted run left. Creates nothing where nothing is. `waits` is told when the lock is somebody else's.
     pub fn open(dir: &Path, waits: impl FnOnce()) -> Result<Self> {
-        let mut store = Self { dir: dir.to_owned(), lock: None };
-        match fs::metadata(dir) {
-            Ok(metadata) if !metadata.is_dir() => {
-                bail!(
-                    Fault::new(format!("`{}` is not a directory", dir.display()))
-                        .hint("choose another with -C")
-                )
+        let mut store = Self { dir: dir.to_owned(), tree: Tree::open(dir)?, lock: None };
+        if let Some(tree) = &store.tree {
+            let own = tree.find(OWN)?;
+            standing::check(dir, tree.itself()?, own)?;
+            if let Some(own) = own {
+                ensure!(own.kind.is_dir(), not_a_directory(&tree.at(OWN)));
+                store.lock(waits)?;
+                store.finish()?;
             }
-            Ok(metadata) if metadata.mode() & 0o002 != 0 && metadata.mode() & 0o1000 == 0 => {
-                let hint = format!("run `chmod o-w {}`, or choose another directory with -C", dir.display());
-                bail!(
-                    Fault::new(format!(
-                        "everybody may write to `{}`: keys are not safe there",
-                        dir.display()
-                    ))
-                    .hint(hint)
-                )
-            }
-            Ok(_) => {}
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(store),
-            Err(e) => return Err(e).with_context(|| format!("`{}` cannot be opened", dir.display())),
-        }
-        let own = store.dir.join(OWN);
-        if exists(&own)? {
-            ensure!(
-                own.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()),
-                Fault::new(format!("`{}` is not a directory", store.dir.join(OWN).display()))
-                    .hint("move it away: regcert writes no file through a link")
-            );
-            store.lock(waits)?;
-            store.finish()?;
         }
         Ok(store)
     }
@@ -88,33 +99,10 @@ impl Store {
     /// The files of the registry as they lie there. Symbolic links, devices and the like are refused.
     pub fn read(&self) -> Result<FileSet> {
         let mut files = FileSet::default();
-        for root in READ {
-            self.read_below(root, &mut files)?;
+        if let Some(tree) = &self.tree {
+            READ.iter().try_for_each(|root| read_below(tree, root, &mut files))?;
         }
         Ok(files)
-    }
-
-    fn read_below(&self, path: &str, files: &mut FileSet) -> Result<()> {
-        let at = self.dir.join(path);
-        let metadata = match at.symlink_metadata() {
-            Ok(metadata) => metadata,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(e) => return Err(e).with_context(|| format!("`{}` cannot be read", at.display())),
-        };
-        if metadata.is_dir() {
-            let entries = fs::read_dir(&at).with_context(|| format!("`{}` cannot be read", at.display()))?;
-            let names = entries.map(|entry| entry.map(|e| e.file_name())).collect::<io::Result<Vec<_>>>();
-            let mut names = names.with_context(|| format!("`{}` cannot be read", at.display()))?;
-            names.sort();
-            for name in names.iter().filter_map(|name| name.to_str()) {
-                self.read_below(&format!("{path}/{name}"), files)?;
-            }
-            return Ok(());
-        }
-        let bytes = read_file(&at)?;
-        let mode = if metadata.mode() & 0o077 == 0 { Mode::Secret } else { Mode::Public };
-        files.put(path, bytes, mode, Origin::Kept);
-        Ok(())
     }
 
     /// The difference between the disk and `wanted`.
@@ -124,22 +112,11 @@ impl Store {
         paths.extend(digests.keys().filter_map(|path| RelPath::new(path.clone())));
         let mut on_disk = std::collections::BTreeMap::new();
         for path in paths {
-            let at = path.under(&self.dir);
-            self.check_parents(&path)?;
-            match at.symlink_metadata() {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-                Err(e) => return Err(e).with_context(|| format!("`{}` cannot be read", at.display())),
-                Ok(metadata) if !metadata.is_file() => {
-                    let hint = "move it away: regcert writes no file through a link, and over no directory";
-                    bail!(Fault::new(format!("`{}` is not a regular file", at.display())).hint(hint))
-                }
-                Ok(metadata) => {
-                    let mode = wanted.get(path.as_str()).map(|file| file.mode);
-                    let owner = mode.map(|mode| self.owner(mode, run_as)).transpose()?.flatten();
-                    let fit = mode.is_none_or(|mode| metadata.mode() & 0o7777 == mode.bits())
-                        && owner.is_none_or(|(uid, gid)| (metadata.uid(), metadata.gid()) == (uid, gid));
-                    let digest = hex(&sha256(&read_file(&at)?));
-                    on_disk.insert(path, OnDisk { digest, permissions_fit: fit });
+            if let Some(tree) = &self.tree {
+                let mode = wanted.get(path.as_str()).map(|file| file.mode);
+                let owner = mode.map(|mode| self.owner(mode, run_as)).transpose()?.flatten();
+                if let Some(found) = on_disk_at(tree, &path, mode, owner)? {
+                    on_disk.insert(path, found);
                 }
             }
         }
@@ -153,23 +130,15 @@ impl Store {
     }
 
     fn lock(&mut self, waits: impl FnOnce()) -> Result<()> {
-        let path = self.dir.join(OWN).join("lock");
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-            .open(&path);
-        let file = file.map_err(|e| {
-            if e.kind() == io::ErrorKind::PermissionDenied {
-                anyhow::Error::new(
-                    Fault::new(format!("`{}` belongs to somebody else", self.dir.display()))
-                        .hint("run regcert as the one who made it, or with sudo"),
-                )
+        let tree = self.tree.as_ref().expect("what is locked is there");
+        let path = tree.at(LOCK);
+        let file = tree.note(LOCK, OFlags::RDWR | OFlags::CREATE).map_err(|error| {
+            let refused = error.root_cause().downcast_ref::<std::io::Error>();
+            if refused.is_some_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied) {
+                let fault = Fault::new(format!("`{}` belongs to another user", self.dir.display()));
+                anyhow::Error::new(fault.hint("run regcert as the owner of the directory, or with sudo"))
             } else {
-                anyhow::Error::new(e).context(format!("`{}` cannot be opened", path.display()))
+                error
             }
         })?;
         let start = Instant::now();
@@ -200,36 +169,25 @@ impl Store {
         }
         // Each time: whoever made them may have been stopped before it had given them away.
         let owner = self.owner(Mode::Secret, RunAs { uid: 0, gid: 0 })?;
-        hand_over(&self.dir.join(OWN), owner)?;
-        hand_over(&path, owner)?;
+        tree.hand_over(OWN, owner)?;
+        hand_over(&file, owner).with_context(|| format!("`{}` cannot change its owner", path.display()))?;
         self.lock = Some(file);
         Ok(())
     }
 
     fn digests(&self) -> Result<Digests> {
-        let path = self.dir.join(DIGESTS);
-        if !exists(&path)? {
+        let Some(tree) = &self.tree else {
+            return Ok(Digests::new());
+        };
+        if !tree.exists(DIGESTS)? {
             return Ok(Digests::new());
         }
-        serde_json::from_slice(&read_file(&path)?).map_err(|e| {
+        let path = tree.at(DIGESTS);
+        serde_json::from_slice(&tree.read(DIGESTS)?).map_err(|e| {
             let hint =
                 "remove it: regcert then takes every file for edited by hand, and `--force` writes them anew";
             anyhow::Error::new(Fault::new(format!("`{}` is damaged: {e}", path.display())).hint(hint))
         })
-    }
-
-    /// Directories on the way to a file of ours are directories, not links that lead elsewhere.
-    fn check_parents(&self, path: &RelPath) -> Result<()> {
-        for parent in path.parents().map(|parent| self.dir.join(parent)) {
-            match parent.symlink_metadata() {
-                Ok(metadata) if !metadata.is_dir() => bail!(
-                    Fault::new(format!("`{}` is not a directory", parent.display()))
-                        .hint("move it away: regcert writes no file through a link")
-                ),
-                Ok(_) | Err(_) => {}
-            }
-        }
-        Ok(())
     }
 
     /// Who must own a file of this mode; `None` where it cannot be chosen, because only root gives files away.
@@ -240,12 +198,9 @@ impl Store {
         if mode == Mode::Server {
             return Ok(Some((run_as.uid, run_as.gid)));
         }
-        // What root makes in somebody's directory belongs to that somebody.
-        match fs::metadata(&self.dir) {
-            Ok(metadata) => Ok(Some((metadata.uid(), metadata.gid()))),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Some((0, 0))),
-            Err(e) => Err(e).with_context(|| format!("`{}` cannot be looked at", self.dir.display())),
-        }
+        // What root makes in a user's directory belongs to that user.
+        let itself = self.tree.as_ref().map(Tree::itself).transpose()?;
+        Ok(Some(itself.map_or((0, 0), |itself| (itself.uid, itself.gid))))
     }
 
     /// Without root, files for the containers can only belong to the one who runs regcert.
@@ -277,4 +232,40 @@ impl Store {
             Data::Volume | Data::Existing(_) => None,
         }
     }
+}
+
+fn read_below(tree: &Tree, path: &str, files: &mut FileSet) -> Result<()> {
+    let Some(found) = tree.find(path)? else {
+        return Ok(());
+    };
+    if found.kind.is_dir() {
+        return tree
+            .names(path)?
+            .iter()
+            .try_for_each(|name| read_below(tree, &format!("{path}/{name}"), files));
+    }
+    let bytes = tree.read(path)?;
+    let mode = if found.mode & 0o077 == 0 { Mode::Secret } else { Mode::Public };
+    files.put(path, bytes, mode, Origin::Kept);
+    Ok(())
+}
+
+fn on_disk_at(
+    tree: &Tree,
+    path: &RelPath,
+    mode: Option<Mode>,
+    owner: Option<(u32, u32)>,
+) -> Result<Option<OnDisk>> {
+    let Some(found) = tree.find(path.as_str())? else {
+        return Ok(None);
+    };
+    ensure!(
+        found.kind.is_file(),
+        Fault::new(format!("`{}` is not a regular file", tree.at(path.as_str()).display()))
+            .hint("move it away: regcert writes no file through a link, and over no directory")
+    );
+    let permissions_fit = mode.is_none_or(|mode| found.mode == mode.bits())
+        && owner.is_none_or(|owner| (found.uid, found.gid) == owner);
+    let digest = hex(&sha256(&tree.read(path.as_str())?));
+    Ok(Some(OnDisk { digest, permissions_fit }))
 }

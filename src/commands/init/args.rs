@@ -235,6 +235,11 @@ pub(super) struct User {
 }
 
 impl Args {
+    /// Whether files are to be given to another user, which only root can do.
+    pub fn gives_files_away(&self) -> bool {
+        self.service.run_as.is_some()
+    }
+
     pub(super) fn settings(&self) -> Settings {
         let (names, certificate, service) = (&self.names, &self.certificate, &self.service);
         Settings {

@@ -54,6 +54,13 @@ enum Verb {
     PullSecret(pull_secret::Args),
 }
 
+impl Args {
+    /// Whether it changes what this machine trusts.
+    pub fn changes_machine(&self) -> bool {
+        matches!(self.action, Some(Verb::Install(_) | Verb::Uninstall(_)))
+    }
+}
+
 /// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
     // Not left to clap's `args_conflicts_with_subcommands`, which takes the global -C for such an argument.
