@@ -17,6 +17,9 @@ pub use hash::{Reader, Scheme, Unusable};
 /// bcrypt reads 72 bytes and ignores the rest in silence.
 const PASSWORD_MAX: usize = 72;
 
+/// NIST SP 800-63B §5.1.1.1: what a person chooses has eight characters at least.
+const ADVISED_MIN: usize = 8;
+
 /// 2^10 rounds: 60 ms of CPU for each guess. Every step doubles what a login costs the server as well.
 pub const COST: u32 = 10;
 
@@ -44,6 +47,14 @@ impl Password {
             );
         }
         Ok(Self(text))
+    }
+
+    /// Why it is easy to guess, where its length alone says so.
+    pub fn weakness(&self) -> Option<String> {
+        let characters = self.0.chars().count();
+        let noun = if characters == 1 { "character" } else { "characters" };
+        (characters < ADVISED_MIN)
+            .then(|| format!("{characters} {noun}, and fewer than {ADVISED_MIN} are quickly guessed"))
     }
 
     /// The first line of `input`: what `--password-stdin` and `--password-file` read.

@@ -177,8 +177,7 @@ Clients with the old root go on working, and so do clients with only the new one
         ),
         None => format!(
             "
-Clients that have only the old root are refused once the registry has reloaded.
-trust/{INSTALL}, the packages and the files below trust/ take it out of those that use them again."
+trust/{INSTALL}, the packages and the files below trust/ take the old root out of clients that use them again."
         ),
     }
 }

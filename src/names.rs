@@ -3,12 +3,14 @@
 
 mod image;
 mod repositories;
+mod typed;
 mod url;
 mod username;
 mod volume;
 
 pub use image::{Digest, Image, Reference, Repository, Tag};
 pub use repositories::{Pattern, Repositories};
+pub use typed::Typed;
 pub use url::{Upstream, Webhook};
 pub use username::Username;
 pub use volume::VolumeName;
@@ -65,7 +67,8 @@ impl FromStr for DnsName {
                     return fault("a label begins or ends with a hyphen");
                 }
                 l if !l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') => {
-                    return fault("only letters, digits, hyphens and dots are allowed");
+                    return fault("only letters, digits, hyphens and dots are allowed")
+                        .map_err(|fault| more_than_a_host(text).unwrap_or(fault));
                 }
                 _ => {}
             }
@@ -103,6 +106,32 @@ impl FromStr for Host {
             None => text.parse().map(Self::Dns),
         }
     }
+}
+
+/// The fault of a text that holds a host and more, where that is so: each part that is too much is named.
+fn more_than_a_host(text: &str) -> Option<Fault> {
+    let (scheme, rest) = text.find("://").map_or(("", text), |at| text.split_at(at + 3));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !authority.ends_with(']') => (host, Some(port)),
+        Some(_) | None => (authority, None),
+    };
+    if scheme.is_empty() && path.is_empty() && port.is_none() {
+        return None;
+    }
+    host.parse::<Host>().ok()?;
+    let port_text = port.map(|port| format!(":{port}"));
+    let extra: Vec<_> = [Some(scheme.to_owned()), port_text, Some(path.to_owned())]
+        .into_iter()
+        .flatten()
+        .filter(|part| !part.is_empty())
+        .map(|part| format!("`{}`", printable(&part)))
+        .collect();
+    let mut hint = format!("leave {} out and write `{}`", extra.join(" and "), printable(host));
+    if let Some(port) = port.and_then(|port| port.parse::<u16>().ok()) {
+        hint += &format!("; the port is an option of its own: `--https-port {port}`");
+    }
+    Some(Fault::new(format!("`{}` is more than a host", printable(text))).hint(hint))
 }
 
 impl fmt::Display for Host {

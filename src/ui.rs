@@ -194,6 +194,15 @@ pub fn ask_password(user: &str) -> Result<Password> {
     Ok(Password::new(answer.map(Zeroizing::new).context("the password cannot be asked for")?)?)
 }
 
+/// Asks for the password of a user who has one, hidden. `None`: the person left it empty.
+pub fn ask_password_or_none(user: &str) -> Result<Option<Password>> {
+    give_terminal_back()?;
+    let prompt = format!("Password for {user} (empty: do not log in)");
+    let answer = dialoguer::Password::new().with_prompt(prompt).allow_empty_password(true).interact();
+    let answer = answer.map(Zeroizing::new).context("the password cannot be asked for")?;
+    Ok((!answer.is_empty()).then(|| Password::new(answer)).transpose()?)
+}
+
 /// Whether the person wants it; no word is no.
 pub fn confirm(question: &str) -> Result<bool> {
     give_terminal_back()?;

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 
 use super::password::{Known, Prompt, Source};
-use super::{World, take};
+use super::{World, take, warn_without_admin};
 use crate::auth::{Access, Password, Role, Set};
 use crate::deployment::{Deployment, NGINX_CONF, ROLES};
 use crate::error::{Blame, Fault, Gather};
@@ -85,13 +85,14 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     // What would be refused later is refused before anybody is asked for a password.
     asked.apply(&mut deployment, None)?;
     let password =
-        (!keeps_password).then(|| args.password.read(name.as_str(), Prompt::IfPossible)).transpose()?;
+        (!keeps_password).then(|| args.password.read_new(name.as_str(), Prompt::IfPossible)).transpose()?;
     let hash = password.as_ref().map(|(password, _)| password.hash());
     let (mut store, mut deployment) = world.open()?;
     World::settled(&deployment)?;
     if hash.is_none() && !deployment.users.has(name.as_str()) {
         bail!(Fault::new(format!("`{name}` was removed meanwhile")).hint("run the command again"));
     }
+    let had_admin = deployment.has_admin();
     let set = asked.apply(&mut deployment, hash.as_deref())?;
     if asked.says_access() && world.keeps_an_nginx_without_roles(&store, &deployment, Edits::Keep)? {
         bail!(
@@ -104,6 +105,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     let change = world.commit(&mut store, &deployment)?;
     drop(store);
     tell(&asked, set, &deployment);
+    warn_without_admin(&deployment, had_admin);
     if let Some((password, Known::ToNobody)) = &password {
         show(name, password)?;
     }

@@ -1,5 +1,7 @@
 //! `regcert check`: the running registry as a client sees it, link by link, each broken one with its cure.
 
+mod home;
+
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,14 +10,16 @@ use anyhow::Result;
 use serde_json::json;
 use time::OffsetDateTime;
 
+use home::Home;
+
 use super::World;
-use super::connection::{self, ClientCertificate};
+use super::connection::{self, ClientCertificate, Names};
 use super::password::{Prompt, Source};
 use crate::auth::Password;
 use crate::deployment::{Deployment, NGINX_CONF, ROLES, reads_roles};
 use crate::error::{Blame, Fault, Gather};
 use crate::health::{self, Found, Known, Link, Machine, RolesOnDisk, State, Target};
-use crate::names::{Repository, Username, shell};
+use crate::names::{Repository, Typed, Username, shell};
 use crate::pki::{Certificate, ServerIdentity};
 use crate::probe::{self, Client, Compose, Login, Step};
 use crate::spec::{Data, Proxy};
@@ -26,10 +30,11 @@ use crate::{store, ui};
 ///
 /// From the name to the last byte, link by link: each is held, broken or not tried, and a broken one is shown with what
 /// mends it. Trial images go to the repository `regcert-check`, or to one of that name that is open to the user; nothing of
-/// them stays, or the same few hundred bytes each time where the user may not delete. Ctrl-C takes back what is stored
+/// them stays but the repository's empty name, or the same few hundred bytes each time where the user may not delete. Ctrl-C takes back what is stored
 /// before it ends the run. The exit code is 3 where something needs doing, so that a timer can tell.
 ///
-/// On another machine, the root certificate and the registry's name are enough.
+/// On a terminal it asks for the password of the user, or of the only one there is; without a user it sees less, and says
+/// how much. On another machine, the root certificate and the registry's name are enough.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -71,21 +76,26 @@ impl Args {
 /// What is asked for, read and checked.
 struct Asked {
     target: Option<Target>,
-    user: Option<(Username, Password)>,
-    repository: Option<Repository>,
+    user: Option<Username>,
+    password: Option<Password>,
+    /// Whether a person is there to be asked for the password.
+    asks: bool,
+    repository: Option<Typed<Repository>>,
     identity: Option<ServerIdentity>,
 }
 
 /// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
-    let asked = asked(args)?;
-    let links = match &args.ca_cert {
+    let mut asked = asked(args)?;
+    let (registry, links, logged_in) = match &args.ca_cert {
         Some(path) => {
             let roots = connection::roots(path)?;
             let target = asked.target.clone().expect("clap requires it");
             let subject =
                 Subject { target, roots: roots.iter().collect(), deployment: None, root_file: path.clone() };
-            look(args, world, &asked, &subject)
+            let user = asked.login(None)?;
+            let (registry, links) = look(args, world, &asked, user.as_ref(), &subject)?;
+            (registry, links, user.is_some())
         }
         None => {
             let deployment = connection::served(
@@ -99,37 +109,58 @@ pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
                 root_file: world.dir.join(deployment.root_path()),
                 deployment: Some(&deployment),
             };
-            look(args, world, &asked, &subject)
+            let user = asked.login(Some(&deployment))?;
+            let (registry, links) = look(args, world, &asked, user.as_ref(), &subject)?;
+            (registry, links, user.is_some())
         }
     };
-    let broken = links.1.iter().any(|link| link.state == State::Broken);
-    let text = if args.json { summary(&links.0, &links.1).to_string() } else { screen(&links.0, &links.1) };
+    let broken = links.iter().any(|link| link.state == State::Broken);
+    let text =
+        if args.json { summary(&registry, &links).to_string() } else { screen(&registry, &links, logged_in) };
     ui::data(text)?;
     Ok(if broken { ExitCode::from(3) } else { ExitCode::SUCCESS })
+}
+
+impl Asked {
+    /// Who logs in. A person who gives no password looks without logging in.
+    fn login(&mut self, deployment: Option<&Deployment>) -> Result<Option<(Username, Password)>> {
+        let only = || match deployment?.users.names().as_slice() {
+            [name] => name.parse().ok(),
+            _ => None,
+        };
+        let Some(user) = self.user.take().or_else(only) else {
+            return Ok(None);
+        };
+        let password = match self.password.take() {
+            None if self.asks => ui::ask_password_or_none(user.as_str())?,
+            given => given,
+        };
+        Ok(password.map(|password| (user, password)))
+    }
 }
 
 fn asked(args: &Args) -> Result<Asked> {
     let mut gather = Gather::default();
     let target = args.registry.as_deref().and_then(|text| gather.take("REGISTRY", text.parse()));
     let user: Option<Username> = args.user.as_deref().and_then(|text| gather.take("--user", text.parse()));
-    if args.user.is_some() != args.password.is_given() {
+    let asks = ui::can_ask() && !args.json;
+    if (args.user.is_some() && !asks && !args.password.is_given())
+        || (args.user.is_none() && args.password.is_given())
+    {
         gather.push(
             Fault::new("a user needs a password, and a password a user")
                 .hint("say `--user NAME --password-stdin`, or `--password-file FILE`"),
         );
     }
-    let repository: Option<Repository> =
+    let repository: Option<Typed<Repository>> =
         args.repository.as_deref().and_then(|name| gather.take("--repository", name.parse()));
     gather.finish(Blame::CommandLine)?;
-    let user = match user {
-        Some(user) => {
-            let (password, _) = args.password.read(user.as_str(), Prompt::Never)?;
-            Some((user, password))
-        }
-        None => None,
+    let password = match (&user, args.password.is_given()) {
+        (Some(user), true) => Some(args.password.read(user.as_str(), Prompt::Never)?.0),
+        (Some(_), false) | (None, _) => None,
     };
     let identity = args.client_certificate.read()?;
-    Ok(Asked { target, user, repository, identity })
+    Ok(Asked { target, user, password, asks, repository, identity })
 }
 
 /// What is looked at.
@@ -140,13 +171,19 @@ struct Subject<'a> {
     root_file: PathBuf,
 }
 
-fn look(args: &Args, world: &World, asked: &Asked, subject: &Subject<'_>) -> (String, Vec<Link>) {
+fn look(
+    args: &Args,
+    world: &World,
+    asked: &Asked,
+    user: Option<&(Username, Password)>,
+    subject: &Subject<'_>,
+) -> Result<(String, Vec<Link>)> {
     let Subject { target, roots, deployment, .. } = subject;
-    let user = asked.user.as_ref();
     let access =
         deployment.zip(user).map(|(deployment, (user, _))| deployment.state.access.of(user.as_str()));
     let is_mirror = deployment.is_some_and(|deployment| deployment.spec.mirror_of.is_some());
-    let trial = health::trial(asked.repository.as_ref().map(Repository::as_str), is_mirror, access.as_ref());
+    let repository = named(asked, subject)?;
+    let trial = health::trial(repository.as_ref().map(Repository::as_str), is_mirror, access.as_ref());
     let client = Client {
         roots,
         login: user.map(|(user, password)| Login { user, password }),
@@ -157,6 +194,7 @@ fn look(args: &Args, world: &World, asked: &Asked, subject: &Subject<'_>) -> (St
     let hosts_file = hosts_file(&store::look(Path::new("/etc/hosts")), &target.host.to_string());
     ui::busy(format!("looking at {target}"));
     let seen = probe::look(target, &client, world.now);
+    let home = deployment.map_or_else(Home::elsewhere, |deployment| Home::of(world, deployment));
     let place = |path: &Path| shell(&path.display().to_string());
     let dir = place(&world.dir);
     let usual = ["registry", "."].contains(&dir.as_str());
@@ -164,10 +202,7 @@ fn look(args: &Args, world: &World, asked: &Asked, subject: &Subject<'_>) -> (St
         Some(Proxy::Nginx) | None => Step::ReloadNginx,
         Some(Proxy::None) => Step::RestartRegistry,
     };
-    let data = deployment.and_then(|deployment| match &deployment.spec.data {
-        Data::Directory(path) => Some(place(&world.dir.join(path).components().collect::<PathBuf>())),
-        Data::Volume | Data::Existing(_) => None,
-    });
+    let data = deployment.and_then(|deployment| data(world, deployment));
     let known = Known {
         target,
         roots,
@@ -184,13 +219,35 @@ fn look(args: &Args, world: &World, asked: &Asked, subject: &Subject<'_>) -> (St
         roles: deployment.map_or(RolesOnDisk::Fit, |deployment| roles(deployment, &world.dir)),
         trial: &trial,
         hosts_file: &hosts_file,
+        containers: &home.containers,
+        listeners: &home.listeners,
+        free_ports: home.free_ports,
+        files: &home.files,
         now: world.now,
     };
     let mut links = health::check(&known, &seen);
     if args.as_client {
         links.extend(as_client(world, asked, subject, known.regcert));
     }
-    (target.to_string(), links)
+    Ok((target.to_string(), links))
+}
+
+/// The repository that is named, as the registry has it.
+fn named(asked: &Asked, subject: &Subject<'_>) -> Result<Option<Repository>> {
+    let names = match subject.deployment.filter(|_| asked.target.is_none()) {
+        Some(deployment) => Names::own(deployment),
+        None => Names::of(subject.target.clone()),
+    };
+    Ok(asked.repository.clone().map(|typed| names.resolve(typed)).transpose()?)
+}
+
+/// The directory of the images, as one word of a shell; `None` for a volume.
+fn data(world: &World, deployment: &Deployment) -> Option<String> {
+    let path = match &deployment.spec.data {
+        Data::Directory(path) => world.dir.join(path),
+        Data::Volume | Data::Existing(_) => return None,
+    };
+    Some(shell(&path.components().collect::<PathBuf>().display().to_string()))
 }
 
 /// Whether the runtimes of this machine trust it.
@@ -261,7 +318,7 @@ fn hosts_file(found: &Found, name: &str) -> Vec<IpAddr> {
     lines.filter_map(address).collect()
 }
 
-fn screen(registry: &str, links: &[Link]) -> String {
+fn screen(registry: &str, links: &[Link], logged_in: bool) -> String {
     let mut lines = vec![format!("{registry} as a client sees it"), String::new()];
     for Link { name, state, message, .. } in links {
         lines.push(format!("  {name:<15}  {:<9}  {message}", state.text()));
@@ -272,17 +329,31 @@ fn screen(registry: &str, links: &[Link]) -> String {
         lines.push(format!("broken: {}: {}", link.name, link.message));
         lines.push(format!("hint: {}", link.hint));
     }
-    lines.push(match broken.len() {
+    let found = match broken.len() {
         0 => "nothing is broken".to_owned(),
         1 => "1 link is broken".to_owned(),
         n => format!("{n} links are broken"),
-    });
+    };
+    lines.push(found + &untried(links, logged_in));
     lines.join("\n")
+}
+
+/// How much of the way was not looked at.
+fn untried(links: &[Link], logged_in: bool) -> String {
+    let count = links.iter().filter(|link| link.state == State::NotTried).count();
+    let tried = match count {
+        0 => return String::new(),
+        1 => "; 1 link was not tried".to_owned(),
+        n => format!("; {n} links were not tried"),
+    };
+    let waits = links.iter().any(|link| link.state == State::Broken);
+    if logged_in || waits { tried } else { format!("{tried}: name a user with `--user NAME`") }
 }
 
 fn summary(registry: &str, links: &[Link]) -> serde_json::Value {
     json!({
         "registry": registry,
+        "not_tried": links.iter().filter(|link| link.state == State::NotTried).count(),
         "healthy": links.iter().all(|link| link.state != State::Broken),
         "links": links,
     })

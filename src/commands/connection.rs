@@ -11,8 +11,8 @@ use crate::auth::Password;
 use crate::deployment::Deployment;
 use crate::error::{Blame, Fault, Gather};
 use crate::health::Target;
-use crate::names::{Username, printable};
-use crate::pki::{Certificate, ServerIdentity};
+use crate::names::{Typed, Username, printable};
+use crate::pki::{Certificate, ServerIdentity, covers};
 use crate::probe::{Api, Login, Session};
 use crate::spec::Spec;
 use crate::{store, ui};
@@ -76,9 +76,14 @@ pub struct Connected {
 }
 
 impl Connection {
-    /// Reads what the options name, and asks for the password where nobody gave it. The words of the command are in
-    /// `gather` already.
-    pub fn read(&self, world: &World, mut gather: Gather) -> Result<Connected> {
+    /// Reads what the options name and what `typed` means there, and asks for the password where no option gives it. The
+    /// words of the command are in `gather` already.
+    pub fn read<T>(
+        &self,
+        world: &World,
+        mut gather: Gather,
+        typed: Option<Typed<T>>,
+    ) -> Result<(Connected, Option<T>)> {
         let target: Option<Target> =
             self.registry.as_deref().and_then(|text| gather.take("--registry", text.parse()));
         let user: Option<Username> =
@@ -88,23 +93,24 @@ impl Connection {
         }
         gather.finish(Blame::CommandLine)?;
         let identity = self.client_certificate.read()?;
-        let (target, roots, user, deployed) = match (&self.ca_cert, target, user) {
-            (Some(path), Some(target), Some(user)) => (target, roots(path)?, user, None),
+        let (goes_by, roots, user, deployed) = match (&self.ca_cert, target, user) {
+            (Some(path), Some(target), Some(user)) => (Names::of(target), roots(path)?, user, None),
             (_, target, user) => {
                 let hint = "name its directory with -C, or the registry, its root and a user: `--registry HOST --ca-cert FILE --user NAME`";
                 let deployment = served(world, hint)?;
-                let own = Target { host: deployment.spec.host(), port: deployment.spec.https_port };
                 let user = user.map_or_else(|| only_user(&deployment), Ok)?;
                 let roots = deployment.roots().into_iter().cloned().collect();
                 match target {
                     // Whoever names a host means that one, wherever its name leads.
-                    Some(target) => (target, roots, user, None),
-                    None => (own, roots, user, Some(deployment.spec)),
+                    Some(target) => (Names::of(target), roots, user, None),
+                    None => (Names::own(&deployment), roots, user, Some(deployment.spec)),
                 }
             }
         };
+        let typed = typed.map(|typed| goes_by.resolve(typed)).transpose()?;
         let password = self.password(&user)?;
-        Ok(Connected { target, roots, identity, user, password, deployed })
+        let target = goes_by.target;
+        Ok((Connected { target, roots, identity, user, password, deployed }, typed))
     }
 
     fn password(&self, user: &Username) -> Result<Password> {
@@ -118,6 +124,46 @@ impl Connection {
             Fault::new(format!("nobody is here to be asked for the password of {user}"))
                 .hint("give it with `--password-stdin` or `--password-file FILE`")
         )
+    }
+}
+
+/// What a registry is called.
+pub struct Names {
+    target: Target,
+    /// Its certificate, where the directory is here: it covers every name.
+    leaf: Option<Certificate>,
+    anonymous_port: Option<u16>,
+}
+
+impl Names {
+    /// Those of a registry of which only this one is known.
+    pub fn of(target: Target) -> Self {
+        Self { target, leaf: None, anonymous_port: None }
+    }
+
+    /// Those of the registry in the directory.
+    pub fn own(deployment: &Deployment) -> Self {
+        Self {
+            target: Target { host: deployment.spec.host(), port: deployment.spec.https_port },
+            leaf: deployment.server.as_ref().map(|server| server.leaf().clone()),
+            anonymous_port: deployment.spec.anonymous_port,
+        }
+    }
+
+    /// What `typed` means in this registry.
+    pub fn resolve<T>(&self, typed: Typed<T>) -> Result<T, Fault> {
+        typed.within(&self.target, |name| self.has(name))
+    }
+
+    /// Whether `name`, with its port or without, is one of them.
+    fn has(&self, name: &str) -> bool {
+        let Ok(typed) = name.parse::<Target>() else {
+            return false;
+        };
+        let is_bare = !name.contains(':') || name.ends_with(']');
+        let port = is_bare || typed.port == self.target.port || Some(typed.port) == self.anonymous_port;
+        let covers = self.leaf.as_ref().is_some_and(|leaf| covers(leaf, &typed.host));
+        port && (typed.host == self.target.host || covers)
     }
 }
 

@@ -4,9 +4,10 @@ use anyhow::{Result, bail};
 
 use super::World;
 use super::connection::Connection;
+use super::images::elsewhere;
 use crate::error::{Fault, Gather};
 use crate::images::Tagged;
-use crate::names::{Digest, Image, Reference};
+use crate::names::{Digest, Image, Reference, Typed};
 use crate::probe::{self, Api};
 use crate::ui;
 
@@ -18,9 +19,10 @@ use crate::ui;
 #[command(after_help = "\
 Examples:
   regcert delete team-a/app:1.2
+  regcert delete registry1.myhouse.local:5443/team-a/app:1.2
   regcert delete team-a/app:1.2 --yes --user bob --password-file bob.txt")]
 pub struct Args {
-    /// The image: REPO:TAG or REPO@DIGEST
+    /// The image: REPO:TAG or REPO@DIGEST; the registry may stand before it, as `docker push` prints it
     #[arg(value_name = "IMAGE")]
     image: String,
     /// Ask nothing
@@ -33,8 +35,8 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<()> {
     let mut gather = Gather::default();
-    let image: Option<Image> = gather.take("IMAGE", args.image.parse());
-    let connected = args.connection.read(world, gather)?;
+    let typed: Option<Typed<Image>> = gather.take("IMAGE", args.image.parse());
+    let (connected, image) = args.connection.read(world, gather, typed)?;
     let image = image.expect("one that is none was refused");
     connected.with(|api| {
         ui::busy(format!("asking {}", connected.target));
@@ -71,14 +73,14 @@ fn find(api: &Api<'_>, image: &Image) -> Result<Found> {
         Reference::Tag(tag) => match tagged.iter().find(|tagged| tagged.tag == *tag) {
             Some(Tagged { digest, media_type, .. }) => (digest.clone(), media_type.clone()),
             None => bail!(
-                Fault::new(format!("there is no tag `{tag}` in `{repository}`"))
+                Fault::new(format!("there is no tag `{tag}` in `{repository}`{}", elsewhere(repository)))
                     .hint(format!("`regcert images {repository}` lists the tags"))
             ),
         },
         Reference::Digest(digest) => match api.resolve(repository, reference)?? {
             Some(stored) => (digest.clone(), stored.media_type),
             None => bail!(
-                Fault::new(format!("there is no `{digest}` in `{repository}`"))
+                Fault::new(format!("there is no `{digest}` in `{repository}`{}", elsewhere(repository)))
                     .hint(format!("`regcert images {repository} --json` lists the digests"))
             ),
         },

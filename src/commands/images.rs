@@ -8,8 +8,9 @@ use serde::Serialize;
 use super::World;
 use super::connection::{Connected, Connection};
 use crate::error::{Fault, Gather};
+use crate::health::is_trial;
 use crate::images::{Held, Tagged};
-use crate::names::{Repository, printable};
+use crate::names::{Repository, Typed, printable};
 use crate::probe::{self, Api, Survey};
 use crate::ui;
 
@@ -20,6 +21,7 @@ const TOLD: usize = 10;
 ///
 /// Every tag with its digest, its platforms and what it takes to pull it. The last line counts each blob once. An image
 /// without a tag is in no list of a registry's: `regcert gc --dry-run --delete-untagged` says how much room such ones take.
+/// The empty repository `regcert-check`, which `regcert check` leaves behind, is not listed.
 ///
 /// With --json: `registry`; `repositories`, each with `name` and `tags`, and those with `tag`, `digest`, `media_type`,
 /// `platforms` and `size` in bytes (null where the manifest does not say); `totals` with `repositories`, `tags`,
@@ -33,7 +35,7 @@ Examples:
   regcert images --user bob --password-file bob.txt --json
   regcert images --registry registry1.myhouse.local:5443 --ca-cert root.crt --user bob")]
 pub struct Args {
-    /// Only this repository
+    /// Only this repository; the registry may stand before it
     #[arg(value_name = "REPO")]
     repository: Option<String>,
     #[command(flatten)]
@@ -81,17 +83,17 @@ struct Totals {
 /// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<()> {
     let mut gather = Gather::default();
-    let repository: Option<Option<Repository>> =
-        gather.take("REPO", args.repository.as_deref().map(str::parse).transpose());
-    let connected = args.connection.read(world, gather)?;
-    let survey = connected.with(|api| survey(api, &connected, repository.flatten()))?;
+    let typed: Option<Typed<Repository>> =
+        args.repository.as_deref().and_then(|text| gather.take("REPO", text.parse()));
+    let (connected, repository) = args.connection.read(world, gather, typed)?;
+    let survey = connected.with(|api| survey(api, &connected, repository))?;
     for fault in survey.left_out.iter().take(TOLD) {
         ui::warn(format!("{}: left out", fault.message));
     }
     if survey.left_out.len() > TOLD {
         ui::warn(format!("{} more are left out", survey.left_out.len() - TOLD));
     }
-    let listing = listing(&connected, &survey);
+    let listing = listing(&connected, &survey, args.repository.is_some());
     if args.json {
         return ui::data(serde_json::to_string(&listing)?);
     }
@@ -106,10 +108,20 @@ fn survey(api: &Api<'_>, connected: &Connected, only: Option<Repository>) -> Res
     match api.tags(&repository)?? {
         Some(tags) => probe::survey(api, vec![(repository, tags)], ui::busy),
         None => bail!(
-            Fault::new(format!("there is no repository `{repository}`, or none of its images has a tag"))
-                .hint("`regcert images` lists them")
+            Fault::new(format!(
+                "there is no repository `{repository}`, or none of its images has a tag{}",
+                elsewhere(&repository)
+            ))
+            .hint("`regcert images` lists them")
         ),
     }
+}
+
+/// A word on a repository that is not there, where its name begins like that of a registry.
+pub fn elsewhere(repository: &Repository) -> String {
+    repository
+        .looks_like_in()
+        .map_or(String::new(), |host| format!(", and `{host}` is not a name of this registry"))
 }
 
 /// All that the registry names.
@@ -129,10 +141,14 @@ fn every(api: &Api<'_>) -> Result<Survey> {
     Ok(survey)
 }
 
-fn listing(connected: &Connected, survey: &Survey) -> Listing {
+fn listing(connected: &Connected, survey: &Survey, named: bool) -> Listing {
     let Survey { repositories, contents, left_out } = survey;
     let mut rows: Vec<Row> = Vec::new();
-    for (repository, tags) in repositories {
+    // A person who names it sees it.
+    let is_shown = |repository: &Repository, tags: &[Tagged]| {
+        named || !tags.is_empty() || !is_trial(repository.as_str())
+    };
+    for (repository, tags) in repositories.iter().filter(|(name, tags)| is_shown(name, tags)) {
         let mut tags: Vec<_> = tags.iter().collect();
         tags.sort_by_key(|tagged| &tagged.tag);
         let row = |tagged: &Tagged| TagRow {

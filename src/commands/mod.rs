@@ -29,7 +29,7 @@ use zeroize::Zeroizing;
 use crate::deployment::{Deployment, IGNORED, NGINX_CONF, reads_roles};
 use crate::error::Fault;
 use crate::files::{Action, Change, Edits, FileSet, MARK, RelPath, utf8};
-use crate::health::Found;
+use crate::health::{Found, Ill};
 use crate::names::shell;
 use crate::pki::{KeyType, Passphrase};
 use crate::probe::{Compose, Project};
@@ -222,6 +222,17 @@ impl World {
         store.compare(self.files(store, deployment, edits)?, deployment.spec.run_as, edits)
     }
 
+    /// The files of the directory that are not as regcert writes them.
+    fn ill(&self, deployment: &Deployment) -> Result<Vec<(String, Ill)>> {
+        let change = self.compare(&self.store()?, deployment, Edits::Keep)?;
+        let ill = |(path, action): &(RelPath, Action)| match action {
+            Action::EditedByHand => Some((path.as_str().to_owned(), Ill::Edited)),
+            Action::Added | Action::Changed => Some((path.as_str().to_owned(), Ill::Due)),
+            Action::Unchanged | Action::Removed => None,
+        };
+        Ok(change.actions.iter().filter_map(ill).collect())
+    }
+
     /// Writes what differs between the disk and the registry.
     fn commit(&self, store: &mut Store, deployment: &Deployment) -> Result<Change> {
         let change = self.compare(store, deployment, Edits::Keep)?;
@@ -235,6 +246,15 @@ impl World {
 fn busy_with_keys(key_type: KeyType) {
     if key_type.is_slow() {
         ui::busy(format!("making keys ({key_type}), which can take seconds"));
+    }
+}
+
+/// Says so where a change of users took the last admin away.
+fn warn_without_admin(deployment: &Deployment, had_admin: bool) {
+    if had_admin && deployment.lets_admins_delete() && !deployment.has_admin() {
+        ui::warn(
+            "no user may delete images now: `regcert add-user NAME --role admin` gives a user that right",
+        );
     }
 }
 

@@ -39,10 +39,26 @@ pub enum Prompt {
     Never,
 }
 
+/// Warns of a password that is easy to guess. It is taken all the same: scripts have such passwords.
+pub fn warn_if_weak(user: &str, password: &Password) {
+    if let Some(weakness) = password.weakness() {
+        ui::warn(format!(
+            "the password of {user} has {weakness}: `regcert add-user {user}` gives another one"
+        ));
+    }
+}
+
 impl Source {
     /// Whether an option names a source.
     pub fn is_given(&self) -> bool {
         self.password_stdin || self.password_file.is_some()
+    }
+
+    /// A password that is to be stored, with a warning where it is easy to guess.
+    pub fn read_new(&self, user: &str, prompt: Prompt) -> Result<(Password, Known)> {
+        let read = self.read(user, prompt)?;
+        warn_if_weak(user, &read.0);
+        Ok(read)
     }
 
     /// The password.

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use super::{World, take};
+use super::{World, take, warn_without_admin};
 use crate::error::Fault;
 use crate::names::printable;
 use crate::ui;
@@ -27,6 +27,7 @@ pub struct Args {
 pub fn run(args: &Args, world: &World) -> Result<()> {
     let (mut store, mut deployment) = world.open()?;
     World::settled(&deployment)?;
+    let had_admin = deployment.has_admin();
     if !deployment.remove_user(&args.name) {
         bail!(
             Fault::new(format!("there is no user `{}`", printable(&args.name)))
@@ -37,6 +38,8 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     ui::say(format!("removed {}; the registry knows at the next request", args.name));
     if deployment.users.names().is_empty() {
         ui::warn("nobody can log in now: `regcert add-user NAME` adds somebody");
+    } else {
+        warn_without_admin(&deployment, had_admin);
     }
     take(world, &deployment, &change, args.reload)
 }

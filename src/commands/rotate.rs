@@ -14,14 +14,15 @@ use crate::ui;
 ///
 /// A new root takes two steps. `rotate --ca` makes it: it signs from then on, the old root vouches for it, and both are
 /// in every package below trust/, so that clients with either of them go on working. When every client has the new
-/// one, `rotate --ca --finish` drops the old.
+/// one, `rotate --ca --finish` drops the old. On a terminal it asks first; a script without a terminal is not asked.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   regcert rotate --reload
   regcert rotate --if-due --within 30d
   regcert rotate --ca
-  regcert rotate --ca --finish")]
+  regcert rotate --ca --finish
+  regcert rotate --ca --finish --yes --reload")]
 pub struct Args {
     /// Begin to replace the root
     #[arg(long)]
@@ -29,6 +30,9 @@ pub struct Args {
     /// Drop the old root
     #[arg(long, requires = "ca")]
     finish: bool,
+    /// Drop it without a question
+    #[arg(long, requires = "finish")]
+    yes: bool,
     /// Something more that the new root may speak for; may be repeated
     #[arg(long, value_name = "DOMAIN|NETWORK", requires = "ca", conflicts_with = "finish")]
     permit: Vec<String>,
@@ -70,6 +74,10 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
             return Ok(());
         }
     }
+    if args.finish && !args.writing.dry_run && !agrees_to_finish(args, world)? {
+        ui::say("nothing was changed");
+        return Ok(());
+    }
     let (mut store, mut deployment) = world.open_to_sign()?;
     if !args.keep_key {
         busy_with_keys(deployment.spec.key_type);
@@ -88,6 +96,23 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
         ui::say(crate::guide::rotated(&deployment));
     }
     Ok(())
+}
+
+/// Says which clients the end of a rotation shuts out, and asks where a person is there. No lock is held meanwhile.
+fn agrees_to_finish(args: &Args, world: &World) -> Result<bool> {
+    let (_, deployment) = world.open()?;
+    let Some(retiring) = &deployment.retiring else {
+        // The command that follows refuses it, and says why.
+        return Ok(true);
+    };
+    ui::warn(format!(
+        "clients that trust only the old root, SHA-256 {}, refuse the registry from its next reload on",
+        retiring.root.fingerprint()
+    ));
+    if args.yes || !ui::can_ask() {
+        return Ok(true);
+    }
+    ui::confirm("Does every client have the new root? Drop the old one?")
 }
 
 /// `30d` or `30`, in days.

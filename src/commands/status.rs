@@ -97,7 +97,9 @@ fn screen(deployment: &Deployment, world: &World, findings: &[Finding]) -> Strin
         }
     }
     if findings.iter().all(|finding| finding.severity == Severity::Note) {
-        lines.push("nothing needs doing".to_owned());
+        lines.push(
+            "nothing needs doing in the files; `regcert check` looks whether the registry runs".to_owned(),
+        );
     }
     lines.join("\n")
 }

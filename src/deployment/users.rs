@@ -1,10 +1,10 @@
 //! Who may log in, and what each may do.
 
 use super::Deployment;
-use crate::auth::{Access, Htpasswd, Reader, Set, Unusable};
+use crate::auth::{Access, Htpasswd, Reader, Role, Set, Unusable};
 use crate::error::Fault;
 use crate::names::Username;
-use crate::spec::Proxy;
+use crate::spec::{Delete, Proxy, Spec};
 
 impl Deployment {
     /// Adds the user, or gives it another password.
@@ -26,6 +26,18 @@ impl Deployment {
             self.state.access.forget(&name);
         }
         self.users.remove(name)
+    }
+
+    /// Whether a user who can log in is an admin.
+    pub fn has_admin(&self) -> bool {
+        let is_admin = |name: &String| self.state.access.of(name).role == Role::Admin;
+        self.users.names().iter().any(is_admin)
+    }
+
+    /// Whether an admin may delete: without nginx, on a mirror or with `--delete off` no user may delete.
+    pub fn lets_admins_delete(&self) -> bool {
+        let Spec { proxy, delete, mirror_of, .. } = &self.spec;
+        *proxy == Proxy::Nginx && *delete == Delete::On && mirror_of.is_none()
     }
 
     /// Says what the user may do.

@@ -7,10 +7,11 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::roles::RolesOnDisk;
-use super::seen::{Bare, Refusal, Seen, Target, Trial};
-use super::{service, shown};
+use super::seen::{Bare, Containers, Listener, Refusal, Seen, Target, Trial};
+use super::{behind, service, shown};
 use crate::auth::{Access, Login};
-use crate::deployment::{Deployment, Issuer, ROLES};
+use crate::deployment::{Deployment, Issuer, NGINX_CONF, ROLES};
+use crate::error::Fault;
 use crate::names::{Host, Username};
 use crate::pki::Certificate;
 
@@ -96,8 +97,25 @@ pub struct Known<'a> {
     pub trial: &'a Trial,
     /// What /etc/hosts says about the name.
     pub hosts_file: &'a [IpAddr],
+    /// What Docker knows of the registry's own containers.
+    pub containers: &'a Containers,
+    /// What listens on the registry's ports on this machine.
+    pub listeners: &'a [(u16, Listener)],
+    /// Ports of this machine on which nothing listens: for http and for https.
+    pub free_ports: (u16, u16),
+    /// Files of the directory that are not as regcert writes them.
+    pub files: &'a [(String, Ill)],
     /// This machine's time when the look began.
     pub now: OffsetDateTime,
+}
+
+/// Why a file is not as regcert writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ill {
+    /// It was edited by hand, and `init` keeps it.
+    Edited,
+    /// It is missing or old, and `init` writes it.
+    Due,
 }
 
 impl Known<'_> {
@@ -114,6 +132,30 @@ impl Known<'_> {
         match self.deployment {
             Some(_) => format!("run `cd {} && {} {words}`", self.dir, self.compose),
             None => format!("on the registry's machine, in its directory, run `{} {words}`", self.compose),
+        }
+    }
+
+    /// How the server comes to do what `says` asks of `file`, or of a file below it. Only an edit by hand is overwritten
+    /// with `--force`.
+    pub(super) fn mends(&self, file: &str, says: &str) -> String {
+        if self.deployment.is_none() {
+            return format!("{says}: on the registry's machine, `regcert check` says whether it does");
+        }
+        let edited: Vec<_> = self.files.iter().filter(|(_, ill)| *ill == Ill::Edited).collect();
+        match self.files.iter().find(|(path, _)| path.starts_with(file)) {
+            Some((path, Ill::Edited)) => {
+                let all: Vec<_> = edited.iter().map(|(path, _)| format!("`{path}`")).collect();
+                format!(
+                    "{says}: correct `{path}`, which was edited by hand, or {}, which overwrites the edits in {}",
+                    self.regcert("init --force --reload"),
+                    all.join(", ")
+                )
+            }
+            Some((_, Ill::Due)) => format!("{says}: {}", self.regcert("init --reload")),
+            None => format!(
+                "{says}, and the file in the directory does: {}, so that the server reads it",
+                self.compose("up -d --force-recreate")
+            ),
         }
     }
 
@@ -141,7 +183,9 @@ impl Known<'_> {
             deployment.names().iter().any(|name| name.to_string() == host.to_string())
         };
         match self.deployment {
-            Some(deployment) if has(deployment) => self.regcert("init --force --reload"),
+            Some(deployment) if has(deployment) => {
+                self.mends(NGINX_CONF, &format!("nginx.conf must name `{host}`"))
+            }
             Some(_) | None => self.regcert(&format!("init --san {host} --reload")),
         }
     }
@@ -158,7 +202,12 @@ pub fn check(known: &Known<'_>, seen: &Seen) -> Vec<Link> {
     let mut links = vec![name(known, seen)];
     // What was found behind a name that leads astray says nothing about the registry.
     let seen = if links[0].state == State::Broken { &nothing } else { seen };
-    links.extend([tcp(known, seen), tls(known, seen)]);
+    links.push(tcp(known, seen));
+    // Nor does what another program says on the registry's port.
+    let is_taken = seen.peer.as_ref().is_some_and(Result::is_ok) && links[1].state == State::Broken;
+    let astray = Seen { peer: Some(Err(String::new())), ..Seen::default() };
+    let seen = if is_taken { &astray } else { seen };
+    links.push(tls(known, seen));
     match &seen.chain {
         Some(Ok(chain)) if !chain.is_empty() => shown::links(known, chain, seen, &mut links),
         Some(Ok(_) | Err(_)) | None => {
@@ -176,8 +225,10 @@ pub fn check(known: &Known<'_>, seen: &Seen) -> Vec<Link> {
 pub(super) fn waits(links: &[Link]) -> String {
     let broken = |link: &&Link| link.state == State::Broken;
     // Whoever speaks with the registry is past the links before it, broken ones too.
-    let talk =
-        links.iter().filter(broken).rfind(|link| ["api", "login", "location", "upload"].contains(&link.name));
+    let talk = links
+        .iter()
+        .filter(broken)
+        .rfind(|link| ["api", "registry", "login", "location", "upload"].contains(&link.name));
     let way = || links.iter().find(|link| link.state == State::Broken && link.name != "protocols");
     talk.or_else(way)
         .map_or_else(|| "nothing leads there".to_owned(), |link| format!("waits for `{}`", link.name))
@@ -230,6 +281,9 @@ fn name(known: &Known<'_>, seen: &Seen) -> Link {
 }
 
 fn tcp(known: &Known<'_>, seen: &Seen) -> Link {
+    if let Some(link) = behind::taken(known, seen) {
+        return link;
+    }
     match &seen.peer {
         None => Link::not_tried("tcp", "waits for `name`"),
         Some(Ok(peer)) => Link::held("tcp", format!("{peer} takes connections")),
@@ -239,6 +293,11 @@ fn tcp(known: &Known<'_>, seen: &Seen) -> Link {
             if known.roles == RolesOnDisk::Other {
                 // nginx does not start without it.
                 start = format!("{}, which writes `{ROLES}` anew, then {start}", known.regcert("init"));
+            }
+            if let Some(Fault { message, hint }) = known.front_trouble()
+                && known.roles != RolesOnDisk::Other
+            {
+                return Link::broken("tcp", format!("no connection: {why}; {message}"), hint);
             }
             let hint = if why.contains("refused") {
                 format!("{start}; `{compose} ps` says what runs, and on which port")
@@ -253,7 +312,6 @@ fn tcp(known: &Known<'_>, seen: &Seen) -> Link {
 }
 
 fn tls(known: &Known<'_>, seen: &Seen) -> Link {
-    let force = known.regcert("init --force --reload");
     let refusal = match &seen.chain {
         None => {
             return Link::not_tried(
@@ -262,7 +320,11 @@ fn tls(known: &Known<'_>, seen: &Seen) -> Link {
             );
         }
         Some(Ok(chain)) if chain.is_empty() => {
-            return Link::broken("tls", "the server shows no certificate", force);
+            return Link::broken(
+                "tls",
+                "the server shows no certificate",
+                known.mends(NGINX_CONF, "nginx.conf must say `listen 8443 ssl;`"),
+            );
         }
         Some(Ok(_)) => return Link::held("tls", "the handshake succeeds"),
         Some(Err(refusal)) => refusal,
@@ -271,21 +333,24 @@ fn tls(known: &Known<'_>, seen: &Seen) -> Link {
     let (message, hint) = match refusal {
         Refusal::PlainHttp => (
             format!("port {port} speaks plain HTTP, not TLS"),
-            format!(
-                "nginx.conf must say `listen 8443 ssl;`, and docker-compose.yml publish that port as {port}: {force}"
+            known.mends(
+                NGINX_CONF,
+                &format!(
+                    "nginx.conf must say `listen 8443 ssl;`, and docker-compose.yml publish that port as {port}"
+                ),
             ),
         ),
         Refusal::NotTls => (
             format!("what listens on port {port} speaks neither TLS nor HTTP"),
-            "end what else listens there, or choose another port with `regcert init --https-port`".to_owned(),
+            known.other_port(port),
         ),
         Refusal::Alert(alert) if alert.contains("protocol version") => (
             "the server offers neither TLS 1.2 nor TLS 1.3".to_owned(),
-            format!("nginx.conf must say `ssl_protocols TLSv1.2 TLSv1.3;`: {force}"),
+            known.mends(NGINX_CONF, "nginx.conf must say `ssl_protocols TLSv1.2 TLSv1.3;`"),
         ),
         Refusal::Alert(alert) => (
             format!("the server ends the handshake (`{alert}`): its key may not belong to its certificate"),
-            format!("{force}, which writes a key and a certificate that belong together"),
+            known.mends("nginx/", "the server's key must be the one of its certificate"),
         ),
         Refusal::Closed => (
             "the server cuts the handshake off: it may have no certificate for that name".to_owned(),
@@ -306,8 +371,8 @@ fn bypass(known: &Known<'_>, seen: &Seen) -> Link {
             "a registry answers on {address} over plain HTTP: whoever reaches that port goes round TLS and passwords"
         );
         let hint = format!(
-            "`docker ps --filter publish=5000` says who publishes it; if docker-compose.yml does, {}",
-            known.regcert("init --force --reload")
+            "`docker ps --filter publish=5000` says who publishes it; {}",
+            known.mends("docker-compose.yml", "docker-compose.yml must not publish port 5000")
         );
         return Link::broken("bypass", message, hint);
     }

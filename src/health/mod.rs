@@ -2,6 +2,7 @@
 //! the machine here.
 
 mod answer;
+mod behind;
 mod check;
 mod roles;
 mod runtimes;
@@ -10,10 +11,12 @@ mod service;
 mod shown;
 
 pub use answer::{explained, location_fault, registry_said};
-pub use check::{Known, Link, State, check};
-pub use roles::{RolesOnDisk, trial};
+pub use check::{Ill, Known, Link, State, check};
+pub use roles::{RolesOnDisk, is_trial, trial};
 pub use runtimes::{Found, Machine, runtimes};
-pub use seen::{Answer, Bare, Extent, Refusal, Seen, Step, Target, Trial, Trip};
+pub use seen::{
+    Answer, Bare, Contained, Containers, Extent, Listener, Refusal, Seen, Step, Target, Trial, Trip,
+};
 
 use serde::Serialize;
 use time::OffsetDateTime;

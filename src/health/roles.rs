@@ -1,15 +1,21 @@
 //! Who may do what: whether the running registry holds a user to it, and where the trial images of such a user go.
 
 use super::answer::is_denied;
-use super::check::{Known, Link};
+use super::check::{Ill, Known, Link};
 use super::seen::{Answer, Extent, Seen, Trial};
 use crate::auth::{Access, Role};
-use crate::deployment::ROLES;
+use crate::deployment::{NGINX_CONF, ROLES};
 use crate::names::{Pattern, Repositories};
 use crate::spec::Proxy;
 
 /// Where trial images go, unless somebody says otherwise.
 const USUAL: &str = "regcert-check";
+
+/// Whether this is a repository that `regcert check` makes for its trial images. A registry has no request that removes an
+/// empty one.
+pub fn is_trial(repository: &str) -> bool {
+    repository.rsplit('/').next() == Some(USUAL)
+}
 
 /// What lies on the disk for nginx to know the roles by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,6 +168,15 @@ pub(super) fn cure(known: &Known<'_>) -> String {
     match known.roles {
         RolesOnDisk::Fit => known.reloads(),
         RolesOnDisk::Other => known.regcert("init --reload"),
-        RolesOnDisk::Unread => known.regcert("init --force --reload"),
+        // Its content was read. Where it is only old, `init` writes it.
+        RolesOnDisk::Unread if known.files.contains(&(NGINX_CONF.to_owned(), Ill::Due)) => {
+            known.regcert("init --reload")
+        }
+        RolesOnDisk::Unread => {
+            format!(
+                "{}, which overwrites the edits in `{NGINX_CONF}`",
+                known.regcert("init --force --reload")
+            )
+        }
     }
 }

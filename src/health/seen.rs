@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::error::Fault;
 use crate::names::{Host, printable};
 use crate::pki::Certificate;
+use crate::spec::RunAs;
 
 /// A registry as a client names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +121,91 @@ pub struct Seen {
     pub trip: Tried<Trip>,
     /// What listens on the registry's own port; empty where it was not looked at.
     pub bare: Vec<(SocketAddr, Bare)>,
+}
+
+/// What listens on one of the registry's ports on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// The user of the socket.
+    pub uid: u32,
+    /// The process, where this user may see it.
+    pub process: Option<u32>,
+    /// Its program.
+    pub program: Option<String>,
+    /// The container that publishes the port.
+    pub container: Option<String>,
+}
+
+/// The programs with which Docker, rootless Docker and Podman forward a published port, cut at 15 characters.
+const FORWARDERS: [&str; 6] =
+    ["docker-proxy", "rootlesskit", "rootlessport", "slirp4netns", "pasta", "conmon"];
+
+impl Listener {
+    /// Whether it can be the registry of `containers`, whose files belong to `run_as`: one of its containers, or its
+    /// nginx or registry on the host's own network.
+    pub fn can_be(&self, containers: &Containers, run_as: RunAs) -> bool {
+        match (&self.container, containers) {
+            (Some(name), Containers::Known(own)) => {
+                return own.iter().any(|contained| contained.name == *name);
+            }
+            (Some(_), Containers::Unknown(_)) => return true,
+            (None, _) => {}
+        }
+        // What a container engine forwards ports with says nothing about the container.
+        if self.program.as_ref().is_some_and(|program| FORWARDERS.contains(&program.as_str())) {
+            return true;
+        }
+        if self.program.is_none() && matches!(containers, Containers::Unknown(_)) {
+            return true;
+        }
+        let is_server = |program: &String| program.contains("nginx") || program.contains("registry");
+        self.uid == run_as.uid && self.program.as_ref().is_none_or(is_server)
+    }
+}
+
+impl fmt::Display for Listener {
+    /// As a part of a sentence: `sshd` (process 12).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.container, &self.program, self.process) {
+            (Some(container), ..) => write!(f, "the container `{}`", printable(container)),
+            (None, Some(program), Some(id)) => write!(f, "`{}` (process {id})", printable(program)),
+            (None, ..) => write!(f, "another program of the user with the number {}", self.uid),
+        }
+    }
+}
+
+/// What Docker knows of the registry's own containers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Containers {
+    /// They are not on this machine, or Docker does not say: why, and what to do.
+    Unknown(Fault),
+    /// Those of the directory.
+    Known(Vec<Contained>),
+}
+
+/// One container of the registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contained {
+    /// Its name.
+    pub name: String,
+    /// Its service in docker-compose.yml.
+    pub service: &'static str,
+    /// Whether it runs.
+    pub is_running: bool,
+    /// Whether its health check succeeds; `None` while it starts, or without one.
+    pub is_healthy: Option<bool>,
+    /// What is wrong with it, and the cure.
+    pub trouble: Option<Fault>,
+}
+
+impl Containers {
+    /// The container of a service.
+    pub fn of(&self, service: &str) -> Option<&Contained> {
+        match self {
+            Self::Unknown(_) => None,
+            Self::Known(all) => all.iter().find(|contained| contained.service == service),
+        }
+    }
 }
 
 /// Why a handshake did not come about.

@@ -8,9 +8,10 @@ use time::macros::format_description;
 
 use super::answer::{Cure, location_fault, reason};
 use super::check::{Known, Link, waits};
-use super::roles;
 use super::seen::{Answer, Seen};
+use super::{behind, roles};
 use crate::auth::Login;
+use crate::deployment::NGINX_CONF;
 
 /// RFC 9110 §5.6.7: the one form that servers write.
 const DATE: StaticFormatDescription =
@@ -22,9 +23,10 @@ const SKEW: Duration = Duration::from_secs(300);
 
 /// From the first request to the last.
 pub(super) fn links(known: &Known<'_>, seen: &Seen, links: &mut Vec<Link>) {
-    let judged: [(&'static str, Option<Link>); 6] = [
+    let judged: [(&'static str, Option<Link>); 7] = [
         ("api", seen.api.as_ref().map(|answer| api(known, answer, seen))),
         ("clock", clock(known, seen)),
+        ("registry", Some(behind::registry(known, seen, &waits(links)))),
         ("login", login(known, seen)),
         ("location", seen.start.as_ref().map(|answer| location(known, answer))),
         ("upload", seen.chunk.as_ref().map(|answer| upload(known, answer))),
@@ -57,9 +59,7 @@ fn unanswered(known: &Known<'_>, name: &'static str, what: &str, why: &str) -> L
 /// What mends the reason of an answer.
 fn cure(known: &Known<'_>, cure: Cure) -> String {
     match cure {
-        Cure::Proxy(line) => {
-            format!("nginx.conf must say `{line}`: {}", known.regcert("init --force --reload"))
-        }
+        Cure::Proxy(line) => known.mends(NGINX_CONF, &format!("nginx.conf must say `{line}`")),
         Cure::Start => {
             format!("{}; `{} logs registry` says why it ended", known.compose("up -d"), known.compose)
         }
@@ -187,6 +187,8 @@ fn login(known: &Known<'_>, seen: &Seen) -> Option<Link> {
     Some(match answer.status {
         200 => Link::held("login", format!("`{user}` gets in")),
         401 => refused(known, user.as_str()),
+        // The link before it says so.
+        502..=504 => return None,
         403 | 500 => {
             let reason = reason(answer, what);
             let message = format!("{}; it may not be able to read the password file", reason.message);
@@ -274,10 +276,7 @@ fn digest(known: &Known<'_>, seen: &Seen) -> Link {
         Some(step) if step.answer.status == step.expected => Link::broken(
             "digest",
             format!("to {} gives other bytes than were stored: something between changes them", step.what),
-            format!(
-                "nginx.conf must not filter or compress below /v2/: {}",
-                known.regcert("init --force --reload")
-            ),
+            known.mends(NGINX_CONF, "nginx.conf must not filter or compress below /v2/"),
         ),
         Some(step) => {
             let mut reason = reason(&step.answer, &format!("to {}", step.what));

@@ -4,6 +4,7 @@
 use super::check::{Known, Link, State};
 use super::seen::Seen;
 use super::{SERVER_DAYS, days_left};
+use crate::deployment::NGINX_CONF;
 use crate::names::printable;
 use crate::pki::{Certificate, covers, date, leads_to, verify};
 
@@ -51,10 +52,7 @@ pub(super) fn links(known: &Known<'_>, chain: &[Certificate], seen: &Seen, links
         Some(old) => Link::broken(
             "protocols",
             format!("old versions are accepted: {}", old.join(", ")),
-            format!(
-                "nginx.conf must say `ssl_protocols TLSv1.2 TLSv1.3;`: {}",
-                known.regcert("init --force --reload")
-            ),
+            known.mends(NGINX_CONF, "nginx.conf must say `ssl_protocols TLSv1.2 TLSv1.3;`"),
         ),
     });
 }
@@ -87,7 +85,7 @@ fn served(known: &Known<'_>, leaf: &Certificate) -> Link {
 
 /// The form of the chain, and whether something is missing from it.
 fn shape(known: &Known<'_>, chain: &[Certificate]) -> (Link, bool) {
-    let whole = known.regcert("init --force --reload");
+    let whole = known.mends("nginx/ssl/", "the server must send the chain that is on disk");
     if let Some(root) = chain.iter().skip(1).find(|one| one.is_signed_by(one)) {
         let message = format!(
             "the root `{}` is sent along: clients have it, or must not take it from here",

@@ -14,6 +14,7 @@ use crate::error::Gather;
 use crate::names::Username;
 use crate::spec::{RunAs, Settings, Side, Spec};
 
+mod behind;
 mod roles;
 
 const NOW: OffsetDateTime = datetime!(2026-11-20 12:00 UTC);
@@ -100,6 +101,10 @@ fn links_of(
         roles,
         trial: &trial(None, false, access),
         hosts_file: &[],
+        containers: &Containers::Known(Vec::new()),
+        listeners: &[],
+        free_ports: (8080, 5443),
+        files: &[],
         now: NOW,
     };
     let links = check(&known, seen);
@@ -158,7 +163,7 @@ fn what_cannot_be_tried_waits_for_the_link_in_its_way() {
     down.peer = Some(Err("10.0.0.7:443: connection refused".into()));
     let down = links(&down, true, None);
     assert_eq!(summary(&down).0, "tcp");
-    assert_eq!(waiting(&down).len(), 14, "{down:#?}");
+    assert_eq!(waiting(&down).len(), 15, "{down:#?}");
 
     let mut refused = seen();
     refused.old = Some(vec!["TLS 1.0"]);
@@ -220,6 +225,10 @@ fn a_certificate_lasts_or_is_due() {
             roles: RolesOnDisk::Fit,
             trial: &trial(None, false, None),
             hosts_file: &[],
+            containers: &Containers::Known(Vec::new()),
+            listeners: &[],
+            free_ports: (8080, 5443),
+            files: &[],
             now,
         };
         summary(&check(&known, &Seen { api: None, ..seen() }))
@@ -240,9 +249,9 @@ fn a_certificate_lasts_or_is_due() {
 fn a_handshake_that_fails_says_who_speaks_there() {
     for (refusal, cure) in [
         (Refusal::PlainHttp, "listen 8443 ssl;"),
-        (Refusal::NotTls, "end what else listens there"),
+        (Refusal::NotTls, "--https-port 5443 && cd registry"),
         (Refusal::Alert("protocol version".into()), "ssl_protocols"),
-        (Refusal::Alert("handshake failure".into()), "belong together"),
+        (Refusal::Alert("handshake failure".into()), "the one of its certificate"),
         (Refusal::Closed, "docker compose logs"),
         (Refusal::Silent, "docker compose restart"),
         (Refusal::Other("no route".into()), "docker compose logs"),

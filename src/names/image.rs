@@ -19,6 +19,11 @@ impl Repository {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The first part, where Docker would take it for a registry: `ghcr.io` of `ghcr.io/app`.
+    pub fn looks_like_in(&self) -> Option<&str> {
+        self.0.split_once('/').map(|(first, _)| first).filter(|first| first.contains('.'))
+    }
 }
 
 impl FromStr for Repository {
@@ -33,8 +38,13 @@ impl FromStr for Repository {
         if text.split('/').all(is_component) {
             return Ok(Self(text.to_owned()));
         }
-        Err(Fault::new(format!("`{}` is not the name of a repository", printable(text)))
-            .hint("lower-case letters and digits, with `.`, `_`, `-` and `/` between: `team-a/trial`"))
+        let fault = Fault::new(format!("`{}` is not the name of a repository", printable(text)));
+        if let Some((name, _)) =
+            text.split_once([':', '@']).filter(|(name, _)| name.split('/').all(is_component))
+        {
+            return Err(fault.hint(format!("leave the tag or the digest out: `{}`", printable(name))));
+        }
+        Err(fault.hint("lower-case letters and digits, with `.`, `_`, `-` and `/` between: `team-a/trial`"))
     }
 }
 
@@ -173,7 +183,7 @@ impl FromStr for Image {
             }
         };
         let repository = repository.parse().map_err(|fault: Fault| match repository.contains(':') {
-            true => fault.hint("without the registry, and with either a tag or a digest: `team-a/app:1.2`"),
+            true => fault.hint("with either a tag or a digest: `team-a/app:1.2`"),
             false => fault,
         })?;
         Ok(Self { repository, reference })
@@ -252,7 +262,7 @@ mod tests {
         for (bad, hint) in [
             ("app", "write it as"),
             ("host:5443/app", "write it as"),
-            ("host:5443/app:1", "without the registry"),
+            ("host:5443/app:1", "either a tag or a digest"),
             (&format!("app:1@{digest}"), "either a tag or a digest"),
             ("app@sha256:1", "64 hexadecimal digits"),
             ("App:1", "lower-case"),

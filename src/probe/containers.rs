@@ -195,6 +195,13 @@ impl Project {
                 self.compose,
                 container.service.name()
             ),
+            // It is unhealthy: without the option it would stay as it is.
+            "running" => format!(
+                "{}; to see more, `{} logs {}`",
+                self.runs("up -d --force-recreate"),
+                self.compose,
+                container.service.name()
+            ),
             _ => self.runs("up -d"),
         }
     }

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 pub use args::Args;
 
-use super::password::{Known, Prompt};
+use super::password::{Known, Prompt, warn_if_weak};
 use super::{World, busy_with_keys, dry_run};
 use crate::auth::Password;
 use crate::deployment::{
@@ -23,9 +23,9 @@ use crate::health::Found;
 use crate::names::{Repositories, Subtree, Upstream, Username, shell};
 use crate::pki::{Certificate, date};
 use crate::render::Site;
-use crate::spec::{DAYS_ADVISED, Data, Side, Spec};
+use crate::spec::{DAYS_ADVISED, Data, Proxy, Side, Spec};
 use crate::store::{self, Store};
-use crate::{guide, health, ui};
+use crate::{guide, health, probe, ui};
 
 /// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<()> {
@@ -59,8 +59,11 @@ fn create(args: &Args, world: &World, mut store: Store) -> Result<()> {
         .collect();
     let (spec, user, password) = checked(args, world, spec, gather)?;
     let (password, known) = match password {
-        Some(password) => (password, Known::ToThePerson),
-        None => args.user.password.read(user.as_str(), Prompt::Never)?,
+        Some(password) => {
+            warn_if_weak(user.as_str(), &password);
+            (password, Known::ToThePerson)
+        }
+        None => args.user.password.read_new(user.as_str(), Prompt::Never)?,
     };
     let shown = (known == Known::ToNobody).then(|| Zeroizing::new(password.expose().to_owned()));
     let origin = args.origin(world, permit)?;
@@ -88,6 +91,7 @@ fn create(args: &Args, world: &World, mut store: Store) -> Result<()> {
         return Ok(());
     }
     warn_about(&deployment, &store, &world.site);
+    warn_of_taken_ports(&deployment.spec, None);
     store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
     store::lead_compose(&world.dir)?;
     let password = shown.as_ref().map(|password| password.as_str());
@@ -152,6 +156,7 @@ fn renew(args: &Args, world: &World) -> Result<()> {
     let credentials = args.credentials()?;
     let headers = args.headers()?;
     busy_with_keys(spec.key_type);
+    warn_of_taken_ports(&spec, Some(&deployment.spec));
     deployment.reconfigure(spec, ServerKey::New, world.now)?;
     rename_copy(&mut deployment, world);
     log_in_upstream(&mut deployment, credentials);
@@ -259,6 +264,29 @@ fn username(args: &Args, gather: &mut Gather) -> Option<Username> {
     gather.take("--docker-username", name.parse())
 }
 
+/// Warns of each port on which another program of this machine listens: Docker could not publish it. A port that the
+/// registry had before is its own.
+fn warn_of_taken_ports(spec: &Spec, before: Option<&Spec>) {
+    let ports = |spec: &Spec| {
+        let redirect = spec.http_port.filter(|_| spec.proxy == Proxy::Nginx);
+        [
+            ("--https-port", Some(spec.https_port)),
+            ("--http-port", redirect),
+            ("--anonymous-port", spec.anonymous_port),
+            ("--metrics-port", spec.metrics_port),
+        ]
+    };
+    let own: Vec<_> = before.map(ports).into_iter().flatten().filter_map(|(_, port)| port).collect();
+    let wanted = ports(spec).into_iter().filter_map(|(option, port)| Some((option, port?)));
+    for (option, port) in wanted.filter(|(_, port)| !own.contains(port)) {
+        if let Some(listener) = probe::listener(port) {
+            ui::warn(format!(
+                "port {port} is taken by {listener}, and the registry cannot start: end that program, or choose another port with `{option}`"
+            ));
+        }
+    }
+}
+
 fn given_password(args: &Args, gather: &mut Gather) -> Option<Password> {
     let text = args.user.docker_password.clone().map(Zeroizing::new)?;
     gather.take("--docker-password", Password::new(text))
@@ -272,11 +300,12 @@ fn later_password(
     given: Option<Password>,
 ) -> Result<Option<(Password, Known)>> {
     if let Some(password) = given {
+        warn_if_weak(user.as_str(), &password);
         return Ok(Some((password, Known::ToThePerson)));
     }
     let is_new = || !deployment.users.has(user.as_str());
     if args.user.password.is_given() || (args.user.docker_username.is_some() && is_new()) {
-        return args.user.password.read(user.as_str(), Prompt::Never).map(Some);
+        return args.user.password.read_new(user.as_str(), Prompt::Never).map(Some);
     }
     Ok(None)
 }

@@ -79,7 +79,8 @@ fn roles_that_nginx_cannot_read_are_written_anew() {
     };
     let cure = |words: &str| ("roles".to_owned(), format!("run `regcert {words}`"));
     assert_eq!(of(RolesOnDisk::Other, &denied), cure("init --reload"));
-    assert_eq!(of(RolesOnDisk::Unread, &|_| ()), cure("init --force --reload"));
+    let force = "run `regcert init --force --reload`, which overwrites the edits in `nginx/nginx.conf`";
+    assert_eq!(of(RolesOnDisk::Unread, &|_| ()), ("roles".to_owned(), force.to_owned()));
     assert_eq!(of(RolesOnDisk::Unread, &denied).0, "");
     let down = |seen: &mut Seen| {
         *seen = Seen {

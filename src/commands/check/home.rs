@@ -1,0 +1,71 @@
+//! What this machine knows of a registry beside its answers: its containers, its ports, its files.
+
+use crate::commands::World;
+use crate::deployment::Deployment;
+use crate::error::{Fault, faults};
+use crate::health::{Contained, Containers, Ill, Listener};
+use crate::probe;
+use crate::spec::{Proxy, Spec};
+
+/// What this machine knows of the registry beside its answers.
+pub(super) struct Home {
+    pub containers: Containers,
+    pub listeners: Vec<(u16, Listener)>,
+    pub free_ports: (u16, u16),
+    pub files: Vec<(String, Ill)>,
+}
+
+impl Home {
+    /// Of a registry on another machine.
+    pub fn elsewhere() -> Self {
+        Self {
+            containers: Containers::Unknown(Fault::new("the registry's containers are on another machine")),
+            listeners: Vec::new(),
+            free_ports: FREE_PORTS,
+            files: Vec::new(),
+        }
+    }
+
+    /// Of the registry in the directory.
+    pub fn of(world: &World, deployment: &Deployment) -> Self {
+        let Spec { proxy, http_port, https_port, anonymous_port, .. } = &deployment.spec;
+        let redirect = http_port.filter(|_| *proxy == Proxy::Nginx);
+        let ports = [Some(*https_port), redirect, *anonymous_port].into_iter().flatten();
+        let free = |usual: u16| {
+            (usual..usual.saturating_add(10)).find(|port| probe::listener(*port).is_none()).unwrap_or(usual)
+        };
+        Self {
+            containers: containers(world),
+            listeners: ports.filter_map(|port| Some((port, probe::listener(port)?))).collect(),
+            free_ports: (free(FREE_PORTS.0), free(FREE_PORTS.1)),
+            files: world.ill(deployment).unwrap_or_default(),
+        }
+    }
+}
+
+/// What Docker knows of the registry's own containers.
+fn containers(world: &World) -> Containers {
+    let project = world.project();
+    let all = match project.containers() {
+        Ok(all) => all,
+        Err(error) => return Containers::Unknown(faults(&error).remove(0)),
+    };
+    let contained = |container| {
+        let cure = project.cure(&container);
+        Contained {
+            service: container.service.name(),
+            is_running: container.is_running(),
+            is_healthy: match container.health.as_deref() {
+                Some("healthy") => Some(true),
+                Some("unhealthy") => Some(false),
+                Some(_) | None => None,
+            },
+            trouble: container.trouble().map(|trouble| Fault::new(trouble).hint(cure)),
+            name: container.name,
+        }
+    };
+    Containers::Known(all.into_iter().map(contained).collect())
+}
+
+/// Ports that are proposed where others are taken, as README has them: for http and for https.
+const FREE_PORTS: (u16, u16) = (8080, 5443);

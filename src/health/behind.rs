@@ -1,0 +1,134 @@
+//! The registry's containers and ports on this machine: whether what listens there is this registry at all, and whether
+//! the registry behind nginx lives.
+
+use super::check::{Known, Link};
+use super::seen::{Containers, Listener, Seen};
+use crate::deployment::{Deployment, NGINX_CONF};
+use crate::error::Fault;
+use crate::spec::Proxy;
+
+/// Who takes connections, in docker-compose.yml.
+fn front(deployment: &Deployment) -> &'static str {
+    match deployment.spec.proxy {
+        Proxy::Nginx => "nginx",
+        Proxy::None => "registry",
+    }
+}
+
+/// The broken link where another program has one of the registry's ports, and so the registry cannot run.
+pub(super) fn taken(known: &Known<'_>, seen: &Seen) -> Option<Link> {
+    let deployment = known.deployment?;
+    let is_here = match seen.peer.as_ref()? {
+        Ok(peer) => seen.ours.contains(&peer.ip()),
+        Err(_) => !seen.ours.is_empty(),
+    };
+    let chain = seen.chain.as_ref().and_then(|chain| chain.as_ref().ok());
+    let last = chain.and_then(|chain| chain.last());
+    let is_own = last.is_some_and(|last| known.roots.iter().any(|root| last.is_signed_by(root)));
+    // Docker starts no container whose port is taken.
+    let runs = known.containers.of(front(deployment)).is_some_and(|front| front.is_running);
+    if !is_here || is_own || runs {
+        return None;
+    }
+    let is_other =
+        |(_, listener): &&(u16, Listener)| !listener.can_be(known.containers, deployment.spec.run_as);
+    let (port, listener) = known.listeners.iter().find(is_other)?;
+    let message = format!("port {port} is taken by {listener}: this registry cannot listen there");
+    Some(Link::broken("tcp", message, known.other_port(*port)))
+}
+
+impl Known<'_> {
+    /// How the registry comes to another port than `port`, which another program has.
+    pub(super) fn other_port(&self, port: u16) -> String {
+        let Some(deployment) = self.deployment else {
+            return "end the program that listens there, or choose another port where the registry runs: `regcert init --https-port`".to_owned();
+        };
+        let (option, free) = match port {
+            port if Some(port) == deployment.spec.http_port => ("--http-port", self.free_ports.0),
+            port if Some(port) == deployment.spec.anonymous_port => ("--anonymous-port", self.free_ports.1),
+            _ => ("--https-port", self.free_ports.1),
+        };
+        format!(
+            "choose another port: run `{} init {option} {free} && cd {} && {} up -d`; or end that program, then run `cd {1} && {2} up -d`",
+            self.regcert, self.dir, self.compose
+        )
+    }
+
+    /// Why the container that takes connections does not run, where Docker knows.
+    pub(super) fn front_trouble(&self) -> Option<Fault> {
+        let deployment = self.deployment?;
+        match self.containers {
+            Containers::Unknown(fault) => Some(fault.clone()).filter(|fault| !fault.hint.is_empty()),
+            Containers::Known(_) => self
+                .containers
+                .of(front(deployment))?
+                .trouble
+                .clone()
+                .map(|fault| self.read_by_container(fault)),
+        }
+    }
+}
+
+/// The configurations, as a container names them in its log, and as the directory has them.
+const CONFIGURATIONS: [(&str, &str); 2] =
+    [("/etc/nginx/nginx.conf", NGINX_CONF), ("/etc/regcert/config.yml", "registry/config.yml")];
+
+impl Known<'_> {
+    /// What is wrong with a container, with the cure of the configuration that its last words name.
+    fn read_by_container(&self, Fault { message, hint }: Fault) -> Fault {
+        let named = CONFIGURATIONS.iter().find(|(path, _)| message.contains(path));
+        let hint = match named {
+            Some((path, file)) => self.mends(file, &format!("the container must be able to read `{path}`")),
+            None => hint,
+        };
+        Fault { message, hint }
+    }
+}
+
+/// Whether the registry itself answers, behind nginx too.
+pub(super) fn registry(known: &Known<'_>, seen: &Seen, waits: &str) -> Link {
+    let broken = |message: String, hint: String| Link::broken("registry", message, hint);
+    let status = |answer: &Option<Result<super::Answer, String>>| {
+        answer.as_ref().and_then(|answer| answer.as_ref().ok()).map(|answer| answer.status)
+    };
+    let contained = known.containers.of("registry");
+    let trouble = contained.and_then(|contained| contained.trouble.clone());
+    if let Some(fault) = trouble {
+        let Fault { message, hint } = known.read_by_container(fault);
+        return broken(message, hint);
+    }
+    if matches!(status(&seen.login), Some(502..=504)) {
+        let message = "nginx answers, and the registry behind it does not".to_owned();
+        return broken(message, start(known));
+    }
+    let is_bare = known.deployment.is_some_and(|deployment| deployment.spec.proxy == Proxy::None);
+    if status(&seen.login) == Some(200) || (is_bare && status(&seen.api) == Some(401)) {
+        return Link::held("registry", "the registry itself answers");
+    }
+    match (known.containers, contained) {
+        (_, Some(contained)) if contained.is_healthy == Some(true) => {
+            Link::held("registry", format!("container `{}` is healthy", contained.name))
+        }
+        (_, Some(contained)) => {
+            let name = &contained.name;
+            Link::not_tried("registry", format!("container `{name}` runs, and its health is not known yet"))
+        }
+        // Its nginx runs, and the registry was removed.
+        (Containers::Known(all), None) if all.iter().any(|contained| contained.is_running) => {
+            broken("the registry has no container".to_owned(), start(known))
+        }
+        (Containers::Known(_) | Containers::Unknown(_), None) if seen.api.is_none() => {
+            Link::not_tried("registry", waits)
+        }
+        (Containers::Known(_), None) => {
+            Link::not_tried("registry", "Docker has no container of this directory, and no user logged in")
+        }
+        (Containers::Unknown(fault), None) => {
+            Link::not_tried("registry", format!("{}, and no user logged in", fault.message))
+        }
+    }
+}
+
+fn start(known: &Known<'_>) -> String {
+    format!("{}; `{} logs registry` says why it ended", known.compose("up -d"), known.compose)
+}

@@ -1,0 +1,180 @@
+//! The registry behind nginx, and what else has its ports: by its containers where no user logs in.
+
+use super::*;
+use crate::error::Fault;
+
+fn contained(service: &'static str, is_healthy: Option<bool>, trouble: Option<&str>) -> Contained {
+    let trouble =
+        trouble.map(|message| Fault::new(message).hint("run `cd registry && docker compose up -d`"));
+    let name = format!("r-{service}-1");
+    Contained { name, service, is_running: trouble.is_none(), is_healthy, trouble }
+}
+
+fn unknown() -> Containers {
+    Containers::Unknown(
+        Fault::new("the Docker daemon does not run").hint("run `sudo systemctl start docker`"),
+    )
+}
+
+/// The links for these containers, listeners and files, without a user.
+fn links(
+    seen: &Seen,
+    containers: &Containers,
+    listeners: &[(u16, Listener)],
+    files: &[(&str, Ill)],
+) -> Vec<Link> {
+    let (target, roots): (Target, _) = ("r.myhouse.local".parse().unwrap(), HERE.roots());
+    let files: Vec<_> = files.iter().map(|(path, ill)| ((*path).to_owned(), *ill)).collect();
+    let known = Known {
+        target: &target,
+        roots: &roots,
+        deployment: Some(&HERE),
+        regcert: "regcert",
+        dir: "registry",
+        data: None,
+        compose: "docker compose",
+        reload: "exec -T nginx nginx -s reload",
+        user: None,
+        entry: None,
+        access: None,
+        roles: RolesOnDisk::Fit,
+        trial: &trial(None, false, None),
+        hosts_file: &[],
+        containers,
+        listeners,
+        free_ports: (8080, 5443),
+        files: &files,
+        now: NOW,
+    };
+    check(&known, seen)
+}
+
+/// What is seen without a user.
+fn anonymous() -> Seen {
+    Seen { login: None, start: None, chunk: None, trip: None, ..seen() }
+}
+
+fn registry(containers: &Containers) -> Link {
+    let links = links(&anonymous(), containers, &[], &[]);
+    links.into_iter().find(|link| link.name == "registry").unwrap()
+}
+
+#[test]
+fn without_a_user_the_container_says_whether_the_registry_lives() {
+    let nginx = || contained("nginx", Some(true), None);
+    let beside = |registry| Containers::Known(vec![nginx(), registry]);
+    assert_eq!(registry(&beside(contained("registry", Some(true), None))).state, State::Held);
+    assert_eq!(registry(&beside(contained("registry", None, None))).state, State::NotTried);
+    assert_eq!(registry(&Containers::Known(Vec::new())).state, State::NotTried);
+    let link = registry(&unknown());
+    assert_eq!(link.state, State::NotTried);
+    assert!(link.message.contains("the Docker daemon does not run"), "{link:?}");
+    for trouble in ["container `r` has ended (exit code 137)", "container `r` is unhealthy"] {
+        let link = registry(&beside(contained("registry", Some(false), Some(trouble))));
+        assert_eq!((link.state, link.message.as_str()), (State::Broken, trouble));
+    }
+    let link = registry(&Containers::Known(vec![nginx()]));
+    assert_eq!((link.state, link.message.as_str()), (State::Broken, "the registry has no container"));
+}
+
+#[test]
+fn an_answer_with_a_password_is_the_registrys_own() {
+    let mut down = seen();
+    down.login = Some(Ok(answer(502, &[])));
+    (down.start, down.chunk, down.trip) = (None, None, None);
+    let links = super::links(&down, true, None);
+    assert_eq!(summary(&links).0, "registry");
+    assert_eq!(waiting(&links), ["login", "location", "upload", "digest", "roles"]);
+}
+
+fn program(name: &str, uid: u32) -> Listener {
+    Listener { uid, process: Some(12), program: Some(name.to_owned()), container: None }
+}
+
+/// Broken links and the first cure, where the port answers like this.
+fn taken(chain: Option<Result<Vec<Certificate>, Refusal>>, listener: Listener) -> (String, String) {
+    let ip = "10.0.0.7".parse().unwrap();
+    let seen = Seen {
+        addresses: Some(Ok(vec![ip])),
+        ours: vec![ip],
+        peer: Some(Ok((ip, 443).into())),
+        chain,
+        ..Seen::default()
+    };
+    summary(&links(&seen, &Containers::Known(Vec::new()), &[(443, listener)], &[]))
+}
+
+#[test]
+fn another_program_on_the_port_is_named_whatever_it_speaks() {
+    let foreign = || Ok(OTHER.server.as_ref().unwrap().chain().to_vec());
+    for chain in [foreign(), Err(Refusal::PlainHttp), Err(Refusal::NotTls), Err(Refusal::Silent)] {
+        let (names, hint) = taken(Some(chain), program("apache2", 0));
+        assert_eq!(names, "tcp");
+        assert!(
+            hint.contains("regcert init --https-port 5443 && cd registry && docker compose up -d"),
+            "{hint}"
+        );
+        assert!(!hint.contains("--force"), "{hint}");
+    }
+    // Where Docker does not say what the containers are, only a program that is no container counts.
+    let ip = "10.0.0.7".parse().unwrap();
+    let seen = Seen {
+        addresses: Some(Ok(vec![ip])),
+        ours: vec![ip],
+        peer: Some(Ok((ip, 443).into())),
+        chain: Some(foreign()),
+        ..Seen::default()
+    };
+    let of = |listener| summary(&links(&seen, &unknown(), &[(443, listener)], &[])).0;
+    assert_eq!(of(program("apache2", 0)), "tcp");
+    for listener in [program("docker-proxy", 0), Listener { program: None, ..program("", 0) }] {
+        assert_eq!(of(listener), "served,trust");
+    }
+    // Another container, and one of this registry's own.
+    let container = |name: &str| Listener { container: Some(name.to_owned()), ..program("docker-proxy", 0) };
+    assert_eq!(taken(Some(foreign()), container("traefik")).0, "tcp");
+    // This registry's own nginx, on the host's network, with another authority's certificate.
+    assert_eq!(taken(Some(foreign()), program("nginx", 65532)).0, "served,trust");
+    // Its certificate shows that it is this registry.
+    let own = HERE.server.as_ref().unwrap().chain().to_vec();
+    assert_eq!(taken(Some(Ok(own)), program("apache2", 0)).0, "");
+}
+
+#[test]
+fn nginx_that_cannot_start_is_told_by_the_port_in_its_way_or_by_its_container() {
+    let ip = "10.0.0.7".parse().unwrap();
+    let refused = Seen {
+        addresses: Some(Ok(vec![ip])),
+        ours: vec![ip],
+        peer: Some(Err("10.0.0.7:443: connection refused".into())),
+        ..Seen::default()
+    };
+    let created = Containers::Known(vec![contained("nginx", None, Some("container `r-nginx-1` is created"))]);
+    let (names, hint) = summary(&links(&refused, &created, &[(80, program("apache2", 0))], &[]));
+    assert_eq!(names, "tcp");
+    assert!(hint.contains("--http-port 8080"), "{hint}");
+    let (_, hint) = summary(&links(&refused, &created, &[], &[]));
+    assert_eq!(hint, "run `cd registry && docker compose up -d`");
+    let (_, hint) = summary(&links(&refused, &unknown(), &[], &[]));
+    assert_eq!(hint, "run `sudo systemctl start docker`");
+}
+
+#[test]
+fn force_is_proposed_only_where_it_mends_and_says_what_it_overwrites() {
+    let mut open = anonymous();
+    open.api = Some(Ok(answer(200, &[VERSION])));
+    let hint = |files: &[(&str, Ill)]| summary(&links(&open, &unknown(), &[], files)).1;
+    let edited = hint(&[("docker-compose.yml", Ill::Edited), ("nginx/nginx.conf", Ill::Edited)]);
+    assert!(
+        edited.ends_with("`regcert init --force --reload`, which overwrites the edits in `docker-compose.yml`, `nginx/nginx.conf`"),
+        "{edited}"
+    );
+    for (files, cure) in [
+        (vec![("docker-compose.yml", Ill::Edited)], "docker compose up -d --force-recreate"),
+        (vec![("nginx/nginx.conf", Ill::Due)], "run `regcert init --reload`"),
+        (vec![], "docker compose up -d --force-recreate"),
+    ] {
+        let hint = hint(&files);
+        assert!(hint.contains(cure) && !hint.contains("--force --reload"), "{hint}");
+    }
+}

@@ -1,0 +1,101 @@
+//! What listens on a port of this machine, as far as this user may see it.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+use super::program::program;
+use crate::health::Listener;
+
+/// Both tables of listening sockets (proc_pid_net(5)).
+const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
+
+/// TCP_LISTEN in the Linux kernel's table of states.
+const LISTENS: &str = "0A";
+
+/// The name of Docker's program that holds a published port, cut at 15 characters (proc_pid_comm(5)).
+const DOCKER_PROXY: &str = "docker-proxy";
+
+/// One listening socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Socket {
+    uid: u32,
+    inode: String,
+}
+
+/// What listens on `port` of this machine; `None` where no socket does. Docker is asked only where its program is seen,
+/// or none is.
+pub fn listener(port: u16) -> Option<Listener> {
+    let socket = TABLES
+        .iter()
+        .filter_map(|table| fs::read_to_string(table).ok())
+        .find_map(|text| sockets(&text, port).into_iter().next())?;
+    let process = process_of(&socket.inode);
+    let is_docker = process.as_ref().is_none_or(|(_, name)| name == DOCKER_PROXY);
+    let container = if is_docker { container_at(port) } else { None };
+    let (id, program) = process.map_or((None, None), |(id, name)| (Some(id), Some(name)));
+    Some(Listener { uid: socket.uid, process: id, program, container })
+}
+
+/// The sockets in a table that listen on `port`.
+fn sockets(table: &str, port: u16) -> Vec<Socket> {
+    let suffix = format!(":{port:04X}");
+    let socket = |line: &str| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let listens = fields.get(1)?.ends_with(&suffix) && *fields.get(3)? == LISTENS;
+        let uid = fields.get(7)?.parse().ok()?;
+        listens.then(|| Socket { uid, inode: (*fields.get(9).unwrap_or(&"")).to_owned() })
+    };
+    table.lines().skip(1).filter_map(socket).collect()
+}
+
+/// The process that has the socket open, and its name. Root sees every process, other users see their own.
+fn process_of(inode: &str) -> Option<(u32, String)> {
+    let socket = format!("socket:[{inode}]");
+    let processes = fs::read_dir("/proc").ok()?.flatten();
+    let mut ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let has = |id: &u32| {
+        let open = fs::read_dir(format!("/proc/{id}/fd")).into_iter().flatten().flatten();
+        open.into_iter().any(|entry| fs::read_link(entry.path()).is_ok_and(|to| to == Path::new(&socket)))
+    };
+    let id = ids.find(has)?;
+    let name = fs::read_to_string(format!("/proc/{id}/comm")).ok()?;
+    Some((id, name.trim().to_owned()))
+}
+
+/// The container that publishes `port`.
+fn container_at(port: u16) -> Option<String> {
+    let filter = format!("publish={port}");
+    let words = ["ps", "--filter", filter.as_str(), "--format", "{{.Names}}"];
+    let output = program("docker").args(words).stdin(Stdio::null()).output().ok()?;
+    let names = String::from_utf8_lossy(&output.stdout).into_owned();
+    names.lines().next().filter(|_| output.status.success()).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_listening_sockets_of_the_port_count() {
+        let table = "\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 00000000:01BB 00000000:0000 0A 00000000:00000000 00:00000000 00000000 65532        0 41 1 0 100 0 0 10 0
+   1: 0100007F:01BB 0100007F:C001 01 00000000:00000000 00:00000000 00000000     0        0 42 1 0 100 0 0 10 0
+   2: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 43 1 0 100 0 0 10 0
+";
+        assert_eq!(sockets(table, 443), [Socket { uid: 65532, inode: "41".to_owned() }]);
+        assert_eq!(sockets(table, 8080), [Socket { uid: 1000, inode: "43".to_owned() }]);
+        assert_eq!(sockets(table, 49153), []);
+        assert_eq!(sockets("", 443), []);
+    }
+
+    #[test]
+    fn a_socket_of_this_process_is_found_with_its_program() {
+        let socket = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("loopback takes any free port");
+        let port = socket.local_addr().expect("it is bound").port();
+        let found = listener(port).expect("it listens");
+        assert_eq!(found.process, Some(std::process::id()));
+        drop(socket);
+    }
+}
