@@ -22,6 +22,7 @@ Examples:
   regcert add-user bob
   regcert init --reload
 
+stdout has what scripts read, stderr what people read.
 Exit codes: 0 done, 1 could not, 2 wrong command line, 3 something needs doing.")]
 pub struct Cli {
     /// The registry's directory [default: ./registry; the current directory where it holds regcert.toml]

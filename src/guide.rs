@@ -1,129 +1,234 @@
 //! What a person reads after a run: what was made, and the exact commands that come next, in the order a person needs
 //! them. Text only; `ui` prints it.
 
+mod news;
 mod taken_over;
+mod words;
 
+pub use news::News;
 pub use taken_over::{Takeover, taken_over};
-
-use std::path::Path;
+pub use words::{AsRoot, Words};
 
 use crate::deployment::{Deployment, ROLES};
 use crate::files::{Action, Change};
-use crate::names::{Host, Username, shell};
+use crate::names::{DnsName, Host, ImageRef, Username};
 use crate::pki::date;
-use crate::probe::{Compose, Project, Step};
+use crate::probe::{Here, Leads, Project, Step, Version};
 use crate::spec::Proxy;
 use crate::trust::INSTALL;
 
-/// After the first run.
+/// Where a machine looks a name up before it asks DNS.
+const HOSTS: &str = "/etc/hosts";
+
+/// After the first run: what was made, the commands up to the first push, and what else there is to know.
 pub fn created(
     deployment: &Deployment,
-    compose: Compose,
-    dir: &Path,
+    words: &Words,
+    here: &Here,
     user: &Username,
     password: Option<&str>,
 ) -> String {
-    let registry = deployment.spec.registry();
     let password = password
         .map_or(String::new(), |password| format!("\n  password            {password}   (shown only now)"));
     let (Some(root), Some(server)) = (deployment.root(), &deployment.server) else {
-        return waiting(deployment, dir, user, &password);
+        return waiting(deployment, words, user, &password);
     };
     let leaf = server.leaf();
-    let admits = root.constraints.as_ref().map_or("every name".to_owned(), ToString::to_string);
-    let root_path = deployment.root_path();
-    format!(
+    let made = format!(
         "\
 {registry} is ready in {dir}
 
-  server certificate  {certificate}
+  server certificate  {certificate}, until {leaf_until}
     covers            {names}
-    until             {leaf_until}
-  root certificate    {root_path}
+  root certificate    {root_path}, until {root_until}
     admits            {admits}
-    until             {root_until}
     SHA-256           {fingerprint}
-  users               {users}
-  first user          {user}{password}
-
-Start it:
-  cd {dir} && {compose} up -d
-
-On each client{resolves}:
-  copy trust/{INSTALL} there, and
-    sudo sh {INSTALL}        # shows the SHA-256 above and asks
-  {others}
-
-Then use it:
-  docker login -u {user} {registry}
-{uses}
-
-`regcert check` looks at it as a client does.
-",
-        dir = shell(&dir.display().to_string()),
-        certificate = deployment.certificate_path(),
+  first user          {user}{password}",
+        registry = deployment.spec.registry(),
+        dir = words.path(""),
+        certificate = words.path(&deployment.certificate_path()),
         names = leaf.names.join(", "),
         leaf_until = date(leaf.validity.not_after),
+        root_path = words.path(&deployment.root_path()),
         root_until = date(root.validity.not_after),
+        admits = root.constraints.as_ref().map_or("every name".to_owned(), ToString::to_string),
         fingerprint = root.fingerprint(),
-        users = deployment.users_path(),
-        others = other_clients(deployment),
-        uses = uses(deployment),
-        resolves = match deployment.spec.host() {
-            Host::Dns(name) => format!(" ({name} must lead to this machine, by DNS or /etc/hosts)"),
-            Host::Ip(_) => String::new(),
-        },
+    );
+    [vec![made, begin(deployment, words, here, user)], notes(deployment, words, here)].concat().join("\n\n")
+}
+
+/// The commands from the finished files to the first push, and how other machines join in.
+pub fn begin(deployment: &Deployment, words: &Words, here: &Here, user: &Username) -> String {
+    format!(
+        "On this machine, in this order:\n{}\n\n{}",
+        indented(&first_push(deployment, words, here, user)),
+        other_clients(deployment, words, here)
     )
 }
 
-/// How images are named, after the login and where none is needed.
-fn uses(deployment: &Deployment) -> String {
+/// From the finished files to the first push. The image to push is one that the registry itself has brought here.
+fn first_push(deployment: &Deployment, words: &Words, here: &Here, user: &Username) -> Vec<String> {
     let registry = deployment.spec.registry();
-    let mut lines = match &deployment.spec.mirror_of {
-        Some(upstream) => format!("  docker pull {registry}/IMAGE      # an IMAGE of {upstream}"),
-        None => format!("  docker tag alpine {registry}/alpine\n  docker push {registry}/alpine"),
-    };
-    if let Some(anonymous) = deployment.spec.anonymous_registry() {
-        lines += &format!("\n  docker pull {anonymous}/IMAGE      # no login");
+    let mut commands = vec![words.compose("up -d")];
+    if here.leads == Leads::Nowhere {
+        commands.push(words.append(&format!("{} {}", own(here), deployment.spec.host()), HOSTS));
     }
-    lines
+    commands.push(match words.as_root {
+        AsRoot::Already | AsRoot::Sudo => {
+            format!("{}      # shows the SHA-256 above, and asks", words.regcert_as_root("trust install"))
+        }
+        // su(1) takes the terminal away from its command, which then can ask nothing.
+        AsRoot::Su => words.regcert_as_root("trust install --yes"),
+    });
+    commands.push(words.docker(&format!("login -u {user} {registry}")));
+    match &deployment.spec.mirror_of {
+        Some(upstream) => {
+            commands.push(words.docker(&format!("pull {registry}/IMAGE      # an IMAGE of {upstream}")));
+        }
+        None => {
+            let image: &ImageRef = match deployment.spec.proxy {
+                Proxy::Nginx => &deployment.spec.nginx_image,
+                Proxy::None => &deployment.spec.registry_image,
+            };
+            let name = image.name();
+            commands.push(words.docker(&format!("tag {image} {registry}/{name}")));
+            commands.push(words.docker(&format!("push {registry}/{name}")));
+        }
+    }
+    if let Some(anonymous) = deployment.spec.anonymous_registry() {
+        commands.push(words.docker(&format!("pull {anonymous}/IMAGE      # no login")));
+    }
+    commands
 }
 
-/// Where clients find what is not the script.
-fn other_clients(deployment: &Deployment) -> String {
-    match deployment.spec.proxy {
+/// How another machine comes to trust the registry.
+fn other_clients(deployment: &Deployment, words: &Words, here: &Here) -> String {
+    let found = match deployment.spec.host() {
+        Host::Dns(name) => match here.address {
+            Some(address) => format!(" (its DNS or {HOSTS} needs `{address} {name}`)"),
+            None => format!(" (its DNS or {HOSTS} needs {name} with this machine's address)"),
+        },
+        Host::Ip(_) => String::new(),
+    };
+    let mut lines =
+        vec![format!("sudo sh {INSTALL}      # a copy of {}", words.path(&format!("trust/{INSTALL}")))];
+    let package = deployment.anchors().deb();
+    lines.push(format!(
+        "sudo apt install ./{package}      # Debian, Ubuntu: a copy from {}",
+        words.path("trust/")
+    ));
+    lines.push(match deployment.spec.proxy {
         Proxy::Nginx => format!(
-            "packages, Windows, macOS: {} in a browser; clusters: `regcert trust`",
+            "{} in a browser: other packages, Windows, macOS; clusters: `regcert trust`",
             deployment.anchors().plain_url()
         ),
-        Proxy::None => "packages, Windows, macOS, clusters: `regcert trust`".to_owned(),
-    }
+        Proxy::None => "other packages, Windows, macOS, clusters: `regcert trust`".to_owned(),
+    });
+    format!("On another client{found}, one of:\n{}", indented(&lines))
 }
 
-/// After the first run where somebody else's authority is to sign.
-fn waiting(deployment: &Deployment, dir: &Path, user: &Username, password: &str) -> String {
+/// What a person can act on now, and hardly later.
+fn notes(deployment: &Deployment, words: &Words, here: &Here) -> Vec<String> {
+    // `ui` completes commands in back-ticks.
+    let mut notes = vec![
+        "`regcert add-user bob` adds a user; `regcert check` looks at the registry as a client does."
+            .to_owned(),
+    ];
+    if words.docker != AsRoot::Already {
+        notes.push(format!(
+            "For `docker` without root: `{}`, then log in to this machine again.",
+            words.join_docker()
+        ));
+    }
+    if here.compose == Version::Missing {
+        notes.push(
+            "Docker Compose is not installed on this machine: install it with Docker, 1.29 or newer, before you start."
+                .to_owned(),
+        );
+    }
+    if let Leads::Elsewhere(ip) = here.leads {
+        notes.push(match deployment.spec.host() {
+            Host::Dns(name) => format!("{name} leads to {ip}, which is not this machine."),
+            Host::Ip(ip) => format!("{ip} is not an address of this machine."),
+        });
+    }
+    notes.extend(
+        room(deployment, here).map(|(why, options)| format!("{why}: `regcert init --start-over {options}`")),
+    );
+    vec![notes.join("\n")]
+}
+
+/// What only a new root can change, as long as no client trusts this one.
+fn room(deployment: &Deployment, here: &Here) -> Option<(String, String)> {
+    let root = deployment.root()?;
+    if deployment.authority().is_err() {
+        return None;
+    }
+    if deployment.spec.has_default_name() {
+        let (name, address) =
+            (here.name.as_ref().map(DnsName::as_str), here.address.map(|ip| ip.to_string()));
+        let options = match (name, &address) {
+            (Some(name), Some(address)) => format!("--registry-server-name {name} --san {address}"),
+            (Some(only), None) => format!("--registry-server-name {only}"),
+            (None, Some(only)) => format!("--registry-server-name {only}"),
+            (None, None) => return None,
+        };
+        return Some((
+            format!(
+                "{} is the default name. For this machine's own, before clients trust the root",
+                deployment.spec.host()
+            ),
+            options,
+        ));
+    }
+    let network = here.network.as_ref()?;
+    let admits = root.constraints.as_ref()?.permitted.contains(network);
+    (!admits).then(|| {
+        (
+            "For later addresses in this network, before clients trust the root".to_owned(),
+            format!("--permit {network}"),
+        )
+    })
+}
+
+/// This machine's address; on one without a network only it itself reaches the registry.
+fn own(here: &Here) -> String {
+    here.address.map_or("127.0.0.1".to_owned(), |address| address.to_string())
+}
+
+fn indented(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// After the first run where another authority is to sign.
+fn waiting(deployment: &Deployment, words: &Words, user: &Username, password: &str) -> String {
     format!(
         "\
-{registry} waits in {dir} for somebody else's authority
+{registry} waits in {dir} for another authority to sign
 
   request             {request}
     asks for          {names}
-  users               {users}
   first user          {user}{password}
 
 Have the request signed, then:
-  regcert -C {dir} import-cert SIGNED --ca-cert THEIR-ROOT
+  {regcert} import-cert SIGNED --ca-cert THEIR-ROOT
 ",
         registry = deployment.spec.registry(),
-        dir = shell(&dir.display().to_string()),
-        request = deployment.request_path(),
+        dir = words.path(""),
+        request = words.path(&deployment.request_path()),
         names = deployment.spec.names().iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-        users = deployment.users_path(),
+        regcert = words.regcert(),
     )
 }
 
 /// After a later run; `steps` are left to the person.
-pub fn renewed(deployment: &Deployment, project: &Project, password: Option<&str>, steps: &[Step]) -> String {
+pub fn renewed(
+    deployment: &Deployment,
+    words: &Words,
+    project: &Project,
+    password: Option<&str>,
+    steps: &[Step],
+) -> String {
     let mut lines = Vec::new();
     if let Some(server) = &deployment.server {
         let leaf = server.leaf();
@@ -144,40 +249,49 @@ pub fn renewed(deployment: &Deployment, project: &Project, password: Option<&str
         lines.push(format!("password            {password}   (shown only now)"));
     }
     if !steps.is_empty() {
-        lines.extend([String::new(), take(deployment, project, steps)]);
+        lines.extend([String::new(), take(deployment, words, project, steps)]);
     }
     lines.join("\n")
 }
 
 /// How a person makes the running registry take new files.
-pub fn take(deployment: &Deployment, project: &Project, steps: &[Step]) -> String {
-    let mut commands: Vec<_> = steps.iter().map(|step| project.command(*step)).collect();
+pub fn take(deployment: &Deployment, words: &Words, project: &Project, steps: &[Step]) -> String {
+    let mut commands = typed(words, steps);
     // An older regcert had the socket in a volume that belonged to one user; the new docker-compose.yml has another.
     if deployment.state.project.is_none()
         && steps.contains(&Step::Up)
         && deployment.spec.proxy == Proxy::Nginx
     {
-        commands.push(format!("docker volume rm -f {}", project.old_socket()));
+        commands += &format!(" && {}", words.docker(&format!("volume rm -f {}", project.old_socket())));
     }
+    format!("Make the running registry take it (`--reload` does that):\n  {commands}")
+}
+
+/// After a user with a role was removed, whose password ends by itself.
+pub fn forget_role(words: &Words, name: &str, steps: &[Step]) -> String {
     format!(
-        "Make the running registry take it (`--reload` does that):\n  cd {} && {}",
-        project.shown(),
-        commands.join(" && ")
+        "Until nginx reloads, it keeps the role of {name} for the next user of that name (`--reload` does that):\n  {}",
+        typed(words, steps)
     )
 }
 
+fn typed(words: &Words, steps: &[Step]) -> String {
+    steps.iter().map(|step| words.compose(&step.words().join(" "))).collect::<Vec<_>>().join(" && ")
+}
+
 /// After a step of a rotation of the root.
-pub fn rotated(deployment: &Deployment) -> String {
+pub fn rotated(deployment: &Deployment, words: &Words) -> String {
+    let (regcert, script) = (words.regcert(), words.path(&format!("trust/{INSTALL}")));
     match &deployment.retiring {
         Some(_) => format!(
             "
 Clients with the old root go on working, and so do clients with only the new one. Next:
-  on every client, run trust/{INSTALL} again, or take its package or file anew: all have both
-  then: regcert rotate --ca --finish --reload",
+  on every client, run {script} again, or take its package or file again: all have both
+  then: {regcert} rotate --ca --finish --reload",
         ),
         None => format!(
             "
-trust/{INSTALL}, the packages and the files below trust/ take the old root out of clients that use them again."
+{script}, the packages and the files beside it take the old root out of clients that use them again."
         ),
     }
 }
@@ -216,3 +330,6 @@ pub fn steps(deployment: &Deployment, change: &Change) -> Vec<Step> {
 fn read_at_each_request(path: &str) -> bool {
     path != ROLES && ["nginx/auth/", "nginx/www/"].iter().any(|directory| path.starts_with(directory))
 }
+
+#[cfg(test)]
+mod tests;

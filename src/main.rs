@@ -42,6 +42,7 @@ use time::OffsetDateTime;
 use cli::{Cli, Command};
 use commands::{PassphraseFile, World};
 use error::Fault;
+use guide::{AsRoot, Words};
 use probe::{Compose, PROJECT_NAME};
 use render::Site;
 use spec::RunAs;
@@ -81,17 +82,8 @@ fn run(command: &Command, world: &World) -> Result<ExitCode> {
     }
 }
 
-/// What the machine says, and who works: root gives up its rights in another user's directory.
-#[allow(clippy::disallowed_methods)] // The one place that asks the machine.
-fn world(cli: &Cli) -> Result<World> {
-    let dir = directory(cli.dir.clone());
-    let text =
-        |path: std::io::Result<PathBuf>| path.map(|path| path.display().to_string()).unwrap_or_default();
-    let mut site = Site {
-        directory: text(std::path::absolute(&dir)),
-        program: text(std::env::current_exe()),
-        user: None,
-    };
+/// Fails if a path cannot stand in the files that name it.
+fn printable(site: &Site) -> Result<()> {
     for path in [&site.directory, &site.program] {
         if path.chars().any(char::is_control) {
             bail!(
@@ -103,6 +95,24 @@ fn world(cli: &Cli) -> Result<World> {
             );
         }
     }
+    Ok(())
+}
+
+/// What the machine says, and who works: root gives up its rights in another user's directory.
+#[allow(clippy::disallowed_methods)] // The one place that asks the machine.
+fn world(cli: &Cli) -> Result<World> {
+    // The person who types, whoever works.
+    let as_root = as_root();
+    let docker = docker(as_root);
+    let dir = directory(cli.dir.clone());
+    let text =
+        |path: std::io::Result<PathBuf>| path.map(|path| path.display().to_string()).unwrap_or_default();
+    let mut site = Site {
+        directory: text(std::path::absolute(&dir)),
+        program: text(std::env::current_exe()),
+        user: None,
+    };
+    printable(&site)?;
     let uid = rustix::process::geteuid().as_raw();
     let caller = Caller {
         uid,
@@ -127,6 +137,17 @@ fn world(cli: &Cli) -> Result<World> {
     if uid != 0 {
         site.user = Some(Account::of(uid, gid).name());
     }
+    let compose = compose(owner.as_ref());
+    let words = Words {
+        typed: typed(),
+        program: PathBuf::from(&site.program),
+        dir: dir.clone(),
+        finds_dir: cli.dir.is_none(),
+        as_root,
+        docker,
+        compose,
+    };
+    ui::complete_with(&words);
     Ok(World {
         now: OffsetDateTime::now_utc(),
         invoker: RunAs::invoker(uid, gid),
@@ -134,7 +155,8 @@ fn world(cli: &Cli) -> Result<World> {
         site,
         passphrase_file: passphrase,
         config_home,
-        compose: compose(owner.as_ref()),
+        compose,
+        words,
         project_variable: project_variable(),
     })
 }
@@ -167,6 +189,36 @@ fn compose(owner: Option<&Account>) -> Compose {
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn project_variable() -> Option<String> {
     std::env::var(PROJECT_NAME).ok()
+}
+
+/// How this user calls regcert: by its name where PATH leads to it, else as it was typed.
+#[allow(clippy::disallowed_methods)] // The one place that asks the machine.
+fn typed() -> String {
+    let typed = std::env::args().next().unwrap_or_else(|| "regcert".to_owned());
+    let name = Path::new(&typed).file_name().and_then(|name| name.to_str()).unwrap_or(&typed).to_owned();
+    let found = probe::on_path(&name, std::env::var_os("PATH").as_deref());
+    let same = found.and_then(|found| found.canonicalize().ok()) == Path::new(&typed).canonicalize().ok();
+    if typed.contains('/') && same { name } else { typed }
+}
+
+/// How this user runs a command as root.
+#[allow(clippy::disallowed_methods)] // The one place that asks the machine.
+fn as_root() -> AsRoot {
+    if rustix::process::geteuid().is_root() {
+        AsRoot::Already
+    } else if probe::on_path("sudo", std::env::var_os("PATH").as_deref()).is_some() {
+        AsRoot::Sudo
+    } else {
+        AsRoot::Su
+    }
+}
+
+/// How this user runs `docker`.
+#[allow(clippy::disallowed_methods)] // The one place that asks the machine.
+fn docker(as_root: AsRoot) -> AsRoot {
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let has_own = std::env::var_os("DOCKER_HOST").is_some() || probe::has_rootless_docker(runtime.as_deref());
+    if !has_own && probe::docker_is_for_root() { as_root } else { AsRoot::Already }
 }
 
 /// Where the person's own settings are (XDG base directories).

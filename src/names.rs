@@ -284,6 +284,15 @@ impl FromStr for ImageRef {
     }
 }
 
+impl ImageRef {
+    /// The last part of the name, without tag and digest.
+    pub fn name(&self) -> &str {
+        let image = self.0.split('@').next().unwrap_or_default();
+        let last = image.rsplit('/').next().unwrap_or_default();
+        last.split(':').next().unwrap_or_default()
+    }
+}
+
 impl fmt::Display for ImageRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -2,9 +2,10 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // The one module that may.
 
 use std::io::{self, IsTerminal, Read, Write};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use dialoguer::console::Term;
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
@@ -15,11 +16,20 @@ use zeroize::Zeroizing;
 use crate::auth::Password;
 use crate::error::{Fault, faults};
 use crate::files::{Action, Change, utf8};
+use crate::guide::{News, Words};
 use crate::names::visible;
 use crate::pki::Passphrase;
 
 /// Whether people are told only what is wrong. Set once, before anything is said.
 static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// How this person types commands. Set once, before anything is said.
+static WORDS: OnceLock<Words> = OnceLock::new();
+
+/// From now on commands in back-ticks are completed with `words`.
+pub fn complete_with(words: &Words) {
+    _ = WORDS.set(words.clone());
+}
 
 /// From now on only data, warnings and errors are printed. Questions are still asked, with what they are about.
 pub fn be_quiet() {
@@ -41,8 +51,13 @@ pub fn say(line: impl AsRef<str>) {
 /// A line for people, come what may: what is wrong, what a question is about, what must still be done for a change to
 /// count.
 pub fn tell(line: impl AsRef<str>) {
-    // A run is not undone because nobody can read about it.
-    _ = writeln!(io::stderr(), "{}", shown(line.as_ref()));
+    let line = line.as_ref();
+    print(&WORDS.get().map_or_else(|| line.to_owned(), |words| words.complete(line)));
+}
+
+fn print(line: &str) {
+    // A run is not undone because its message cannot be read.
+    _ = writeln!(io::stderr(), "{}", shown(line));
 }
 
 /// What is printed: lines, and in them nothing that acts on a terminal. Much of it is foreign: names in certificates and
@@ -80,7 +95,8 @@ pub fn made(password: Option<&str>) -> Result<()> {
 /// The error, part by part, each with its cure.
 pub fn error(error: &anyhow::Error) {
     for Fault { message, hint } in faults(error) {
-        tell(format!("error: {message}"));
+        // A command in it is one that regcert ran, by itself: only a cure is for the person to type.
+        print(&format!("error: {message}"));
         if !hint.is_empty() {
             tell(format!("hint: {hint}"));
         }
@@ -145,6 +161,13 @@ pub fn changes(change: &Change) {
     }
 }
 
+/// What a run does or would do to users, settings and names.
+pub fn news(news: &News) {
+    for (action, what) in news.iter() {
+        say(format!("  {:<14}  {what}", action.to_string()));
+    }
+}
+
 /// Whether a person is there to be asked.
 pub fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
@@ -176,15 +199,17 @@ pub fn ask_new_password(user: &str) -> Result<Option<Password>> {
         let answer = dialoguer::Password::new().with_prompt(prompt).allow_empty_password(true).interact();
         answer.map(Zeroizing::new).context("the password cannot be asked for")
     };
-    let first = ask(format!("Password for {user} (empty: make one)"))?;
-    if first.is_empty() {
-        return Ok(None);
+    loop {
+        let first = ask(format!("Password for {user} (empty: make one)"))?;
+        if first.is_empty() {
+            return Ok(None);
+        }
+        let password = Password::new(first)?;
+        if *ask("The same again".to_owned())? == password.expose() {
+            return Ok(Some(password));
+        }
+        tell("the two passwords differ");
     }
-    let password = Password::new(first)?;
-    if *ask("The same again".to_owned())? != password.expose() {
-        bail!(Fault::new("the two passwords differ").hint("nothing was changed: run the command again"));
-    }
-    Ok(Some(password))
 }
 
 /// Asks for the password of somebody who has one, hidden.

@@ -121,7 +121,7 @@ fn an_older_compose_is_named() {
     sandbox.program("docker-compose", DOCKER);
     let stderr = String::from_utf8(sandbox.sh("regcert init").stderr).unwrap();
     assert!(
-        stderr.ends_with("\n  cd registry && docker-compose exec -T nginx nginx -s reload\n"),
+        stderr.ends_with("\n  docker-compose -f registry/docker-compose.yml exec -T nginx nginx -s reload\n"),
         "{stderr}"
     );
 }
@@ -280,7 +280,8 @@ fn anything_but_the_new_certificate_is_no_success() {
     assert!(
         stale.ends_with(
             "error: the registry was reloaded and still serves another certificate\n\
-             hint: `docker compose logs` says why; `docker compose up -d --force-recreate` starts it again\n"
+             hint: `docker compose -f registry/docker-compose.yml logs` says why; \
+             `docker compose -f registry/docker-compose.yml up -d --force-recreate` starts it again\n"
         ),
         "{stale}"
     );

@@ -9,7 +9,7 @@ use crate::deployment::{Deployment, NGINX_CONF, ROLES};
 use crate::error::{Blame, Fault, Gather};
 use crate::files::Edits;
 use crate::names::{Repositories, Username};
-use crate::ui;
+use crate::{guide, ui};
 
 /// Add a user, or give one another password or role
 ///
@@ -109,7 +109,13 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     if let Some((password, Known::ToNobody)) = &password {
         show(name, password)?;
     }
-    take(world, &deployment, &change, args.reload)
+    take(world, &deployment, &change, args.reload, |words, steps| {
+        guide::take(&deployment, words, &world.project(), steps)
+    })?;
+    if matches!(set, Some(Set::Added)) && deployment.server.is_some() {
+        ui::say(format!("{name} logs in with `docker login -u {name} {}`", deployment.spec.registry()));
+    }
+    Ok(())
 }
 
 /// What has come of it.
@@ -118,9 +124,11 @@ fn tell(asked: &Asked, set: Option<Set>, deployment: &Deployment) {
     let accesses = &deployment.state.access;
     match set {
         Some(Set::Added) if accesses.must_be_read(name.as_str()) => {
-            ui::say(format!("added {name}, whom nginx lets in once it has read what {name} may do"));
+            ui::say(format!("added {name}; reload nginx before {name} can log in"));
         }
-        Some(Set::Added) => ui::say(format!("added {name}; the registry knows at the next request")),
+        Some(Set::Added) => {
+            ui::say(format!("added {name}; the registry takes the password from the next request on"))
+        }
         Some(Set::Changed) => {
             ui::say(format!("{name} has another password; the old one ends at the next request"));
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::{World, Writing};
+use crate::guide::News;
 use crate::pki::Certificate;
 use crate::store;
 
@@ -33,7 +34,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     let more = args.ca_cert.as_deref().map(certificates).transpose()?.unwrap_or_default();
     let (mut store, mut deployment) = world.open()?;
     deployment.import(given, more, world.now)?;
-    args.writing.apply(world, &mut store, &deployment, None, |_| Ok(()))?;
+    args.writing.apply(world, &mut store, &deployment, &News::default(), None, |_| Ok(()))?;
     Ok(())
 }
 

@@ -29,6 +29,7 @@ use zeroize::Zeroizing;
 use crate::deployment::{Deployment, IGNORED, NGINX_CONF, reads_roles};
 use crate::error::Fault;
 use crate::files::{Action, Change, Edits, FileSet, MARK, RelPath, utf8};
+use crate::guide::{News, Words};
 use crate::health::{Found, Ill};
 use crate::names::shell;
 use crate::pki::{KeyType, Passphrase};
@@ -58,6 +59,8 @@ pub struct World {
     pub compose: Compose,
     /// The name of the Compose project that the environment asks for.
     pub project_variable: Option<String>,
+    /// How this person types commands.
+    pub words: Words,
 }
 
 /// Where the passphrase of the authority's key is.
@@ -119,7 +122,11 @@ impl World {
     fn open_or(&self, hint: &str) -> Result<(Store, Deployment)> {
         let store = self.store()?;
         let deployment = self.load(&store)?.ok_or_else(|| {
-            Fault::new(format!("there is no registry in `{}`", self.dir.display())).hint(hint)
+            let above = store::registry_above(&self.site.directory).map(|above| {
+                format!("one is in `{}`: name it with -C, or change to it; or else ", above.display())
+            });
+            Fault::new(format!("there is no registry in `{}`", self.dir.display()))
+                .hint(above.unwrap_or_default() + hint)
         })?;
         Ok((store, deployment))
     }
@@ -242,10 +249,10 @@ impl World {
     }
 }
 
-/// Says so where making a key takes a while.
+/// Tells the person about a wait: making RSA keys takes seconds.
 fn busy_with_keys(key_type: KeyType) {
     if key_type.is_slow() {
-        ui::busy(format!("making keys ({key_type}), which can take seconds"));
+        ui::say(format!("making {key_type} keys, which takes seconds …"));
     }
 }
 
@@ -295,28 +302,26 @@ impl Writing {
         world: &World,
         store: &mut Store,
         deployment: &Deployment,
+        news: &News,
         password: Option<&str>,
         written: impl FnOnce(&Change) -> Result<()>,
     ) -> Result<Option<Change>> {
         let change = world.compare(store, deployment, self.edits())?;
         guard(&change)?;
         if self.dry_run {
-            dry_run(&change);
+            dry_run(news, &change);
             return Ok(None);
         }
         store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
         ui::say("changed:");
+        ui::news(news);
         ui::changes(&change);
         let steps = guide::steps(deployment, &change);
         if ui::is_quiet() && !self.reload && !steps.is_empty() {
-            ui::tell(guide::take(deployment, &world.project(), &steps));
+            ui::tell(guide::take(deployment, &world.words, &world.project(), &steps));
         }
-        ui::say(guide::renewed(
-            deployment,
-            &world.project(),
-            password,
-            if self.reload { &[] } else { &steps },
-        ));
+        let left: &[probe::Step] = if self.reload { &[] } else { &steps };
+        ui::say(guide::renewed(deployment, &world.words, &world.project(), password, left));
         ui::made(password)?;
         // A .gitignore of the user's own is as it should be.
         for path in change.with(Action::EditedByHand).filter(|path| path.as_str() != IGNORED) {
@@ -342,7 +347,13 @@ impl Writing {
 }
 
 /// Makes the running registry take a change where that is asked for, or says how.
-fn take(world: &World, deployment: &Deployment, change: &Change, reload: bool) -> Result<()> {
+fn take(
+    world: &World,
+    deployment: &Deployment,
+    change: &Change,
+    reload: bool,
+    left: impl FnOnce(&Words, &[probe::Step]) -> String,
+) -> Result<()> {
     let mut steps = guide::steps(deployment, change);
     if reload && steps.is_empty() && deployment.spec.proxy == Proxy::Nginx {
         // An earlier run may have printed the step, and nobody took it.
@@ -355,14 +366,15 @@ fn take(world: &World, deployment: &Deployment, change: &Change, reload: bool) -
             world.project().reload(&steps, &deployment.spec, root, server.leaf())?;
             ui::say("reloaded: nginx has read the change");
         }
-        (_, _, false) => ui::tell(guide::take(deployment, &world.project(), &steps)),
+        (_, _, false) => ui::tell(left(&world.words, &steps)),
     }
     Ok(())
 }
 
 /// Shows what a run would do.
-fn dry_run(change: &Change) {
+fn dry_run(news: &News, change: &Change) {
     ui::say("this would change:");
+    ui::news(news);
     ui::changes(change);
     ui::say("nothing was written");
 }

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use super::{World, take, warn_without_admin};
 use crate::error::Fault;
 use crate::names::printable;
-use crate::ui;
+use crate::{guide, ui};
 
 /// Remove a user
 ///
@@ -35,11 +35,13 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
         );
     }
     let change = world.commit(&mut store, &deployment)?;
-    ui::say(format!("removed {}; the registry knows at the next request", args.name));
+    ui::say(format!("removed {0}; the registry refuses {0} from the next request on", args.name));
     if deployment.users.names().is_empty() {
         ui::warn("nobody can log in now: `regcert add-user NAME` adds somebody");
     } else {
         warn_without_admin(&deployment, had_admin);
     }
-    take(world, &deployment, &change, args.reload)
+    take(world, &deployment, &change, args.reload, |words, steps| {
+        guide::forget_role(words, &args.name, steps)
+    })
 }

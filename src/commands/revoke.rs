@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::{World, take};
-use crate::ui;
+use crate::{guide, ui};
 
 /// Revoke a client certificate
 #[derive(Debug, clap::Args)]
@@ -31,5 +31,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     if revoked.is_empty() {
         ui::say("it was revoked before");
     }
-    take(world, &deployment, &change, args.reload)
+    take(world, &deployment, &change, args.reload, |words, steps| {
+        guide::take(&deployment, words, &world.project(), steps)
+    })
 }

@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::{World, Writing, busy_with_keys};
 use crate::deployment::ServerKey;
 use crate::error::{Blame, Fault, Gather};
+use crate::guide::News;
 use crate::health::{self, SERVER_DAYS};
 use crate::names::{Subtree, printable};
 use crate::pki::date;
@@ -91,9 +92,9 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
             deployment.reconfigure(deployment.spec.clone(), key, world.now)?;
         }
     }
-    let written = args.writing.apply(world, &mut store, &deployment, None, |_| Ok(()))?;
+    let written = args.writing.apply(world, &mut store, &deployment, &News::default(), None, |_| Ok(()))?;
     if args.ca && written.is_some() {
-        ui::say(crate::guide::rotated(&deployment));
+        ui::say(crate::guide::rotated(&deployment, &world.words));
     }
     Ok(())
 }

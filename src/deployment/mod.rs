@@ -254,6 +254,11 @@ impl Deployment {
         names
     }
 
+    /// Every name that the server certificate covers now.
+    pub fn covers(&self) -> Vec<String> {
+        self.server.as_ref().map(|server| server.leaf().names.clone()).unwrap_or_default()
+    }
+
     /// Where somebody else signs: refuses names that the certificate lacks.
     fn covered(&self) -> Result<(), Fault> {
         let Some(server) = &self.server else {
@@ -296,12 +301,15 @@ impl Deployment {
         if refused.is_empty() {
             return Ok(());
         }
+        let mut permit: Vec<_> = refused.iter().map(|name| self.room_for(name).to_string()).collect();
+        permit.dedup();
         let refused: Vec<_> = refused.iter().map(|name| format!("`{name}`")).collect();
         let admitted = authority.root().constraints.as_ref().map(ToString::to_string).unwrap_or_default();
-        let hint = match (&self.retiring, refused.join(" --permit ").replace(['`', '*'], "").replace(" .", " ")) {
-            (Some(_), _) => "the root that is on its way out does not admit it either: `regcert rotate --ca --finish` first".to_owned(),
-            (None, permit) => format!(
-                "leave it out, or replace the root by one that admits it: `regcert rotate --ca --permit {permit}`, and when every client has the new one, `regcert rotate --ca --finish`"
+        let hint = match &self.retiring {
+            Some(_) => "the root that is on its way out does not admit it either: `regcert rotate --ca --finish` first".to_owned(),
+            None => format!(
+                "leave it out, or replace the root by one that admits it: `regcert rotate --ca --permit {}`, and when every client has the new one, `regcert rotate --ca --finish`",
+                permit.join(" --permit ")
             ),
         };
         Err(Fault::new(format!(
@@ -309,6 +317,17 @@ impl Deployment {
             refused.join(", ")
         ))
         .hint(hint))
+    }
+
+    /// What a root must admit so that `name`, and its neighbours in the registry's own domain, can be in a certificate.
+    fn room_for(&self, name: &SubjectAltName) -> Subtree {
+        let subtree = subtree(name.clone());
+        match (&subtree, &self.spec.domain) {
+            (Subtree::Domain(name), Some(domain)) if name.is_within(domain.as_str()) => {
+                Subtree::Domain(domain.clone())
+            }
+            (Subtree::Domain(_) | Subtree::Network(..), _) => subtree,
+        }
     }
 
     /// Who signs, where that is us.
@@ -403,13 +422,17 @@ fn own(
     Ok(Issuer::Own { authority, root_key: Some(root.into_key()) })
 }
 
+/// What a root must admit for the name to be in a certificate.
+fn subtree(name: SubjectAltName) -> Subtree {
+    match name {
+        SubjectAltName::Host(Host::Dns(name)) | SubjectAltName::Wildcard(name) => Subtree::Domain(name),
+        SubjectAltName::Host(Host::Ip(ip)) => Subtree::address(ip),
+    }
+}
+
 /// What the root of a registry must speak for.
 fn subtrees(spec: &Spec) -> Vec<Subtree> {
     let own = spec.domain.clone();
-    let subtree = |name: SubjectAltName| match name {
-        SubjectAltName::Host(Host::Dns(name)) | SubjectAltName::Wildcard(name) => Subtree::Domain(name),
-        SubjectAltName::Host(Host::Ip(ip)) => Subtree::address(ip),
-    };
     let within = |tree: &Subtree| match (tree, &own) {
         (Subtree::Domain(name), Some(domain)) => name.is_within(domain.as_str()),
         (Subtree::Domain(_) | Subtree::Network(..), _) => false,

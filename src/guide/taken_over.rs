@@ -4,9 +4,9 @@ use std::path::Path;
 
 use crate::auth::Scheme;
 use crate::deployment::Deployment;
+use crate::guide::Words;
 use crate::names::{printable, shell};
 use crate::pki::date;
-use crate::probe::Compose;
 use crate::spec::{Data, Proxy};
 use crate::takeover::Old;
 use crate::trust::INSTALL;
@@ -19,10 +19,8 @@ pub struct Takeover<'a> {
     pub from: &'a Path,
     /// The new registry.
     pub deployment: &'a Deployment,
-    /// The new registry's directory.
-    pub dir: &'a Path,
-    /// The command that runs Docker Compose here.
-    pub compose: Compose,
+    /// How this person types commands.
+    pub words: &'a Words,
     /// Whether the old root still signs.
     pub kept_root: bool,
     /// A password that regcert made, where the old registry had no users.
@@ -33,7 +31,7 @@ pub struct Takeover<'a> {
 
 /// What became of each part, and what is left to do.
 pub fn taken_over(told: &Takeover<'_>) -> String {
-    let Takeover { deployment, dir, from, .. } = told;
+    let Takeover { deployment, words, from, .. } = told;
     let from = shell(&from.display().to_string());
     let old_files = match told.aside {
         Some(aside) => {
@@ -50,15 +48,15 @@ pub fn taken_over(told: &Takeover<'_>) -> String {
 {certificates}  old files           {old_files}
 
 Start it:
-  cd {dir} && {compose} up -d
+  {up}
 
 {clients}
 {notes}
 `regcert check` looks at it as a client does.
 ",
         registry = deployment.spec.registry(),
-        compose = told.compose,
-        dir = shell(&dir.display().to_string()),
+        dir = words.path(""),
+        up = words.compose("up -d"),
         images = images(told),
         users = users(told),
         certificates = certificates(told),
@@ -144,10 +142,11 @@ fn clients(told: &Takeover<'_>) -> String {
     };
     let anchors = told.deployment.anchors();
     format!(
-        "On each client, once:\n  copy trust/{INSTALL} there, and\n    sudo sh {INSTALL}        # shows the SHA-256 above and asks\n  \
-         or install trust/{package}_{version}_all.deb, which replaces a package {package} that is there\n\n{reason}\n",
+        "On each client, once:\n  copy {script} there, and\n    sudo sh {INSTALL}        # shows the SHA-256 above and asks\n  \
+         or install {deb}, which replaces a package {package} that is there\n\n{reason}\n",
         package = anchors.package(),
-        version = anchors.version(),
+        script = told.words.path(&format!("trust/{INSTALL}")),
+        deb = told.words.path(&format!("trust/{}", anchors.deb())),
     )
 }
 

@@ -30,9 +30,7 @@ impl Compose {
     /// Looks on `path` (the value of PATH) and where `docker` keeps plugins; `settings` is docker's own directory,
     /// `~/.docker`. Where no Compose is found the answer is the plugin, the one to install.
     pub fn find(path: Option<&OsStr>, settings: Option<&Path>) -> Self {
-        let on_path = |name: &str| {
-            path.is_some_and(|path| std::env::split_paths(path).any(|dir| runs(&dir.join(name))))
-        };
+        let on_path = |name: &str| on_path(name, path).is_some();
         let plugins = PLUGINS.iter().map(PathBuf::from);
         let own = settings.into_iter().flat_map(|settings| {
             [vec![settings.join("cli-plugins")], extra_directories(&settings.join("config.json"))].concat()
@@ -58,6 +56,11 @@ impl fmt::Display for Compose {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.words().join(" "))
     }
+}
+
+/// The program of this name that is found on `path` (the value of PATH).
+pub fn on_path(name: &str, path: Option<&OsStr>) -> Option<PathBuf> {
+    std::env::split_paths(path?).map(|dir| dir.join(name)).find(|program| runs(program))
 }
 
 /// Whether a program lies there.

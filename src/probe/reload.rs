@@ -59,11 +59,6 @@ impl Step {
 }
 
 impl Project {
-    /// The step as a person types it.
-    pub fn command(&self, step: Step) -> String {
-        format!("{} {}", self.compose, step.words().join(" "))
-    }
-
     /// Makes the running registry take its new files and returns when it serves `expected` and has answered.
     pub fn reload(
         &self,

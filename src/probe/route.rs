@@ -60,6 +60,11 @@ impl Write for Timed {
 
 /// The addresses of `host`, each once.
 pub(super) fn resolve(host: &Host) -> Result<Vec<IpAddr>, String> {
+    resolve_within(host, RESOLVE)
+}
+
+/// The addresses of `host`, if the resolver answers before `limit`.
+pub(super) fn resolve_within(host: &Host, limit: Duration) -> Result<Vec<IpAddr>, String> {
     let name = match host {
         Host::Ip(ip) => return Ok(vec![*ip]),
         Host::Dns(name) => name.to_string(),
@@ -67,7 +72,7 @@ pub(super) fn resolve(host: &Host) -> Result<Vec<IpAddr>, String> {
     let (send, receive) = mpsc::channel();
     // The system's resolver knows no limit of its own: it is left behind where it takes too long.
     std::thread::spawn(move || send.send((name.as_str(), 0).to_socket_addrs().map(Vec::from_iter)));
-    let found = receive.recv_timeout(RESOLVE).map_err(|_| "the resolver does not answer".to_owned())?;
+    let found = receive.recv_timeout(limit).map_err(|_| "the resolver does not answer".to_owned())?;
     let mut addresses: Vec<IpAddr> = Vec::new();
     for address in found.map_err(|e| plain(&e))? {
         if !addresses.contains(&address.ip()) {

@@ -20,6 +20,10 @@ const DAYS_MAX: u16 = 825;
 /// Beyond this many days public authorities may not go, and some clients follow them.
 pub const DAYS_ADVISED: u16 = 398;
 
+/// What `gen_config.py` called a registry for want of another name.
+const DEFAULT_SERVER: &str = "registry";
+const DEFAULT_DOMAIN: &str = "local.priv";
+
 /// Everything a registry is meant to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
@@ -74,7 +78,7 @@ impl Spec {
     /// under the name that `side` gives it.
     pub fn check(settings: &Settings, side: Side, invoker: RunAs, gather: &mut Gather) -> Option<Self> {
         let mut fields = Fields { side, gather };
-        let server: Option<Host> = fields.parse("server", &settings.server, "registry");
+        let server: Option<Host> = fields.parse("server", &settings.server, DEFAULT_SERVER);
         let domain = fields.domain(&settings.domain, server.as_ref());
         let sans = settings.sans.iter().flatten().map(|san| fields.value("sans", san)).collect::<Vec<_>>();
         let subject = Subject {
@@ -148,6 +152,12 @@ impl Spec {
         }
     }
 
+    /// Whether the registry has the name that `init` gives one for want of another.
+    pub fn has_default_name(&self) -> bool {
+        let domain = self.domain.as_ref().map(DnsName::as_str);
+        self.server.to_string() == DEFAULT_SERVER && domain == Some(DEFAULT_DOMAIN)
+    }
+
     /// The name clients use: `<server>.<domain>`, or the address.
     pub fn host(&self) -> Host {
         self.checked_host().expect("`check` refused names that are too long")
@@ -213,6 +223,17 @@ impl Spec {
     /// What the root is the root of: the domain, or the address.
     pub fn label(&self) -> String {
         self.domain.as_ref().map_or_else(|| self.server.to_string(), DnsName::to_string)
+    }
+
+    /// The keys of regcert.toml in which `other` differs, with the value here and there.
+    pub fn differences(&self, other: &Self) -> Result<Vec<(String, String, String)>, Fault> {
+        let read = |spec: &Self| -> Result<DocumentMut, Fault> {
+            Ok(spec.to_toml(None)?.parse().expect("what was written can be read"))
+        };
+        let (old, new) = (read(self)?, read(other)?);
+        let differ = |key: &str| meaning(&old[key]) != meaning(&new[key]);
+        let keys = new.iter().map(|(key, _)| key).filter(|key| differ(key));
+        Ok(keys.map(|key| (key.to_owned(), shown(&old[key]), shown(&new[key]))).collect())
     }
 
     /// `regcert.toml` with this in it: `old` where it is given, with only what differs changed and every comment kept.
@@ -282,6 +303,18 @@ pub fn reference(host: &Host, port: u16) -> String {
 fn is_in_references(host: &Host, port: u16) -> bool {
     let reference = reference(host, port);
     reference.contains(['.', ':']) || reference == "localhost"
+}
+
+/// A value as a person reads it.
+fn shown(item: &Item) -> String {
+    match meaning(item) {
+        (_, _, list) if !list.is_empty() => list.join(" "),
+        (Some(""), ..) | (None, None, _) => "none".to_owned(),
+        (Some(text), ..) => text.to_owned(),
+        // A port that is not open.
+        (None, Some(0), _) => "off".to_owned(),
+        (None, Some(number), _) => number.to_string(),
+    }
 }
 
 /// What an item says, however it is quoted and laid out.

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
 
-use super::{DAYS_ADVISED, DAYS_MAX};
+use super::{DAYS_ADVISED, DAYS_MAX, DEFAULT_DOMAIN};
 use crate::error::{Fault, Gather};
 use crate::names::{DnsName, Host, Repositories, Webhook, is_hidden, printable};
 
@@ -214,7 +214,7 @@ impl Fields<'_> {
             (Host::Dns(name), None) => {
                 // A full name brings its domain along.
                 let own = name.as_str().split_once('.').map(|(_, domain)| domain);
-                self.value("domain", own.unwrap_or("local.priv")).map(Some)
+                self.value("domain", own.unwrap_or(DEFAULT_DOMAIN)).map(Some)
             }
         }
     }

@@ -70,6 +70,12 @@ fn is_written(path: &RelPath) -> bool {
 /// How long to wait for another regcert.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The directory above `dir`, an absolute path, that holds a registry.
+pub fn registry_above(dir: &str) -> Option<PathBuf> {
+    let holds_one = |above: &&Path| above.join(READ[0]).exists() && above.join(OWN).exists();
+    Path::new(dir).ancestors().skip(1).find(holds_one).map(Path::to_owned)
+}
+
 /// The output directory.
 #[derive(Debug)]
 pub struct Store {
@@ -223,6 +229,19 @@ impl Store {
     pub fn belongs_to(owner: u32, run_as: RunAs) -> bool {
         let me = rustix::process::geteuid();
         owner == if run_as.uid == 0 && !me.is_root() { me.as_raw() } else { run_as.uid }
+    }
+
+    /// Whether images are stored in a directory; a volume belongs to Docker.
+    pub fn has_images(&self, data: &Data) -> bool {
+        let holds = |path: &String| {
+            fs::read_dir(self.dir.join(path)).is_ok_and(|mut entries| entries.next().is_some())
+        };
+        match data {
+            Data::Directory(path) => holds(path),
+            Data::Volume => false,
+            // Taken over with the images of the old registry.
+            Data::Existing(_) => true,
+        }
     }
 
     /// Who owns the directory for the images, where it is there: a registry that runs as somebody else cannot write.

@@ -1,5 +1,7 @@
 //! What clients are told: the registry's names and the roots they are to trust. Nothing in it is secret.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -122,6 +124,21 @@ impl Anchors {
     /// Host and, where it is not 443, port.
     pub fn registry(&self) -> &str {
         &self.place.registry
+    }
+
+    /// Where `install.sh` and the Debian package put the root that stays on a machine, as far as Docker reads it.
+    pub fn places(&self) -> Vec<PathBuf> {
+        let stem = self.roots.first().map(|root| root.stem.as_str()).unwrap_or_default();
+        vec![
+            PathBuf::from(format!("/etc/docker/certs.d/{}/{stem}.crt", self.registry())),
+            PathBuf::from(format!("/usr/local/share/ca-certificates/{stem}.crt")),
+            PathBuf::from(format!("/usr/local/share/ca-certificates/{}/{stem}.crt", self.package)),
+        ]
+    }
+
+    /// The name of the Debian package.
+    pub fn deb(&self) -> String {
+        format!("{}_{}_all.deb", self.package, self.version)
     }
 
     /// `http://host[:port]/`, which needs no trust; `https://…` where no http port is published.

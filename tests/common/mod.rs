@@ -46,6 +46,8 @@ impl Sandbox {
         let plugins = root.path().join("docker/cli-plugins");
         fs::create_dir_all(&plugins).unwrap();
         let sandbox = Self { root };
+        // Never run: commands for root are printed for a machine that has it.
+        executable(&bin.join("sudo"), "");
         // A `docker` that a case adds has Compose, whatever the machine has.
         executable(&plugins.join("docker-compose"), "");
         sandbox.program("containers-of", CONTAINERS);
@@ -74,6 +76,8 @@ impl Sandbox {
             .env("DOCKER_CONFIG", self.root.path().join("docker"))
             // Seconds of waiting for jitter in each run that makes a key would prove nothing.
             .env("AWS_LC_SYS_NO_JITTER_ENTROPY", "1")
+            // As a user who may ask Docker: what the machine's own says would differ.
+            .env("DOCKER_HOST", "unix:///nonexistent")
             .stdin(Stdio::null());
         command
     }
@@ -121,6 +125,7 @@ pub fn redact(text: &str, root: PathBuf) -> String {
         |line: &&str| !line.starts_with("warning: port 80 is") && !line.starts_with("warning: port 443 is");
     let invoker: String = invoker.split_inclusive('\n').filter(is_taken).collect();
     let text = invoker.replace(root.to_str().unwrap(), "[ROOT]");
+    let text = of_this_machine(&text);
     let patterns = [
         (fingerprint.as_str(), "[FINGERPRINT]"),
         ("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "[SHA-256]"),
@@ -131,6 +136,33 @@ pub fn redact(text: &str, root: PathBuf) -> String {
     ];
     let text = patterns.into_iter().fold(text, |text, (pattern, name)| replace(&text, pattern, name));
     text.replace(concat!("regcert ", env!("CARGO_PKG_VERSION")), "regcert [VERSION]")
+}
+
+/// Without what the first screen tells of the machine under test: who asks, its address, and its network. The tests of
+/// `guide` and the end-to-end tests show those.
+fn of_this_machine(text: &str) -> String {
+    let text = text.replace(env!("CARGO_BIN_EXE_regcert"), "regcert");
+    let text =
+        text.replace("sudo regcert", "regcert").replace("' | sudo tee -a /etc/hosts", "' >>/etc/hosts");
+    let left_out = |line: &&str| {
+        line.starts_with("For later addresses in this network")
+            || line.contains(" is the default name. For this")
+    };
+    let line = |line: &str| {
+        let mut line = line.to_owned();
+        for before in ["  echo '", "needs `"] {
+            if let Some(at) = line.find(before).map(|at| at + before.len())
+                && let Some(length) = line[at..].find(' ')
+                && line[at..at + length].parse::<std::net::Ipv4Addr>().is_ok()
+            {
+                line.replace_range(at..at + length, "[ADDRESS]");
+            }
+        }
+        line + "\n"
+    };
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    let lines: String = text.lines().filter(|line| !left_out(line)).map(line).collect();
+    lines.strip_suffix(end).unwrap_or(&lines).to_owned()
 }
 
 fn replace(text: &str, pattern: &str, name: &str) -> String {

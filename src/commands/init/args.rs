@@ -30,6 +30,7 @@ Examples:
   regcert init --metrics-port 9100
   regcert init --anonymous-port 5444 --anonymous-repo 'public/*'
   regcert init --from docker-registry-self-signed --dry-run
+  regcert init --start-over --permit 192.168.0.0/24
   regcert init --dry-run
   regcert init --reload")]
 pub struct Args {
@@ -47,6 +48,12 @@ pub struct Args {
     /// With --from: go on with the old root certificate, where it can sign, so that clients need nothing new
     #[arg(long, requires = "from", conflicts_with_all = ["ca_cert", "offline_root", "external_ca", "permit", "no_name_constraints"])]
     pub(super) keep_root: bool,
+    /// Make a new root, users and secrets for the same settings; only before the registry is used
+    ///
+    /// Refused while the registry runs, when it holds images, and when this machine trusts its root. Later,
+    /// `regcert rotate --ca` replaces the root while clients go on working.
+    #[arg(long)]
+    pub(super) start_over: bool,
     #[command(flatten)]
     pub(super) names: Names,
     #[command(flatten)]
@@ -271,6 +278,11 @@ impl Args {
             anonymous_port: service.anonymous_port.clone(),
             anonymous_repos: (!service.anonymous_repo.is_empty()).then(|| service.anonymous_repo.clone()),
         }
+    }
+
+    /// Whether this run names the repositories of the port without passwords.
+    pub(super) fn names_anonymous_repositories(&self) -> bool {
+        !self.service.anonymous_repo.is_empty()
     }
 
     /// Whether a mirror is to log in.

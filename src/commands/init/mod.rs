@@ -1,9 +1,9 @@
 //! `regcert init`: a new registry, or changed settings and a new server certificate for one.
 
 mod args;
+mod compose;
+mod start_over;
 mod takeover;
-
-use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use serde_json::json;
@@ -11,19 +11,20 @@ use zeroize::Zeroizing;
 
 pub use args::Args;
 
+use compose::{name_project, rename_copy, warn_about_compose};
+use start_over::{or_start_over, unused, use_of};
+
 use super::password::{Known, Prompt, warn_if_weak};
 use super::{World, busy_with_keys, dry_run};
-use crate::auth::Password;
-use crate::deployment::{
-    ComposeProject, Credentials, Deployment, ENV, First, Headers, IGNORED, New, ServerKey,
-};
+use crate::auth::{Password, Set};
+use crate::deployment::{Credentials, Deployment, First, Headers, IGNORED, New, ServerKey};
 use crate::error::{Blame, Fault, Gather};
 use crate::files::{Action, Change};
-use crate::health::Found;
+use crate::guide::News;
 use crate::names::{Repositories, Subtree, Upstream, Username, shell};
 use crate::pki::{Certificate, date};
 use crate::render::Site;
-use crate::spec::{DAYS_ADVISED, Data, Proxy, Side, Spec};
+use crate::spec::{DAYS_ADVISED, Data, Proxy, Settings, Side, Spec};
 use crate::store::{self, Store};
 use crate::{guide, health, probe, ui};
 
@@ -39,7 +40,14 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     }
     let store = world.store()?;
     match world.load(&store)? {
-        None => create(args, world, store),
+        None => {
+            outside_of_others(world)?;
+            create(args, args.settings(), world, store)
+        }
+        Some(old) if args.start_over => {
+            unused(&old, &store)?;
+            create(args, with_stored(args.settings(), old.settings()?), world, store)
+        }
         Some(_) => {
             drop(store);
             renew(args, world)
@@ -47,10 +55,34 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     }
 }
 
-/// The first run.
-fn create(args: &Args, world: &World, mut store: Store) -> Result<()> {
+/// Refuses to make a registry within another one.
+fn outside_of_others(world: &World) -> Result<()> {
+    match store::registry_above(&world.site.directory) {
+        None => Ok(()),
+        Some(above) => bail!(
+            Fault::new(format!("`{}` lies within the registry in `{}`", world.dir.display(), above.display()))
+                .hint(format!(
+                    "for that registry, run `regcert -C {} init`; for another one, choose a directory outside with -C",
+                    shell(&above.display().to_string())
+                ))
+        ),
+    }
+}
+
+/// The settings where they are given, and the stored ones elsewhere. A full name or an address brings its own domain, or
+/// none, as at the first run.
+fn with_stored(settings: Settings, mut stored: Settings) -> Settings {
+    if settings.domain.is_none() && settings.server.as_ref().is_some_and(|server| server.contains(['.', ':']))
+    {
+        stored.domain = None;
+    }
+    settings.or(stored)
+}
+
+/// The first run, or another one like it.
+fn create(args: &Args, settings: Settings, world: &World, mut store: Store) -> Result<()> {
     let mut gather = Gather::default();
-    let spec = Spec::check(&args.settings(), Side::Options, world.invoker, &mut gather);
+    let spec = Spec::check(&settings, Side::Options, world.invoker, &mut gather);
     let permit: Vec<_> = args
         .names
         .permit
@@ -78,19 +110,12 @@ fn create(args: &Args, world: &World, mut store: Store) -> Result<()> {
     name_project(&mut deployment, world);
 
     let change = world.compare(&store, &deployment, args.writing.edits())?;
-    let foreign = foreign(&change);
-    if !foreign.is_empty() {
-        let (dir, foreign) = (world.dir.display(), foreign.join(", "));
-        bail!(
-            Fault::new(format!("`{dir}` holds files that regcert did not write: {foreign}"))
-                .hint("choose another directory with -C, or write over them with `--force`")
-        );
-    }
+    nothing_foreign(args, world, &change)?;
     if args.writing.dry_run {
-        dry_run(&change);
+        dry_run(&News::default(), &change);
         return Ok(());
     }
-    warn_about(&deployment, &store, &world.site);
+    warn_about(args, &deployment, &store, &world.site);
     warn_of_taken_ports(&deployment.spec, None);
     store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
     store::lead_compose(&world.dir)?;
@@ -100,7 +125,11 @@ fn create(args: &Args, world: &World, mut store: Store) -> Result<()> {
     }
     // A password goes to one place: whoever takes the JSON may well keep stderr as a log.
     let for_people = password.filter(|_| !args.json);
-    ui::say(guide::created(&deployment, world.compose, &world.dir, &user, for_people));
+    if !ui::is_quiet() {
+        let here = probe::here(&deployment.spec.host(), world.compose);
+        warn_about_compose(&here);
+        ui::say(guide::created(&deployment, &world.words, &here, &user, for_people));
+    }
     ui::made(for_people)?;
     args.writing.reload(world, &deployment, &guide::steps(&deployment, &change))
 }
@@ -117,11 +146,24 @@ fn foreign(change: &Change) -> Vec<String> {
     foreign.into_iter().map(|path| format!("`{path}`")).collect()
 }
 
-/// A later run.
-fn renew(args: &Args, world: &World) -> Result<()> {
-    let (mut store, mut deployment) = world.open_to_sign()?;
-    let mut gather = Gather::default();
-    let mut settings = args.settings();
+/// Refuses to write over files of other hands.
+fn nothing_foreign(args: &Args, world: &World, change: &Change) -> Result<()> {
+    let foreign = foreign(change);
+    if !foreign.is_empty() {
+        let (dir, foreign) = (world.dir.display(), foreign.join(", "));
+        bail!(if args.start_over {
+            Fault::new(format!("`{dir}` holds files that were edited by hand: {foreign}"))
+                .hint("`--force` writes over them; keep a copy of your edit")
+        } else {
+            Fault::new(format!("`{dir}` holds files that regcert did not write: {foreign}"))
+                .hint("choose another directory with -C, or write over them with `--force`")
+        });
+    }
+    Ok(())
+}
+
+/// The settings, with what a later run adds to lists joined to what is in them.
+fn added(mut settings: Settings, deployment: &Deployment) -> Settings {
     // A name that clients use is never dropped by leaving an option out.
     let kept: Vec<_> = deployment.spec.sans.iter().map(ToString::to_string).collect();
     settings.sans = settings.sans.map(|mut added| {
@@ -134,78 +176,60 @@ fn renew(args: &Args, world: &World) -> Result<()> {
         kept.retain(|kept| !added.iter().any(|added| name(added) == name(kept)));
         [kept, added].concat()
     });
-    let mut stored = deployment.settings()?;
-    // A full name or an address brings its own domain, or none, as at the first run.
-    if settings.domain.is_none() && settings.server.as_ref().is_some_and(|server| server.contains(['.', ':']))
-    {
-        stored.domain = None;
-    }
-    let spec = Spec::check(&settings.or(stored), Side::Options, world.invoker, &mut gather);
+    settings
+}
+
+/// A later run.
+fn renew(args: &Args, world: &World) -> Result<()> {
+    let (mut store, mut deployment) = world.open_to_sign()?;
+    let mut gather = Gather::default();
+    let settings = with_stored(added(args.settings(), &deployment), deployment.settings()?);
+    let spec = Spec::check(&settings, Side::Options, world.invoker, &mut gather);
+    let can_start_over = use_of(&deployment, &store).is_none();
     if args.fixes_authority() {
+        let hint = "leave the options for it out; `regcert rotate --ca --permit …` replaces the root, `regcert csr` asks another authority";
         gather.push(
             Fault::new("who signs, and what the root may speak for, was fixed when the registry was made")
-                .hint("leave the options for it out; `regcert rotate --ca --permit …` replaces the root, `regcert csr` asks somebody else"),
+                .hint(or_start_over(hint, can_start_over)),
         );
     }
     let (spec, user, password) = checked(args, world, spec, gather)?;
-    let mut shown = None;
+    let (mut shown, mut news) = (None, News::default());
     if let Some((password, known)) = later_password(args, &deployment, &user, password)? {
-        deployment.set_user(&user, &password.hash())?;
+        match deployment.set_user(&user, &password.hash())? {
+            Set::Added => {
+                news.added(format!("user {user} ({})", deployment.state.access.of(user.as_str()).role))
+            }
+            Set::Changed => news.changed(format!("password of {user}")),
+        }
         shown = (known == Known::ToNobody).then(|| Zeroizing::new(password.expose().to_owned()));
     }
+    let before = (deployment.spec.clone(), deployment.covers());
     let credentials = args.credentials()?;
     let headers = args.headers()?;
     busy_with_keys(spec.key_type);
     warn_of_taken_ports(&spec, Some(&deployment.spec));
-    deployment.reconfigure(spec, ServerKey::New, world.now)?;
+    deployment.reconfigure(spec, ServerKey::New, world.now).map_err(|fault| {
+        let hint = or_start_over(&fault.hint, can_start_over);
+        fault.hint(hint)
+    })?;
+    news.of_settings(&before.0, &deployment.spec)?;
+    news.of_names(&before.1, &deployment.covers());
     rename_copy(&mut deployment, world);
     log_in_upstream(&mut deployment, credentials);
     send_headers(&mut deployment, headers)?;
     if args.encrypts() {
         deployment.encrypt(&world.new_passphrase()?)?;
     }
-    warn_about(&deployment, &store, &world.site);
+    warn_about(args, &deployment, &store, &world.site);
     let password = shown.as_ref().map(|password| password.as_str());
     let for_people = password.filter(|_| !args.json);
     let told = |change: &Change| {
         let user = password.map(|password| (&user, Some(password)));
         if args.json { ui::data(summary(&deployment, world, change, user).to_string()) } else { Ok(()) }
     };
-    args.writing.apply(world, &mut store, &deployment, for_people, told)?;
+    args.writing.apply(world, &mut store, &deployment, &news, for_people, told)?;
     Ok(())
-}
-
-/// Gives a new registry a Compose project of its own.
-fn name_project(deployment: &mut Deployment, world: &World) {
-    let host = deployment.spec.host().to_string();
-    deployment.state.project = Some(ComposeProject::new(&host, &world.site.directory));
-}
-
-/// Gives a copy of a registry's directory another Compose project: under the name of the first one, Compose would
-/// replace its containers.
-fn rename_copy(deployment: &mut Deployment, world: &World) {
-    let Some(project) = &mut deployment.state.project else {
-        return;
-    };
-    let first = PathBuf::from(&project.directory);
-    if store::is_same_directory(&first, &world.dir) {
-        return;
-    }
-    let is_there = match store::look(&first.join(ENV)) {
-        Found::File { bytes, .. } => String::from_utf8_lossy(&bytes).contains(&project.name),
-        Found::Nothing => false,
-        // Rather a name too many than the containers of another directory.
-        Found::Directory(_) | Found::Unreadable(_) => true,
-    };
-    if !is_there {
-        // It was renamed.
-        project.directory.clone_from(&world.site.directory);
-        return;
-    }
-    let copied = format!("`{}` is a copy of `{}`", world.dir.display(), project.directory);
-    name_project(deployment, world);
-    let name = deployment.state.project.as_ref().map_or("", |project| &project.name);
-    ui::say(format!("{copied}: its Compose project gets another name, `{name}`"));
 }
 
 /// Keeps a mirror's credentials for the upstream they were given for, and for no other.
@@ -310,7 +334,7 @@ fn later_password(
     Ok(None)
 }
 
-fn warn_about(deployment: &Deployment, store: &Store, site: &Site) {
+fn warn_about(args: &Args, deployment: &Deployment, store: &Store, site: &Site) {
     let spec = &deployment.spec;
     if spec.days > DAYS_ADVISED {
         ui::warn(format!(
@@ -327,8 +351,10 @@ fn warn_about(deployment: &Deployment, store: &Store, site: &Site) {
         (Some(port), Repositories::Every, None) => ui::warn(format!(
             "whoever reaches port {port} can pull every image without a password: `--anonymous-repo` says which"
         )),
-        (None, Repositories::Of(_), _) => ui::warn("--anonymous-repo without --anonymous-port opens nothing"),
-        (Some(_), Repositories::Of(_), _) | (None, Repositories::Every, _) => {}
+        (None, Repositories::Of(_), _) if args.names_anonymous_repositories() => {
+            ui::warn("--anonymous-repo without --anonymous-port opens nothing");
+        }
+        (Some(_) | None, Repositories::Of(_), _) | (None, Repositories::Every, _) => {}
     }
     if let (Data::Directory(path), Some(owner)) = (&spec.data, store.data_owner(&spec.data))
         && !Store::belongs_to(owner, spec.run_as)

@@ -12,7 +12,7 @@ use crate::auth::Password;
 use crate::deployment::{Deployment, First, New, Origin};
 use crate::error::{Blame, Fault, Faults, Gather};
 use crate::files::{Action, Change, Edits, FileSet, Mode, Origin as FileOrigin, RelPath};
-use crate::guide::{self, Takeover};
+use crate::guide::{self, News, Takeover};
 use crate::names::{Subtree, Username, shell};
 use crate::pki::{Authority, KeyAtRest, PrivateKey};
 use crate::probe::{self, Volume};
@@ -56,8 +56,7 @@ pub fn run(args: &Args, from: &Path, world: &World) -> Result<()> {
         old: &old,
         from: &dir,
         deployment: &deployment,
-        dir: &world.dir,
-        compose: world.compose,
+        words: &world.words,
         kept_root,
         password: for_people,
         aside,
@@ -69,10 +68,10 @@ pub fn run(args: &Args, from: &Path, world: &World) -> Result<()> {
                 "the old registry is running: stop it with `{command}` before you run this without --dry-run"
             ));
         }
-        dry_run(&change);
+        dry_run(&News::default(), &change);
         return Ok(());
     }
-    warn_about(&deployment, &store, &world.site);
+    warn_about(args, &deployment, &store, &world.site);
     store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
     store::lead_compose(&world.dir)?;
     if args.json {

@@ -1,0 +1,67 @@
+//! What `init` does for Docker Compose: a project of the registry's own, and a word about a version that is too old.
+
+use std::path::PathBuf;
+
+use super::World;
+use crate::deployment::{ComposeProject, Deployment, ENV};
+use crate::health::Found;
+use crate::probe::{Here, Version};
+use crate::{store, ui};
+
+/// The first version that reads a docker-compose.yml without `version`, and `service_completed_successfully` in it
+/// (docker-compose 1.29.0's list of changes).
+const COMPOSE_LEAST: [u32; 2] = [1, 29];
+
+/// Gives a new registry a Compose project of its own.
+pub(super) fn name_project(deployment: &mut Deployment, world: &World) {
+    let host = deployment.spec.host().to_string();
+    deployment.state.project = Some(ComposeProject::new(&host, &world.site.directory));
+}
+
+/// Gives a copy of a registry's directory another Compose project: under the name of the first one, Compose would
+/// replace its containers.
+pub(super) fn rename_copy(deployment: &mut Deployment, world: &World) {
+    let Some(project) = &mut deployment.state.project else {
+        return;
+    };
+    let first = PathBuf::from(&project.directory);
+    if store::is_same_directory(&first, &world.dir) {
+        return;
+    }
+    let is_there = match store::look(&first.join(ENV)) {
+        Found::File { bytes, .. } => String::from_utf8_lossy(&bytes).contains(&project.name),
+        Found::Nothing => false,
+        // Rather a name too many than the containers of another directory.
+        Found::Directory(_) | Found::Unreadable(_) => true,
+    };
+    if !is_there {
+        // It was renamed.
+        project.directory.clone_from(&world.site.directory);
+        return;
+    }
+    let copied = format!("`{}` is a copy of `{}`", world.dir.display(), project.directory);
+    name_project(deployment, world);
+    let name = deployment.state.project.as_ref().map_or("", |project| &project.name);
+    ui::say(format!("{copied}: its Compose project gets another name, `{name}`"));
+}
+
+/// Warns of a Docker Compose that does not read the file.
+pub(super) fn warn_about_compose(here: &Here) {
+    if let Version::Known(version) = &here.compose
+        && is_older(version, COMPOSE_LEAST)
+    {
+        let [major, minor] = COMPOSE_LEAST;
+        ui::warn(format!(
+            "Docker Compose {version} does not read docker-compose.yml, which needs {major}.{minor} or newer: install the Compose plugin (https://docs.docker.com/compose/install/linux/)"
+        ));
+    }
+}
+
+/// Whether `version` is below `least`. A version that is no number is taken for a new one.
+fn is_older(version: &str, least: [u32; 2]) -> bool {
+    let mut parts = version.trim_start_matches('v').split('.').map(str::parse::<u32>);
+    match (parts.next(), parts.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => [major, minor] < least,
+        (_, _) => false,
+    }
+}
