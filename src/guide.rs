@@ -77,8 +77,9 @@ fn first_push(deployment: &Deployment, words: &Words, here: &Here, user: &Userna
         AsRoot::Already | AsRoot::Sudo => {
             format!("{}      # shows the SHA-256 above, and asks", words.regcert_as_root("trust install"))
         }
-        // su(1) takes the terminal away from its command, which then can ask nothing.
-        AsRoot::Su => words.regcert_as_root("trust install --yes"),
+        // By `su`, root does not act on the directory of a user whom it cannot tell, and has no terminal to ask at: the
+        // script is the same.
+        AsRoot::Su => words.by_root(&format!("sh {} --yes", words.path(&format!("trust/{INSTALL}")))),
     });
     commands.push(words.docker(&format!("login -u {user} {registry}")));
     match &deployment.spec.mirror_of {

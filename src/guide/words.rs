@@ -78,6 +78,11 @@ impl Words {
         prefixed(self.as_root, &format!("{} {words}", self.called(&program)))
     }
 
+    /// `COMMAND` by root.
+    pub fn by_root(&self, command: &str) -> String {
+        prefixed(self.as_root, command)
+    }
+
     /// Puts this user into the group that may use `docker`.
     pub fn join_docker(&self) -> String {
         let command = r#"usermod -aG docker "$(id -un)""#;
