@@ -149,6 +149,7 @@ fn registry_reason(status: u16, error: &RegistryError, what: &str) -> Reason {
         (None, 405, _) if error.message.contains("regcert gc") => {
             ("a garbage collection is under way", Cure::Collection)
         }
+        (None, 421, _) => ("the server has no such name", Cure::ServerName),
         (None, 405, _) => ("it is in read-only mode, or a mirror", Cure::DataReadOnly),
         (None, _, "DENIED") | (None, 403, _) => ("the user may not do that", Cure::Rights),
         (None, 401, _) => {
@@ -179,11 +180,11 @@ pub fn location_fault(target: &Target, location: &str) -> Option<(String, &'stat
     match authority.parse::<Target>() {
         Ok(there) if there == *target => None,
         Ok(there) if there.host == target.host => {
-            Some((says(&format!("lacks the port {}", target.port)), "proxy_set_header Host $http_host;"))
+            Some((says(&format!("lacks the port {}", target.port)), "proxy_set_header Host $client_host;"))
         }
         Ok(_) | Err(_) => Some((
             says(&format!("leads away from `{}`", target.host)),
-            "proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Host \"\"; proxy_set_header Forwarded \"\";",
+            "proxy_set_header Host $client_host; proxy_set_header X-Forwarded-Host \"\"; proxy_set_header Forwarded \"\";",
         )),
     }
 }

@@ -320,7 +320,7 @@ fn a_location_must_lead_back_to_where_it_came_from() {
     assert_eq!(line("/v2/a/blobs/uploads/x"), None);
     for (location, expected) in [
         ("http://r.myhouse.local:5443/v2/", "X-Forwarded-Proto"),
-        ("https://r.myhouse.local/v2/", "Host $http_host;"),
+        ("https://r.myhouse.local/v2/", "Host $client_host;"),
         ("https://registry:5000/v2/", "X-Forwarded-Host"),
         ("https://r.myhouse.local.evil.lan:5443/v2/", "X-Forwarded-Host"),
         ("//evil.lan/v2/", "X-Forwarded-Proto"),
@@ -342,6 +342,7 @@ fn an_answer_tells_the_proxy_from_the_registry() {
         (413, Vec::new(), Cure::Proxy("client_max_body_size 0;")),
         (502, b"<html>".to_vec(), Cure::Start),
         (421, Vec::new(), Cure::ServerName),
+        (421, json("{'errors':[{'code':'UNSUPPORTED','message':'not to that name'}]}"), Cure::ServerName),
         (400, b"No required SSL certificate was sent".to_vec(), Cure::ClientCertificate),
         (400, Vec::new(), Cure::Log),
         (429, Vec::new(), Cure::Wait),
