@@ -8,6 +8,7 @@ const PAGE = 1000; // The most that registry 2.8 and 3 give in one answer unless
 const TEXT_MAX = 4 << 20; // A manifest may not be larger (distribution's own limit).
 const CONFIG_MAX = 1 << 20;
 const PLATFORMS = 12;
+const DATED = 200; // Tags whose dates are asked for at once: two or three requests each.
 const REPOSITORY = /^(?=.{1,255}$)[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*$/;
 const TAG = /^\w[\w.-]{0,127}$/;
 const DIGEST = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
@@ -130,11 +131,28 @@ function fetched(url, accept, limit, signal) {
 const manifest = (repository, reference, signal) =>
   fetched(`/v2/${path(repository)}/manifests/${encodeURIComponent(reference)}`, MANIFESTS, TEXT_MAX, signal);
 
-/** { digest, parts: [{ platform, size }] } */
+/** { digest, made, parts: [{ platform, size }] } */
 async function details(repository, tag, signal) {
   const { digest, body } = await manifest(repository, tag, signal);
-  if (Array.isArray(body.manifests)) return { digest, parts: await ofIndex(repository, body.manifests, signal) };
-  return { digest, parts: [{ platform: await platformOf(repository, body, signal), size: sizeOf(body) }] };
+  const made = await madeOf(repository, body, signal);
+  if (Array.isArray(body.manifests)) return { digest, made, parts: await ofIndex(repository, body.manifests, signal) };
+  return { digest, made, parts: [{ platform: await platformOf(repository, body, signal), size: sizeOf(body) }] };
+}
+
+/** The day on which an image, or the first image of an index, was made; '' where it does not say. */
+async function madeOf(repository, body, signal) {
+  if (Array.isArray(body.manifests)) {
+    const first = images(body.manifests)[0];
+    return first ? manifest(repository, first.digest, signal).then(inner => madeOf(repository, { config: inner.body.config }, signal), () => '') : '';
+  }
+  const { created } = await configOf(repository, body, signal);
+  return typeof created === 'string' && /^\d{4}-\d\d-\d\dT/.test(created) ? created.slice(0, 10) : '';
+}
+
+/** What a tag is sorted by when the newest comes first; the answers are known by then. */
+async function dated(repository, tag, signal) {
+  const made = TAG.test(tag) ? await details(repository, tag, signal).then(found => found.made, () => '') : '';
+  return { tag, made };
 }
 
 /** What it takes to pull it; `null` where the manifest does not say. */
@@ -143,27 +161,34 @@ function sizeOf({ config, layers }) {
   return sizes.every(size => Number.isSafeInteger(size) && size >= 0) ? sizes.reduce((a, b) => a + b, 0) : null;
 }
 
+const images = entries => entries.filter(entry => entry?.platform && entry.platform.os !== 'unknown' && DIGEST.test(entry.digest));
+
 /** One level deep, and not for ever: an index may name thousands, and other indexes. */
 async function ofIndex(repository, entries, signal) {
-  const images = entries.filter(entry => entry?.platform && entry.platform.os !== 'unknown' && DIGEST.test(entry.digest));
-  const parts = await Promise.all(images.slice(0, PLATFORMS).map(async ({ digest, platform }) => {
+  const all = images(entries);
+  const parts = await Promise.all(all.slice(0, PLATFORMS).map(async ({ digest, platform }) => {
     const inner = await manifest(repository, digest, signal).catch(() => null);
     return { platform: platformName(platform), size: inner && sizeOf(inner.body) };
   }));
-  const others = images.length - parts.length;
+  const others = all.length - parts.length;
   return others > 0 ? [...parts, { platform: `and ${others} more`, size: null }] : parts;
 }
 
 const platformName = ({ os, architecture, variant }) => [os, architecture, variant].filter(part => typeof part === 'string' && part).join('/');
 
+const isImage = config => /^application\/vnd\.(?:docker\.container|oci)\.image(?:\.config)?\.v1\+json$/.test(config?.mediaType ?? '');
+
 /** From the image's own configuration; what is no image says what it is. */
 async function platformOf(repository, { config, artifactType }, signal) {
-  if (!/^application\/vnd\.(?:docker\.container|oci)\.image(?:\.config)?\.v1\+json$/.test(config?.mediaType ?? '')) {
-    return String(artifactType ?? config?.mediaType ?? '');
-  }
-  if (!DIGEST.test(config.digest) || config.size > CONFIG_MAX) return '';
+  if (!isImage(config)) return String(artifactType ?? config?.mediaType ?? '');
+  return platformName(await configOf(repository, { config }, signal));
+}
+
+/** The configuration of an image; an empty one where there is none, or none that can be read. */
+async function configOf(repository, { config }, signal) {
+  if (!isImage(config) || !DIGEST.test(config.digest) || config.size > CONFIG_MAX) return {};
   return fetched(`/v2/${path(repository)}/blobs/${config.digest}`, undefined, CONFIG_MAX, signal)
-    .then(({ body }) => platformName(body), () => '');
+    .then(({ body }) => body ?? {}, () => ({}));
 }
 
 function readable(size) {
@@ -229,12 +254,6 @@ function list(root, search, words, draw) {
   };
 }
 
-const repositoryList = list(at('repositories'), at('find-repository'), ['repository', 'repositories'], name => {
-  const row = element('li');
-  row.append(REPOSITORY.test(name) ? element('a', name, { href: `#/${path(name)}` }) : element('span', `${name} (no valid name)`));
-  return row;
-});
-
 // Details are asked for when a row comes into sight.
 const sight = new IntersectionObserver(entries => {
   for (const { target, isIntersecting } of entries) {
@@ -244,27 +263,60 @@ const sight = new IntersectionObserver(entries => {
   }
 });
 
+const repositoryList = list(at('repositories'), at('find-repository'), ['repository', 'repositories'], name => {
+  const row = element('li');
+  if (!REPOSITORY.test(name)) {
+    row.append(element('span', `${name} (no valid name)`));
+    return row;
+  }
+  const about = element('span', '', { className: 'about' });
+  row.append(element('a', name, { href: `#/${path(name)}` }), about);
+  const { signal } = view;
+  row.fill = async () => {
+    about.textContent = await summary(name, signal).catch(error => (signal.aborted ? '' : said(error)));
+  };
+  sight.observe(row);
+  return row;
+});
+
+/** How many tags there are, and size and date of `latest`, or of the last one by name: three requests. */
+async function summary(repository, signal) {
+  const list = tagsOf(repository);
+  await inTurn(signal, () => more(list, 'tags', signal)).catch(error => {
+    if (error.status !== 404) throw error;
+  });
+  const tags = inOrder(list.names).filter(tag => TAG.test(tag));
+  // `regcert check` leaves a repository behind that no request removes.
+  if (!tags.length) return /(?:^|\/)regcert-check$/.test(repository) ? 'no tags: left by regcert check' : 'no tags';
+  const count = `${number(list.names.length)}${list.rest ? '+' : ''} ${list.names.length === 1 ? 'tag' : 'tags'}`;
+  const tag = tags.includes('latest') ? 'latest' : tags.at(-1);
+  const { made, parts } = await details(repository, tag, signal);
+  const facts = [readable(parts[0]?.size ?? null), made && `made ${made}`].filter(Boolean).join(', ');
+  return facts ? `${count}; ${tag}: ${facts}` : count;
+}
+
 let shown = ''; // The repository whose tags are shown,
 let tags = []; // and its tags, once all have come.
 const tagList = list(at('tags'), at('find-tag'), ['tag', 'tags'], tag => {
   const row = element('tr');
-  const cells = ['tag', 'platform', 'size number', 'digest', 'pull'].map(name => element('td', '', { className: name }));
+  const cells = ['tag', 'platform', 'size number', 'made', 'digest', 'pull'].map(name => element('td', '', { className: name }));
   for (const part of [row, ...cells]) part.setAttribute('role', part === row ? 'row' : 'cell');
   row.append(...cells);
-  const [name, platform, size, digest, pull] = cells;
+  const [name, platform, size, made, digest, pull] = cells;
   name.textContent = tag;
   const [repository, signal] = [shown, view.signal];
   if (!TAG.test(tag)) {
     pull.textContent = '(no valid name)';
     return row;
   }
-  pull.append(copies('Copy', `docker pull ${registry}/${repository}:${tag}`, `Copy docker pull of ${tag}`));
+  pull.append(copies('Copy pull', `docker pull ${registry}/${repository}:${tag}`, `Copy pull command of ${tag}`));
   row.fill = async () => {
     try {
       const found = await details(repository, tag, signal);
       platform.replaceChildren(...found.parts.map(part => element('div', part.platform)));
       size.replaceChildren(...found.parts.map(part => element('div', readable(part.size))));
-      if (found.digest) digest.append(element('code', found.digest.slice(0, 19), { title: found.digest }), ' ', copies('Copy', `${registry}/${repository}@${found.digest}`, `Copy reference by digest of ${tag}`));
+      made.textContent = found.made;
+      if (found.digest) digest.append(element('code', found.digest.slice(0, 19), { title: found.digest }), ' ', copies('Copy digest', `${registry}/${repository}@${found.digest}`, `Copy digest of ${tag}, with the repository`));
     } catch (error) {
       if (!signal.aborted) platform.textContent = said(error);
     }
@@ -351,8 +403,16 @@ async function showTags(repository, list = tagsOf(repository)) {
   }
 }
 
-function arrange() {
-  tagList.set(at('order').getAttribute('aria-pressed') === 'true' ? [...tags].reverse() : tags, true);
+const isPressed = id => at(id).getAttribute('aria-pressed') === 'true';
+
+async function arrange() {
+  at('newest').disabled = tags.length > DATED;
+  const [signal, names] = [view.signal, isPressed('order') ? [...tags].reverse() : tags];
+  if (!isPressed('newest') || at('newest').disabled) return tagList.set(names, true);
+  const dates = await Promise.all(names.map(tag => dated(shown, tag, signal)));
+  // What does not say when it was made comes last; tags of one day stay in the order of their names.
+  dates.sort((a, b) => b.made.localeCompare(a.made));
+  if (!signal.aborted) tagList.set(dates.map(({ tag }) => tag), true);
 }
 
 /** The repository that the address names, as `#/REPOSITORY`. Other fragments are places on the page. */
@@ -396,8 +456,12 @@ async function signIn(user, password) {
   at('who').textContent = user;
   at('sign-in').hidden = true;
   at('catalog').hidden = false;
+  // Who signs in has come past trusting it.
+  fold().open = false;
   route(repository ? list : undefined);
 }
+
+const fold = () => document.querySelector('#trust > .fold');
 
 function signOut(why = '') {
   leave();
@@ -405,6 +469,7 @@ function signOut(why = '') {
   repositoryList.clear();
   tagList.clear();
   at('catalog').hidden = true;
+  fold().open = true;
   at('sign-in').hidden = false;
   at('sign-in-problem').textContent = why;
   at('user').focus();
@@ -437,10 +502,12 @@ at('by-name').addEventListener('submit', event => {
   if (REPOSITORY.test(name)) location.hash = `#/${path(name)}`;
 });
 
-at('order').addEventListener('click', () => {
-  at('order').setAttribute('aria-pressed', at('order').getAttribute('aria-pressed') !== 'true');
-  if (tags.length) arrange();
-});
+for (const id of ['order', 'newest']) {
+  at(id).addEventListener('click', () => {
+    at(id).setAttribute('aria-pressed', !isPressed(id));
+    if (tags.length) arrange();
+  });
+}
 at('sign-out').addEventListener('click', () => signOut());
 at('again').addEventListener('click', () => {
   [repositories, known] = [null, new Map()];

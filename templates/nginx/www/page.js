@@ -57,6 +57,12 @@ for (const block of document.querySelectorAll('[data-copyable]')) {
   frame.append(block, button);
 }
 
+// A link to a section that is folded opens it.
+document.addEventListener('click', event => {
+  const fold = document.querySelector(`${event.target.closest('a[href^="#"]:not([href*="/"])')?.hash || 'none'} > .fold`);
+  if (fold) fold.open = true;
+});
+
 const system = navigator.userAgentData?.platform ?? navigator.platform ?? '';
 const part = /mac|iphone|ipad/i.test(system) ? 'macos' : /win/i.test(system) ? 'windows' : 'linux';
 for (const id of ['linux', 'macos', 'windows']) document.getElementById(id).open = id === part;
