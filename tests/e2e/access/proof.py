@@ -21,6 +21,9 @@ def kind(answer, method="GET"):
         return "denied"
     if answer.status == 405 and nginx and form_is_right(answer, method, UNSUPPORTED):
         return "unsupported"
+    # nginx's own as well, for a name that is not the registry's.
+    if answer.status == 421 and (method == "HEAD" or UNSUPPORTED.fullmatch(answer.body)):
+        return "bad"
     if answer.status in BAD and not answer.error() and b"canary" not in answer.body:
         return "bad"
     return "later" if answer.status == 429 else "passed"
