@@ -98,15 +98,22 @@ impl Container {
         let said = if last_line.is_empty() { String::new() } else { format!(": {last_line}") };
         match (status.as_str(), health.as_deref()) {
             ("running", Some("unhealthy")) => Some(format!("container `{name}` is unhealthy{said}")),
+            // Docker started it again, and it has not answered since: it may end once more in a moment.
+            ("running", Some("starting")) if *restarts > 0 => self.ends_each_time(&said),
             ("running", _) => None,
-            ("restarting", _) => Some(format!(
-                "container `{name}` ends each time it starts (exit code {exit_code}, {restarts} restarts){said}"
-            )),
+            ("restarting", _) => self.ends_each_time(&said),
             ("exited" | "dead", _) => {
                 Some(format!("container `{name}` has ended (exit code {exit_code}){said}"))
             }
             (status, _) => Some(format!("container `{name}` is {}", printable(status))),
         }
+    }
+
+    fn ends_each_time(&self, said: &str) -> Option<String> {
+        let Self { name, exit_code, restarts, .. } = self;
+        Some(format!(
+            "container `{name}` ends each time it starts (exit code {exit_code}, {restarts} restarts){said}"
+        ))
     }
 }
 
@@ -189,7 +196,7 @@ impl Project {
             );
         }
         match container.status.as_str() {
-            "restarting" => format!(
+            "restarting" | "running" if container.restarts > 0 => format!(
                 "mend what it says, then {}; to see more, `{} logs {}`",
                 self.runs("up -d --force-recreate"),
                 self.compose,
