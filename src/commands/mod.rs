@@ -252,7 +252,7 @@ impl World {
 /// Tells the person about a wait: making RSA keys takes seconds.
 fn busy_with_keys(key_type: KeyType) {
     if key_type.is_slow() {
-        ui::say(format!("making {key_type} keys, which takes seconds …"));
+        ui::busy(format!("making {key_type} keys, which takes seconds"));
     }
 }
 
