@@ -21,6 +21,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("nginx/www/page.js", include_str!("../templates/nginx/www/page.js")),
     ("nginx/www/plain.html", include_str!("../templates/nginx/www/plain.html")),
     ("registry/config.yml", include_str!("../templates/registry/config.yml")),
+    ("registry/health.sh", include_str!("../templates/registry/health.sh")),
     ("renewal/cron", include_str!("../templates/renewal/cron")),
     ("renewal/service", include_str!("../templates/renewal/service")),
     ("renewal/timer", include_str!("../templates/renewal/timer")),
@@ -127,8 +128,6 @@ pub struct Facts {
     upstream_password: String,
     /// Who is told of pushes and pulls.
     webhooks: Vec<Hook>,
-    /// Whether one of them is sent headers.
-    secret_headers: bool,
     /// For Prometheus; 0 for none.
     metrics_port: u16,
     /// Whether the registry speaks to anybody but nginx.
@@ -202,9 +201,8 @@ impl Facts {
                 .iter()
                 .map(|hook| Hook { name: hook.name().to_owned(), url: hook.url(), headers: Vec::new() })
                 .collect(),
-            secret_headers: false,
             metrics_port: spec.metrics_port.unwrap_or(0),
-            networked: spec.mirror_of.is_some() || !spec.notify.is_empty() || spec.metrics_port.is_some(),
+            networked: spec.mirror_of.is_some() || !spec.notify.is_empty(),
         }
     }
 
@@ -220,7 +218,6 @@ impl Facts {
             let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
             hook.headers = headers.into_iter().map(owned).collect();
         }
-        self.secret_headers = self.webhooks.iter().any(|hook| !hook.headers.is_empty());
         self
     }
 

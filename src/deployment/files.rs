@@ -35,6 +35,8 @@ const ROOT_README: &str = "root-cert/README.txt";
 /// What says how files beside images are served; their directories exist before Docker would make them for root.
 const SERVED: [&str; 2] = ["files/README.txt", "files/public/README.txt"];
 const REGISTRY_CONFIG: &str = "registry/config.yml";
+/// What Docker runs in the registry's container to see whether it is healthy.
+const REGISTRY_HEALTH: &str = "registry/health.sh";
 
 /// What the page says: of the registry, and of what its clients are to trust.
 #[derive(Serialize)]
@@ -170,6 +172,7 @@ impl Deployment {
             files.put(ENV, render(ENV, project)?, Mode::Public, Origin::Rendered);
         }
         files.put(REGISTRY_CONFIG, render(REGISTRY_CONFIG, &facts)?, Mode::Server, Origin::Rendered);
+        files.put(REGISTRY_HEALTH, render(REGISTRY_HEALTH, &facts)?, Mode::Public, Origin::Rendered);
         files.put(ROOT_README, render(ROOT_README, &facts)?, Mode::Public, Origin::Rendered);
         if spec.proxy == Proxy::Nginx {
             for name in SERVED {
