@@ -291,6 +291,22 @@ impl ImageRef {
         let last = image.rsplit('/').next().unwrap_or_default();
         last.split(':').next().unwrap_or_default()
     }
+
+    /// The tag, where there is one.
+    fn tag(&self) -> Option<&str> {
+        let image = self.0.split('@').next().unwrap_or_default();
+        image.rsplit('/').next()?.split_once(':').map(|(_, tag)| tag)
+    }
+
+    /// Whether its tag pins a registry of 3.0.0 to 3.1.0, where every user can delete tags although nothing can be
+    /// deleted (CVE-2026-41888).
+    pub fn deletes_tags_for_all(&self) -> bool {
+        let Some(version) = self.tag().filter(|_| self.name() == "registry") else {
+            return false;
+        };
+        let number = version.split(['-', '_']).next().unwrap_or_default();
+        number == "3.0" || number.starts_with("3.0.") || number == "3.1.0"
+    }
 }
 
 impl fmt::Display for ImageRef {
@@ -358,6 +374,32 @@ mod tests {
 
     fn refused<T: FromStr<Err = Fault>>(text: &str) -> String {
         T::from_str(text).err().map(|fault| fault.message).unwrap_or_else(|| panic!("`{text}` was accepted"))
+    }
+
+    #[test]
+    fn a_registry_that_deletes_tags_for_all_is_known_by_its_tag() {
+        let of = |text: &str| text.parse::<ImageRef>().unwrap().deletes_tags_for_all();
+        for text in [
+            "registry:3.0.0",
+            "registry:3.0",
+            "registry:3.1.0",
+            "mirror.lan:5000/library/registry:3.0.0-rc.1",
+            "registry:3.1.0@sha256:00",
+        ] {
+            assert!(of(text), "{text}");
+        }
+        for text in [
+            "registry",
+            "registry:2",
+            "registry:2.8.3",
+            "registry:3",
+            "registry:3.1",
+            "registry:3.1.1",
+            "registry:3.10.0",
+            "r.lan:3000/other:3.0.0",
+        ] {
+            assert!(!of(text), "{text}");
+        }
     }
 
     #[test]

@@ -141,7 +141,32 @@ impl Webhook {
     pub fn url(&self) -> String {
         self.url.to_string()
     }
+
+    /// The parameter of its URL that is a secret by its name.
+    pub fn secret_parameter(&self) -> Option<&str> {
+        let (_, query) = self.url.path.split_once('?')?;
+        let names = query.split(['&', ';']).map(|part| part.split('=').next().unwrap_or_default());
+        names.into_iter().find(|name| {
+            let words = name.to_ascii_lowercase();
+            words.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| {
+                SECRETS.iter().any(|secret| word == *secret || (secret.len() > 4 && word.contains(secret)))
+            })
+        })
+    }
+
+    /// Whether a part of its URL looks like a secret by its length and mixture.
+    pub fn has_random_part(&self) -> bool {
+        self.url.path.split(|c: char| !c.is_ascii_alphanumeric() && !"-_".contains(c)).any(|part| {
+            part.len() >= 20
+                && part.bytes().any(|b| b.is_ascii_digit())
+                && part.bytes().any(|b| b.is_ascii_alphabetic())
+        })
+    }
 }
+
+/// What services call a secret in the query of a webhook's URL.
+const SECRETS: [&str; 11] =
+    ["token", "secret", "password", "passwd", "apikey", "signature", "pass", "pwd", "auth", "key", "sig"];
 
 impl FromStr for Webhook {
     type Err = Fault;
@@ -223,6 +248,30 @@ mod tests {
         }
         assert!(refused::<Upstream>("https://a.lan/team").contains("whole registry"));
         assert!(refused::<Upstream>("https://docker.io").contains("Docker Hub"));
+    }
+
+    #[test]
+    fn a_secret_in_a_webhook_is_known_by_its_name_or_its_look() {
+        let hook = |path: &str| format!("a=https://ci.lan{path}").parse::<Webhook>().unwrap();
+        for (path, name) in [
+            ("/hook?token=x", "token"),
+            ("/hook?a=b&access_token=x", "access_token"),
+            ("/hook?api-key=x", "api-key"),
+            ("/hook?X-Amz-Signature=x", "X-Amz-Signature"),
+            ("/hook?authToken", "authToken"),
+            ("?sig=x", "sig"),
+        ] {
+            assert_eq!(hook(path).secret_parameter(), Some(name), "{path}");
+        }
+        for path in ["", "/token", "/hook?x=1", "/hook?keyboard=de&project=a", "/hook?design=1"] {
+            assert_eq!(hook(path).secret_parameter(), None, "{path}");
+        }
+        for path in
+            ["/T0AAAAAAA/B0BBBBBBB/xoxb2345678901234567890", "/hook?x=3f2504e0-4f89-11d3-9a0c-0305e82c3301"]
+        {
+            assert!(hook(path).has_random_part(), "{path}");
+        }
+        assert!(!hook("/generic-webhook-trigger/invoke?job=release-2026").has_random_part());
     }
 
     #[test]

@@ -148,6 +148,9 @@ pub(super) struct AuthorityArgs {
 #[command(next_help_heading = "Service")]
 pub(super) struct Service {
     /// nginx, or none: the registry then does TLS and passwords itself [default: nginx]
+    ///
+    /// Without nginx the number of guesses at a password is not limited, the time of an answer tells which users exist,
+    /// every user may pull and push everything, and no user can delete.
     #[arg(long, value_name = "nginx|none")]
     proxy: Option<String>,
     /// Whether clients must show a certificate (`regcert add-client`): off, optional or required [default: off]
@@ -199,7 +202,8 @@ pub(super) struct Services {
     ///
     /// Clients name images by this registry's name, `registry1.myhouse.local/library/alpine` for Docker Hub's alpine
     /// (`https://registry-1.docker.io`). What it has it serves while the upstream is down, but then it does not start.
-    /// An empty text makes it an ordinary registry again.
+    /// registry:3.1 and newer log in only at an upstream whose token service has the same address, or a name in the same
+    /// registered domain; otherwise clients see `manifest unknown`. An empty text makes it an ordinary registry again.
     #[arg(long, value_name = "URL")]
     mirror_of: Option<String>,
     /// What the mirror logs in with, `user:password` on the first line of a file
@@ -210,8 +214,8 @@ pub(super) struct Services {
     mirror_credentials: Option<PathBuf>,
     /// Tell this URL of each push and pull (a POST with JSON); may be repeated. A later run adds to those that are there
     ///
-    /// The URL stands in regcert.toml, which everybody may read: a token belongs into --notify-headers. To stop a
-    /// webhook, take it out of there.
+    /// The URL is in regcert.toml, which others can read, and in the registry's log when a delivery fails. Send a token
+    /// with --notify-headers instead. To stop a webhook, remove it from regcert.toml.
     #[arg(long, value_name = "NAME=URL")]
     notify: Vec<String>,
     /// Send a webhook these headers as well, one `Name: value` a line of a file that only you can read; may be repeated
@@ -221,7 +225,8 @@ pub(super) struct Services {
     notify_headers: Vec<String>,
     /// Serve Prometheus at http://127.0.0.1:PORT/metrics, on this machine alone; `off` for not at all [default: off]
     ///
-    /// The same port has Go's profiler (/debug/pprof) and no password: whoever has an account here may look.
+    /// The figures are at most ten seconds old, and every user of this machine can read them. Without nginx
+    /// (`--proxy none`) the port also has Go's profiler (/debug/pprof).
     #[arg(long, value_name = "PORT|off")]
     metrics_port: Option<String>,
 }

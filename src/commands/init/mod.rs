@@ -4,6 +4,7 @@ mod args;
 mod compose;
 mod start_over;
 mod takeover;
+mod warnings;
 
 use anyhow::{Result, bail};
 use serde_json::json;
@@ -13,6 +14,7 @@ pub use args::Args;
 
 use compose::{name_project, rename_copy, warn_about_compose};
 use start_over::{or_start_over, unused, use_of};
+use warnings::warn_about;
 
 use super::password::{Known, Prompt, warn_if_weak};
 use super::{World, busy_with_keys, dry_run};
@@ -21,12 +23,11 @@ use crate::deployment::{Credentials, Deployment, First, Headers, IGNORED, New, S
 use crate::error::{Blame, Fault, Gather};
 use crate::files::{Action, Change};
 use crate::guide::News;
-use crate::names::{Repositories, Subtree, Upstream, Username, shell};
+use crate::names::{Subtree, Upstream, Username, shell};
 use crate::pki::{Certificate, date};
-use crate::render::Site;
-use crate::spec::{DAYS_ADVISED, Data, Proxy, Settings, Side, Spec};
+use crate::spec::{Proxy, Settings, Side, Spec};
 use crate::store::{self, Store};
-use crate::{guide, health, probe, ui};
+use crate::{guide, probe, ui};
 
 /// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<()> {
@@ -277,6 +278,7 @@ fn checked(
         let fault = Fault::new("--mirror-credentials: this registry is no mirror");
         gather.push(fault.hint("say what it is a mirror of with `--mirror-of`"));
     }
+    warnings::refuse_secrets(&args.settings(), &mut gather);
     let user = username(args, &mut gather);
     let password = given_password(args, &mut gather);
     gather.finish(Blame::CommandLine)?;
@@ -332,39 +334,6 @@ fn later_password(
         return args.user.password.read_new(user.as_str(), Prompt::Never).map(Some);
     }
     Ok(None)
-}
-
-fn warn_about(args: &Args, deployment: &Deployment, store: &Store, site: &Site) {
-    let spec = &deployment.spec;
-    if spec.days > DAYS_ADVISED {
-        ui::warn(format!(
-            "some clients refuse a server certificate that lasts longer than {DAYS_ADVISED} days"
-        ));
-    }
-    for finding in health::locked_out(deployment) {
-        ui::warn(format!("{}: {}", finding.message, finding.hint));
-    }
-    match (spec.anonymous_port, &spec.anonymous_repos, &spec.mirror_of) {
-        (Some(port), Repositories::Every, Some(upstream)) => ui::warn(format!(
-            "whoever reaches port {port} gets without a password whatever this mirror may fetch from {upstream}"
-        )),
-        (Some(port), Repositories::Every, None) => ui::warn(format!(
-            "whoever reaches port {port} can pull every image without a password: `--anonymous-repo` says which"
-        )),
-        (None, Repositories::Of(_), _) if args.names_anonymous_repositories() => {
-            ui::warn("--anonymous-repo without --anonymous-port opens nothing");
-        }
-        (Some(_) | None, Repositories::Of(_), _) | (None, Repositories::Every, _) => {}
-    }
-    if let (Data::Directory(path), Some(owner)) = (&spec.data, store.data_owner(&spec.data))
-        && !Store::belongs_to(owner, spec.run_as)
-    {
-        ui::warn(format!(
-            "`{path}` belongs to user {owner} and the registry runs as {run_as}: run `sudo chown -R {run_as} {shown}`",
-            run_as = spec.run_as,
-            shown = shell(&std::path::Path::new(&site.directory).join(path).display().to_string())
-        ));
-    }
 }
 
 fn summary(

@@ -1,0 +1,85 @@
+//! What `init` warns of, and the secrets that it refuses in the URL of a webhook.
+
+use super::Args;
+use crate::deployment::Deployment;
+use crate::error::{Fault, Gather};
+use crate::names::{Repositories, Webhook, shell};
+use crate::render::Site;
+use crate::spec::{DAYS_ADVISED, Data, Proxy, Settings, Spec};
+use crate::store::Store;
+use crate::{health, ui};
+
+/// Refuses a URL of a webhook that holds a secret. One that the registry has already gets a warning.
+pub(super) fn refuse_secrets(settings: &Settings, gather: &mut Gather) {
+    for webhook in settings.notify.iter().flatten().filter_map(|text| text.parse::<Webhook>().ok()) {
+        if let Some(parameter) = webhook.secret_parameter() {
+            let fault = Fault::new(format!(
+                "--notify: `{parameter}` in the URL of the webhook `{}` is a secret, and the URL is in logs and in regcert.toml",
+                webhook.name()
+            ));
+            gather.push(fault.hint(format!(
+                "leave it out of the URL, and send it as a header: `--notify-headers {}=FILE`",
+                webhook.name()
+            )));
+        }
+    }
+}
+
+/// Warns of what the settings open or leave undone.
+pub(super) fn warn_about(args: &Args, deployment: &Deployment, store: &Store, site: &Site) {
+    let spec = &deployment.spec;
+    if spec.days > DAYS_ADVISED {
+        ui::warn(format!(
+            "some clients refuse a server certificate that lasts longer than {DAYS_ADVISED} days"
+        ));
+    }
+    warn_about_services(spec);
+    for finding in health::locked_out(deployment) {
+        ui::warn(format!("{}: {}", finding.message, finding.hint));
+    }
+    match (spec.anonymous_port, &spec.anonymous_repos, &spec.mirror_of) {
+        (Some(port), Repositories::Every, Some(upstream)) => ui::warn(format!(
+            "whoever reaches port {port} gets without a password whatever this mirror may fetch from {upstream}"
+        )),
+        (Some(port), Repositories::Every, None) => ui::warn(format!(
+            "whoever reaches port {port} can pull every image without a password: `--anonymous-repo` says which"
+        )),
+        (None, Repositories::Of(_), _) if args.names_anonymous_repositories() => {
+            ui::warn("--anonymous-repo without --anonymous-port opens nothing");
+        }
+        (Some(_) | None, Repositories::Of(_), _) | (None, Repositories::Every, _) => {}
+    }
+    if let (Data::Directory(path), Some(owner)) = (&spec.data, store.data_owner(&spec.data))
+        && !Store::belongs_to(owner, spec.run_as)
+    {
+        ui::warn(format!(
+            "`{path}` belongs to user {owner} and the registry runs as {run_as}: run `sudo chown -R {run_as} {shown}`",
+            run_as = spec.run_as,
+            shown = shell(&std::path::Path::new(&site.directory).join(path).display().to_string())
+        ));
+    }
+}
+
+fn warn_about_services(spec: &Spec) {
+    for webhook in &spec.notify {
+        if webhook.secret_parameter().is_some() || webhook.has_random_part() {
+            ui::warn(format!(
+                "the URL of the webhook `{name}` seems to hold a secret: others can read it in regcert.toml and in the registry's log; send the secret with `--notify-headers {name}=FILE`",
+                name = webhook.name()
+            ));
+        }
+    }
+    if spec.proxy == Proxy::None && spec.registry_image.deletes_tags_for_all() {
+        ui::warn(format!(
+            "without nginx, every user can delete tags in {}: choose a newer image with `--registry-image registry:3`",
+            spec.registry_image
+        ));
+    }
+    if spec.proxy == Proxy::None
+        && let Some(port) = spec.metrics_port
+    {
+        ui::warn(format!(
+            "without nginx, port {port} also gives every user of this machine the registry's profiler and variables"
+        ));
+    }
+}
