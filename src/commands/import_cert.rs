@@ -6,8 +6,9 @@ use anyhow::{Context, Result};
 
 use super::{World, Writing};
 use crate::guide::News;
+use crate::names::printable;
 use crate::pki::Certificate;
-use crate::store;
+use crate::{store, ui};
 
 /// Take the certificate that somebody else's authority signed for `regcert csr`
 ///
@@ -33,7 +34,14 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     let given = certificates(&args.file)?;
     let more = args.ca_cert.as_deref().map(certificates).transpose()?.unwrap_or_default();
     let (mut store, mut deployment) = world.open()?;
-    deployment.import(given, more, world.now)?;
+    let unasked = deployment.import(given, more, world.now)?;
+    if !unasked.is_empty() {
+        let names: Vec<_> = unasked.iter().map(|name| format!("`{}`", printable(name))).collect();
+        ui::warn(format!(
+            "the certificate also covers {}, which the request did not ask for: this key can now serve these names; if they are not yours, ask for a certificate without them",
+            names.join(", ")
+        ));
+    }
     args.writing.apply(world, &mut store, &deployment, &News::default(), None, |_| Ok(()))?;
     Ok(())
 }

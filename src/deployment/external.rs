@@ -16,13 +16,14 @@ impl Deployment {
     }
 
     /// Takes the chain that somebody signed for the request, in any order and with or without its root, which then is
-    /// among `more` or known from before. Checked as a client would, with our names, before anything is changed.
+    /// among `more` or known from before. Checked as a client would, with our names, before anything is changed. Returns
+    /// the names of the certificate that the request did not ask for.
     pub fn import(
         &mut self,
         given: Vec<Certificate>,
         more: Vec<Certificate>,
         now: OffsetDateTime,
-    ) -> Result<(), Fault> {
+    ) -> Result<Vec<String>, Fault> {
         let Some(pending) = &self.pending else {
             return Err(Fault::new("no request is waiting for a signature").hint("`regcert csr` makes one"));
         };
@@ -51,6 +52,8 @@ impl Deployment {
         if !matches!(&self.issuer, Issuer::External { root: Some(known) } if *known == root) {
             self.state.trust_changes(now);
         }
+        let asked: Vec<_> = self.spec.names().iter().map(ToString::to_string).collect();
+        let unasked = chain[0].names.iter().filter(|name| !asked.contains(name)).cloned().collect();
         let pending = self.pending.take().expect("looked at above");
         self.server = Some(ServerIdentity::of(chain, pending.key)?);
         // Our own root's key is not thrown away with the first certificate of somebody else: `--finish` does that.
@@ -64,7 +67,7 @@ impl Deployment {
             Issuer::External { .. } => {}
         }
         self.spec.authority = Signer::External;
-        Ok(())
+        Ok(unasked)
     }
 
     /// Refuses a chain that some client would not accept for some name of ours.

@@ -295,7 +295,17 @@ fn a_request_that_waits_is_loaded_and_its_answer_checked() {
         "none of the certificates is for the key of the request"
     );
     assert_eq!(waiting.files(&site()).unwrap(), files, "a refused answer changes nothing");
-    waiting.import(sign(&request.names), root(), NOW).unwrap();
+    let mut other = load(&files).unwrap().unwrap();
+    let names =
+        [&request.names[..], &["other.myhouse.local".parse().unwrap(), "10.0.0.1".parse().unwrap()]].concat();
+    let theirs_for_all = create(|settings| settings.sans = Some(vec!["10.0.0.1".to_owned()]));
+    let theirs_for_all = theirs_for_all.authority().unwrap();
+    let profile = ServerProfile { names: &names, subject: &Subject::default(), days: 90 };
+    let signed = theirs_for_all.issue_for(&request, &profile, NOW).unwrap();
+    let unasked = other.import(signed, vec![theirs_for_all.root().clone()], NOW).unwrap();
+    assert_eq!(unasked, ["other.myhouse.local", "10.0.0.1"]);
+    let unasked = waiting.import(sign(&request.names), root(), NOW).unwrap();
+    assert_eq!(unasked, [""; 0]);
     let loaded = load(&waiting.files(&site()).unwrap()).unwrap().unwrap();
     assert_eq!((loaded.server, loaded.pending.is_none()), (waiting.server, true));
 }
