@@ -1,4 +1,4 @@
-//! `regcert delete`: one manifest of the running registry, with every tag that names it.
+//! `regcert delete`: one tag or one manifest of the running registry.
 
 use anyhow::{Result, bail};
 
@@ -13,8 +13,9 @@ use crate::ui;
 
 /// Delete an image from the running registry
 ///
-/// A registry deletes manifests, not tags: every tag of the repository that names the same one goes as well. They are
-/// shown first, and nothing is deleted before somebody says yes. The room comes back with `regcert gc`.
+/// IMAGE:TAG deletes this tag alone, if other tags name the same image and the registry is registry:3. registry:2 deletes
+/// the image, with every tag of the repository that names it, and so does IMAGE@DIGEST on both. What goes is shown first,
+/// and nothing is deleted before you say yes. `regcert gc` frees the disk space.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -51,7 +52,8 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
             ui::say("nothing was deleted");
             return Ok(());
         }
-        api.delete(&image.repository, &found.digest)?;
+        let whole = Reference::Digest(found.digest.clone());
+        api.delete(&image.repository, if found.only_the_tag { &image.reference } else { &whole })?;
         ui::say(done(&image, &found));
         Ok(())
     })
@@ -64,11 +66,14 @@ struct Found {
     is_index: bool,
     /// Every tag that names it, the one that was typed included.
     tags: Vec<String>,
+    /// Whether the tag goes and the manifest stays, for other tags.
+    only_the_tag: bool,
 }
 
 fn find(api: &Api<'_>, image: &Image) -> Result<Found> {
     let Image { repository, reference } = image;
     let tagged = probe::tagged(api, repository)?;
+    let all: Vec<_> = tagged.iter().map(|tagged| tagged.tag.to_string()).collect();
     let (digest, media_type) = match reference {
         Reference::Tag(tag) => match tagged.iter().find(|tagged| tagged.tag == *tag) {
             Some(Tagged { digest, media_type, .. }) => (digest.clone(), media_type.clone()),
@@ -86,9 +91,11 @@ fn find(api: &Api<'_>, image: &Image) -> Result<Found> {
         },
     };
     let named = tagged.into_iter().filter(|tagged| tagged.digest == digest);
-    let tags = named.map(|tagged| tagged.tag.to_string()).collect();
+    let tags: Vec<_> = named.map(|tagged| tagged.tag.to_string()).collect();
+    let is_shared = matches!(reference, Reference::Tag(_)) && tags.len() > 1;
+    let only_the_tag = is_shared && api.deletes_tags(repository, &all)?;
     let is_index = ["image.index", "manifest.list"].iter().any(|kind| media_type.contains(kind));
-    Ok(Found { digest, is_index, tags })
+    Ok(Found { digest, is_index, tags, only_the_tag })
 }
 
 fn agreed() -> Result<bool> {
@@ -107,7 +114,13 @@ fn shown(image: &Image, found: &Found) -> String {
             let others: Vec<_> = tags.iter().filter(|tag| **tag != typed).map(String::as_str).collect();
             match others.as_slice() {
                 [] => format!("{image} is {digest}, and no other tag is"),
-                others => format!("{image} is {digest}, also tagged {}: all of them go", others.join(", ")),
+                others if found.only_the_tag => {
+                    format!("{image} is {digest}, also tagged {}: only this tag goes", others.join(", "))
+                }
+                others => format!(
+                    "{image} is {digest}, also tagged {}: all of them go, because this registry cannot delete one tag alone",
+                    others.join(", ")
+                ),
             }
         }
         Reference::Digest(_) => match tags.as_slice() {
@@ -119,6 +132,9 @@ fn shown(image: &Image, found: &Found) -> String {
 }
 
 fn done(image: &Image, found: &Found) -> String {
+    if found.only_the_tag {
+        return format!("deleted {image}\n{}@{} stays, for its other tags", image.repository, found.digest);
+    }
     let deleted = format!("deleted {}@{}", image.repository, found.digest);
     let room = "the room comes back with `regcert gc`, on the registry's machine";
     if found.is_index {
@@ -141,12 +157,15 @@ mod tests {
             digest: digest.clone(),
             is_index: false,
             tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            only_the_tag: false,
         };
         for (typed, tags, expected) in [
             (
                 "app:1.2",
                 &["1", "1.2", "latest"][..],
-                format!("app:1.2 is {digest}, also tagged 1, latest: all of them go"),
+                format!(
+                    "app:1.2 is {digest}, also tagged 1, latest: all of them go, because this registry cannot delete one tag alone"
+                ),
             ),
             ("app:1.2", &["1.2"], format!("app:1.2 is {digest}, and no other tag is")),
             (&format!("app@{digest}"), &[], format!("app@{digest} has no tag")),
@@ -155,5 +174,9 @@ mod tests {
         ] {
             assert_eq!(shown(&typed.parse().unwrap(), &found(tags)), expected);
         }
+        let alone = Found { only_the_tag: true, ..found(&["1", "1.2"]) };
+        let image = "app:1.2".parse().unwrap();
+        assert_eq!(shown(&image, &alone), format!("app:1.2 is {digest}, also tagged 1: only this tag goes"));
+        assert_eq!(done(&image, &alone), format!("deleted app:1.2\napp@{digest} stays, for its other tags"));
     }
 }

@@ -72,7 +72,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
 fn can_collect(args: &Args, store: &Store, deployment: &Deployment, world: &World) -> Result<()> {
     if deployment.spec.mirror_of.is_some() {
         bail!(
-            Fault::new("this registry is a mirror: what it fetched it removes by itself after seven days")
+            Fault::new("this registry is a mirror: it removes layers seven days after it fetched them, and keeps the few kilobytes of manifests and tags")
                 .hint("there is nothing to do")
         );
     }

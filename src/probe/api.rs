@@ -55,8 +55,8 @@ pub struct Api<'a> {
     target: &'a Target,
     user: &'a Username,
     deployed: Option<&'a Spec>,
-    /// How many bytes may still be read, by all threads together.
-    left: AtomicU64,
+    /// What may still be read.
+    left: Allowance,
 }
 
 /// A manifest as it is stored.
@@ -80,7 +80,7 @@ impl<'a> Api<'a> {
         let peer = found.or_else(|why| if deployed.is_some() { here().ok_or(why) } else { Err(why) });
         let peer = peer.map_err(|why| unreachable(target, &why))?;
         let http = http::Client::new(target, peer, roots, *shows, Some(login));
-        Ok(Self { http, target, user: login.user, deployed: *deployed, left: AtomicU64::new(ALL_MAX) })
+        Ok(Self { http, target, user: login.user, deployed: *deployed, left: Allowance::new(ALL_MAX) })
     }
 
     /// The names of all repositories, as the registry writes them.
@@ -134,13 +134,24 @@ impl<'a> Api<'a> {
         Ok(answer.filter(|answer| answer.status == 200).and_then(|answer| platform(&answer.body)))
     }
 
-    /// Deletes a manifest, and with it every tag that names it.
-    pub fn delete(&self, repository: &Repository, digest: &Digest) -> Result<()> {
-        let path = format!("/v2/{repository}/manifests/{digest}");
+    /// Whether the registry deletes a tag and keeps the manifest: distribution does since 3.0. Asks for the deletion of a
+    /// tag that is not in `tags`: 3.x misses it, 2.x wants a digest (400).
+    pub fn deletes_tags(&self, repository: &Repository, tags: &[String]) -> Result<bool> {
+        let mut missing = "regcert-no-such-tag".to_owned();
+        while tags.contains(&missing) {
+            missing.push('-');
+        }
+        let path = format!("/v2/{repository}/manifests/{missing}");
+        Ok(is_unknown(&self.ask(Method::DELETE, &path, "application/json", PAGE_MAX)??))
+    }
+
+    /// Deletes a manifest, and with it every tag that names it; or a tag alone, where the registry can.
+    pub fn delete(&self, repository: &Repository, reference: &Reference) -> Result<()> {
+        let path = format!("/v2/{repository}/manifests/{reference}");
         let answer = self.ask(Method::DELETE, &path, "application/json", PAGE_MAX)??;
         match answer.status {
             202 => Ok(()),
-            404 => bail!(Fault::new(format!("`{repository}@{digest}` is not there any more"))),
+            404 => bail!(Fault::new(format!("`{reference}` is not in `{repository}` any more"))),
             405 => bail!(self.cannot_delete(&answer)),
             _ => bail!(self.refused(&answer, "the deletion")),
         }
@@ -240,15 +251,13 @@ impl<'a> Api<'a> {
 
     /// Counts what was read.
     fn account(&self, read: u64) -> Result<()> {
-        let took =
-            self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(read));
-        if took.is_err() {
-            bail!(
-                Fault::new(format!("`{}` answers with more than {} MiB in all", self.target, ALL_MAX >> 20))
-                    .hint("name one repository: `regcert images team-a/app`")
-            );
+        if self.left.take(read) {
+            return Ok(());
         }
-        Ok(())
+        bail!(
+            Fault::new(format!("`{}` answers with more than {} MiB in all", self.target, ALL_MAX >> 20))
+                .hint("name one repository: `regcert images team-a/app`")
+        )
     }
 
     /// Why `what` was not given.
@@ -270,13 +279,33 @@ impl<'a> Api<'a> {
     }
 }
 
+/// How many bytes may still be read, by all threads together.
+struct Allowance(AtomicU64);
+
+impl Allowance {
+    fn new(bytes: u64) -> Self {
+        Self(AtomicU64::new(bytes))
+    }
+
+    /// Whether there were as many left; then they are taken. Once there are too few, nothing is left.
+    fn take(&self, bytes: u64) -> bool {
+        let left = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
+        if left.is_err() {
+            self.0.store(0, Ordering::Relaxed);
+        }
+        left.is_ok()
+    }
+}
+
 /// When a registry deletes, as far as is known what it is meant to be.
 fn deletes_when(deployed: Option<&Spec>) -> &'static str {
     match deployed {
         None => {
             "where `regcert gc` is at work, try again when the collection is done; otherwise `regcert init --delete on --reload`, where the registry runs, lets admins delete: not from a mirror, and not without nginx"
         }
-        Some(Spec { mirror_of: Some(_), .. }) => "what a mirror fetched goes by itself after seven days",
+        Some(Spec { mirror_of: Some(_), .. }) => {
+            "a mirror removes layers by itself, seven days after it fetched them"
+        }
         Some(Spec { proxy: Proxy::None, .. }) => {
             "without nginx nobody can delete: `regcert init --proxy nginx --reload` puts it in front"
         }
@@ -308,6 +337,24 @@ mod tests {
     use super::*;
     use crate::error::Gather;
     use crate::spec::{RunAs, Settings, Side};
+
+    #[test]
+    fn answers_without_end_use_up_what_may_be_read() {
+        // Threads that read at the same time: one byte more than allowed is noticed, whichever reads it.
+        let allowance = Allowance::new(1000);
+        let granted: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| (0..1000).filter(|_| allowance.take(1)).count())).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(granted, 1000);
+        assert!(!allowance.take(1), "nothing is left");
+        // An answer that is cut at its own limit counts whole.
+        let allowance = Allowance::new(ALL_MAX);
+        let pages = (0..).take_while(|_| allowance.take(PAGE_MAX)).count();
+        assert_eq!(pages, 16);
+        assert!(!allowance.take(1), "an answer that is too large leaves nothing for a smaller one");
+    }
 
     #[test]
     fn a_refused_deletion_is_explained_by_what_the_registry_is_meant_to_be() {
