@@ -313,6 +313,7 @@ impl Writing {
             return Ok(None);
         }
         store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
+        world.lead_compose()?;
         ui::say("changed:");
         ui::news(news);
         ui::changes(&change);

@@ -1,47 +1,89 @@
-//! The clone of regcert itself: people start Compose there by habit.
+//! The clone of regcert itself, where people start Compose by habit: leads Compose to the registry below it. Writes only
+//! the clone's `.env`.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::disk::look;
 use super::tree::{Tree, hand_over};
+use crate::health::Found;
 
-/// The file at the top of the clone, which says what to do before there is a registry.
+/// The docker-compose.yml of the clone, which says what to do before there is a registry.
 const TOP: &str = include_str!("../../docker-compose.yml");
 
-/// Leads Compose from the clone to the registry right below it; whether `dir` is one and nothing was there yet.
-pub fn lead_compose(dir: &Path) -> Result<bool> {
+const HEADER: &str = "# Leads Compose from the clone to its registry. Written by regcert.\n";
+
+/// What became of the clone's `.env`.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Lead {
+    /// It leads to the registry, or there is no clone above it.
+    Done,
+    /// It is the user's own and lacks these lines.
+    Foreign(String),
+}
+
+/// Whether `dir` is the clone of regcert.
+pub fn is_clone(dir: &Path) -> bool {
+    matches!(look(&dir.join("docker-compose.yml")), Found::File { bytes, .. } if bytes == TOP.as_bytes())
+}
+
+/// Leads Compose from the clone to the registry right below it. A `.env` that leads to another registry stays.
+pub fn lead_compose(dir: &Path) -> Result<Lead> {
     let dir = std::path::absolute(dir)?;
     let (Some(clone), Some(name)) = (dir.parent(), dir.file_name().and_then(|name| name.to_str())) else {
-        return Ok(false);
+        return Ok(Lead::Done);
     };
-    let is_clone = fs::read(clone.join("docker-compose.yml")).is_ok_and(|bytes| bytes == TOP.as_bytes());
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-    if !is_clone || !plain {
-        return Ok(false);
+    if !is_clone(clone) || !plain {
+        return Ok(Lead::Done);
     }
     let path = clone.join(".env");
-    // Not through a link: what it says is written for everybody.
+    // Not through a link: everyone may read the copy.
     let own = Tree::open(&dir)?.and_then(|tree| tree.read(".env").ok()).unwrap_or_default();
-    let own = String::from_utf8_lossy(&own);
-    let text = format!(
-        "# Leads Compose from the clone to its registry. Written by regcert.\nCOMPOSE_FILE={name}/docker-compose.yml\n{own}"
-    );
-    let write = || -> io::Result<Option<File>> {
-        let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o644).open(&path) {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
-            file => file?,
-        };
-        file.write_all(text.as_bytes())?;
-        Ok(Some(file))
+    let lines = format!("COMPOSE_FILE={name}/docker-compose.yml\n{}", String::from_utf8_lossy(&own));
+    let text = format!("{HEADER}{lines}");
+    let present = match look(&path) {
+        Found::Nothing => None,
+        Found::File { bytes, .. } => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Found::Directory(_) | Found::Unreadable(_) => return Ok(Lead::Foreign(lines)),
     };
-    let written = write().with_context(|| format!("`{}` cannot be written", path.display()))?;
-    if let Some(file) = written.as_ref().filter(|_| super::is_root()) {
-        let owner = fs::metadata(clone)?;
-        hand_over(file, Some((owner.uid(), owner.gid())))?;
+    if let Some(present) = present {
+        if !present.starts_with(HEADER) {
+            let leads = lines.lines().all(|line| line.starts_with('#') || present.contains(line));
+            return Ok(if leads { Lead::Done } else { Lead::Foreign(lines) });
+        }
+        let other = other_registry(&present, name);
+        if present == text || other.is_some_and(|other| clone.join(other).exists()) {
+            return Ok(Lead::Done);
+        }
     }
-    Ok(written.is_some())
+    replace(clone, &path, &text).with_context(|| format!("`{}` cannot be written", path.display()))?;
+    Ok(Lead::Done)
+}
+
+/// The docker-compose.yml that a `.env` names, if it is not that of the registry `name`.
+fn other_registry<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let file = text.lines().find_map(|line| line.strip_prefix("COMPOSE_FILE="))?;
+    (file.strip_suffix("/docker-compose.yml") != Some(name)).then_some(file)
+}
+
+/// Puts `text` into `path`, whole or not at all, for the owner of the clone.
+fn replace(clone: &Path, path: &Path, text: &str) -> Result<()> {
+    let staged = clone.join(".env.regcert");
+    if let Err(e) = fs::remove_file(&staged)
+        && e.kind() != io::ErrorKind::NotFound
+    {
+        return Err(e.into());
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&staged)?;
+    file.write_all(text.as_bytes())?;
+    if super::is_root() {
+        let owner = fs::metadata(clone)?;
+        hand_over(&file, Some((owner.uid(), owner.gid())))?;
+    }
+    Ok(fs::rename(&staged, path)?)
 }

@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 
+use anyhow::Result;
+
 use super::World;
 use crate::deployment::{ComposeProject, Deployment, ENV};
 use crate::health::Found;
 use crate::probe::{Here, Version};
-use crate::{store, ui};
+use crate::store::{self, Lead};
+use crate::ui;
 
 /// The first version that reads a docker-compose.yml without `version`, and `service_completed_successfully` in it
 /// (docker-compose 1.29.0's list of changes).
@@ -43,6 +46,20 @@ pub(super) fn rename_copy(deployment: &mut Deployment, world: &World) {
     name_project(deployment, world);
     let name = deployment.state.project.as_ref().map_or("", |project| &project.name);
     ui::say(format!("{copied}: its Compose project gets another name, `{name}`"));
+}
+
+impl World {
+    /// Leads Compose from the clone of regcert to its registry, or says how.
+    pub(in crate::commands) fn lead_compose(&self) -> Result<()> {
+        if let Lead::Foreign(lines) = store::lead_compose(&self.dir)? {
+            let lines: Vec<_> = lines.lines().filter(|line| !line.starts_with('#')).collect();
+            ui::warn(format!(
+                "Compose does not find this registry from the clone of regcert, because its `.env` is yours: add to it\n  {}",
+                lines.join("\n  ")
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// Warns of a Docker Compose that does not read the file.

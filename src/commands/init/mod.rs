@@ -2,6 +2,7 @@
 
 mod args;
 mod compose;
+mod place;
 mod start_over;
 mod takeover;
 mod warnings;
@@ -13,6 +14,7 @@ use zeroize::Zeroizing;
 pub use args::Args;
 
 use compose::{name_project, rename_copy, warn_about_compose};
+use place::{beside_the_source, outside_of_others};
 use start_over::{or_start_over, unused, use_of};
 use warnings::warn_about;
 
@@ -23,10 +25,10 @@ use crate::deployment::{Credentials, Deployment, First, Headers, IGNORED, New, S
 use crate::error::{Blame, Fault, Gather};
 use crate::files::{Action, Change};
 use crate::guide::News;
-use crate::names::{Subtree, Upstream, Username, shell};
+use crate::names::{Subtree, Upstream, Username};
 use crate::pki::{Certificate, date};
 use crate::spec::{Proxy, Settings, Side, Spec};
-use crate::store::{self, Store};
+use crate::store::Store;
 use crate::{guide, probe, ui};
 
 /// Runs the command.
@@ -36,6 +38,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
             "everybody on this machine can read a password in the arguments: use --password-stdin or --password-file",
         );
     }
+    beside_the_source(world)?;
     if let Some(from) = &args.from {
         return takeover::run(args, from, world);
     }
@@ -53,20 +56,6 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
             drop(store);
             renew(args, world)
         }
-    }
-}
-
-/// Refuses to make a registry within another one.
-fn outside_of_others(world: &World) -> Result<()> {
-    match store::registry_above(&world.site.directory) {
-        None => Ok(()),
-        Some(above) => bail!(
-            Fault::new(format!("`{}` lies within the registry in `{}`", world.dir.display(), above.display()))
-                .hint(format!(
-                    "for that registry, run `regcert -C {} init`; for another one, choose a directory outside with -C",
-                    shell(&above.display().to_string())
-                ))
-        ),
     }
 }
 
@@ -119,7 +108,7 @@ fn create(args: &Args, settings: Settings, world: &World, mut store: Store) -> R
     warn_about(args, &deployment, &store, &world.site);
     warn_of_taken_ports(&deployment.spec, None);
     store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
-    store::lead_compose(&world.dir)?;
+    world.lead_compose()?;
     let password = shown.as_ref().map(|password| password.as_str());
     if args.json {
         ui::data(summary(&deployment, world, &change, Some((&user, password))).to_string())?;

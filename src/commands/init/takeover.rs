@@ -73,7 +73,7 @@ pub fn run(args: &Args, from: &Path, world: &World) -> Result<()> {
     }
     warn_about(args, &deployment, &store, &world.site);
     store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
-    store::lead_compose(&world.dir)?;
+    world.lead_compose()?;
     if args.json {
         let user = password.map(|password| (&user, Some(password)));
         ui::data(summary(&deployment, world, &change, user).to_string())?;

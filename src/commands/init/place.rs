@@ -1,0 +1,34 @@
+//! Where a new registry may be made: not in the clone of regcert, and not inside another registry.
+
+use anyhow::{Result, bail};
+
+use super::World;
+use crate::error::Fault;
+use crate::names::shell;
+use crate::store;
+
+/// Refuses to make a registry of the clone of regcert, whose own files it would replace.
+pub(super) fn beside_the_source(world: &World) -> Result<()> {
+    if store::is_clone(&world.dir) {
+        let below = shell(&world.dir.join("registry").display().to_string());
+        bail!(
+            Fault::new(format!("`{}` is the clone of regcert itself", world.dir.display()))
+                .hint(format!("`regcert -C {below} init` makes a registry below it, which git ignores"))
+        );
+    }
+    Ok(())
+}
+
+/// Refuses to make a registry within another one.
+pub(super) fn outside_of_others(world: &World) -> Result<()> {
+    match store::registry_above(&world.site.directory) {
+        None => Ok(()),
+        Some(above) => bail!(
+            Fault::new(format!("`{}` lies within the registry in `{}`", world.dir.display(), above.display()))
+                .hint(format!(
+                    "for that registry, run `regcert -C {} init`; for another one, choose a directory outside with -C",
+                    shell(&above.display().to_string())
+                ))
+        ),
+    }
+}
