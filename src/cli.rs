@@ -9,11 +9,11 @@ use crate::commands::{
     remove_user, revoke, rotate, sign, status, trust,
 };
 
-/// A private, TLS-secured container registry from one command
+/// Set up a private container registry with verified TLS in one command
 ///
-/// regcert makes a certificate authority, a server certificate, users, nginx.conf, docker-compose.yml and what each
-/// client needs to trust it all, in one directory. Later it
-/// renews and replaces what it made.
+/// regcert writes into one directory: a certificate authority, a server certificate, users, nginx.conf,
+/// docker-compose.yml, and the files that make clients trust the registry. Docker Compose runs it. Later regcert renews
+/// the certificates, manages the users and checks the running registry.
 #[derive(Parser)]
 #[command(name = "regcert", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(after_help = "\
@@ -22,18 +22,18 @@ Examples:
   regcert add-user bob
   regcert init --reload
 
-stdout has what scripts read, stderr what people read.
-Exit codes: 0 done, 1 could not, 2 wrong command line, 3 something needs doing.")]
+Data for scripts goes to stdout, text for people to stderr.
+Exit codes: 0 done, 1 failed, 2 wrong command line, 3 something needs your attention.")]
 pub struct Cli {
-    /// The registry's directory [default: ./registry; the current directory where it holds regcert.toml]
+    /// The registry's directory [default: ./registry, or the current directory if it holds regcert.toml]
     #[arg(short = 'C', long, global = true, env = "REGCERT_DIR", value_name = "DIR", hide_env = true)]
     pub dir: Option<PathBuf>,
 
-    /// Read the passphrase of the authority's key from a file, one line, where that key is encrypted
+    /// Read the passphrase of the authority's encrypted key from the first line of a file
     #[arg(long, global = true, env = "REGCERT_CA_PASSPHRASE_FILE", value_name = "FILE", hide_env = true)]
     pub ca_passphrase_file: Option<PathBuf>,
 
-    /// Print only data, warnings and errors; a password that regcert made is then alone on stdout
+    /// Print only data, warnings and errors; a generated password is then alone on stdout
     #[arg(short, long, global = true, display_order = 900)]
     pub quiet: bool,
 

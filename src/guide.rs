@@ -41,7 +41,7 @@ pub fn created(
   server certificate  {certificate}, until {leaf_until}
     covers            {names}
   root certificate    {root_path}, until {root_until}
-    admits            {admits}
+    allows            {admits}
     SHA-256           {fingerprint}
   first user          {user}{password}",
         registry = deployment.spec.registry(),
@@ -60,7 +60,7 @@ pub fn created(
 /// The commands from the finished files to the first push, and how other machines join in.
 pub fn begin(deployment: &Deployment, words: &Words, here: &Here, user: &Username) -> String {
     format!(
-        "On this machine, in this order:\n{}\n\n{}",
+        "On this machine, run in this order:\n{}\n\n{}",
         indented(&first_push(deployment, words, here, user)),
         other_clients(deployment, words, here)
     )
@@ -75,7 +75,10 @@ fn first_push(deployment: &Deployment, words: &Words, here: &Here, user: &Userna
     }
     commands.push(match words.as_root {
         AsRoot::Already | AsRoot::Sudo => {
-            format!("{}      # shows the SHA-256 above, and asks", words.regcert_as_root("trust install"))
+            format!(
+                "{}      # shows the SHA-256 above and asks you to confirm it",
+                words.regcert_as_root("trust install")
+            )
         }
         // By `su`, root does not act on the directory of a user whom it cannot tell, and has no terminal to ask at: the
         // script is the same.
@@ -125,14 +128,14 @@ fn other_clients(deployment: &Deployment, words: &Words, here: &Here) -> String 
         ),
         Proxy::None => "other packages, Windows, macOS, clusters: `regcert trust`".to_owned(),
     });
-    format!("On another client{found}, one of:\n{}", indented(&lines))
+    format!("On another client{found}, use one of:\n{}", indented(&lines))
 }
 
 /// What a person can act on now, and hardly later.
 fn notes(deployment: &Deployment, words: &Words, here: &Here) -> Vec<String> {
     // `ui` completes commands in back-ticks.
     let mut notes = vec![
-        "`regcert add-user bob` adds a user; `regcert check` looks at the registry as a client does."
+        "`regcert add-user bob` adds a user; `regcert check` tests the running registry as a client."
             .to_owned(),
     ];
     if words.docker != AsRoot::Already {
@@ -143,13 +146,13 @@ fn notes(deployment: &Deployment, words: &Words, here: &Here) -> Vec<String> {
     }
     if here.compose == Version::Missing {
         notes.push(
-            "Docker Compose is not installed on this machine: install it with Docker, 1.29 or newer, before you start."
+            "Docker Compose is not installed on this machine: install Docker and Compose 1.29 or newer first."
                 .to_owned(),
         );
     }
     if let Leads::Elsewhere(ip) = here.leads {
         notes.push(match deployment.spec.host() {
-            Host::Dns(name) => format!("{name} leads to {ip}, which is not this machine."),
+            Host::Dns(name) => format!("{name} resolves to {ip}, which is not an address of this machine."),
             Host::Ip(ip) => format!("{ip} is not an address of this machine."),
         });
     }
@@ -176,7 +179,7 @@ fn room(deployment: &Deployment, here: &Here) -> Option<(String, String)> {
         };
         return Some((
             format!(
-                "{} is the default name. For this machine's own, before clients trust the root",
+                "{} is the default name. To use this machine's own name instead, before any client trusts the root",
                 deployment.spec.host()
             ),
             options,
@@ -186,7 +189,8 @@ fn room(deployment: &Deployment, here: &Here) -> Option<(String, String)> {
     let admits = root.constraints.as_ref()?.permitted.contains(network);
     (!admits).then(|| {
         (
-            "For later addresses in this network, before clients trust the root".to_owned(),
+            "To add addresses of this network later, run this now, before any client trusts the root"
+                .to_owned(),
             format!("--permit {network}"),
         )
     })
@@ -265,7 +269,7 @@ pub fn take(deployment: &Deployment, words: &Words, project: &Project, steps: &[
     {
         commands += &format!(" && {}", words.docker(&format!("volume rm -f {}", project.old_socket())));
     }
-    format!("Make the running registry take it (`--reload` does that):\n  {commands}")
+    format!("Apply this to the running registry (`--reload` does it for you):\n  {commands}")
 }
 
 /// After a user with a role was removed, whose password ends by itself.

@@ -200,7 +200,7 @@ pub fn ask_new_password(user: &str) -> Result<Option<Password>> {
         answer.map(Zeroizing::new).context("the password cannot be asked for")
     };
     loop {
-        let first = ask(format!("Password for {user} (empty: make one)"))?;
+        let first = ask(format!("Password for {user} (leave empty to generate one)"))?;
         if first.is_empty() {
             return Ok(None);
         }
@@ -208,7 +208,7 @@ pub fn ask_new_password(user: &str) -> Result<Option<Password>> {
         if *ask("The same again".to_owned())? == password.expose() {
             return Ok(Some(password));
         }
-        tell("the two passwords differ");
+        tell("the two passwords differ; try again");
     }
 }
 

@@ -79,13 +79,13 @@ impl Scheme {
     pub fn weakness(self) -> Option<&'static str> {
         match self {
             Self::Bcrypt(cost) | Self::Bcrypt2b(cost) => {
-                (cost < 10).then_some("a copy of the file is guessed faster than at cost 10")
+                (cost < 10).then_some("less than cost 10, so a copy of the file is easier to crack")
             }
             Self::Apr1 | Self::Md5Crypt => {
-                Some("MD5: a copy of the file is guessed at millions of tries a second")
+                Some("MD5, so a copy of the file is cracked at millions of tries a second")
             }
             Self::Sha1 | Self::SaltedSha1 => {
-                Some("SHA-1: a copy of the file is guessed at billions of tries a second")
+                Some("SHA-1, so a copy of the file is cracked at billions of tries a second")
             }
             Self::DesCrypt => Some("only the first eight characters count"),
             Self::Plain => Some("the password stands in the file as it is"),

@@ -71,7 +71,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     ui::data(password.expose())?;
     if deployment.spec.client_auth == ClientAuth::Off {
         ui::say(
-            "nginx asks nobody for a certificate yet: `regcert init --client-auth required --reload` makes it",
+            "nginx does not ask for client certificates yet: `regcert init --client-auth required --reload` requires them",
         );
     }
     Ok(())

@@ -11,11 +11,11 @@ use crate::files::Edits;
 use crate::names::{Repositories, Username};
 use crate::{guide, ui};
 
-/// Add a user, or give one another password or role
+/// Add a user, or change a user's password or role
 ///
-/// On a terminal the password is asked for, twice. Elsewhere one is made and printed, alone on a line. The registry
-/// takes it at the next request: nothing is restarted. With a role or repositories for a user who is there, the password
-/// stays; nginx takes them with a reload, which no request notices.
+/// On a terminal regcert asks for the password, twice. Elsewhere it generates one and prints it, alone on a line. The
+/// password works at once, without a restart. With --role or --repo for an existing user the password stays. A role
+/// needs a reload of nginx, which interrupts no request.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -28,16 +28,16 @@ pub struct Args {
     pub name: String,
     #[command(flatten)]
     pub password: Source,
-    /// pull, push (pull as well) or admin (delete as well) [default: push, or what the user has]
+    /// pull, push (includes pull) or admin (includes delete) [default: push, or the user's present role]
     #[arg(long, value_name = "ROLE")]
     pub role: Option<String>,
-    /// Open only these repositories: `team-a/*` is all below team-a, `team-b/app` that one, `*` every one; may be
-    /// repeated, and replaces what was said before [default: *, or what the user has]
+    /// Allow only these repositories: `team-a/*` for all below team-a, `team-b/app` for one, `*` for every one; may be
+    /// repeated; replaces the earlier list [default: *, or the user's present list]
     ///
-    /// Only who may use every repository can list them all.
+    /// Only users with `*` can list all repositories.
     #[arg(long, value_name = "PATTERN")]
     pub repo: Vec<String>,
-    /// Make the running nginx take the role
+    /// Reload the running nginx, so that the role holds
     #[arg(long)]
     pub reload: bool,
 }
@@ -99,7 +99,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
             Fault::new(format!(
                 "`{NGINX_CONF}` was edited by hand, and does not read the roles in `{ROLES}`"
             ))
-            .hint("`regcert init --force --reload` writes it anew; keep a copy of your edit")
+            .hint("`regcert init --force --reload` rewrites it; keep a copy of your edit")
         );
     }
     let change = world.commit(&mut store, &deployment)?;
@@ -126,11 +126,11 @@ fn tell(asked: &Asked, set: Option<Set>, deployment: &Deployment) {
         Some(Set::Added) if accesses.must_be_read(name.as_str()) => {
             ui::say(format!("added {name}; reload nginx before {name} can log in"));
         }
-        Some(Set::Added) => {
-            ui::say(format!("added {name}; the registry takes the password from the next request on"))
-        }
+        Some(Set::Added) => ui::say(format!("added {name}, who can log in now")),
         Some(Set::Changed) => {
-            ui::say(format!("{name} has another password; the old one ends at the next request"));
+            ui::say(format!(
+                "changed the password of {name}; the registry refuses the old one from the next request on"
+            ));
         }
         None => {}
     }
@@ -158,9 +158,9 @@ fn asked(args: &Args) -> Result<Asked> {
 
 /// A password that nobody has seen yet, to stdout.
 fn show(name: &Username, password: &Password) -> Result<()> {
-    ui::say("password, shown only now:");
+    ui::say("password (shown only now):");
     let again = || {
-        format!("{name} is there, with a password that nobody has seen: run `regcert add-user {name}` again")
+        format!("{name} was added, but the password could not be shown: run `regcert add-user {name}` again")
     };
     ui::data(password.expose()).with_context(again)
 }

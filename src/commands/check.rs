@@ -26,7 +26,7 @@ use crate::spec::{Data, Proxy};
 use crate::trust::{self, Anchors, Release};
 use crate::{store, ui};
 
-/// Look at the running registry as a client does
+/// Test the running registry as a client, and say how to mend what is broken
 ///
 /// From the name to the last byte, link by link: each is held, broken or not tried, and a broken one is shown with what
 /// mends it. Trial images go to the repository `regcert-check`, or to one of that name that is open to the user; nothing of

@@ -89,7 +89,7 @@ impl Connection {
         let user: Option<Username> =
             self.user.as_deref().and_then(|text| gather.take("--user", text.parse()));
         if self.ca_cert.is_some() && self.user.is_none() {
-            gather.push(Fault::new("nobody was named who logs in").hint("say `--user NAME`"));
+            gather.push(Fault::new("no user is named").hint("say `--user NAME`"));
         }
         gather.finish(Blame::CommandLine)?;
         let identity = self.client_certificate.read()?;
@@ -192,8 +192,10 @@ pub fn served(world: &World, hint: &str) -> Result<Deployment> {
     let (_store, deployment) = world.open_or(hint)?;
     if deployment.server.is_none() || deployment.root().is_none() {
         bail!(
-            Fault::new("nothing is served yet: a request is waiting for somebody's signature")
-                .hint("have it signed, then run `regcert import-cert FILE`")
+            Fault::new(
+                "the registry serves no certificate yet: a signing request waits for the external authority"
+            )
+            .hint("have it signed, then run `regcert import-cert FILE`")
         );
     }
     Ok(deployment)
@@ -206,7 +208,7 @@ fn only_user(deployment: &Deployment) -> Result<Username> {
     names.dedup();
     match names.as_slice() {
         [name] => Ok(name.parse()?),
-        [] => bail!(Fault::new("nobody can log in").hint("`regcert add-user NAME` adds somebody")),
+        [] => bail!(Fault::new("no user can log in").hint("`regcert add-user NAME` adds one")),
         names => {
             let some: Vec<_> = names.iter().take(10).map(|name| printable(name)).collect();
             let more = if names.len() > some.len() { ", …" } else { "" };

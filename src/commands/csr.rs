@@ -6,7 +6,7 @@ use super::{World, busy_with_keys};
 use crate::pki::PrivateKey;
 use crate::ui;
 
-/// Make a key and a request for somebody else's authority to sign
+/// Make a key and a certificate signing request for an external authority
 ///
 /// What is served goes on until `regcert import-cert` brings the answer.
 #[derive(Debug, clap::Args)]

@@ -102,7 +102,9 @@ fn agreed() -> Result<bool> {
     if ui::can_ask() {
         return ui::confirm("Delete it?");
     }
-    bail!(Fault::new("nobody is here to be asked: nothing was deleted").hint("`--yes` deletes it unasked"))
+    bail!(
+        Fault::new("nobody is here to be asked: nothing was deleted").hint("`--yes` deletes without asking")
+    )
 }
 
 /// What goes, all of it.

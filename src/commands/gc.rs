@@ -12,7 +12,7 @@ use crate::spec::Proxy;
 use crate::store::Store;
 use crate::ui;
 
-/// Give back the room that deleted and replaced images take
+/// Free the disk space of deleted and replaced images
 ///
 /// What no manifest names any more is removed from the running registry. Meanwhile pushes are refused and pulls go on;
 /// nothing is restarted. Requests that began before are waited for. Interrupted in any way, the registry takes pushes
@@ -29,7 +29,7 @@ pub struct Args {
     dry_run: bool,
     /// Remove images without a tag as well, such as those whose tag was given to another image
     ///
-    /// Whoever pulls them by digest loses them. Refused with registry 2 where images for several platforms are stored:
+    /// Clients can then no longer pull them by digest. Refused with registry 2 where images for several platforms are stored:
     /// that version takes each platform's image for one without a tag.
     #[arg(long)]
     delete_untagged: bool,
@@ -85,14 +85,14 @@ fn can_collect(args: &Args, store: &Store, deployment: &Deployment, world: &Worl
             shell(&world.dir.display().to_string()),
             if args.delete_untagged { "--delete-untagged " } else { "" },
         );
-        bail!(Fault::new("without nginx nobody can refuse pushes while pulls go on").hint(format!(
+        bail!(Fault::new("without nginx, gc cannot refuse pushes while pulls go on").hint(format!(
             "stop the registry meanwhile: `cd {dir} && {compose} stop registry && {compose} run --rm --no-deps registry garbage-collect {options}/etc/regcert/config.yml; {compose} start registry`"
         )));
     }
     let files = store.read()?;
     if !files.text("nginx/nginx.conf").is_some_and(|text| text.contains(READ_ONLY)) {
         bail!(Fault::new("`nginx/nginx.conf` does not refuse pushes during a collection: it is older, or was edited by hand")
-            .hint("`regcert init --reload` writes it anew; where it was edited by hand, `regcert init --force --reload`, with a copy of your edit"));
+            .hint("`regcert init --reload` rewrites it; where it was edited by hand, `regcert init --force --reload`, with a copy of your edit"));
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::names::printable;
 use crate::pki::Certificate;
 use crate::{store, ui};
 
-/// Take the certificate that somebody else's authority signed for `regcert csr`
+/// Import the certificate that an external authority signed for `regcert csr`
 ///
 /// The chain may be in any order. It is checked as a client would check it: key, names, dates, signatures. Only then is
 /// it served.

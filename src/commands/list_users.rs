@@ -10,7 +10,7 @@ use crate::auth::Access;
 use crate::spec::Proxy;
 use crate::ui;
 
-/// List the users, with what each may do and where
+/// List the users with their roles and repositories
 ///
 /// JSON is an array of {"name", "role", "repositories", "can_log_in"}; without nginx there are no roles, and role and
 /// repositories are null.

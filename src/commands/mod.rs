@@ -282,10 +282,10 @@ pub struct Writing {
     /// Show what would be written, and write nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Write over files that were edited by hand
+    /// Overwrite files that were edited by hand
     #[arg(long)]
     pub force: bool,
-    /// Make the running registry take the new files, and check that it does
+    /// Apply the change to the running registry, and check that it serves it
     #[arg(long, conflicts_with = "dry_run")]
     pub reload: bool,
 }
@@ -327,7 +327,7 @@ impl Writing {
         // A .gitignore of the user's own is as it should be.
         for path in change.with(Action::EditedByHand).filter(|path| path.as_str() != IGNORED) {
             ui::warn(format!(
-                "`{path}` was edited by hand and stays as it is: `regcert init --force` writes it anew"
+                "`{path}` was edited by hand and stays as it is: `regcert init --force` rewrites it"
             ));
         }
         written(&change)?;
@@ -390,7 +390,7 @@ fn guard(change: &Change) -> Result<()> {
             Fault::new(format!(
                 "`{edited}` was edited by hand and may name `{removed}`, which this change takes away"
             ))
-            .hint("`regcert init --force` writes it anew; keep a copy of your edit")
+            .hint("`regcert init --force` rewrites it; keep a copy of your edit")
         ),
         (_, _) => Ok(()),
     }

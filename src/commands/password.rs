@@ -13,10 +13,10 @@ use crate::ui;
 #[derive(Debug, Args)]
 #[group(multiple = false)]
 pub struct Source {
-    /// Read the password from stdin, one line
+    /// Read the password from the first line of stdin
     #[arg(long)]
     pub password_stdin: bool,
-    /// Read the password from a file, one line
+    /// Read the password from the first line of a file
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
 }

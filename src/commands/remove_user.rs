@@ -37,7 +37,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     let change = world.commit(&mut store, &deployment)?;
     ui::say(format!("removed {0}; the registry refuses {0} from the next request on", args.name));
     if deployment.users.names().is_empty() {
-        ui::warn("nobody can log in now: `regcert add-user NAME` adds somebody");
+        ui::warn("no user can log in now: `regcert add-user NAME` adds one");
     } else {
         warn_without_admin(&deployment, had_admin);
     }

@@ -61,7 +61,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
         let (_store, deployment) = world.open()?;
         if health::server_is_due(&deployment, within, world.now).is_none() {
             if deployment.server.is_none() {
-                ui::say("nothing is due: a request is waiting for somebody's signature");
+                ui::say("nothing is due: a signing request waits for the external authority");
                 return Ok(());
             }
             let server = deployment.server.as_ref().map(|server| server.leaf());

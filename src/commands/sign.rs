@@ -9,7 +9,7 @@ use crate::error::{Blame, Gather};
 use crate::pki::{Certificate, Request, ServerProfile, Subject, date};
 use crate::{store, ui};
 
-/// Sign another server's request
+/// Sign the certificate signing request of another server
 ///
 /// The certificate is for servers only, for the names in the request, which the root must admit. Nothing else is taken
 /// from the request. The chain is printed, ready to be served.

@@ -12,7 +12,7 @@ use crate::health::{self, Finding, Severity};
 use crate::pki::{Certificate, date};
 use crate::ui;
 
-/// Show what there is and what needs doing
+/// Show the registry's certificates and users, and what needs your attention
 ///
 /// From the files alone: `regcert check` asks the running registry. The exit code is 3 where something needs doing, so
 /// that a timer can tell.
@@ -69,7 +69,7 @@ fn screen(deployment: &Deployment, world: &World, findings: &[Finding]) -> Strin
             name,
             if name == "root certificate" { deployment.root_path() } else { root.subject_text.clone() },
         );
-        row("  admits", root.constraints.as_ref().map_or("every name".to_owned(), ToString::to_string));
+        row("  allows", root.constraints.as_ref().map_or("every name".to_owned(), ToString::to_string));
         row("  until", life(root));
         row("  SHA-256", root.fingerprint());
     }
@@ -121,7 +121,7 @@ fn key(deployment: &Deployment) -> &'static str {
                 (false, false, None) => "an intermediate's, in clear; the root's is elsewhere",
             }
         }
-        Issuer::External { .. } => "somebody else's",
+        Issuer::External { .. } => "external",
     }
 }
 

@@ -89,7 +89,7 @@ impl Deployment {
         let lacking: Vec<_> = names.iter().filter(|name| lacks(name)).cloned().collect();
         if !lacking.is_empty() {
             return Err(Fault::new(format!("the certificate does not cover {}", lacking.join(", "))).hint(
-                "whoever signs must take the names over from the request; or take them out of regcert.toml",
+                "the external authority must take the names over from the request; or remove them from regcert.toml",
             ));
         }
         verify(chain, root, &names, now)

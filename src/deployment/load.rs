@@ -274,7 +274,7 @@ impl Reader<'_> {
             let name = printable(name);
             self.gather.push(
                 Fault::new(format!("`{LIMITED}` has `{name}`, of whom `{STATE}` says nothing")).hint(
-                    "take the line out and add the user anew; or bring both files back from one and the same backup",
+                    "remove the line and add the user again; or bring both files back from one and the same backup",
                 ),
             );
         }

@@ -243,7 +243,7 @@ impl Deployment {
     }
 
     /// Every name the server certificate is to cover. The bare server name follows from the rest and is left out where
-    /// the root does not admit it, so that a server can be renamed within its domain.
+    /// the root does not allow it, so that a server can be renamed within its domain.
     pub fn names(&self) -> Vec<SubjectAltName> {
         let mut names = self.spec.names();
         let refused: Vec<_> = match &self.issuer {
@@ -269,7 +269,7 @@ impl Deployment {
         if names.is_empty() {
             return Ok(());
         }
-        Err(Fault::new(format!("the certificate does not cover {}, and somebody else's authority signs it", names.join(", ")))
+        Err(Fault::new(format!("the certificate does not cover {}, and an external authority signs it", names.join(", ")))
             .hint("put the names into regcert.toml, run `regcert csr`, have the request signed, and `regcert import-cert` it"))
     }
 
@@ -306,14 +306,14 @@ impl Deployment {
         let refused: Vec<_> = refused.iter().map(|name| format!("`{name}`")).collect();
         let admitted = authority.root().constraints.as_ref().map(ToString::to_string).unwrap_or_default();
         let hint = match &self.retiring {
-            Some(_) => "the root that is on its way out does not admit it either: `regcert rotate --ca --finish` first".to_owned(),
+            Some(_) => "the root that is on its way out does not allow it either: `regcert rotate --ca --finish` first".to_owned(),
             None => format!(
-                "leave it out, or replace the root by one that admits it: `regcert rotate --ca --permit {}`, and when every client has the new one, `regcert rotate --ca --finish`",
+                "leave it out, or replace the root by one that allows it: `regcert rotate --ca --permit {}`, and when every client has the new one, `regcert rotate --ca --finish`",
                 permit.join(" --permit ")
             ),
         };
         Err(Fault::new(format!(
-            "the root certificate does not admit {}: every client would refuse the whole certificate (it admits {admitted})",
+            "the root certificate does not allow {}: every client would refuse the whole certificate (it allows {admitted})",
             refused.join(", ")
         ))
         .hint(hint))
@@ -334,10 +334,9 @@ impl Deployment {
     pub fn authority(&self) -> Result<&Authority, Fault> {
         match &self.issuer {
             Issuer::Own { authority, .. } => Ok(authority),
-            Issuer::External { .. } => Err(Fault::new("somebody else's authority signs for this registry")
-                .hint(
-                    "`regcert csr` makes a request for it, and `regcert import-cert` takes what it signed",
-                )),
+            Issuer::External { .. } => Err(Fault::new("an external authority signs for this registry").hint(
+                "`regcert csr` makes a request for it, and `regcert import-cert` takes what it signed",
+            )),
         }
     }
 
@@ -388,7 +387,7 @@ impl Deployment {
         let keys = self.keys_mut();
         if keys.is_empty() {
             return Err(Fault::new("there is no key of an authority here to be encrypted")
-                .hint("leave --encrypt-ca-key out: somebody else signs"));
+                .hint("leave --encrypt-ca-key out: an external authority signs"));
         }
         keys.into_iter().try_for_each(|key| key.encrypt(passphrase))
     }

@@ -36,7 +36,7 @@ impl Deployment {
         };
         let refused: Vec<_> = old.refuses(&self.names()).iter().map(ToString::to_string).collect();
         if !refused.is_empty() {
-            return Err(Fault::new(format!("the present root does not admit {}", refused.join(", "))).hint(
+            return Err(Fault::new(format!("the present root does not allow {}", refused.join(", "))).hint(
                 "take it out of regcert.toml, replace the root with `--permit` for it, finish the rotation, and then add it",
             ));
         }

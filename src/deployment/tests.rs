@@ -351,7 +351,7 @@ fn an_edit_of_the_settings_is_noticed_and_a_comment_is_none() {
         let text = FILES.text(SPEC).unwrap().replace(from, to);
         load(&with("", Some((SPEC, &text)))).unwrap().unwrap().is_applied()
     };
-    assert!(edited("", "") && edited("# What this registry is.", "# Mine."));
+    assert!(edited("", "") && edited("# The settings of this registry.", "# Mine."));
     assert!(!edited("days = 365", "days = 300"));
 }
 

@@ -91,7 +91,7 @@ impl Deployment {
             return Ok(());
         }
         Err(Fault::new(format!(
-            "without nginx nobody is kept from anything, and {} may not do everything",
+            "without nginx there are no roles, and {} may not do everything",
             limited.join(", ")
         ))
         .hint("take `--proxy nginx`, or `--role push --repo '*'` for each"))

@@ -23,7 +23,7 @@ impl News {
     /// What differs between the settings before and after.
     pub fn of_settings(&mut self, before: &Spec, after: &Spec) -> Result<(), Fault> {
         for (key, old, new) in before.differences(after)? {
-            self.changed(format!("{key}: {old}, now {new}"));
+            self.changed(format!("{key}: {new} (was {old})"));
         }
         Ok(())
     }

@@ -37,7 +37,7 @@ pub fn taken_over(told: &Takeover<'_>) -> String {
         Some(aside) => {
             format!("{aside}; remove them when the new registry works: the old root's key is among them")
         }
-        None => format!("{from}, where nothing changed"),
+        None => format!("{from}, unchanged"),
     };
     format!(
         "\
@@ -52,7 +52,7 @@ Start it:
 
 {clients}
 {notes}
-`regcert check` looks at it as a client does.
+`regcert check` tests the running registry as a client.
 ",
         registry = deployment.spec.registry(),
         dir = words.path(""),
@@ -103,7 +103,7 @@ fn users(told: &Takeover<'_>) -> String {
     let password = told.password.map_or(String::new(), |password| {
         format!("\n  password            {password}   (of the new user; shown only now)")
     });
-    format!("{}, with the passwords that they have{}{password}", entries.len(), lines.collect::<String>())
+    format!("{}, with their old passwords{}{password}", entries.len(), lines.collect::<String>())
 }
 
 fn certificates(told: &Takeover<'_>) -> String {
@@ -118,8 +118,8 @@ fn certificates(told: &Takeover<'_>) -> String {
         ("    covers", leaf.names.join(", ")),
         ("    until", date(leaf.validity.not_after)),
         ("  root certificate", deployment.root_path()),
-        ("    made", if told.kept_root { "before; it still signs" } else { "now" }.to_owned()),
-        ("    admits", admits),
+        ("    made", if told.kept_root { "by the old registry; it still signs" } else { "now" }.to_owned()),
+        ("    allows", admits),
         ("    until", date(root.validity.not_after)),
         ("    SHA-256", root.fingerprint()),
     ];
@@ -136,14 +136,14 @@ fn clients(told: &Takeover<'_>) -> String {
              certificate: its name is in the Common Name only."
         }
         Some(_) => {
-            "The root is new, and speaks for your names only; --keep-root goes on with the old one, where it is fit."
+            "The root is new and signs only for your names. --keep-root keeps the old root instead, if it is fit."
         }
         None => "The root is new: the old registry had no certificate.",
     };
     let anchors = told.deployment.anchors();
     format!(
-        "On each client, once:\n  copy {script} there, and\n    sudo sh {INSTALL}        # shows the SHA-256 above and asks\n  \
-         or install {deb}, which replaces a package {package} that is there\n\n{reason}\n",
+        "On each client, once:\n  copy {script} there, and\n    sudo sh {INSTALL}        # shows the SHA-256 above and asks you to confirm it\n  \
+         or install {deb}, which replaces an installed package {package}\n\n{reason}\n",
         package = anchors.package(),
         script = told.words.path(&format!("trust/{INSTALL}")),
         deb = told.words.path(&format!("trust/{}", anchors.deb())),
@@ -159,13 +159,13 @@ fn notes(told: &Takeover<'_>) -> Vec<String> {
     }
     if spec.http_port.is_none() && spec.proxy == Proxy::Nginx {
         notes.push(
-            "the old registry did not publish port 80; `regcert init --http-port 80` publishes the page for new clients there"
+            "the old registry did not publish port 80; `regcert init --http-port 80` serves the page for new clients there"
                 .to_owned(),
         );
     }
     if told.old.compose.is_none() {
         notes.push(format!(
-            "no docker-compose.yml says which port the old registry had; this one has {}, and `--https-port` changes it",
+            "without a docker-compose.yml the port of the old registry is unknown; this registry uses {}, and `--https-port` changes it",
             spec.https_port
         ));
     }

@@ -292,7 +292,7 @@ fn tcp(known: &Known<'_>, seen: &Seen) -> Link {
             let mut start = known.compose("up -d");
             if known.roles == RolesOnDisk::Other {
                 // nginx does not start without it.
-                start = format!("{}, which writes `{ROLES}` anew, then {start}", known.regcert("init"));
+                start = format!("{}, which rewrites `{ROLES}`, then {start}", known.regcert("init"));
             }
             if let Some(Fault { message, hint }) = known.front_trouble()
                 && known.roles != RolesOnDisk::Other
@@ -368,7 +368,7 @@ fn bypass(known: &Known<'_>, seen: &Seen) -> Link {
     let open = seen.bare.iter().find(|(_, bare)| *bare == Bare::Registry);
     if let Some((address, _)) = open {
         let message = format!(
-            "a registry answers on {address} over plain HTTP: whoever reaches that port goes round TLS and passwords"
+            "a registry answers on {address} over plain HTTP: every client that reaches this port bypasses TLS and passwords"
         );
         let hint = format!(
             "`docker ps --filter publish=5000` says who publishes it; {}",

@@ -73,7 +73,7 @@ pub fn findings(deployment: &Deployment, change: &Change, now: OffsetDateTime) -
     clients(deployment, now, &mut findings);
     if deployment.users.names().is_empty() {
         let hint = "run `regcert add-user NAME`";
-        findings.push(Finding::new(Severity::Warning, &deployment.users_path(), "nobody can log in", hint));
+        findings.push(Finding::new(Severity::Warning, &deployment.users_path(), "no user can log in", hint));
     }
     findings.extend(locked_out(deployment));
     files(change, &mut findings);
@@ -133,7 +133,7 @@ fn refused(deployment: &Deployment, now: OffsetDateTime) -> Result<(), Fault> {
 fn server(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Finding>) {
     let own = matches!(deployment.issuer, Issuer::Own { .. });
     if deployment.pending.is_some() {
-        let message = "a request is waiting for somebody's signature";
+        let message = "a signing request waits for the external authority";
         let hint = "have it signed, then run `regcert import-cert FILE`";
         findings.push(Finding::new(Severity::Warning, &deployment.request_path(), message, hint));
     }
@@ -163,7 +163,7 @@ fn roots(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Findin
             date(deployment.state.release().at),
             retiring.root.fingerprint()
         );
-        let hint = "run trust/install.sh on every client, or give it its package or file anew, then run `regcert rotate --ca --finish --reload`";
+        let hint = "run trust/install.sh on every client, or give it its package or file again, then run `regcert rotate --ca --finish --reload`";
         findings.push(Finding::new(Severity::Warning, "rotation", message, hint));
     }
     let Some(root) = deployment.root() else {
@@ -177,7 +177,7 @@ fn roots(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Findin
             format!("the root certificate ends on {}, in {left} days", date(root.validity.not_after));
         let hint = match deployment.issuer {
             Issuer::Own { .. } => "run `regcert rotate --ca --reload`",
-            Issuer::External { .. } => "ask whoever signs for their next root",
+            Issuer::External { .. } => "ask the external authority for its next root",
         };
         findings.push(Finding::new(severity, &deployment.root_path(), message, hint));
     }
@@ -212,12 +212,12 @@ fn files(change: &Change, findings: &mut Vec<Finding>) {
                 "keep a copy elsewhere, remove it, and run `regcert trust`",
             ),
             Action::Added | Action::Changed if for_clients => {
-                (Severity::Warning, "missing, or not as it should be", "run `regcert trust` to write it anew")
+                (Severity::Warning, "missing, or not as it should be", "run `regcert trust` to rewrite it")
             }
             Action::EditedByHand => (Severity::Note, "edited by hand, and kept", ""),
             // Somebody took it away to have it signed; it is made again from its key.
             Action::Added if path.as_str().ends_with(".csr") => continue,
-            Action::Added => (Severity::Error, "missing", "run `regcert init` to write it anew"),
+            Action::Added => (Severity::Error, "missing", "run `regcert init` to rewrite it"),
             Action::Changed => (
                 Severity::Warning,
                 "not as it should be: its content, its mode or its owner differs",

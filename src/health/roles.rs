@@ -88,7 +88,7 @@ fn stored(chunk: &Result<Answer, String>) -> bool {
 pub(super) fn roles(known: &Known<'_>, seen: &Seen, waits: &str) -> Link {
     let not_tried = |why: &str| Link::not_tried("roles", why);
     if known.deployment.is_some_and(|deployment| deployment.spec.proxy == Proxy::None) {
-        return not_tried("without nginx nobody is kept from anything");
+        return not_tried("without nginx there are no roles");
     }
     if known.roles == RolesOnDisk::Other {
         let message = format!(
@@ -97,7 +97,7 @@ pub(super) fn roles(known: &Known<'_>, seen: &Seen, waits: &str) -> Link {
         return Link::broken("roles", message, cure(known));
     }
     let Some(user) = known.user else {
-        return not_tried("nobody logged in: `--user NAME --password-stdin`");
+        return not_tried("no login: `--user NAME --password-stdin`");
     };
     let Trial { repository, extent } = known.trial;
     if *extent == Extent::Nothing {

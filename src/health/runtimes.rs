@@ -291,7 +291,7 @@ impl Machine<'_> {
         match placed {
             Some(path) => Link::broken(
                 name,
-                format!("`{}` is the root, and {bundle} was not made anew with it", path.display()),
+                format!("`{}` is the root, and {bundle} was not rebuilt with it", path.display()),
                 "run `sudo update-ca-certificates`; its name must end in .crt",
             ),
             None if alone => Link::broken(

@@ -43,7 +43,7 @@ pub(super) fn links(known: &Known<'_>, seen: &Seen, links: &mut Vec<Link>) {
                 && matches!(name, "login" | "location" | "upload" | "digest")
                 && known.user.is_none()
             {
-                return Link::not_tried(name, "nobody logged in: `--user NAME --password-stdin`");
+                return Link::not_tried(name, "no login: `--user NAME --password-stdin`");
             }
             Link::not_tried(name, waits(links))
         });
@@ -88,7 +88,7 @@ fn cure(known: &Known<'_>, cure: Cure) -> String {
         ),
         Cure::ServerName => known.names_it(),
         Cure::Wait => format!(
-            "try again in a few seconds; where that does not help, somebody tries passwords: to see who, {}",
+            "try again in a few seconds; where that does not help, a client is guessing passwords: to see which, {}",
             known.compose("logs nginx")
         ),
         Cure::Collection => {

@@ -157,7 +157,7 @@ fn trust(known: &Known<'_>, chain: &[Certificate], cure: &dyn Fn(String) -> Stri
         renew
     } else {
         format!(
-            "the root here has the SHA-256 {}: where `regcert status` on the registry's machine says another, copy the root from there anew",
+            "the root here has the SHA-256 {}: where `regcert status` on the registry's machine says another, copy the root from there again",
             root.fingerprint()
         )
     };

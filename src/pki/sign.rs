@@ -30,9 +30,7 @@ pub(super) fn sign(
         return Err(Fault::new("the issuer's certificate may not sign certificates"));
     }
     if parsed.subject().iter().next().is_none() {
-        return Err(Fault::new(
-            "the issuer's certificate has an empty subject, so nobody would find it again",
-        ));
+        return Err(Fault::new("the issuer's certificate has an empty subject, so no client could find it"));
     }
     let below = parsed.basic_constraints().ok().flatten().and_then(|basic| basic.value.path_len_constraint);
     if matches!(params.is_ca, IsCa::Ca(_)) && below == Some(0) {
@@ -119,7 +117,7 @@ pub(super) fn check_signature(signed: &[u8], public_key: &[u8]) -> Result<(), Fa
 /// How to verify a signature algorithm (RFC 5758, RFC 8410) with a key on this curve.
 fn verification(oid: &str, curve: &[u8]) -> Result<&'static dyn VerificationAlgorithm, Fault> {
     let weak = |hash: &str| {
-        Fault::new(format!("it is signed with {hash}, which nobody accepts any more"))
+        Fault::new(format!("it is signed with {hash}, which clients no longer accept"))
             .hint("sign it with SHA-256: `openssl req -sha256 …`")
     };
     let hash = match oid {

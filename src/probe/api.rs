@@ -307,7 +307,7 @@ fn deletes_when(deployed: Option<&Spec>) -> &'static str {
             "a mirror removes layers by itself, seven days after it fetched them"
         }
         Some(Spec { proxy: Proxy::None, .. }) => {
-            "without nginx nobody can delete: `regcert init --proxy nginx --reload` puts it in front"
+            "without nginx no user can delete: `regcert init --proxy nginx --reload` puts it in front"
         }
         Some(Spec { delete: Delete::Off, .. }) => "`regcert init --delete on --reload` lets admins delete",
         Some(Spec { delete: Delete::On, .. }) => {

@@ -196,7 +196,7 @@ impl Collector {
                 Fault::new(
                     "a request that began before is still under way after ten minutes: nothing was collected"
                 )
-                .hint("run `regcert gc` again when nobody pushes or pulls something large")
+                .hint("run `regcert gc` again when no client pushes or pulls a large image")
             );
             if !told && start.elapsed() > Duration::from_secs(1) {
                 say("waiting for the requests that began before");

@@ -210,7 +210,7 @@ fn one_change_leaves_the_rest_of_the_file_alone() {
 fn a_file_made_anew_explains_itself() {
     let spec = check(&Settings::default()).unwrap();
     let written = spec.to_toml(None).unwrap();
-    assert!(written.starts_with("# What this registry is."));
+    assert!(written.starts_with("# The settings of this registry."));
     for key in ["server = \"registry\"\n", "days = 365\n", "sans = []\n", "run-as = \"1000:1000\"\n"] {
         assert!(written.contains(key), "{written}");
     }

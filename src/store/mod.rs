@@ -191,7 +191,7 @@ impl Store {
         let path = tree.at(DIGESTS);
         serde_json::from_slice(&tree.read(DIGESTS)?).map_err(|e| {
             let hint =
-                "remove it: regcert then takes every file for edited by hand, and `--force` writes them anew";
+                "remove it: regcert then takes every file for edited by hand, and `--force` rewrites them";
             anyhow::Error::new(Fault::new(format!("`{}` is damaged: {e}", path.display())).hint(hint))
         })
     }

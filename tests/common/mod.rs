@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// What a case may run besides regcert.
-const TOOLS: [&str; 21] = [
+const TOOLS: [&str; 22] = [
     "cat", "chmod", "cmp", "cp", "echo", "find", "grep", "head", "ln", "ls", "mkdir", "mkfifo", "mv",
-    "printf", "rm", "sed", "sort", "stat", "tail", "touch", "wc",
+    "printf", "readlink", "rm", "sed", "sort", "stat", "tail", "touch", "wc",
 ];
 
 /// What `docker inspect` says of the two containers of the registry in a directory.
@@ -145,8 +145,8 @@ fn of_this_machine(text: &str) -> String {
     let text =
         text.replace("sudo regcert", "regcert").replace("' | sudo tee -a /etc/hosts", "' >>/etc/hosts");
     let left_out = |line: &&str| {
-        line.starts_with("For later addresses in this network")
-            || line.contains(" is the default name. For this")
+        line.starts_with("To add addresses of this network later")
+            || line.contains(" is the default name. To use this")
     };
     let line = |line: &str| {
         let mut line = line.to_owned();

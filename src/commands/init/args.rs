@@ -16,9 +16,9 @@ use crate::{store, ui};
 
 /// Create a registry, or apply changed settings and renew the server certificate
 ///
-/// The first run makes the root certificate, which lasts ten years, the server certificate, the first user and every
-/// file that Docker Compose and the clients need. A later run keeps root, users, settings and files edited by hand,
-/// applies the options it is given, and issues a new server certificate.
+/// The first run makes a root certificate for ten years, a server certificate, the first user, and every file that
+/// Docker Compose and the clients need. A later run keeps the root, the users, the settings and your edits. It applies
+/// the given options and issues a new server certificate.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -36,22 +36,22 @@ Examples:
 pub struct Args {
     #[command(flatten)]
     pub(super) writing: Writing,
-    /// Print what was made as JSON
+    /// Print the result as JSON
     #[arg(long)]
     pub(super) json: bool,
-    /// Take over the registry of gen_config.py, or one made by hand, from its directory: its names, users and images
+    /// Take over the names, users and images of a registry made by gen_config.py or by hand in DIR
     ///
-    /// The images are mounted where they are, and the old directory is only read. Stop the old registry first. With
-    /// `-C DIR` of the same directory the new files take the places of the old ones, which go to before-regcert/.
+    /// The images stay in their place, and regcert only reads the old directory. Stop the old registry first. With
+    /// `-C DIR` of the same directory, regcert moves the replaced files to before-regcert/.
     #[arg(long, value_name = "DIR")]
     pub(super) from: Option<PathBuf>,
-    /// With --from: go on with the old root certificate, where it can sign, so that clients need nothing new
+    /// With --from: keep the old root certificate if it is fit to sign, so that clients need no new one
     #[arg(long, requires = "from", conflicts_with_all = ["ca_cert", "offline_root", "external_ca", "permit", "no_name_constraints"])]
     pub(super) keep_root: bool,
-    /// Make a new root, users and secrets for the same settings; only before the registry is used
+    /// Replace the root, users and secrets, and keep the settings; only before first use
     ///
-    /// Refused while the registry runs, when it holds images, and when this machine trusts its root. Later,
-    /// `regcert rotate --ca` replaces the root while clients go on working.
+    /// regcert refuses if the registry runs, if it holds images, or if this machine trusts its root. Later, use
+    /// `regcert rotate --ca`, which replaces the root while clients go on working.
     #[arg(long)]
     pub(super) start_over: bool,
     #[command(flatten)]
@@ -75,19 +75,19 @@ pub(super) struct Names {
     /// The registry's name within its domain, or its IP address [default: registry]
     #[arg(long, value_name = "NAME|IP")]
     registry_server_name: Option<String>,
-    /// The domain it is in [default: local.priv; none for an IP address]
+    /// The registry's domain [default: local.priv; none for an IP address]
     #[arg(long, value_name = "DOMAIN")]
     cert_domain: Option<String>,
-    /// Another name or address it is reached by; may be repeated. A later run adds to those that are there
+    /// Another name or address of the registry; may be repeated. A later run adds to the existing ones
     #[arg(long, value_name = "NAME|IP")]
     san: Vec<String>,
-    /// Something more that the root may speak for, for names to come; may be repeated; first run only
+    /// Let the root also sign for this domain or network, for later names; may be repeated; first run only
     ///
-    /// The root is good for the domain, the server's name, every --san, and this: a certificate for anything else
-    /// is refused by every client, even when the root's key is stolen.
+    /// The root allows the domain, the server's name, every --san and every --permit. Clients refuse its certificates for
+    /// any other name, even if the root's key is stolen.
     #[arg(long, value_name = "DOMAIN|NETWORK")]
     pub(super) permit: Vec<String>,
-    /// Let the root speak for every name there is; first run only
+    /// Let the root sign for every name; first run only
     #[arg(long, conflicts_with = "permit")]
     no_name_constraints: bool,
 }
@@ -99,7 +99,7 @@ pub(super) struct CertificateArgs {
     /// p256, p384, rsa-2048, rsa-3072 or rsa-4096 [default: p256]
     #[arg(long, value_name = "TYPE")]
     key_type: Option<String>,
-    /// How long a server certificate lasts, at most 825 [default: 365]
+    /// How many days a server certificate is valid, at most 825 [default: 365]
     #[arg(long, value_name = "DAYS")]
     days: Option<String>,
     /// Two letters [default: CA]
@@ -126,19 +126,19 @@ pub(super) struct CertificateArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Authority (first run only, but for --encrypt-ca-key)")]
 pub(super) struct AuthorityArgs {
-    /// Use an authority that is there already: its certificate, and its chain up to the root, PEM or DER
+    /// Use an existing authority: the file with its certificate and its chain up to the root, PEM or DER
     #[arg(long, value_name = "FILE", requires = "ca_key")]
     ca_cert: Option<PathBuf>,
     /// The key of that authority: PKCS#8, PKCS#1 or SEC1, PEM or DER, encrypted or not
     #[arg(long, value_name = "FILE", requires = "ca_cert")]
     ca_key: Option<PathBuf>,
-    /// Let an intermediate sign, so that the root's key can be moved away
+    /// Let an intermediate authority sign, so that you can move the root's key away
     #[arg(long, conflicts_with_all = ["ca_cert", "external_ca"])]
     offline_root: bool,
-    /// Let somebody else's authority sign: a request is made instead of a certificate
+    /// Let an external authority sign: make a certificate signing request instead of a certificate
     #[arg(long, conflicts_with = "ca_cert")]
     external_ca: bool,
-    /// Keep the authority's key under a passphrase, asked for or read from --ca-passphrase-file
+    /// Encrypt the authority's key with a passphrase, from the terminal or --ca-passphrase-file
     #[arg(long, conflicts_with = "external_ca")]
     encrypt_ca_key: bool,
 }
@@ -147,7 +147,7 @@ pub(super) struct AuthorityArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Service")]
 pub(super) struct Service {
-    /// nginx, or none: the registry then does TLS and passwords itself [default: nginx]
+    /// nginx in front, or none: the registry itself then does TLS and checks passwords [default: nginx]
     ///
     /// Without nginx the number of guesses at a password is not limited, the time of an answer tells which users exist,
     /// every user may pull and push everything, and no user can delete.
@@ -156,30 +156,30 @@ pub(super) struct Service {
     /// Whether clients must show a certificate (`regcert add-client`): off, optional or required [default: off]
     #[arg(long, value_name = "WHEN")]
     client_auth: Option<String>,
-    /// Who hands out layers: nginx, straight from the files, or registry, through nginx [default: nginx]
+    /// Serve layers by nginx, from the files, or by the registry, through nginx [default: nginx]
     #[arg(long, value_name = "nginx|registry")]
     blobs_by: Option<String>,
-    /// Whether users with the role admin may delete images: on or off [default: on; without nginx nobody can]
+    /// Whether users with the role admin may delete images: on or off [default: on; never without nginx]
     #[arg(long, value_name = "on|off")]
     delete: Option<String>,
-    /// The port of the redirect to https, and of the page for clients that do not trust the registry yet; `off` for
-    /// none [default: 80]
+    /// The port of the redirect to https and of the page for clients that do not trust the registry yet, or `off`
+    /// [default: 80]
     #[arg(long, value_name = "PORT|off")]
     http_port: Option<String>,
     /// The port of the registry [default: 443]
     #[arg(long, value_name = "PORT")]
     https_port: Option<String>,
-    /// A second https port that asks for no password and hands out images only; `off` for none [default: off]
+    /// A second https port that serves images without a password, or `off` [default: off]
     ///
-    /// Docker sends a password only where it is asked for one, so that one port cannot serve both. Clients name the
-    /// images there with this port, `registry1.myhouse.local:5444/public/alpine`.
+    /// This needs a port of its own, because Docker sends a password only if the server asks for one. Image names there
+    /// have the port: `registry1.myhouse.local:5444/public/alpine`.
     #[arg(long, value_name = "PORT|off")]
     anonymous_port: Option<String>,
-    /// What can be pulled there without a password, `public/*`; may be repeated, and replaces what was said before
-    /// [default: *, every repository]
+    /// The repositories on that port, such as `public/*`; may be repeated; replaces the earlier list [default: *, every
+    /// repository]
     #[arg(long, value_name = "PATTERN")]
     anonymous_repo: Vec<String>,
-    /// Where images are kept: a directory, `volume` for one that Docker manages, or `volume:NAME` for an existing one
+    /// Where to store images: a directory, `volume` for a new Docker volume, or `volume:NAME` for an existing one
     /// [default: data, beside docker-compose.yml]
     #[arg(long, value_name = "DIR|volume[:NAME]")]
     data: Option<String>,
@@ -198,32 +198,32 @@ pub(super) struct Service {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Mirror, webhooks, metrics")]
 pub(super) struct Services {
-    /// Be a mirror: fetch what is asked for from this registry, keep it for seven days, and refuse every push
+    /// Be a mirror (pull-through cache) of this registry: keep images for seven days, refuse pushes
     ///
     /// Clients name images by this registry's name, `registry1.myhouse.local/library/alpine` for Docker Hub's alpine
     /// (`https://registry-1.docker.io`). What it has it serves while the upstream is down, but then it does not start.
     /// registry:3.1 and newer log in only at an upstream whose token service has the same address, or a name in the same
-    /// registered domain; otherwise clients see `manifest unknown`. An empty text makes it an ordinary registry again.
+    /// registered domain; otherwise clients see `manifest unknown`. `--mirror-of ''` makes it an ordinary registry again.
     #[arg(long, value_name = "URL")]
     mirror_of: Option<String>,
-    /// What the mirror logs in with, `user:password` on the first line of a file
+    /// The mirror's login at the upstream: a file with `user:password` on its first line
     ///
-    /// Kept where only you and the registry can read it, for this upstream alone: with another --mirror-of it is
-    /// forgotten. Whoever may log in to the mirror gets whatever this user may pull.
+    /// Only you and the registry can read it. regcert forgets it when --mirror-of changes. Every user of the mirror can pull
+    /// every image that this login can pull.
     #[arg(long, value_name = "FILE")]
     mirror_credentials: Option<PathBuf>,
-    /// Tell this URL of each push and pull (a POST with JSON); may be repeated. A later run adds to those that are there
+    /// Send each push and pull to this URL (POST, JSON); may be repeated. A later run adds to the existing ones
     ///
     /// The URL is in regcert.toml, which others can read, and in the registry's log when a delivery fails. Send a token
     /// with --notify-headers instead. To stop a webhook, remove it from regcert.toml.
     #[arg(long, value_name = "NAME=URL")]
     notify: Vec<String>,
-    /// Send a webhook these headers as well, one `Name: value` a line of a file that only you can read; may be repeated
+    /// Add headers to a webhook, from a file that only you can read, one `Name: value` a line; may be repeated
     ///
-    /// They are kept where only you and the registry can read them, for this webhook's URL alone, and reach no log.
+    /// Only you and the registry can read them. regcert forgets them when the URL changes. They are never logged.
     #[arg(long, value_name = "NAME=FILE")]
     notify_headers: Vec<String>,
-    /// Serve Prometheus at http://127.0.0.1:PORT/metrics, on this machine alone; `off` for not at all [default: off]
+    /// Serve Prometheus metrics at http://127.0.0.1:PORT/metrics, on this machine only, or `off` [default: off]
     ///
     /// The figures are at most ten seconds old, and every user of this machine can read them. Without nginx
     /// (`--proxy none`) the port also has Go's profiler (/debug/pprof).
@@ -238,8 +238,8 @@ pub(super) struct User {
     /// The first user's name [default: docker]
     #[arg(long, value_name = "NAME")]
     pub(super) docker_username: Option<String>,
-    /// The first user's password, visible to everybody on this machine while regcert runs: rather use
-    /// --password-stdin, --password-file, or none and let regcert make one
+    /// The first user's password. Every user of this machine can read it while regcert runs: prefer --password-stdin or
+    /// --password-file, or let regcert generate one
     #[arg(long, value_name = "PASSWORD", hide_env_values = true, conflicts_with = "Source")]
     pub(super) docker_password: Option<String>,
     #[command(flatten)]

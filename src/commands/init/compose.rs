@@ -69,7 +69,7 @@ pub(super) fn warn_about_compose(here: &Here) {
     {
         let [major, minor] = COMPOSE_LEAST;
         ui::warn(format!(
-            "Docker Compose {version} does not read docker-compose.yml, which needs {major}.{minor} or newer: install the Compose plugin (https://docs.docker.com/compose/install/linux/)"
+            "Docker Compose {version} cannot read docker-compose.yml, which needs {major}.{minor} or newer: install the Compose plugin (https://docs.docker.com/compose/install/linux/)"
         ));
     }
 }

@@ -35,7 +35,7 @@ use crate::{guide, probe, ui};
 pub fn run(args: &Args, world: &World) -> Result<()> {
     if args.user.docker_password.is_some() {
         ui::warn(
-            "everybody on this machine can read a password in the arguments: use --password-stdin or --password-file",
+            "every user of this machine can read a password on the command line: use --password-stdin or --password-file",
         );
     }
     beside_the_source(world)?;
@@ -177,9 +177,9 @@ fn renew(args: &Args, world: &World) -> Result<()> {
     let spec = Spec::check(&settings, Side::Options, world.invoker, &mut gather);
     let can_start_over = use_of(&deployment, &store).is_none();
     if args.fixes_authority() {
-        let hint = "leave the options for it out; `regcert rotate --ca --permit …` replaces the root, `regcert csr` asks another authority";
+        let hint = "leave these options out; `regcert rotate --ca --permit …` replaces the root, `regcert csr` asks another authority";
         gather.push(
-            Fault::new("who signs, and what the root may speak for, was fixed when the registry was made")
+            Fault::new("the first run decided who signs and which names the root allows")
                 .hint(or_start_over(hint, can_start_over)),
         );
     }

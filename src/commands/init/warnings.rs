@@ -39,10 +39,10 @@ pub(super) fn warn_about(args: &Args, deployment: &Deployment, store: &Store, si
     }
     match (spec.anonymous_port, &spec.anonymous_repos, &spec.mirror_of) {
         (Some(port), Repositories::Every, Some(upstream)) => ui::warn(format!(
-            "whoever reaches port {port} gets without a password whatever this mirror may fetch from {upstream}"
+            "port {port} serves, without a password, every image that this mirror may fetch from {upstream}"
         )),
         (Some(port), Repositories::Every, None) => ui::warn(format!(
-            "whoever reaches port {port} can pull every image without a password: `--anonymous-repo` says which"
+            "port {port} serves every image without a password: `--anonymous-repo` limits it to some"
         )),
         (None, Repositories::Of(_), _) if args.names_anonymous_repositories() => {
             ui::warn("--anonymous-repo without --anonymous-port opens nothing");

@@ -16,7 +16,7 @@ use crate::store::Store;
 use crate::trust::{Artefact, FORMATS, Format, INDEX};
 use crate::ui;
 
-/// Write what makes clients trust the registry, and say what each file is for
+/// Write the files that make clients trust the registry, and say what each is for
 ///
 /// Everything for clients lies below trust/, is public, and is kept up to date from then on, with both roots while the
 /// root is being replaced. Scripts and packages for systems are there from the start; this adds the files for container
@@ -85,10 +85,9 @@ fn open(world: &World) -> Result<(Store, Deployment)> {
     let (store, deployment) = world.open()?;
     World::settled(&deployment)?;
     if deployment.server.is_none() {
-        bail!(
-            Fault::new("there is no root certificate yet that clients could trust")
-                .hint("`regcert import-cert` takes what somebody else's authority signed, and its root")
-        );
+        bail!(Fault::new("there is no root certificate yet that clients could trust").hint(
+            "`regcert import-cert` imports the certificate that the external authority signed, and its root"
+        ));
     }
     Ok((store, deployment))
 }
@@ -115,7 +114,7 @@ fn list(args: &Args, world: &World) -> Result<()> {
     ui::changes(&change);
     for path in change.with(Action::EditedByHand) {
         ui::warn(format!(
-            "`{path}` was edited by hand and stays as it is: remove it, and this writes it anew"
+            "`{path}` was edited by hand and stays as it is: remove it, and this command writes it again"
         ));
     }
     if args.json { ui::data(summary(&wanted).to_string()) } else { ui::data(table(&wanted)) }

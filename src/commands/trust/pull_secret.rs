@@ -66,7 +66,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
         ),
         Login::OtherHash => bail!(
             Fault::new(format!("{user}'s password is stored in a way that only nginx can compare"))
-                .hint(format!("`regcert add-user {user}` with the same password stores it anew"))
+                .hint(format!("`regcert add-user {user}` with the same password stores it again"))
         ),
     }
     let name = name.flatten().unwrap_or_else(|| ObjectName::of(&deployment.spec.host().to_string()));

@@ -96,19 +96,19 @@ fn weak_and_unknown_signatures_and_keys_are_refused() {
     for (bytes, text) in [
         (
             fixture!("bad.request-sha1.pem"),
-            format!("it is signed with SHA-1, which nobody accepts any more / {again}"),
+            format!("it is signed with SHA-1, which clients no longer accept / {again}"),
         ),
         (
             fixture!("bad.request-ecdsa-sha1.pem"),
-            format!("it is signed with SHA-1, which nobody accepts any more / {again}"),
+            format!("it is signed with SHA-1, which clients no longer accept / {again}"),
         ),
         (
             fixture!("bad.request-md5.pem"),
-            format!("it is signed with MD5, which nobody accepts any more / {again}"),
+            format!("it is signed with MD5, which clients no longer accept / {again}"),
         ),
         (
             fixture!("bad.request-sha224.pem"),
-            format!("it is signed with SHA-224, which nobody accepts any more / {again}"),
+            format!("it is signed with SHA-224, which clients no longer accept / {again}"),
         ),
         (
             fixture!("bad.request-pss.pem"),

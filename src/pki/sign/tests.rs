@@ -131,7 +131,7 @@ fn who_may_not_sign_does_not() {
     );
     assert_eq!(
         refused(leaf(), fixture!("ca.empty-name.pem"), own),
-        "the issuer's certificate has an empty subject, so nobody would find it again"
+        "the issuer's certificate has an empty subject, so no client could find it"
     );
     let mut below = leaf();
     below.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
