@@ -1,5 +1,5 @@
-//! Every example that a person is shown works: each line under `Examples:` in a help text, and each command in
-//! README.md, is run where nothing else is.
+//! Every example works: each line under `Examples:` in a help text, and each command in README.md and docs/, runs in a
+//! directory of its own. Every option and every test that docs/ names exists.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)] // Tests read and write what they like.
 
 mod common;
@@ -157,8 +157,21 @@ fn blocks(readme: &str, language: &str) -> Vec<String> {
     blocks
 }
 
+fn of_the_repository(path: &str) -> String {
+    std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
 fn readme() -> String {
-    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap()
+    of_the_repository("README.md")
+}
+
+fn coming_from_gen_config() -> String {
+    of_the_repository("docs/coming-from-gen-config.md")
+}
+
+/// The texts between back-ticks.
+fn quoted(text: &str) -> Vec<&str> {
+    text.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).collect()
 }
 
 #[test]
@@ -182,7 +195,7 @@ fn a_session_in_the_readme_prints_what_it_shows() {
 #[test]
 fn every_command_of_the_readme_works() {
     let mut elsewhere: Vec<_> = ELSEWHERE.to_vec();
-    for block in blocks(&readme(), "sh") {
+    for block in [readme(), coming_from_gen_config()].iter().flat_map(|text| blocks(text, "sh")) {
         let lines = block.lines().map(|line| line.split(" #").next().unwrap_or(line).trim_end());
         for line in lines.filter(|line| !line.is_empty()) {
             if let Some(at) = elsewhere.iter().position(|known| *known == line) {
@@ -199,4 +212,58 @@ fn every_command_of_the_readme_works() {
         }
     }
     assert!(elsewhere.is_empty(), "no longer in README.md: {elsewhere:?}");
+}
+
+#[test]
+fn every_option_that_the_page_for_gen_config_names_exists() {
+    let sandbox = Sandbox::new();
+    let page = coming_from_gen_config();
+    let mut count = 0;
+    // The right column of the tables and the text name regcert's own; the left column names those of the old scripts.
+    let right =
+        |line: &str| line.strip_prefix('|').map_or(line, |row| row.split_once('|').unwrap().1).to_owned();
+    let own: String = page.lines().map(|line| right(line) + "\n").collect();
+    for text in quoted(&own) {
+        let is_command =
+            |word: &&str| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') && !word.starts_with('-');
+        // An option alone is one of `init`.
+        let command = text
+            .strip_prefix("regcert ")
+            .map_or("init", |rest| rest.split(' ').find(is_command).unwrap_or(""));
+        let help = sandbox.ok(&format!("regcert {command} --help"));
+        for option in text.split(' ').filter(|word| word.starts_with("--")) {
+            let known = help.split([' ', '\n', ',']).any(|word| word == option);
+            assert!(known, "`{text}`: `{option}` is not an option");
+            count += 1;
+        }
+    }
+    assert!(count >= 12, "{count} options");
+}
+
+#[test]
+fn every_option_of_gen_config_is_an_option_of_init() {
+    let (page, help) = (coming_from_gen_config(), Sandbox::new().ok("regcert init --help"));
+    for option in [
+        "docker-username",
+        "docker-password",
+        "cert-country-code",
+        "cert-state-prov",
+        "cert-company",
+        "cert-domain",
+        "registry-server-name",
+    ] {
+        assert!(page.contains(&format!("`--{option}`")), "the page lacks `--{option}`");
+        assert!(help.contains(&format!("--{option} <")), "`regcert init` lacks `--{option}`");
+    }
+}
+
+#[test]
+fn every_test_that_the_page_for_gen_config_names_exists() {
+    let page = coming_from_gen_config();
+    let named: Vec<_> = quoted(&page).into_iter().filter(|text| text.starts_with("tests/")).collect();
+    assert!(named.len() >= 24, "{} tests", named.len());
+    for test in named {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(test);
+        assert!(path.exists() || path.with_extension("console").exists(), "`{test}` is missing");
+    }
 }
