@@ -162,6 +162,11 @@ impl FromStr for SubjectAltName {
                 Err(Fault::new(format!("`{}` covers too much: clients accept no such name", printable(text)))
                     .hint("name a domain below it, `*.myhouse.local`"))
             }
+            // The name that it stands for has a label of one character at least, and 253 in all.
+            Some(rest) if rest.trim_end_matches('.').len() > 251 => Err(Fault::new(format!(
+                "`{}` covers nothing: every name below it is longer than 253 characters",
+                printable(text)
+            ))),
             Some(rest) => rest.parse().map(Self::Wildcard),
             None => text.parse().map(Self::Host),
         }
@@ -276,7 +281,12 @@ impl FromStr for ImageRef {
         let fine = |b: u8| b.is_ascii_alphanumeric() || b"._/:@-".contains(&b);
         let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
         let bytes = text.as_bytes();
-        if bytes.len() <= 512 && bytes.iter().all(|b| fine(*b)) && edge(bytes.first()) && edge(bytes.last()) {
+        // A name, a tag and a digest have limits of their own (github.com/distribution/reference).
+        let (name, digest) = text.split_once('@').unwrap_or((text, ""));
+        let tag_at = name.rfind(':').filter(|at| !name[*at..].contains('/')).unwrap_or(name.len());
+        let (name, tag) = name.split_at(tag_at);
+        let short = name.len() <= 255 && tag.len() <= 1 + 128 && digest.len() <= "sha512:".len() + 128;
+        if short && bytes.iter().all(|b| fine(*b)) && edge(bytes.first()) && edge(bytes.last()) {
             return Ok(Self(text.to_owned()));
         }
         Err(Fault::new(format!("`{}` is not an image reference", printable(text)))
@@ -315,9 +325,25 @@ impl fmt::Display for ImageRef {
     }
 }
 
+/// The longest name that is a part of file names as it is. The longest such name is
+/// `root-cert-NAME-2026.11.20-1-any.pkg.tar.zst`, 39 bytes more. eCryptfs holds 143 bytes, other file systems 255.
+const STEM_MAX: usize = 100;
+
+/// A name as a part of file names: a longer one is cut, and ends in eight digits of its SHA-256 instead.
+pub fn short(name: &str) -> String {
+    if name.len() <= STEM_MAX {
+        return name.to_owned();
+    }
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, name.as_bytes());
+    let digits: String = digest.as_ref()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    // A name is ASCII. A dot or hyphen at the cut would stand beside the hyphen.
+    let kept = name[..STEM_MAX - 9].trim_end_matches(['.', '-']);
+    format!("{kept}-{digits}")
+}
+
 /// A domain or address as a part of a file name: an IPv6 address loses its colons.
 pub fn file_stem(label: &str) -> String {
-    label.replace(':', "-")
+    short(&label.replace(':', "-"))
 }
 
 /// `text` as one word of a shell.
@@ -440,6 +466,34 @@ mod tests {
         refused::<Subtree>("10.0.0.0/x");
         assert_eq!("0.0.0.0/0".parse::<Subtree>().unwrap().to_string(), "0.0.0.0/0");
         assert_eq!(".lan".parse::<Subtree>().unwrap().to_string(), "lan");
+    }
+
+    #[test]
+    fn a_long_name_is_cut_in_file_names_and_stays_unique() {
+        let fits = "a".repeat(STEM_MAX);
+        assert_eq!(file_stem(&fits), fits);
+        let (one, other) = (format!("{}.a", "a.".repeat(125)), format!("{}.b", "a.".repeat(125)));
+        assert_eq!(short(&one).len(), STEM_MAX);
+        assert_ne!(short(&one), short(&other));
+        assert_eq!(file_stem("fd00::1"), "fd00--1");
+    }
+
+    #[test]
+    fn a_wildcard_leaves_room_for_a_label() {
+        let name = |length: usize| format!("*.{}", ["a".repeat(61).as_str(); 5].join(".").split_at(length).0);
+        assert!(name(251).parse::<SubjectAltName>().is_ok());
+        assert!(refused::<SubjectAltName>(&name(252)).contains("covers nothing"));
+    }
+
+    #[test]
+    fn an_image_reference_is_as_long_as_docker_takes_it() {
+        let (name, tag) = (format!("a.lan/{}", "b".repeat(249)), "t".repeat(128));
+        assert!(format!("{name}:{tag}@sha256:{}", "0".repeat(64)).parse::<ImageRef>().is_ok());
+        for bad in
+            [format!("{name}b:1"), format!("a.lan:5000/b:{tag}t"), format!("a@sha512:{}", "0".repeat(129))]
+        {
+            refused::<ImageRef>(&bad);
+        }
     }
 
     #[test]

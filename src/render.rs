@@ -6,6 +6,7 @@ use serde::Serialize;
 use tera::{Context, Kwargs, State, Tera};
 
 use crate::error::Fault;
+use crate::names::short;
 use crate::spec::{BlobsBy, ClientAuth, Data, Delete, Proxy, Spec};
 
 /// Name below `templates/`, and text.
@@ -81,6 +82,8 @@ pub struct Facts {
     certificate: String,
     /// nginx `server_name`: every name and address, IPv6 in brackets.
     server_names: String,
+    /// The first of them, as far as a message has room.
+    shown_names: String,
     /// `:5443`, or nothing for 443.
     public_port: String,
     http_port: u16,
@@ -157,7 +160,8 @@ impl Facts {
         };
         Self {
             registry: spec.registry(),
-            certificate: spec.host().to_string(),
+            certificate: short(&spec.host().to_string()),
+            shown_names: shown_names(&names),
             server_names: names.join(" "),
             public_port: if spec.https_port == 443 { String::new() } else { format!(":{}", spec.https_port) },
             http_port: spec.http_port.unwrap_or(0),
@@ -228,6 +232,25 @@ impl Facts {
         }
         self
     }
+}
+
+/// nginx reads a word of 4096 bytes at most (`NGX_CONF_BUFFER`), and what is said around the names twice holds a name of
+/// 253 characters.
+const SHOWN_MAX: usize = 2000;
+
+/// Names with spaces between, as many as fit, and how many there are besides.
+fn shown_names(names: &[String]) -> String {
+    let mut shown = String::new();
+    for (n, name) in names.iter().enumerate() {
+        if shown.len() + name.len() > SHOWN_MAX {
+            return format!("{shown} and {} more", names.len() - n);
+        }
+        if n > 0 {
+            shown.push(' ');
+        }
+        shown += name;
+    }
+    shown
 }
 
 /// Fills the template `name`.

@@ -30,6 +30,11 @@ impl Headers {
                 .map(|(name, value)| (name, value.trim()))
                 .filter(|(name, value)| !name.is_empty() && name.bytes().all(token) && !value.is_empty())
                 .ok_or_else(|| Fault::new(format!("line {n} is not a header")).hint(hint))?;
+            // YAML reads a key of 1024 characters, and servers read 8000 of a line of a request (RFC 9112 §3).
+            if name.len() > 128 || value.len() > 8000 {
+                return Err(Fault::new(format!("line {n}: the header is too long"))
+                    .hint("a name has at most 128 characters, a value 8000"));
+            }
             if !value.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
                 return Err(
                     Fault::new(format!("line {n}: the value of `{name}` is not printable ASCII")).hint(hint)
@@ -102,6 +107,14 @@ impl Deployment {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_header_is_as_long_as_yaml_and_servers_read_it() {
+        assert!(Headers::parse(format!("{}: {}", "a".repeat(128), "b".repeat(8000)).as_bytes()).is_ok());
+        for long in [format!("{}: b", "a".repeat(129)), format!("a: {}", "b".repeat(8001))] {
+            assert!(Headers::parse(long.as_bytes()).unwrap_err().message.contains("too long"));
+        }
+    }
 
     #[test]
     fn one_header_a_line() {

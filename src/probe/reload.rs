@@ -189,7 +189,7 @@ impl Project {
         // nginx keeps the old configuration when the new one is bad, and says so only in its log.
         docker(
             &["exec", &nginx.id, "nginx", "-q", "-t"],
-            "nginx goes on with the old files: mend the new ones",
+            "nginx goes on with the old files, and cannot start again with the new ones: mend them",
         )?;
         let serving = || workers(&docker(&["top", &nginx.id], &self.logs())?, Workers::Serving);
         let before = serving()?;

@@ -9,7 +9,7 @@ pub use settings::{Settings, Side, days};
 use toml_edit::{DocumentMut, Item, value};
 
 use crate::error::{Fault, Gather};
-use crate::names::{DnsName, Host, ImageRef, Repositories, SubjectAltName, Upstream, Webhook};
+use crate::names::{DnsName, Host, ImageRef, Repositories, SubjectAltName, Upstream, Webhook, printable};
 use crate::pki::{KeyType, Subject};
 use settings::Fields;
 
@@ -19,6 +19,14 @@ const DAYS_MAX: u16 = 825;
 
 /// Beyond this many days public authorities may not go, and some clients follow them.
 pub const DAYS_ADVISED: u16 = 398;
+
+/// The most names of one certificate, as many as public authorities take. With 253 characters each they are 26 kB; Java
+/// reads handshake messages of 32 kB (`jdk.tls.maxHandshakeMessageSize`), Go of 64 kB.
+const NAMES_MAX: usize = 100;
+
+/// The most characters of a name and a port together: `NAME..PORT` is a key of an OpenShift ConfigMap, of 253 characters
+/// (Kubernetes), and `NAME:PORT` a directory of Docker.
+const WAY_MAX: usize = 253;
 
 /// What `gen_config.py` called a registry for want of another name.
 const DEFAULT_SERVER: &str = "registry";
@@ -145,10 +153,32 @@ impl Spec {
                 Fault::new("a port without passwords needs nginx: the registry would take pushes there");
             gather.push(fault.hint("leave --anonymous-port out, or take `--proxy nginx`"));
         }
-        if let Host::Dns(_) = self.server
-            && let Err(fault) = self.checked_host()
-        {
-            gather.push(fault);
+        match self.checked_host() {
+            Ok(_) => self.names_fit(gather),
+            Err(fault) => gather.push(fault),
+        }
+    }
+
+    /// What all names together can be too much for.
+    fn names_fit(&self, gather: &mut Gather) {
+        let names = self.names();
+        if names.len() > NAMES_MAX {
+            let fault = Fault::new(format!(
+                "{} names are too many for one certificate: clients take {NAMES_MAX}",
+                names.len()
+            ));
+            gather.push(fault.hint("a wildcard, `--san '*.myhouse.local'`, covers many"));
+        }
+        for (host, port) in self.ways().iter().filter(|(_, port)| *port != 443) {
+            if host.to_string().len() + format!("..{port}").len() > WAY_MAX {
+                let fault = Fault::new(format!(
+                    "the name {} is too long for a registry on port {port}: clients keep what they trust under both",
+                    printable(&host.to_string())
+                ));
+                let most = WAY_MAX - "..65535".len();
+                gather
+                    .push(fault.hint(format!("take a name of at most {most} characters, or port 443 alone")));
+            }
         }
     }
 

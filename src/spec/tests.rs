@@ -289,3 +289,35 @@ proptest! {
         _ = check(&all);
     }
 }
+
+/// A name of this many characters, whose last label is `lan`.
+fn long(length: usize) -> String {
+    let labels = format!("{}.", "a".repeat(63)).repeat(4);
+    format!("{}b.lan", &labels[..length - 5])
+}
+
+#[test]
+fn a_name_is_as_long_as_dns_has_them_where_no_port_is_told() {
+    assert_eq!(named(&long(253), "lan").host().to_string().len(), 253);
+    let with_port = |length| Settings {
+        server: Some(long(length)),
+        domain: some("lan"),
+        anonymous_port: some("65535"),
+        ..Settings::default()
+    };
+    assert_eq!(check(&with_port(246)).unwrap().host().to_string().len(), 246);
+    assert!(faults(with_port(247))[0].contains("too long for a registry on port 65535"));
+    let second = Settings { sans: Some(vec![long(253)]), https_port: some("5443"), ..Settings::default() };
+    assert!(faults(second)[0].contains("port 5443"));
+}
+
+#[test]
+fn a_certificate_has_a_hundred_names() {
+    let names = |count: usize| Settings {
+        sans: Some((0..count).map(|n| format!("r{n}.{}", long(240))).collect()),
+        ..Settings::default()
+    };
+    // The server's own two come first.
+    assert_eq!(check(&names(98)).unwrap().names().len(), 100);
+    assert!(faults(names(99))[0].contains("101 names are too many"));
+}
