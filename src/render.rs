@@ -129,6 +129,8 @@ pub struct Facts {
     /// For the mirror's upstream: user and password, or nothing.
     upstream_user: String,
     upstream_password: String,
+    /// Whether the registry trusts more roots than its image.
+    upstream_roots: bool,
     /// Who is told of pushes and pulls.
     webhooks: Vec<Hook>,
     /// For Prometheus; 0 for none.
@@ -200,6 +202,7 @@ impl Facts {
             mirror_of: spec.mirror_of.as_ref().map(ToString::to_string).unwrap_or_default(),
             upstream_user: String::new(),
             upstream_password: String::new(),
+            upstream_roots: false,
             webhooks: spec
                 .notify
                 .iter()
@@ -222,6 +225,12 @@ impl Facts {
             let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
             hook.headers = headers.into_iter().map(owned).collect();
         }
+        self
+    }
+
+    /// These facts, with roots for a mirror's upstream and for webhooks.
+    pub fn with_upstream_roots(mut self, are_there: bool) -> Self {
+        self.upstream_roots = are_there;
         self
     }
 

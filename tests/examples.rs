@@ -63,6 +63,9 @@ fn prepare(sandbox: &Sandbox, line: &str) {
     if line.starts_with("regcert trust pull-secret") {
         sandbox.ok("regcert add-user bob --password-file bob.txt");
     }
+    if line.contains("upstream.pem") {
+        sandbox.ok("regcert -C theirs init && cp theirs/root-cert/*.crt upstream.pem");
+    }
     if line.contains("root.crt") {
         sandbox.ok("cp registry/root-cert/*.crt root.crt");
     }

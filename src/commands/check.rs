@@ -226,8 +226,10 @@ fn look(
         now: world.now,
     };
     let mut links = health::check(&known, &seen);
+    links.extend(deployment.filter(|_| asked.target.is_none()).and_then(|own| upstream(own, known.regcert)));
     if args.as_client {
-        links.extend(as_client(world, asked, subject, known.regcert));
+        let addresses = seen.addresses.as_ref().and_then(|found| found.as_deref().ok()).unwrap_or_default();
+        links.extend(as_client(world, asked, subject, known.regcert, addresses));
     }
     Ok((target.to_string(), links))
 }
@@ -250,8 +252,29 @@ fn data(world: &World, deployment: &Deployment) -> Option<String> {
     Some(shell(&path.components().collect::<PathBuf>().display().to_string()))
 }
 
+/// Whether a mirror can fetch from its upstream; `None` where the registry is no mirror.
+fn upstream(deployment: &Deployment, regcert: &str) -> Option<Link> {
+    let url = deployment.spec.mirror_of.as_ref()?.to_string();
+    // The container's own file of roots has the same public ones.
+    let bundle = health::BUNDLES.iter().find_map(|path| match store::look(Path::new(path)) {
+        Found::File { bytes, .. } => Some(bytes),
+        Found::Nothing | Found::Directory(_) | Found::Unreadable(_) => None,
+    });
+    let mut roots = bundle.unwrap_or_default();
+    roots.extend(deployment.state.upstream_roots.as_bytes());
+    ui::busy(format!("asking {url}"));
+    let answer = probe::ask_upstream(&url, &roots);
+    Some(health::upstream(&health::UpstreamSeen { url: &url, answer, regcert }))
+}
+
 /// Whether the runtimes of this machine trust it.
-fn as_client(world: &World, asked: &Asked, subject: &Subject<'_>, regcert: &str) -> Vec<Link> {
+fn as_client(
+    world: &World,
+    asked: &Asked,
+    subject: &Subject<'_>,
+    regcert: &str,
+    addresses: &[IpAddr],
+) -> Vec<Link> {
     let Subject { target, roots, deployment, root_file } = subject;
     let config_home = world.config_home.as_deref();
     let root_file = &shell(&root_file.display().to_string());
@@ -274,6 +297,7 @@ fn as_client(world: &World, asked: &Asked, subject: &Subject<'_>, regcert: &str)
         told: &told,
         roots,
         root_file,
+        addresses,
         config_home,
         look: &store::look,
     })

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::{World, Writing};
+use super::{World, Writing, warn_of_days};
 use crate::guide::News;
 use crate::names::printable;
 use crate::pki::Certificate;
@@ -41,6 +41,9 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
             "the certificate also covers {}, which the request did not ask for: this key can now serve these names; if they are not yours, ask for a certificate without them",
             names.join(", ")
         ));
+    }
+    if let Some(server) = &deployment.server {
+        warn_of_days(server.leaf().validity.days());
     }
     args.writing.apply(world, &mut store, &deployment, &News::default(), None, |_| Ok(()))?;
     Ok(())

@@ -34,6 +34,8 @@ pub const IGNORED: &str = ".gitignore";
 const ROOT_README: &str = "root-cert/README.txt";
 /// What says how files beside images are served; their directories exist before Docker would make them for root.
 const SERVED: [&str; 2] = ["files/README.txt", "files/public/README.txt"];
+/// Go reads every file of the directory that `SSL_CERT_DIR` names.
+const UPSTREAM_ROOTS: &str = "registry/upstream-ca/ca.crt";
 const REGISTRY_CONFIG: &str = "registry/config.yml";
 /// What Docker runs in the registry's container to see whether it is healthy.
 const REGISTRY_HEALTH: &str = "registry/health.sh";
@@ -98,6 +100,7 @@ impl Deployment {
         let headers = |webhook: &Webhook| self.webhook_headers(webhook);
         Facts::of(&self.spec, self.state.http_secret(), site)
             .with_upstream_login(self.upstream_login())
+            .with_upstream_roots(!self.state.upstream_roots.is_empty())
             .with_headers(
                 self.spec
                     .notify
@@ -173,6 +176,9 @@ impl Deployment {
         }
         files.put(REGISTRY_CONFIG, render(REGISTRY_CONFIG, &facts)?, Mode::Server, Origin::Rendered);
         files.put(REGISTRY_HEALTH, render(REGISTRY_HEALTH, &facts)?, Mode::Public, Origin::Rendered);
+        if !self.state.upstream_roots.is_empty() {
+            files.put(UPSTREAM_ROOTS, self.state.upstream_roots.as_str(), Mode::Server, Origin::Rendered);
+        }
         files.put(ROOT_README, render(ROOT_README, &facts)?, Mode::Public, Origin::Rendered);
         if spec.proxy == Proxy::Nginx {
             for name in SERVED {

@@ -45,6 +45,9 @@ pub struct State {
     /// How a mirror logs in to its upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) upstream: Option<UpstreamLogin>,
+    /// Roots that the registry trusts besides those of its image, PEM: of a mirror's upstream and of webhooks.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub upstream_roots: String,
     /// What webhooks are sent besides the event.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) webhook_headers: Vec<HookHeaders>,
@@ -104,6 +107,7 @@ impl State {
             access: Accesses::default(),
             project: None,
             upstream: None,
+            upstream_roots: String::new(),
             webhook_headers: Vec::new(),
         }
     }

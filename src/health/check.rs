@@ -1,7 +1,7 @@
 //! The way to a registry, link by link, judged from what a look found. Pure rules. The order is a client's: what comes
 //! later waits for what comes before.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -204,7 +204,7 @@ pub fn check(known: &Known<'_>, seen: &Seen) -> Vec<Link> {
     let seen = if links[0].state == State::Broken { &nothing } else { seen };
     links.push(tcp(known, seen));
     // Nor does what another program says on the registry's port.
-    let is_taken = seen.peer.as_ref().is_some_and(Result::is_ok) && links[1].state == State::Broken;
+    let is_taken = seen.peer.as_ref().is_some_and(Result::is_ok) && behind::taken(known, seen).is_some();
     let astray = Seen { peer: Some(Err(String::new())), ..Seen::default() };
     let seen = if is_taken { &astray } else { seen };
     links.push(tls(known, seen));
@@ -286,6 +286,7 @@ fn tcp(known: &Known<'_>, seen: &Seen) -> Link {
     }
     match &seen.peer {
         None => Link::not_tried("tcp", "waits for `name`"),
+        Some(Ok(peer)) if !seen.astray.is_empty() => second(known, seen, *peer),
         Some(Ok(peer)) => Link::held("tcp", format!("{peer} takes connections")),
         Some(Err(why)) => {
             let (compose, port) = (known.compose, known.target.port);
@@ -309,6 +310,30 @@ fn tcp(known: &Known<'_>, seen: &Seen) -> Link {
             Link::broken("tcp", format!("no connection: {why}"), hint)
         }
     }
+}
+
+/// The link where not every address of the name leads to the registry: a client takes any of them.
+fn second(known: &Known<'_>, seen: &Seen, peer: SocketAddr) -> Link {
+    let faults: Vec<_> = seen.astray.iter().map(|(address, why)| format!("{address}: {why}")).collect();
+    let ips: Vec<_> = seen.astray.iter().map(|(address, _)| address.ip()).collect();
+    let place = match known.hosts_file.iter().any(|ip| ips.contains(ip)) {
+        true => "/etc/hosts",
+        false => "the DNS",
+    };
+    let take = format!("take {} out of {place}", list(&ips));
+    let hint = if ips.iter().any(IpAddr::is_ipv6) && ips.iter().all(|ip| seen.ours.contains(ip)) {
+        format!(
+            "{}, which listens where this machine has IPv6; or {take}",
+            known.compose("up -d --force-recreate")
+        )
+    } else {
+        take
+    };
+    let message = format!(
+        "{peer} takes connections, but other addresses of the name do not lead to it: {}",
+        faults.join("; ")
+    );
+    Link::broken("tcp", message, hint)
 }
 
 fn tls(known: &Known<'_>, seen: &Seen) -> Link {

@@ -9,14 +9,16 @@ mod runtimes;
 mod seen;
 mod service;
 mod shown;
+mod upstream;
 
 pub use answer::{explained, location_fault, registry_said};
 pub use check::{Ill, Known, Link, State, check};
 pub use roles::{RolesOnDisk, is_trial, trial};
-pub use runtimes::{Found, Machine, runtimes};
+pub use runtimes::{BUNDLES, Found, Machine, runtimes};
 pub use seen::{
     Answer, Bare, Contained, Containers, Extent, Listener, Refusal, Seen, Step, Target, Trial, Trip,
 };
+pub use upstream::{UpstreamSeen, upstream};
 
 use serde::Serialize;
 use time::OffsetDateTime;

@@ -1,8 +1,10 @@
 //! Whether the container runtimes of this machine would trust a registry: which files each of them reads, and what is
 //! in them. Pure rules; the files come through a function.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+mod insecure;
 mod settings;
 
 use super::check::{Link, State};
@@ -35,6 +37,8 @@ pub struct Machine<'a> {
     pub roots: &'a [&'a Certificate],
     /// Where the root certificate can be had for copying, as one word of a shell.
     pub root_file: &'a str,
+    /// The addresses of the registry, as far as they are known.
+    pub addresses: &'a [IpAddr],
     /// Where the person's own settings are.
     pub config_home: Option<&'a Path>,
     /// What lies where.
@@ -47,7 +51,7 @@ pub struct Machine<'a> {
 const PROGRAMS: [&str; 5] = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/opt/bin"];
 
 /// The one file of all roots that each family of systems makes (Debian, Fedora, SUSE, Alpine).
-const BUNDLES: [&str; 4] = [
+pub const BUNDLES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/ca-bundle.pem",
@@ -232,6 +236,13 @@ impl Machine<'_> {
         if !self.has("dockerd") {
             return None;
         }
+        if let Some(link) = self.docker_verifies_nothing(
+            "docker",
+            Path::new("/etc/docker/daemon.json"),
+            "sudo systemctl reload docker",
+        ) {
+            return Some(link);
+        }
         let directory = |target: &Target| Path::new("/etc/docker/certs.d").join(target.to_string());
         let link = self.by_each_name(|target| self.judge("docker", &directory(target), Some(store), "sudo "));
         // The system's store is read when the daemon starts (moby#39869); certs.d at each request.
@@ -251,6 +262,11 @@ impl Machine<'_> {
         if (self.look)(&unit) == Found::Nothing {
             return None;
         }
+        let settings = home.join("docker/daemon.json");
+        let reload = "systemctl --user reload docker";
+        if let Some(link) = self.docker_verifies_nothing("rootless docker", &settings, reload) {
+            return Some(link);
+        }
         let directory = |target: &Target| home.join("docker/certs.d").join(target.to_string());
         Some(self.by_each_name(|target| self.judge("rootless docker", &directory(target), Some(store), "")))
     }
@@ -258,6 +274,9 @@ impl Machine<'_> {
     fn podman(&self, store: &Store) -> Option<Link> {
         if !["podman", "buildah", "skopeo", "crio"].iter().any(|program| self.has(program)) {
             return None;
+        }
+        if let Some(link) = self.podman_verifies_nothing() {
+            return Some(link);
         }
         Some(self.by_each_name(|target| self.podman_for(target, store)))
     }

@@ -101,6 +101,8 @@ pub struct Seen {
     pub ours: Vec<IpAddr>,
     /// Who took the connection.
     pub peer: Tried<SocketAddr>,
+    /// The other addresses of the name that do not lead to the same server, and why.
+    pub astray: Vec<(SocketAddr, String)>,
     /// The chain that the server showed, leaf first.
     pub chain: Option<Result<Vec<Certificate>, Refusal>>,
     /// The leaf that this machine itself serves on the port, whatever the name leads to.

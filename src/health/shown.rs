@@ -133,6 +133,12 @@ fn trust(known: &Known<'_>, chain: &[Certificate], cure: &dyn Fn(String) -> Stri
             [_] => "the root",
             _ => "either root",
         };
+        // Of a root webpki reads the name and the key alone; other clients read all of it.
+        let authorities = known.roots.iter().copied().chain(&chain[1..]);
+        if let Some(why) = authorities.filter(|one| one.is_authority).find_map(Certificate::narrowness) {
+            let message = format!("strict clients refuse it: a certificate above it {why}");
+            return Link::broken("trust", message, cure(known.regcert("rotate --ca")));
+        }
         return Link::held("trust", format!("who trusts {roots} trusts it"));
     };
     let renew = cure(known.renews());

@@ -6,7 +6,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use time::{Duration, OffsetDateTime};
 use x509_parser::extensions::{GeneralName, GeneralSubtree};
-use x509_parser::prelude::{AttributeTypeAndValue, FromDer, X509Certificate};
+use x509_parser::prelude::{AttributeTypeAndValue, FromDer, X509Certificate, X509Extension};
 use x509_parser::public_key::PublicKey;
 
 use super::constraints::Constraints;
@@ -24,6 +24,11 @@ pub struct Validity {
 }
 
 impl Validity {
+    /// How many days it lasts; a begun one counts.
+    pub fn days(&self) -> i64 {
+        (self.not_after - self.not_before).whole_seconds() / 86_400 + 1
+    }
+
     /// `days` from an hour before `now` (clients' clocks differ), one second short of whole days: both ends count, so
     /// that second would be one day more to whoever counts days.
     pub fn starting(now: OffsetDateTime, days: u16) -> Result<Self, Fault> {
@@ -199,6 +204,13 @@ impl Certificate {
             if last.is_signed_by(last) {
                 return Ok(chain);
             }
+            if last.is_self_issued() {
+                return Err(Fault::new(format!(
+                    "the certificate of `{}` names itself as its issuer, and its signature cannot be verified",
+                    last.subject_text
+                ))
+                .hint("clients verify P-256 with SHA-256, P-384 with SHA-384, P-521 with SHA-512, and RSA: sign the root again with one of them"));
+            }
             let Some(above) = others.iter().find(|other| !chain.contains(other) && last.is_signed_by(other))
             else {
                 return Err(Fault::new(format!(
@@ -228,7 +240,29 @@ impl Certificate {
         if self.path_length.is_some_and(|room| room < below) {
             return fault(format!("leaves no room for {below} authorities below it (path length)"));
         }
-        self.weakness().map_or(Ok(()), fault)
+        self.weakness().or_else(|| self.narrowness()).map_or(Ok(()), fault)
+    }
+
+    /// Why some clients refuse a server below this authority although others accept it. Of a trust anchor webpki reads the
+    /// name and the key alone; Go, OpenSSL and GnuTLS read all of it.
+    pub fn narrowness(&self) -> Option<String> {
+        let (_, x509) = X509Certificate::from_der(&self.der).expect("it was parsed before");
+        let unknown = |extension: &&X509Extension<'_>| {
+            extension.critical && !KNOWN_EXTENSIONS.contains(&extension.oid.to_id_string().as_str())
+        };
+        if let Some(extension) = x509.extensions().iter().find(unknown) {
+            let oid = extension.oid.to_id_string();
+            return Some(format!(
+                "has the critical extension {oid}, and clients refuse what they do not know"
+            ));
+        }
+        let Ok(Some(usage)) = x509.extended_key_usage() else {
+            return None;
+        };
+        // OpenSSL does not take `any` for the usage of a server (`check_purpose_ssl_server`).
+        (!usage.value.server_auth).then(|| {
+            "is not for servers: its extended key usage is there and does not name serverAuth, so clients refuse every server below it".into()
+        })
     }
 
     /// Why clients refuse it although it is genuine: a key or a signature that can be forged.
@@ -250,6 +284,10 @@ impl Certificate {
         pairs.join(":")
     }
 }
+
+/// What an authority's certificate may hold as critical: key usage, subject alternative name, basic constraints, name
+/// constraints, extended key usage. Go knows no more (`crypto/x509` `processExtensions`).
+const KNOWN_EXTENSIONS: [&str; 5] = ["2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.30", "2.5.29.37"];
 
 /// RFC 8017 appendix A.2.4 and RFC 3279 §2.2.3: MD5 and SHA-1 with RSA, SHA-1 with ECDSA.
 fn is_weak(x509: &X509Certificate<'_>) -> bool {

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 use ureq::config::{AutoHeaderValue, Config};
 use ureq::http::{HeaderValue, Method, Request, Response, Uri};
 use ureq::tls::{Certificate as TlsCertificate, ClientCert, RootCerts, TlsConfig};
@@ -297,6 +299,28 @@ impl<'a> Client<'a> {
     fn absolute(&self, location: &str) -> String {
         if location.starts_with('/') { self.target.url(location) } else { location.to_owned() }
     }
+}
+
+/// How the registry at `url` answers `GET /v2/` to one who trusts the certificates of `roots`, a text in PEM, and gives no
+/// password.
+pub fn ask_upstream(url: &str, roots: &[u8]) -> Result<Answer, String> {
+    let roots = CertificateDer::pem_slice_iter(roots).filter_map(Result::ok);
+    let roots = roots.map(|root| TlsCertificate::from_der(&root).to_owned()).collect();
+    let tls = TlsConfig::builder()
+        .unversioned_rustls_crypto_provider(provider())
+        .root_certs(RootCerts::Specific(Arc::new(roots)))
+        .build();
+    // The registry's container has no proxy either.
+    let config = Agent::config_builder()
+        .tls_config(tls)
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .timeout_global(Some(LIMIT))
+        .build();
+    let asked = Agent::new_with_config(config).get(format!("{url}/v2/")).call();
+    asked.map(|response| answer(&response, Vec::new())).map_err(|e| said(&e, LIMIT))
 }
 
 fn answer(response: &Response<Body>, body: Vec<u8>) -> Answer {

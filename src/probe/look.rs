@@ -1,5 +1,6 @@
 //! One look at a registry, from the name to the last byte. It stops where a client would have to stop.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
@@ -9,6 +10,9 @@ use super::http::{self, Login};
 use super::{route, tls};
 use crate::health::{Answer, Extent, Seen, Target, Trial, location_fault};
 use crate::pki::{Certificate, ServerIdentity, verify};
+
+/// How many addresses are tried besides the first that takes a connection: each may take seconds.
+const OTHERS_MAX: usize = 4;
 
 /// Who looks.
 pub struct Client<'a> {
@@ -33,7 +37,7 @@ pub fn look(target: &Target, client: &Client<'_>, now: OffsetDateTime) -> Seen {
         seen.ours = addresses.iter().copied().filter(route::is_ours).collect();
         seen.peer = Some(route::connect(addresses, target.port));
     }
-    seen.addresses = Some(addresses);
+    seen.addresses = Some(addresses.clone());
     // Where the name leads elsewhere, this machine says whether it is the one that is meant.
     if client.at_home && seen.ours.is_empty() {
         let here = SocketAddr::new(IpAddr::from(Ipv4Addr::LOCALHOST), target.port);
@@ -44,6 +48,9 @@ pub fn look(target: &Target, client: &Client<'_>, now: OffsetDateTime) -> Seen {
         return seen;
     };
     let chain = tls::chain(peer, &target.host);
+    if let Ok(addresses) = &addresses {
+        seen.astray = astray(addresses, peer, target, chain.as_ref().ok());
+    }
     if chain.is_ok() {
         seen.old = Some(tls::old_versions(peer, &target.host));
     }
@@ -62,6 +69,32 @@ pub fn look(target: &Target, client: &Client<'_>, now: OffsetDateTime) -> Seen {
     }
     seen.chain = Some(chain);
     seen
+}
+
+/// The addresses besides `peer` that take no connection, or show another certificate. A network that this machine itself
+/// does not have says nothing about the server.
+fn astray(
+    addresses: &[IpAddr],
+    peer: SocketAddr,
+    target: &Target,
+    chain: Option<&Vec<Certificate>>,
+) -> Vec<(SocketAddr, String)> {
+    let others = addresses.iter().filter(|ip| **ip != peer.ip()).take(OTHERS_MAX);
+    let judge = |ip: &IpAddr| {
+        let address = SocketAddr::new(*ip, target.port);
+        match route::takes(address) {
+            Err(e) if matches!(e.kind(), ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable) => None,
+            Err(e) => Some((address, route::plain(&e))),
+            Ok(()) => match (tls::chain(address, &target.host).ok(), chain) {
+                (Some(other), Some(chain)) if other.first() != chain.first() => {
+                    Some((address, "another certificate".to_owned()))
+                }
+                (None, Some(_)) => Some((address, "no TLS".to_owned())),
+                (_, _) => None,
+            },
+        }
+    };
+    others.filter_map(judge).collect()
 }
 
 /// What a user does with a registry, as far as it goes.

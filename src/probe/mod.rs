@@ -25,7 +25,7 @@ pub use containers::Project;
 pub use docker::{Volume, running, volume};
 pub use gc::{Amount, Collector, Garbage, READ_ONLY};
 pub use here::{Here, Leads, Version, docker_is_for_root, has_rootless_docker, here, is_running};
-pub use http::Login;
+pub use http::{Login, ask_upstream};
 pub use look::{Client, look};
 pub use port::listener;
 pub use program::act_for;

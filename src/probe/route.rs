@@ -98,6 +98,11 @@ pub(super) fn connect(addresses: &[IpAddr], port: u16) -> Result<SocketAddr, Str
     Err(faults.join("; "))
 }
 
+/// Whether something takes a connection.
+pub(super) fn takes(address: SocketAddr) -> io::Result<()> {
+    TcpStream::connect_timeout(&address, GLANCE * 2).map(drop)
+}
+
 /// Whether this machine itself has the address: only then can a socket be bound to it.
 pub(super) fn is_ours(ip: &IpAddr) -> bool {
     UdpSocket::bind((*ip, 0)).is_ok()

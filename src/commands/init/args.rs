@@ -212,6 +212,12 @@ pub(super) struct Services {
     /// every image that this login can pull.
     #[arg(long, value_name = "FILE")]
     mirror_credentials: Option<PathBuf>,
+    /// Trust these root certificates as well, for the upstream of a mirror and for webhooks over https: PEM
+    ///
+    /// Needed where the server there has a certificate of a private authority. The roots of the image stay trusted. An
+    /// empty text forgets them.
+    #[arg(long, value_name = "FILE")]
+    upstream_ca: Option<String>,
     /// Send each push and pull to this URL (POST, JSON); may be repeated. A later run adds to the existing ones
     ///
     /// The URL is in regcert.toml, which others can read, and in the registry's log when a delivery fails. Send a token
@@ -305,6 +311,19 @@ impl Args {
             Ok(credentials?)
         };
         self.services.mirror_credentials.as_ref().map(read).transpose()
+    }
+
+    /// The roots of upstreams in PEM; empty where they are to be forgotten.
+    pub(super) fn upstream_roots(&self) -> Result<Option<String>> {
+        let read = |path: &String| {
+            if path.is_empty() {
+                return Ok(String::new());
+            }
+            let roots = Certificate::read(&store::read_given(Path::new(path))?)
+                .with_context(|| format!("--upstream-ca: `{path}`"))?;
+            Ok(roots.iter().map(Certificate::pem).collect())
+        };
+        self.services.upstream_ca.as_ref().map(read).transpose()
     }
 
     /// The headers for webhooks, by the webhook's name.

@@ -59,6 +59,7 @@ fn links_by(
         told,
         roots: &roots,
         root_file: "root.crt",
+        addresses: &["10.99.0.1".parse().unwrap(), "fd00::1".parse().unwrap()],
         config_home: Some(Path::new("/home/u/.config")),
         look: &|path| disk.get(path).cloned().unwrap_or(Found::Nothing),
     };
@@ -180,4 +181,59 @@ fn buildkit_names_its_roots_by_registry() {
         State::Held
     );
     assert_eq!(link("buildkit", &[("/etc/buildkit/buildkitd.toml", &toml("r.lan"), 0), ca]).0, State::Broken);
+}
+
+#[test]
+fn a_docker_that_verifies_nothing_is_told_whatever_it_trusts() {
+    let trusted = (&*format!("{CERTS}/ca.crt"), ROOT.pem(), 0);
+    let docker = |entry: &str| {
+        let settings = format!("{{\"insecure-registries\": [\"other.lan\", \"{entry}\"]}}");
+        link("docker", &[DOCKERD, trusted, ("/etc/docker/daemon.json", &settings, 0)])
+    };
+    for entry in ["r.lan:5443", "R.lan:5443", "http://r.lan:5443", "10.99.0.0/16", "0.0.0.0/0", "fd00::/8"] {
+        let (state, hint) = docker(entry);
+        assert_eq!(state, State::Broken, "{entry}");
+        assert!(
+            hint.ends_with("out of /etc/docker/daemon.json, then run `sudo systemctl reload docker`"),
+            "{hint}"
+        );
+    }
+    // Docker holds the port against the entry, and a network against the addresses.
+    for entry in ["r.lan", "r.lan:443", "10.98.0.0/16", "fe80::/10", "a.r.lan:5443"] {
+        assert_eq!(docker(entry).0, State::Held, "{entry}");
+    }
+    let rootless = [
+        ("/home/u/.config/systemd/user/docker.service", "", 0),
+        ("/home/u/.config/docker/daemon.json", "{\"insecure-registries\": [\"r.lan:5443\"]}", 0),
+    ];
+    assert!(link("rootless docker", &rootless).1.contains("systemctl --user reload docker"));
+}
+
+#[test]
+fn a_podman_that_verifies_nothing_is_told() {
+    let podman = |path: &str, text: &str| {
+        link(
+            "podman",
+            &[
+                ("/usr/bin/podman", "", 0),
+                (path, text, 0),
+                ("/etc/containers/certs.d/r.lan:5443/ca.crt", ROOT.pem(), 0),
+            ],
+        )
+    };
+    let insecure = "[[registry]]\nlocation = \"r.lan:5443\"\ninsecure = true\n";
+    for path in [
+        "/etc/containers/registries.conf",
+        "/etc/containers/registries.conf.d/own.conf",
+        "/home/u/.config/containers/registries.conf",
+    ] {
+        assert_eq!(podman(path, insecure), (State::Broken, format!("take `insecure = true` out of {path}")));
+    }
+    for other in [
+        "[[registry]]\nlocation = \"r.lan\"\ninsecure = true\n",
+        "[[registry]]\nlocation = \"r.lan:5443\"\n",
+        "[[",
+    ] {
+        assert_eq!(podman("/etc/containers/registries.conf", other).0, State::Held, "{other}");
+    }
 }
