@@ -307,6 +307,8 @@ impl Deployment {
         let admitted = authority.root().constraints.as_ref().map(ToString::to_string).unwrap_or_default();
         let hint = match &self.retiring {
             Some(_) => "the root that is on its way out does not allow it either: `regcert rotate --ca --finish` first".to_owned(),
+            // A first run: there is no root yet that a rotation could replace.
+            None if self.server.is_none() => "leave it out, or bring an authority that allows it".to_owned(),
             None => format!(
                 "leave it out, or replace the root by one that allows it: `regcert rotate --ca --permit {}`, and when every client has the new one, `regcert rotate --ca --finish`",
                 permit.join(" --permit ")

@@ -262,7 +262,7 @@ impl Authority {
                     "the authority's certificate is good from {from} to {until}, and {days} days from {} do not fit into that",
                     date(now)
                 ))
-                .hint("set this machine's clock, ask for fewer `--days`, or replace the root: `regcert rotate --ca`"));
+                .hint("set this machine's clock, ask for fewer `--days`, or take an authority that lasts longer: for an existing registry `regcert rotate --ca` makes one"));
             }
         }
         Ok(validity)

@@ -234,7 +234,7 @@ fn a_certificate_stays_within_the_life_of_its_root() {
     );
     assert_eq!(
         fault.hint,
-        "set this machine's clock, ask for fewer `--days`, or replace the root: `regcert rotate --ca`"
+        "set this machine's clock, ask for fewer `--days`, or take an authority that lasts longer: for an existing registry `regcert rotate --ca` makes one"
     );
     assert!(issue(datetime!(2026-11-20 11:34:55 UTC), 365).is_err(), "before the root begins");
 }
