@@ -313,7 +313,7 @@ pub fn steps(deployment: &Deployment, change: &Change) -> Vec<Step> {
         moved.into_iter().any(|(path, _)| test(path.as_str()))
     };
     let registry = if proxied {
-        changed(&|path| path.starts_with("registry/"))
+        changed(&|path| path == "registry/config.yml" || path.starts_with("registry/upstream-ca/"))
     } else {
         changed(&|path| moves(path) && !path.contains("/auth/"))
     };

@@ -18,7 +18,7 @@ use super::password::{Prompt, Source};
 use crate::auth::Password;
 use crate::deployment::{Deployment, NGINX_CONF, ROLES, reads_roles};
 use crate::error::{Blame, Fault, Gather};
-use crate::health::{self, Found, Known, Link, Machine, RolesOnDisk, State, Target};
+use crate::health::{self, Found, Known, Link, Machine, RolesOnDisk, Seen, State, Target};
 use crate::names::{Repository, Typed, Username, shell};
 use crate::pki::{Certificate, ServerIdentity};
 use crate::probe::{self, Client, Compose, Login, Step};
@@ -226,10 +226,9 @@ fn look(
         now: world.now,
     };
     let mut links = health::check(&known, &seen);
-    links.extend(deployment.filter(|_| asked.target.is_none()).and_then(|own| upstream(own, known.regcert)));
+    links.extend(upstream(asked, subject, known.regcert));
     if args.as_client {
-        let addresses = seen.addresses.as_ref().and_then(|found| found.as_deref().ok()).unwrap_or_default();
-        links.extend(as_client(world, asked, subject, known.regcert, addresses));
+        links.extend(as_client(world, asked, subject, known.regcert, &seen));
     }
     Ok((target.to_string(), links))
 }
@@ -253,7 +252,8 @@ fn data(world: &World, deployment: &Deployment) -> Option<String> {
 }
 
 /// Whether a mirror can fetch from its upstream; `None` where the registry is no mirror.
-fn upstream(deployment: &Deployment, regcert: &str) -> Option<Link> {
+fn upstream(asked: &Asked, subject: &Subject<'_>, regcert: &str) -> Option<Link> {
+    let deployment = subject.deployment.filter(|_| asked.target.is_none())?;
     let url = deployment.spec.mirror_of.as_ref()?.to_string();
     // The container's own file of roots has the same public ones.
     let bundle = health::BUNDLES.iter().find_map(|path| match store::look(Path::new(path)) {
@@ -268,13 +268,7 @@ fn upstream(deployment: &Deployment, regcert: &str) -> Option<Link> {
 }
 
 /// Whether the runtimes of this machine trust it.
-fn as_client(
-    world: &World,
-    asked: &Asked,
-    subject: &Subject<'_>,
-    regcert: &str,
-    addresses: &[IpAddr],
-) -> Vec<Link> {
+fn as_client(world: &World, asked: &Asked, subject: &Subject<'_>, regcert: &str, seen: &Seen) -> Vec<Link> {
     let Subject { target, roots, deployment, root_file } = subject;
     let config_home = world.config_home.as_deref();
     let root_file = &shell(&root_file.display().to_string());
@@ -297,7 +291,7 @@ fn as_client(
         told: &told,
         roots,
         root_file,
-        addresses,
+        addresses: seen.addresses.as_ref().and_then(|found| found.as_deref().ok()).unwrap_or_default(),
         config_home,
         look: &store::look,
     })

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::{World, Writing, warn_of_days};
+use super::{World, Writing};
 use crate::guide::News;
 use crate::names::printable;
 use crate::pki::Certificate;
+use crate::spec::DAYS_ADVISED;
 use crate::{store, ui};
 
 /// Import the certificate that an external authority signed for `regcert csr`
@@ -51,4 +52,13 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
 
 fn certificates(path: &Path) -> Result<Vec<Certificate>> {
     Certificate::read(&store::read_given(path)?).with_context(|| format!("`{}`", path.display()))
+}
+
+/// Warns of a server certificate that lasts longer than every client accepts.
+pub(super) fn warn_of_days(days: i64) {
+    if days > DAYS_ADVISED.into() {
+        ui::warn(format!(
+            "some clients refuse a server certificate that lasts longer than {DAYS_ADVISED} days"
+        ));
+    }
 }

@@ -35,7 +35,7 @@ use crate::names::shell;
 use crate::pki::{KeyType, Passphrase};
 use crate::probe::{Compose, Project};
 use crate::render::Site;
-use crate::spec::{DAYS_ADVISED, Proxy, RunAs};
+use crate::spec::{Proxy, RunAs};
 use crate::store::{self, Store};
 use crate::takeover::{self, Maker};
 use crate::{guide, probe, ui};
@@ -393,14 +393,5 @@ fn guard(change: &Change) -> Result<()> {
             .hint("`regcert init --force` rewrites it; keep a copy of your edit")
         ),
         (_, _) => Ok(()),
-    }
-}
-
-/// Warns of a server certificate that lasts longer than every client accepts.
-fn warn_of_days(days: i64) {
-    if days > DAYS_ADVISED.into() {
-        ui::warn(format!(
-            "some clients refuse a server certificate that lasts longer than {DAYS_ADVISED} days"
-        ));
     }
 }

@@ -93,6 +93,13 @@ pub struct Client {
 struct Secret(Zeroizing<String>);
 
 impl State {
+    /// Trusts these roots for upstreams from now on, where any are given; an empty text forgets them.
+    pub fn trust_upstream(&mut self, roots: Option<String>) {
+        if let Some(roots) = roots {
+            self.upstream_roots = roots;
+        }
+    }
+
     /// For a new registry.
     pub fn new(now: OffsetDateTime) -> Self {
         let http_secret = Secret(Zeroizing::new(hex(&random::<32>())));

@@ -1,7 +1,9 @@
 //! The registry's containers and ports on this machine: whether what listens there is this registry at all, and whether
 //! the registry behind nginx lives.
 
-use super::check::{Known, Link};
+use std::net::{IpAddr, SocketAddr};
+
+use super::check::{Known, Link, list};
 use super::seen::{Containers, Listener, Seen};
 use crate::deployment::{Deployment, NGINX_CONF};
 use crate::error::Fault;
@@ -131,4 +133,28 @@ pub(super) fn registry(known: &Known<'_>, seen: &Seen, waits: &str) -> Link {
 
 fn start(known: &Known<'_>) -> String {
     format!("{}; `{} logs registry` says why it ended", known.compose("up -d"), known.compose)
+}
+
+/// The link where not every address of the name leads to the registry: a client takes any of them.
+pub(super) fn second(known: &Known<'_>, seen: &Seen, peer: SocketAddr) -> Link {
+    let faults: Vec<_> = seen.astray.iter().map(|(address, why)| format!("{address}: {why}")).collect();
+    let ips: Vec<_> = seen.astray.iter().map(|(address, _)| address.ip()).collect();
+    let place = match known.hosts_file.iter().any(|ip| ips.contains(ip)) {
+        true => "/etc/hosts",
+        false => "the DNS",
+    };
+    let take = format!("take {} out of {place}", list(&ips));
+    let hint = if ips.iter().any(IpAddr::is_ipv6) && ips.iter().all(|ip| seen.ours.contains(ip)) {
+        format!(
+            "{}, which listens where this machine has IPv6; or {take}",
+            known.compose("up -d --force-recreate")
+        )
+    } else {
+        take
+    };
+    let message = format!(
+        "{peer} takes connections, but other addresses of the name do not lead to it: {}",
+        faults.join("; ")
+    );
+    Link::broken("tcp", message, hint)
 }

@@ -1,7 +1,7 @@
 //! The way to a registry, link by link, judged from what a look found. Pure rules. The order is a client's: what comes
 //! later waits for what comes before.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -234,7 +234,7 @@ pub(super) fn waits(links: &[Link]) -> String {
         .map_or_else(|| "nothing leads there".to_owned(), |link| format!("waits for `{}`", link.name))
 }
 
-fn list(addresses: &[IpAddr]) -> String {
+pub(super) fn list(addresses: &[IpAddr]) -> String {
     addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
@@ -286,7 +286,7 @@ fn tcp(known: &Known<'_>, seen: &Seen) -> Link {
     }
     match &seen.peer {
         None => Link::not_tried("tcp", "waits for `name`"),
-        Some(Ok(peer)) if !seen.astray.is_empty() => second(known, seen, *peer),
+        Some(Ok(peer)) if !seen.astray.is_empty() => behind::second(known, seen, *peer),
         Some(Ok(peer)) => Link::held("tcp", format!("{peer} takes connections")),
         Some(Err(why)) => {
             let (compose, port) = (known.compose, known.target.port);
@@ -310,30 +310,6 @@ fn tcp(known: &Known<'_>, seen: &Seen) -> Link {
             Link::broken("tcp", format!("no connection: {why}"), hint)
         }
     }
-}
-
-/// The link where not every address of the name leads to the registry: a client takes any of them.
-fn second(known: &Known<'_>, seen: &Seen, peer: SocketAddr) -> Link {
-    let faults: Vec<_> = seen.astray.iter().map(|(address, why)| format!("{address}: {why}")).collect();
-    let ips: Vec<_> = seen.astray.iter().map(|(address, _)| address.ip()).collect();
-    let place = match known.hosts_file.iter().any(|ip| ips.contains(ip)) {
-        true => "/etc/hosts",
-        false => "the DNS",
-    };
-    let take = format!("take {} out of {place}", list(&ips));
-    let hint = if ips.iter().any(IpAddr::is_ipv6) && ips.iter().all(|ip| seen.ours.contains(ip)) {
-        format!(
-            "{}, which listens where this machine has IPv6; or {take}",
-            known.compose("up -d --force-recreate")
-        )
-    } else {
-        take
-    };
-    let message = format!(
-        "{peer} takes connections, but other addresses of the name do not lead to it: {}",
-        faults.join("; ")
-    );
-    Link::broken("tcp", message, hint)
 }
 
 fn tls(known: &Known<'_>, seen: &Seen) -> Link {

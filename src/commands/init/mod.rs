@@ -91,16 +91,13 @@ fn create(args: &Args, settings: Settings, world: &World, mut store: Store) -> R
     let origin = args.origin(world, permit)?;
     let passphrase = args.encrypts().then(|| world.new_passphrase()).transpose()?;
     let credentials = args.credentials()?;
-    let headers = args.headers()?;
-    let roots = args.upstream_roots()?;
+    let (headers, roots) = (args.headers()?, args.upstream_roots()?);
     busy_with_keys(spec.key_type);
     let users = First::Admin(user.clone(), password);
     let mut deployment = Deployment::create(New { spec, origin, passphrase, users }, world.now)?;
     log_in_upstream(&mut deployment, credentials);
     send_headers(&mut deployment, headers)?;
-    if let Some(roots) = roots {
-        deployment.state.upstream_roots = roots;
-    }
+    deployment.state.trust_upstream(roots);
     name_project(&mut deployment, world);
 
     let change = world.compare(&store, &deployment, args.writing.edits())?;
@@ -200,8 +197,7 @@ fn renew(args: &Args, world: &World) -> Result<()> {
     }
     let before = (deployment.spec.clone(), deployment.covers());
     let credentials = args.credentials()?;
-    let headers = args.headers()?;
-    let roots = args.upstream_roots()?;
+    let (headers, roots) = (args.headers()?, args.upstream_roots()?);
     busy_with_keys(spec.key_type);
     warn_of_taken_ports(&spec, Some(&deployment.spec));
     deployment.reconfigure(spec, ServerKey::New, world.now).map_err(|fault| {
@@ -213,9 +209,7 @@ fn renew(args: &Args, world: &World) -> Result<()> {
     rename_copy(&mut deployment, world);
     log_in_upstream(&mut deployment, credentials);
     send_headers(&mut deployment, headers)?;
-    if let Some(roots) = roots {
-        deployment.state.upstream_roots = roots;
-    }
+    deployment.state.trust_upstream(roots);
     if args.encrypts() {
         deployment.encrypt(&world.new_passphrase()?)?;
     }

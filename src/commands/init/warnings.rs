@@ -1,11 +1,12 @@
 //! What `init` warns of, and the secrets that it refuses in the URL of a webhook.
 
+use super::super::import_cert::warn_of_days;
 use super::Args;
 use crate::deployment::Deployment;
 use crate::error::{Fault, Gather};
 use crate::names::{Repositories, Webhook, shell};
 use crate::render::Site;
-use crate::spec::{DAYS_ADVISED, Data, Proxy, Settings, Spec};
+use crate::spec::{Data, Proxy, Settings, Spec};
 use crate::store::Store;
 use crate::{health, ui};
 
@@ -28,11 +29,7 @@ pub(super) fn refuse_secrets(settings: &Settings, gather: &mut Gather) {
 /// Warns of what the settings open or leave undone.
 pub(super) fn warn_about(args: &Args, deployment: &Deployment, store: &Store, site: &Site) {
     let spec = &deployment.spec;
-    if spec.days > DAYS_ADVISED {
-        ui::warn(format!(
-            "some clients refuse a server certificate that lasts longer than {DAYS_ADVISED} days"
-        ));
-    }
+    warn_of_days(spec.days.into());
     warn_about_services(spec);
     for finding in health::locked_out(deployment) {
         ui::warn(format!("{}: {}", finding.message, finding.hint));

@@ -1,0 +1,24 @@
+//! A name with more than one address.
+
+use super::*;
+
+#[test]
+fn every_address_of_the_name_must_lead_to_the_registry() {
+    let tcp = |why: &str, ip: &str| {
+        let mut seen = seen();
+        let ip: std::net::IpAddr = ip.parse().unwrap();
+        seen.addresses = Some(Ok(vec!["10.0.0.7".parse().unwrap(), ip]));
+        seen.astray = vec![((ip, 443).into(), why.to_owned())];
+        let links = links(&seen, true, None);
+        // What is behind the first address is judged all the same.
+        assert_eq!(links.iter().find(|link| link.name == "tls").unwrap().state, State::Held);
+        links.into_iter().find(|link| link.name == "tcp").unwrap()
+    };
+    let link = tcp("connection refused", "fd00::1");
+    assert_eq!(link.state, State::Broken);
+    assert_eq!(
+        link.message,
+        "10.0.0.7:443 takes connections, but other addresses of the name do not lead to it: [fd00::1]:443: connection refused"
+    );
+    assert!(tcp("another certificate", "10.0.0.8").hint.starts_with("take 10.0.0.8 out of "));
+}

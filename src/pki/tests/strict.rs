@@ -1,0 +1,39 @@
+//! Authorities that only some clients accept.
+
+use super::*;
+
+/// A root with more in it than ours have.
+fn root_with(change: impl FnOnce(&mut rcgen::CertificateParams)) -> Certificate {
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.not_after = NOW + Duration::days(1);
+    change(&mut params);
+    let key = rcgen::KeyPair::generate().unwrap();
+    Certificate::from_pem(&params.self_signed(&key).unwrap().pem().replace('\r', "")).unwrap()
+}
+
+#[test]
+fn a_root_that_only_some_clients_accept_is_refused() {
+    use rcgen::{CustomExtension, ExtendedKeyUsagePurpose as Usage};
+    let extension = |critical: bool| {
+        let mut extension = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 55555, 1], vec![5, 0]);
+        extension.set_criticality(critical);
+        root_with(|params| params.custom_extensions.push(extension))
+    };
+    let usages = |usages: &[Usage]| root_with(|params| params.extended_key_usages = usages.to_vec());
+    for good in [root_with(|_| {}), extension(false), usages(&[Usage::ServerAuth, Usage::ClientAuth])] {
+        good.fit_to_sign(0, NOW).unwrap();
+    }
+    let message = |root: Certificate| root.fit_to_sign(0, NOW).unwrap_err().message;
+    assert!(message(extension(true)).contains("critical extension 1.3.6.1.4.1.55555.1"));
+    assert!(message(usages(&[Usage::ClientAuth])).contains("serverAuth"));
+    assert!(message(usages(&[Usage::Any])).contains("serverAuth"));
+}
+
+#[test]
+fn a_root_whose_signature_cannot_be_verified_is_told_as_that() {
+    let root = Certificate::from_pem(include_str!("../fixtures/ca.p521.pem")).unwrap();
+    let fault = Certificate::order(root, &[]).unwrap_err();
+    assert!(fault.message.contains("its signature cannot be verified"), "{fault}");
+    assert!(fault.hint.contains("P-521 with SHA-512"), "{fault}");
+}
