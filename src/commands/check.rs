@@ -195,8 +195,7 @@ fn look(
     ui::busy(format!("looking at {target}"));
     let seen = probe::look(target, &client, world.now);
     let home = deployment.map_or_else(Home::elsewhere, |deployment| Home::of(world, deployment));
-    let place = |path: &Path| shell(&path.display().to_string());
-    let dir = place(&world.dir);
+    let dir = shell(&world.dir.display().to_string());
     let usual = ["registry", "."].contains(&dir.as_str());
     let reload = match deployment.map(|deployment| deployment.spec.proxy) {
         Some(Proxy::Nginx) | None => Step::ReloadNginx,
