@@ -72,6 +72,13 @@ fn cause(said: &str) -> Option<Fault> {
         let own = if says(&["/run/user/"]) { "systemctl --user" } else { "sudo systemctl" };
         return Some(Fault::new("the Docker daemon does not run").hint(format!("run `{own} start docker`")));
     }
+    if says(&["address already in use", "port is already allocated"])
+        && let Some(port) = port_of(&said)
+    {
+        return Some(Fault::new(format!("port {port} of this host is taken")).hint(format!(
+            "end what listens there (`sudo ss -ltnp sport = :{port}` names it), or choose another port with `--https-port` or `--http-port`"
+        )));
+    }
     // Without the plugin, `docker` takes the options of Compose for its own.
     if says(&[
         "'compose' is not a docker command",
@@ -83,6 +90,14 @@ fn cause(said: &str) -> Option<Fault> {
         ));
     }
     None
+}
+
+/// The host's port in a message of Docker: the first address that it names.
+fn port_of(said: &str) -> Option<u16> {
+    ["0.0.0.0:", "127.0.0.1:", "[::]:"].into_iter().find_map(|address| {
+        let (_, rest) = said.split_once(address)?;
+        rest[..rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len())].parse().ok()
+    })
 }
 
 /// The last line that says something, or nothing.
@@ -133,6 +148,21 @@ mod tests {
                 "permission denied while trying to connect to the docker API at unix:///var/run/docker.sock",
                 "this user may not use Docker",
                 "run `sudo usermod -aG docker $USER` and log in again, or run this command with sudo",
+            ),
+            (
+                "Error response from daemon: driver failed programming external connectivity on endpoint x: Error starting userland proxy: listen tcp4 0.0.0.0:443: bind: address already in use",
+                "port 443 of this host is taken",
+                "end what listens there (`sudo ss -ltnp sport = :443` names it), or choose another port with `--https-port` or `--http-port`",
+            ),
+            (
+                "failed to set up container networking: driver failed programming external connectivity on endpoint x: failed to bind host port for 0.0.0.0:80:172.18.0.2:8080/tcp: address already in use",
+                "port 80 of this host is taken",
+                "end what listens there (`sudo ss -ltnp sport = :80` names it), or choose another port with `--https-port` or `--http-port`",
+            ),
+            (
+                "driver failed programming external connectivity: Bind for :::5443 failed: port is already allocated, Bind for 0.0.0.0:5443 failed: port is already allocated",
+                "port 5443 of this host is taken",
+                "end what listens there (`sudo ss -ltnp sport = :5443` names it), or choose another port with `--https-port` or `--http-port`",
             ),
             (
                 "docker: 'compose' is not a docker command.\nSee 'docker --help'",
