@@ -110,8 +110,9 @@ pub fn explained(answer: &Answer, what: &str) -> String {
 /// What is behind an answer that is not the one expected.
 pub(super) fn reason(answer: &Answer, what: &str) -> Reason {
     let status = answer.status;
-    if let Some(error) = registry_error(answer) {
-        return registry_reason(status, &error, what);
+    match registry_error(answer) {
+        Some(error) if !is_of_nginx(status, &error) => return registry_reason(status, &error, what),
+        Some(_) | None => {}
     }
     let text = String::from_utf8_lossy(&answer.body);
     let certificate = status == 400 && text.contains("SSL certificate");
@@ -137,6 +138,12 @@ pub(super) fn reason(answer: &Answer, what: &str) -> Reason {
         _ => ("that is no answer of a registry", Cure::Log),
     };
     Reason { message: format!("{what} is answered with {status}: {message}"), cure }
+}
+
+/// Whether nginx gave that answer in the registry's form (`@unavailable` and its neighbours in nginx.conf).
+fn is_of_nginx(status: u16, error: &RegistryError) -> bool {
+    matches!(status, 429 | 502 | 504)
+        || status == 500 && error.message.starts_with("the password cannot be checked")
 }
 
 fn registry_reason(status: u16, error: &RegistryError, what: &str) -> Reason {

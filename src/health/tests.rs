@@ -347,6 +347,13 @@ fn an_answer_tells_the_proxy_from_the_registry() {
         (400, b"No required SSL certificate was sent".to_vec(), Cure::ClientCertificate),
         (400, Vec::new(), Cure::Log),
         (429, Vec::new(), Cure::Wait),
+        (
+            429,
+            json("{'errors':[{'code':'TOOMANYREQUESTS','message':'too many passwords are being checked'}]}"),
+            Cure::Wait,
+        ),
+        (502, json("{'errors':[{'code':'UNAVAILABLE','message':'it does not answer'}]}"), Cure::Start),
+        (503, json("{'errors':[{'code':'UNAVAILABLE','message':'health check failed'}]}"), Cure::Log),
         (405, b"Method not allowed".to_vec(), Cure::DataReadOnly),
         (405, json("{'errors':[{'code':'UNSUPPORTED'}]}"), Cure::DataReadOnly),
         (
