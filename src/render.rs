@@ -6,7 +6,6 @@ use serde::Serialize;
 use tera::{Context, Kwargs, State, Tera};
 
 use crate::error::Fault;
-use crate::names::short;
 use crate::spec::{BlobsBy, ClientAuth, Data, Delete, Proxy, Spec};
 
 /// Name below `templates/`, and text.
@@ -162,7 +161,7 @@ impl Facts {
         };
         Self {
             registry: spec.registry(),
-            certificate: short(&spec.host().to_string()),
+            certificate: spec.host_stem(),
             shown_names: shown_names(&names),
             server_names: names.join(" "),
             public_port: if spec.https_port == 443 { String::new() } else { format!(":{}", spec.https_port) },

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Deployment, Headers, Issuer, Wiped};
 use crate::error::Fault;
 use crate::files::{FileSet, Mode, Origin};
-use crate::names::{Webhook, file_stem, short};
+use crate::names::{Webhook, file_stem};
 use crate::pki::{Certificate, ServerIdentity};
 use crate::render::{Facts, PAGE, Site, render};
 use crate::spec::{ClientAuth, Proxy};
@@ -220,7 +220,7 @@ impl Deployment {
 
     /// Where the server certificate lies: `<server>.<domain>.crt`.
     pub fn certificate_path(&self) -> String {
-        format!("{}/ssl/{}.crt", front(self.spec.proxy), short(&self.spec.host().to_string()))
+        format!("{}/ssl/{}.crt", front(self.spec.proxy), self.spec.host_stem())
     }
 
     /// Where the root certificate lies.
@@ -246,6 +246,6 @@ impl Deployment {
 
     /// Where a request for somebody else's authority lies.
     pub fn request_path(&self) -> String {
-        format!("request/{}.csr", short(&self.spec.host().to_string()))
+        format!("request/{}.csr", self.spec.host_stem())
     }
 }

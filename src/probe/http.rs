@@ -88,14 +88,9 @@ impl<'a> Client<'a> {
         login: Option<&Login<'_>>,
     ) -> Self {
         let roots = roots.iter().map(|root| TlsCertificate::from_der(root.der()).to_owned()).collect();
-        let tls = TlsConfig::builder()
-            .unversioned_rustls_crypto_provider(provider())
-            .root_certs(RootCerts::Specific(Arc::new(roots)))
-            .client_cert(shown.map(identity))
-            .build();
         let config = Agent::config_builder()
             .max_idle_connections_per_host(CONNECTIONS)
-            .tls_config(tls)
+            .tls_config(trusting(roots, shown.map(identity)))
             .https_only(true)
             .http_status_as_error(false)
             .max_redirects(0)
@@ -301,18 +296,23 @@ impl<'a> Client<'a> {
     }
 }
 
+/// Trusts `roots` alone, and shows a certificate where there is one.
+fn trusting(roots: Vec<TlsCertificate<'static>>, shown: Option<ClientCert>) -> TlsConfig {
+    TlsConfig::builder()
+        .unversioned_rustls_crypto_provider(provider())
+        .root_certs(RootCerts::Specific(Arc::new(roots)))
+        .client_cert(shown)
+        .build()
+}
+
 /// How the registry at `url` answers `GET /v2/` to one who trusts the certificates of `roots`, a text in PEM, and gives no
 /// password.
 pub fn ask_upstream(url: &str, roots: &[u8]) -> Result<Answer, String> {
     let roots = CertificateDer::pem_slice_iter(roots).filter_map(Result::ok);
     let roots = roots.map(|root| TlsCertificate::from_der(&root).to_owned()).collect();
-    let tls = TlsConfig::builder()
-        .unversioned_rustls_crypto_provider(provider())
-        .root_certs(RootCerts::Specific(Arc::new(roots)))
-        .build();
     // The registry's container has no proxy either.
     let config = Agent::config_builder()
-        .tls_config(tls)
+        .tls_config(trusting(roots, None))
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)

@@ -9,7 +9,9 @@ pub use settings::{Settings, Side, days};
 use toml_edit::{DocumentMut, Item, value};
 
 use crate::error::{Fault, Gather};
-use crate::names::{DnsName, Host, ImageRef, Repositories, SubjectAltName, Upstream, Webhook, printable};
+use crate::names::{
+    DnsName, Host, ImageRef, Repositories, SubjectAltName, Upstream, Webhook, printable, short,
+};
 use crate::pki::{KeyType, Subject};
 use settings::Fields;
 
@@ -191,6 +193,11 @@ impl Spec {
     /// The name clients use: `<server>.<domain>`, or the address.
     pub fn host(&self) -> Host {
         self.checked_host().expect("`check` refused names that are too long")
+    }
+
+    /// `host` as a part of file names.
+    pub fn host_stem(&self) -> String {
+        short(&self.host().to_string())
     }
 
     fn checked_host(&self) -> Result<Host, Fault> {
