@@ -9,6 +9,7 @@ use crate::deployment::{Deployment, NGINX_CONF, ROLES};
 use crate::error::{Blame, Fault, Gather};
 use crate::files::Edits;
 use crate::names::{Repositories, Username};
+use crate::spec::Proxy;
 use crate::{guide, ui};
 
 /// Add a user, or change a user's password or role
@@ -104,7 +105,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     }
     let change = world.commit(&mut store, &deployment)?;
     drop(store);
-    tell(&asked, set, &deployment);
+    tell(&asked, set, &deployment, args.reload);
     warn_without_admin(&deployment, had_admin);
     if let Some((password, Known::ToNobody)) = &password {
         show(name, password)?;
@@ -112,6 +113,13 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     take(world, &deployment, &change, args.reload, |words, steps| {
         guide::take(&deployment, words, &world.project(), steps)
     })?;
+    if !args.reload
+        && deployment.spec.proxy == Proxy::Nginx
+        && guide::steps(&deployment, &change).is_empty()
+        && deployment.state.access.must_be_read(name.as_str())
+    {
+        ui::tell(guide::may_wait(&world.words, name.as_str()));
+    }
     if matches!(set, Some(Set::Added)) && deployment.server.is_some() {
         ui::say(format!("{name} logs in with `docker login -u {name} {}`", deployment.spec.registry()));
     }
@@ -119,10 +127,11 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
 }
 
 /// What has come of it.
-fn tell(asked: &Asked, set: Option<Set>, deployment: &Deployment) {
+fn tell(asked: &Asked, set: Option<Set>, deployment: &Deployment, reload: bool) {
     let Asked { name, .. } = asked;
     let accesses = &deployment.state.access;
     match set {
+        Some(Set::Added) if reload => ui::say(format!("added {name}")),
         Some(Set::Added) if accesses.must_be_read(name.as_str()) => {
             ui::say(format!("added {name}; reload nginx before {name} can log in"));
         }

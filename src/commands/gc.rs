@@ -6,7 +6,6 @@ use serde_json::json;
 use super::World;
 use crate::deployment::Deployment;
 use crate::error::Fault;
-use crate::names::shell;
 use crate::probe::{Amount, Collector, Garbage, READ_ONLY};
 use crate::spec::Proxy;
 use crate::store::Store;
@@ -56,7 +55,8 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     }
     let collection = world.open()?.0.begin_collection()?;
     let mut result = Ok(());
-    if found.blobs > 0 {
+    let collects = found.blobs > 0;
+    if collects {
         ui::say(format!("found {} to remove, of {}", shown(found), shown(before)));
         result = containers.collect(garbage, |step| ui::say(step));
     }
@@ -64,7 +64,9 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     containers.take_pushes()?;
     collection.done()?;
     result?;
-    ui::say("pushes are taken");
+    if collects {
+        ui::say("pushes are taken again");
+    }
     report(args, before, found, Some(containers.stored()?))
 }
 
@@ -80,13 +82,10 @@ fn can_collect(args: &Args, store: &Store, deployment: &Deployment, world: &Worl
         return Ok(());
     }
     if deployment.spec.proxy == Proxy::None {
-        let (compose, dir, options) = (
-            world.compose,
-            shell(&world.dir.display().to_string()),
-            if args.delete_untagged { "--delete-untagged " } else { "" },
-        );
+        let (compose, options) =
+            (world.compose, if args.delete_untagged { "--delete-untagged " } else { "" });
         bail!(Fault::new("without nginx, gc cannot refuse pushes while pulls go on").hint(format!(
-            "stop the registry meanwhile: `cd {dir} && {compose} stop registry && {compose} run --rm --no-deps registry garbage-collect {options}/etc/regcert/config.yml; {compose} start registry`"
+            "stop the registry meanwhile: `{compose} stop registry && {compose} run --rm --no-deps registry garbage-collect {options}/etc/regcert/config.yml; {compose} start registry`"
         )));
     }
     let files = store.read()?;
