@@ -54,7 +54,11 @@ pub fn created(
         admits = root.constraints.as_ref().map_or("every name".to_owned(), ToString::to_string),
         fingerprint = root.fingerprint(),
     );
-    [vec![made, begin(deployment, words, here, user)], notes(deployment, words, here)].concat().join("\n\n")
+    let first =
+        room(deployment, here).map(|(why, options)| format!("{why}: `regcert init --start-over {options}`"));
+    let parts =
+        [Some(made), first, Some(begin(deployment, words, here, user)), Some(notes(deployment, words, here))];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("\n\n")
 }
 
 /// The commands from the finished files to the first push, and how other machines join in.
@@ -70,20 +74,23 @@ pub fn begin(deployment: &Deployment, words: &Words, here: &Here, user: &Usernam
 fn first_push(deployment: &Deployment, words: &Words, here: &Here, user: &Username) -> Vec<String> {
     let registry = deployment.spec.registry();
     let mut commands = vec![words.compose("up -d")];
-    if here.leads == Leads::Nowhere {
-        commands.push(words.append(&format!("{} {}", own(here), deployment.spec.host()), HOSTS));
-    }
-    commands.push(match words.as_root {
+    let is_unknown = here.leads == Leads::Nowhere;
+    match words.as_root {
         AsRoot::Already | AsRoot::Sudo => {
-            format!(
-                "{}      # shows the SHA-256 above and asks you to confirm it",
+            let also = if is_unknown { format!("adds the name to {HOSTS}, ") } else { String::new() };
+            commands.push(format!(
+                "{}      # {also}shows the SHA-256 above and asks you to confirm it",
                 words.regcert_as_root("trust install")
-            )
+            ));
         }
         // By `su`, root does not act on the directory of a user whom it cannot tell, and has no terminal to ask at: the
         // script is the same.
-        AsRoot::Su => words.by_root(&format!("sh {} --yes", words.path(&format!("trust/{INSTALL}")))),
-    });
+        AsRoot::Su => {
+            let also = if is_unknown { format!(" --address {}", here.own_address()) } else { String::new() };
+            let script = words.path(&format!("trust/{INSTALL}"));
+            commands.push(words.by_root(&format!("sh {script} --yes{also}")));
+        }
+    }
     commands.push(words.docker(&format!("login -u {user} {registry}")));
     match &deployment.spec.mirror_of {
         Some(upstream) => {
@@ -107,15 +114,19 @@ fn first_push(deployment: &Deployment, words: &Words, here: &Here, user: &Userna
 
 /// How another machine comes to trust the registry.
 fn other_clients(deployment: &Deployment, words: &Words, here: &Here) -> String {
-    let found = match deployment.spec.host() {
-        Host::Dns(name) => match here.address {
-            Some(address) => format!(" (its DNS or {HOSTS} needs `{address} {name}`)"),
-            None => format!(" (its DNS or {HOSTS} needs {name} with this machine's address)"),
-        },
-        Host::Ip(_) => String::new(),
+    let (found, address) = match (deployment.spec.host(), here.address) {
+        (Host::Dns(name), Some(address)) => (
+            format!(" (its DNS or {HOSTS} needs `{address} {name}`)"),
+            if here.leads == Leads::Nowhere { format!(" --address {address}") } else { String::new() },
+        ),
+        (Host::Dns(name), None) => {
+            (format!(" (its DNS or {HOSTS} needs {name} with this machine's address)"), String::new())
+        }
+        (Host::Ip(_), _) => (String::new(), String::new()),
     };
-    let mut lines =
-        vec![format!("sudo sh {INSTALL}      # a copy of {}", words.path(&format!("trust/{INSTALL}")))];
+    let also = if address.is_empty() { "" } else { "; adds the name to /etc/hosts" };
+    let script = words.path(&format!("trust/{INSTALL}"));
+    let mut lines = vec![format!("sudo sh {INSTALL}{address}      # a copy of {script}{also}")];
     let package = deployment.anchors().deb();
     lines.push(format!(
         "sudo apt install ./{package}      # Debian, Ubuntu: a copy from {}",
@@ -132,7 +143,7 @@ fn other_clients(deployment: &Deployment, words: &Words, here: &Here) -> String 
 }
 
 /// What a person can act on now, and hardly later.
-fn notes(deployment: &Deployment, words: &Words, here: &Here) -> Vec<String> {
+fn notes(deployment: &Deployment, words: &Words, here: &Here) -> String {
     // `ui` completes commands in back-ticks.
     let mut notes = vec![
         "`regcert add-user bob` adds a user; `regcert check` tests the running registry as a client."
@@ -156,10 +167,7 @@ fn notes(deployment: &Deployment, words: &Words, here: &Here) -> Vec<String> {
             Host::Ip(ip) => format!("{ip} is not an address of this machine."),
         });
     }
-    notes.extend(
-        room(deployment, here).map(|(why, options)| format!("{why}: `regcert init --start-over {options}`")),
-    );
-    vec![notes.join("\n")]
+    notes.join("\n")
 }
 
 /// What only a new root can change, as long as no client trusts this one.
@@ -189,16 +197,11 @@ fn room(deployment: &Deployment, here: &Here) -> Option<(String, String)> {
     let admits = root.constraints.as_ref()?.permitted.contains(network);
     (!admits).then(|| {
         (
-            "To add addresses of this network later, run this now, before any client trusts the root"
+            "The root allows no addresses of this network. To allow them, run this first, before any client trusts the root"
                 .to_owned(),
             format!("--permit {network}"),
         )
     })
-}
-
-/// This machine's address; on one without a network only it itself reaches the registry.
-fn own(here: &Here) -> String {
-    here.address.map_or("127.0.0.1".to_owned(), |address| address.to_string())
 }
 
 fn indented(lines: &[String]) -> String {
@@ -270,6 +273,14 @@ pub fn take(deployment: &Deployment, words: &Words, project: &Project, steps: &[
         commands += &format!(" && {}", words.docker(&format!("volume rm -f {}", project.old_socket())));
     }
     format!("Apply this to the running registry (`--reload` does it for you):\n  {commands}")
+}
+
+/// After another password for a user whose role an earlier run gave: that run's step may still wait.
+pub fn may_wait(words: &Words, name: &str) -> String {
+    format!(
+        "If nginx was not reloaded since {name} got this role, {name} cannot log in yet (`--reload` does that):\n  {}",
+        typed(words, &[Step::ReloadNginx])
+    )
 }
 
 /// After a user with a role was removed, whose password ends by itself.

@@ -178,7 +178,7 @@ fn what_runs_under_another_name_is_left_alone() {
         "{stderr}"
     );
     assert!(
-        stderr.ends_with("`cd registry && docker compose -p other down && docker compose up -d`\n"),
+        stderr.ends_with("`docker compose -f registry/docker-compose.yml -p other down && docker compose -f registry/docker-compose.yml up -d`\n"),
         "{stderr}"
     );
     let (stderr, called) = reload_beside(&[], "COMPOSE_PROJECT_NAME=theirs regcert init --reload");
@@ -216,8 +216,8 @@ fn a_registry_that_does_not_answer_is_no_success() {
     let log = "starting\nlevel=fatal msg=\"listen unix: no space\"\nUsage: registry";
     let socket = "bind: /run/regcert/registry.sock: Permission denied";
     let (mend, down) = (
-        "mend what it says, then run `cd registry && ",
-        "the volume with its socket belongs to another user: run `cd registry && docker compose down && docker volume rm -f old && docker compose up -d`",
+        "mend what it says, then run `docker compose -f registry/docker-compose.yml ",
+        "the volume with its socket belongs to another user: run `docker compose -f registry/docker-compose.yml down && docker volume rm -f old && docker compose -f registry/docker-compose.yml up -d`",
     );
     let cases = [
         (
@@ -234,7 +234,7 @@ fn a_registry_that_does_not_answer_is_no_success() {
         (
             vec![("silent", ""), ("log", "an error")],
             "error: nginx gets no answer from the registry in container `registry-local-priv-",
-            "run `cd registry && docker compose logs registry nginx`\n",
+            "run `docker compose -f registry/docker-compose.yml logs registry nginx`\n",
         ),
         (
             vec![("read-only", "")],

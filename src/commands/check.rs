@@ -190,13 +190,12 @@ fn look(
         shows: asked.identity.as_ref(),
         trial: &trial,
         at_home: deployment.is_some(),
+        wanted: deployment.and_then(|deployment| Some(deployment.server.as_ref()?.leaf())),
     };
     let hosts_file = hosts_file(&store::look(Path::new("/etc/hosts")), &target.host.to_string());
     ui::busy(format!("looking at {target}"));
     let seen = probe::look(target, &client, world.now);
     let home = deployment.map_or_else(Home::elsewhere, |deployment| Home::of(world, deployment));
-    let dir = shell(&world.dir.display().to_string());
-    let usual = ["registry", "."].contains(&dir.as_str());
     let reload = match deployment.map(|deployment| deployment.spec.proxy) {
         Some(Proxy::Nginx) | None => Step::ReloadNginx,
         Some(Proxy::None) => Step::RestartRegistry,
@@ -206,8 +205,6 @@ fn look(
         target,
         roots,
         deployment: *deployment,
-        regcert: &if usual { "regcert".to_owned() } else { format!("regcert -C {dir}") },
-        dir: &dir,
         data: data.as_deref(),
         reload: &reload.words().join(" "),
         // Of another machine only the usual command is known.
@@ -225,11 +222,16 @@ fn look(
         now: world.now,
     };
     let mut links = health::check(&known, &seen);
-    links.extend(upstream(asked, subject, known.regcert));
+    links.extend(upstream(asked, subject));
     if args.as_client {
-        links.extend(as_client(world, asked, subject, known.regcert, &seen));
+        links.extend(as_client(world, asked, subject, &seen));
     }
-    Ok((target.to_string(), links))
+    Ok((target.to_string(), if deployment.is_some() { typed(world, links) } else { links }))
+}
+
+/// With cures as this person types them.
+fn typed(world: &World, links: Vec<Link>) -> Vec<Link> {
+    links.into_iter().map(|link| Link { hint: world.words.complete(&link.hint), ..link }).collect()
 }
 
 /// The repository that is named, as the registry has it.
@@ -251,7 +253,7 @@ fn data(world: &World, deployment: &Deployment) -> Option<String> {
 }
 
 /// Whether a mirror can fetch from its upstream; `None` where the registry is no mirror.
-fn upstream(asked: &Asked, subject: &Subject<'_>, regcert: &str) -> Option<Link> {
+fn upstream(asked: &Asked, subject: &Subject<'_>) -> Option<Link> {
     let deployment = subject.deployment.filter(|_| asked.target.is_none())?;
     let url = deployment.spec.mirror_of.as_ref()?.to_string();
     // The container's own file of roots has the same public ones.
@@ -263,11 +265,11 @@ fn upstream(asked: &Asked, subject: &Subject<'_>, regcert: &str) -> Option<Link>
     roots.extend(deployment.state.upstream_roots.as_bytes());
     ui::busy(format!("asking {url}"));
     let answer = probe::ask_upstream(&url, &roots);
-    Some(health::upstream(&health::UpstreamSeen { url: &url, answer, regcert }))
+    Some(health::upstream(&health::UpstreamSeen { url: &url, answer }))
 }
 
 /// Whether the runtimes of this machine trust it.
-fn as_client(world: &World, asked: &Asked, subject: &Subject<'_>, regcert: &str, seen: &Seen) -> Vec<Link> {
+fn as_client(world: &World, asked: &Asked, subject: &Subject<'_>, seen: &Seen) -> Vec<Link> {
     let Subject { target, roots, deployment, root_file } = subject;
     let config_home = world.config_home.as_deref();
     let root_file = &shell(&root_file.display().to_string());
@@ -278,7 +280,7 @@ fn as_client(world: &World, asked: &Asked, subject: &Subject<'_>, regcert: &str,
         None => vec![target.clone()],
     };
     let cure = match deployment {
-        Some(_) => format!("sudo {regcert} trust install"),
+        Some(_) => world.words.regcert_as_root("trust install"),
         None => "sudo sh install.sh".to_owned(),
     };
     let told = told(&targets, roots, &cure).unwrap_or_else(|error| {

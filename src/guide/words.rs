@@ -110,32 +110,36 @@ impl Words {
 
     /// `text` with its commands in back-ticks, which name no directory, as this person can type them.
     pub fn complete(&self, text: &str) -> String {
-        let compose = format!("{} ", self.compose);
-        let mut parts = text.split('`');
-        let mut out = parts.next().unwrap_or_default().to_owned();
-        for part in parts {
-            out.push('`');
-            match (part.strip_prefix("regcert "), part.strip_prefix(&compose)) {
-                // A takeover into the named directory would be another one.
-                (Some(words), _) if words.starts_with("-C ") || words.starts_with("init --from ") => {
-                    out += &format!("{} {words}", shell(&self.typed))
-                }
-                (Some(words), _) => out += &format!("{} {words}", self.regcert()),
-                // With the rest of the line, as far as the next back-tick.
-                (None, Some(words)) => out += &self.compose(words),
-                (None, None) => out += part,
-            }
-        }
-        out
+        // Text and commands alternate; only a command has words to complete.
+        let part =
+            |(n, part): (usize, &str)| if n % 2 == 1 { self.each_command(part) } else { part.to_owned() };
+        text.split('`').enumerate().map(part).collect::<Vec<_>>().join("`")
     }
 
-    /// Adds `line` to a file of root's.
-    pub fn append(&self, line: &str, file: &str) -> String {
-        let line = shell(line);
-        match self.as_root {
-            AsRoot::Already => format!("echo {line} >>{file}"),
-            AsRoot::Sudo => format!("echo {line} | sudo tee -a {file}"),
-            AsRoot::Su => format!("su -c {}", shell(&format!("echo {line} >>{file}"))),
+    /// The same for what stands between two back-ticks: one command, or several with `&&` or `;` between them.
+    fn each_command(&self, part: &str) -> String {
+        let between = |separator: &str, complete: &dyn Fn(&str) -> String, text: &str| {
+            text.split(separator).map(complete).collect::<Vec<_>>().join(separator)
+        };
+        between(" && ", &|text| between("; ", &|command| self.command(command), text), part)
+    }
+
+    fn command(&self, command: &str) -> String {
+        let compose = format!("{} ", self.compose);
+        let (sudo, bare) = command.strip_prefix("sudo ").map_or((false, command), |bare| (true, bare));
+        match (bare.strip_prefix("regcert "), bare.strip_prefix(&compose)) {
+            // A takeover into the named directory would be another one.
+            (Some(words), _) if words.starts_with("-C ") || words.starts_with("init --from ") => {
+                if sudo {
+                    command.to_owned()
+                } else {
+                    format!("{} {words}", shell(&self.typed))
+                }
+            }
+            (Some(words), _) if sudo => self.regcert_as_root(words),
+            (Some(words), _) => format!("{} {words}", self.regcert()),
+            (None, Some(words)) => self.compose(words),
+            (None, None) => command.to_owned(),
         }
     }
 }
@@ -171,7 +175,6 @@ mod tests {
         assert_eq!(words.regcert_as_root("trust install"), "regcert trust install");
         assert_eq!(words.path("trust/install.sh"), "registry/trust/install.sh");
         assert_eq!(words.compose("up -d"), "docker compose -f registry/docker-compose.yml up -d");
-        assert_eq!(words.append("10.0.0.1 r.lan", "/etc/hosts"), "echo '10.0.0.1 r.lan' >>/etc/hosts");
     }
 
     #[test]

@@ -51,8 +51,8 @@ impl Known<'_> {
             _ => ("--https-port", self.free_ports.1),
         };
         format!(
-            "choose another port: run `{} init {option} {free} && cd {} && {} up -d`; or end that program, then run `cd {1} && {2} up -d`",
-            self.regcert, self.dir, self.compose
+            "choose another port: run `regcert init {option} {free} && {0} up -d`; or end that program, then run `{0} up -d`",
+            self.compose
         )
     }
 

@@ -75,10 +75,6 @@ pub struct Known<'a> {
     pub roots: &'a [&'a Certificate],
     /// The registry itself, where its directory is here.
     pub deployment: Option<&'a Deployment>,
-    /// How `regcert` is called for it: with -C where that is needed.
-    pub regcert: &'a str,
-    /// Its directory, as one word of a shell.
-    pub dir: &'a str,
     /// Where its images are kept, as one word of a shell; `None` for a volume.
     pub data: Option<&'a str>,
     /// The command that runs Docker Compose.
@@ -119,10 +115,10 @@ pub enum Ill {
 }
 
 impl Known<'_> {
-    /// A command for where the registry's directory is.
+    /// A command for where the registry's directory is. Whoever prints it completes it: with -C, with sudo.
     pub(super) fn regcert(&self, words: &str) -> String {
         match self.deployment {
-            Some(_) => format!("run `{} {words}`", self.regcert),
+            Some(_) => format!("run `regcert {words}`"),
             None => format!("on the registry's machine, run `regcert {words}`"),
         }
     }
@@ -130,7 +126,7 @@ impl Known<'_> {
     /// The same for compose.
     pub(super) fn compose(&self, words: &str) -> String {
         match self.deployment {
-            Some(_) => format!("run `cd {} && {} {words}`", self.dir, self.compose),
+            Some(_) => format!("run `{} {words}`", self.compose),
             None => format!("on the registry's machine, in its directory, run `{} {words}`", self.compose),
         }
     }
@@ -167,10 +163,8 @@ impl Known<'_> {
     pub(super) fn renews(&self) -> String {
         match self.deployment.map(|deployment| &deployment.issuer) {
             Some(Issuer::External { .. }) => {
-                format!(
-                    "run `{0} csr`, have the request signed, run `{0} import-cert FILE --reload`",
-                    self.regcert
-                )
+                "run `regcert csr`, have the request signed, run `regcert import-cert FILE --reload`"
+                    .to_owned()
             }
             Some(Issuer::Own { .. }) | None => self.regcert("rotate --reload"),
         }
@@ -244,12 +238,18 @@ fn name(known: &Known<'_>, seen: &Seen) -> Link {
         Host::Dns(name) => name,
     };
     let hosts_line =
-        format!("a line `ADDRESS {host}` in /etc/hosts, or a record in the DNS, with the registry's address");
+        format!("a line with the registry's address and `{host}` to /etc/hosts, or a record to the DNS");
     let addresses = match &seen.addresses {
         Some(Ok(addresses)) => addresses,
         Some(Err(why)) => {
             let message = format!("`{host}` leads nowhere: {why}; /etc/hosts does not have it");
-            return Link::broken("name", message, format!("add {hosts_line}"));
+            let hint = match known.deployment {
+                Some(_) => format!(
+                    "run `sudo regcert trust install`, which adds `{host}` to /etc/hosts of this machine; or add a record to the DNS"
+                ),
+                None => format!("add {hosts_line}"),
+            };
+            return Link::broken("name", message, hint);
         }
         None => return Link::not_tried("name", "nobody asked"),
     };
@@ -267,7 +267,7 @@ fn name(known: &Known<'_>, seen: &Seen) -> Link {
             format!("in /etc/hosts, write this machine's address before `{host}`")
         } else {
             format!(
-                "mend the record in the DNS, or add a line `ADDRESS {host}` to /etc/hosts, with this machine's address"
+                "mend the record in the DNS, or add a line with this machine's address and `{host}` to /etc/hosts"
             )
         };
         return Link::broken("name", message, hint);

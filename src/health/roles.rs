@@ -111,9 +111,9 @@ pub(super) fn roles(known: &Known<'_>, seen: &Seen, waits: &str) -> Link {
             "roles",
             format!("a push by `{user}` to `{repository}` is refused: right for one who may only pull"),
         ),
-        (false, 202, None) => {
-            not_tried("what the user may do stands in the registry's directory, which is not here")
-        }
+        (false, 202, None) => not_tried(
+            "what the user may do stands in the registry's directory; with --ca-cert, that is not looked at",
+        ),
         (true, _, Some(access)) => judged(known, access, Said::Refused),
         (false, 202, Some(access)) => judged(known, access, Said::Taken(deletion(seen))),
         (false, ..) => not_tried(waits),

@@ -71,7 +71,7 @@ fn served(known: &Known<'_>, leaf: &Certificate) -> Link {
         format!("number {} (until {})", certificate.serial, date(certificate.validity.not_after))
     };
     match known.leaf() {
-        None => Link::not_tried("served", "the registry's directory is not here to compare with"),
+        None => Link::not_tried("served", "with --ca-cert, there is no directory to compare with"),
         Some(on_disk) if on_disk == leaf => {
             Link::held("served", format!("the certificate on disk, number {}", leaf.serial))
         }

@@ -91,8 +91,6 @@ fn links_of(
         target: &target,
         roots: &roots,
         deployment: here.then_some(&*HERE),
-        regcert: "regcert",
-        dir: "registry",
         data: Some("registry/data"),
         compose: "docker compose",
         reload: "exec -T nginx nginx -s reload",
@@ -194,7 +192,7 @@ fn each_fault_of_a_chain_is_its_own_link() {
     assert_eq!(chain(&|chain| chain.insert(1, other[0].clone())).0, "chain");
     let (names, hint) = chain(&|chain| *chain = other.clone());
     assert_eq!(names, "served,trust");
-    assert_eq!(hint, "run `cd registry && docker compose exec -T nginx nginx -s reload`");
+    assert_eq!(hint, "run `docker compose exec -T nginx nginx -s reload`");
 }
 
 #[test]
@@ -215,8 +213,6 @@ fn a_certificate_lasts_or_is_due() {
             target: &target,
             roots: &roots,
             deployment: Some(&HERE),
-            regcert: "regcert",
-            dir: "registry",
             compose: "docker compose",
             data: None,
             reload: "restart registry",
@@ -250,7 +246,7 @@ fn a_certificate_lasts_or_is_due() {
 fn a_handshake_that_fails_says_who_speaks_there() {
     for (refusal, cure) in [
         (Refusal::PlainHttp, "listen 8443 ssl;"),
-        (Refusal::NotTls, "--https-port 5443 && cd registry"),
+        (Refusal::NotTls, "--https-port 5443 && docker compose"),
         (Refusal::Alert("protocol version".into()), "ssl_protocols"),
         (Refusal::Alert("handshake failure".into()), "the one of its certificate"),
         (Refusal::Closed, "docker compose logs"),

@@ -9,13 +9,11 @@ pub struct UpstreamSeen<'a> {
     pub url: &'a str,
     /// The answer, or why there is none.
     pub answer: Result<Answer, String>,
-    /// How `regcert` is called here: with -C where that is needed.
-    pub regcert: &'a str,
 }
 
 /// The link from a mirror to its upstream.
 pub fn upstream(seen: &UpstreamSeen<'_>) -> Link {
-    let UpstreamSeen { url, answer, regcert } = seen;
+    let UpstreamSeen { url, answer } = seen;
     let name = "upstream";
     let answer = match answer {
         Ok(answer) => answer,
@@ -24,7 +22,7 @@ pub fn upstream(seen: &UpstreamSeen<'_>) -> Link {
                 name,
                 format!("the certificate of {url} is refused: {why}; nothing new can be fetched"),
                 format!(
-                    "run `{regcert} init --upstream-ca FILE --reload` with the root certificate of its authority"
+                    "run `regcert init --upstream-ca FILE --reload` with the root certificate of its authority"
                 ),
             );
         }
@@ -47,13 +45,13 @@ pub fn upstream(seen: &UpstreamSeen<'_>) -> Link {
                 "{url} asks for a password itself, and a mirror can only fetch a token: it finds no image"
             ),
             format!(
-                "mirror an address that asks for none, or one that gives tokens: a registry of regcert has one after `regcert init --anonymous-port PORT --reload` there; then run `{regcert} init --mirror-of https://HOST:PORT --reload` here"
+                "mirror an address that asks for none, or one that gives tokens: a registry of regcert has one after `init --anonymous-port PORT --reload` there; then run `regcert init --mirror-of https://HOST:PORT --reload` here"
             ),
         ),
         status => Link::broken(
             name,
             format!("{url} is not a registry: it answers `GET /v2/` with {status}"),
-            format!("run `{regcert} init --mirror-of URL --reload` with the address of a registry"),
+            format!("run `regcert init --mirror-of URL --reload` with the address of a registry"),
         ),
     }
 }
@@ -66,7 +64,7 @@ mod tests {
     fn judged(status: u16, challenge: &str) -> Link {
         let headers = vec![("www-authenticate".to_owned(), challenge.to_owned())];
         let answer = Ok(Answer { status, headers, body: Vec::new() });
-        upstream(&UpstreamSeen { url: "https://a.lan", answer, regcert: "regcert" })
+        upstream(&UpstreamSeen { url: "https://a.lan", answer })
     }
 
     #[test]
@@ -81,17 +79,11 @@ mod tests {
 
     #[test]
     fn a_refused_certificate_has_another_cure_than_silence() {
-        let link = |why: &str| {
-            upstream(&UpstreamSeen {
-                url: "https://a.lan",
-                answer: Err(why.to_owned()),
-                regcert: "regcert -C x",
-            })
-        };
+        let link = |why: &str| upstream(&UpstreamSeen { url: "https://a.lan", answer: Err(why.to_owned()) });
         assert!(
             link("invalid peer certificate: UnknownIssuer")
                 .hint
-                .starts_with("run `regcert -C x init --upstream-ca")
+                .starts_with("run `regcert init --upstream-ca")
         );
         assert!(link("connection refused").hint.contains("runs"));
     }

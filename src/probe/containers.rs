@@ -102,6 +102,10 @@ impl Container {
             ("running", Some("starting")) if *restarts > 0 => self.ends_each_time(&said),
             ("running", _) => None,
             ("restarting", _) => self.ends_each_time(&said),
+            // SIGTERM, as `docker stop` sends it, and an end of its own accord: the last line tells no cause.
+            ("exited", _) if matches!(exit_code, 0 | 143) => {
+                Some(format!("container `{name}` was stopped (exit code {exit_code})"))
+            }
             ("exited" | "dead", _) => {
                 Some(format!("container `{name}` has ended (exit code {exit_code}){said}"))
             }
@@ -215,7 +219,7 @@ impl Project {
 
     /// A Compose command as a person types it.
     pub(super) fn runs(&self, words: &str) -> String {
-        format!("run `cd {} && {} {words}`", self.shown(), self.compose)
+        format!("run `{} {words}`", self.compose)
     }
 
     /// The directory, as one word of a shell.
@@ -318,8 +322,7 @@ impl Project {
             format!("run `unset {PROJECT_NAME}`, then this command again")
         } else {
             format!(
-                "run `export {PROJECT_NAME}={other}`, then this command again; or, unless the images are in a volume, `cd {} && {compose} -p {other} down && {compose} up -d`",
-                self.shown(),
+                "run `export {PROJECT_NAME}={other}`, then this command again; or, unless the images are in a volume, `{compose} -p {other} down && {compose} up -d`",
                 compose = self.compose
             )
         };

@@ -44,6 +44,13 @@ pub struct Here {
     pub compose: Version,
 }
 
+impl Here {
+    /// This machine's address; on one without a network only it itself reaches the registry.
+    pub fn own_address(&self) -> IpAddr {
+        self.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+}
+
 /// Where a name or an address leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Leads {

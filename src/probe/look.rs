@@ -2,13 +2,14 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Instant;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
 use super::http::{self, Login};
 use super::{route, tls};
-use crate::health::{Answer, Extent, Seen, Target, Trial, location_fault};
+use crate::health::{Answer, Extent, Refusal, Seen, Target, Trial, location_fault};
 use crate::pki::{Certificate, ServerIdentity, verify};
 
 /// How many addresses are tried besides the first that takes a connection: each may take seconds.
@@ -26,6 +27,27 @@ pub struct Client<'a> {
     pub trial: &'a Trial,
     /// Whether the registry is this machine's, as far as is known.
     pub at_home: bool,
+    /// The certificate that the server is to serve, where that is known.
+    pub wanted: Option<&'a Certificate>,
+}
+
+/// What a reload takes until the new processes alone take connections.
+const RELOAD: Duration = Duration::from_secs(4);
+
+/// The chain that is served. Where it is an older one of the same authority, a reload may just have begun.
+fn served(peer: SocketAddr, target: &Target, client: &Client<'_>) -> Result<Vec<Certificate>, Refusal> {
+    let until = Instant::now() + RELOAD;
+    loop {
+        let chain = tls::chain(peer, &target.host);
+        let is_older = |chain: &Vec<Certificate>| {
+            let is_ours = |last: &Certificate| client.roots.iter().any(|root| last.is_signed_by(root));
+            client.wanted.is_some() && chain.first() != client.wanted && chain.last().is_some_and(is_ours)
+        };
+        if !chain.as_ref().is_ok_and(is_older) || Instant::now() >= until {
+            return chain;
+        }
+        sleep(Duration::from_millis(200));
+    }
 }
 
 /// Looks at the registry as `client`, at `now`.
@@ -47,7 +69,7 @@ pub fn look(target: &Target, client: &Client<'_>, now: OffsetDateTime) -> Seen {
     let Some(Ok(peer)) = seen.peer else {
         return seen;
     };
-    let chain = tls::chain(peer, &target.host);
+    let chain = served(peer, target, client);
     if let Ok(addresses) = &addresses {
         seen.astray = astray(addresses, peer, target, chain.as_ref().ok());
     }

@@ -142,17 +142,16 @@ pub fn redact(text: &str, root: PathBuf) -> String {
 /// `guide` and the end-to-end tests show those.
 fn of_this_machine(text: &str) -> String {
     let text = text.replace(env!("CARGO_BIN_EXE_regcert"), "regcert");
-    let text =
-        text.replace("sudo regcert", "regcert").replace("' | sudo tee -a /etc/hosts", "' >>/etc/hosts");
+    let text = text.replace("sudo regcert", "regcert");
     let left_out = |line: &&str| {
-        line.starts_with("To add addresses of this network later")
+        line.starts_with("The root allows no addresses of this network.")
             || line.contains(" is the default name. To use this")
     };
     let line = |line: &str| {
         let mut line = line.to_owned();
-        for before in ["  echo '", "needs `"] {
+        for before in ["needs `", "--address "] {
             if let Some(at) = line.find(before).map(|at| at + before.len())
-                && let Some(length) = line[at..].find(' ')
+                && let length = line[at..].find([' ', '`']).unwrap_or(line.len() - at)
                 && line[at..at + length].parse::<std::net::Ipv4Addr>().is_ok()
             {
                 line.replace_range(at..at + length, "[ADDRESS]");

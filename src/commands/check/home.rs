@@ -16,10 +16,10 @@ pub(super) struct Home {
 }
 
 impl Home {
-    /// Of a registry on another machine.
+    /// Of a registry that is looked at by its root certificate and name alone.
     pub fn elsewhere() -> Self {
         Self {
-            containers: Containers::Unknown(Fault::new("the registry's containers are on another machine")),
+            containers: Containers::Unknown(Fault::new("with --ca-cert, containers are not looked at")),
             listeners: Vec::new(),
             free_ports: FREE_PORTS,
             files: Vec::new(),

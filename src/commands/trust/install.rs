@@ -14,10 +14,13 @@ pub struct Args {
     /// Do it without asking
     #[arg(long)]
     yes: bool,
+    /// Do it without asking if the root certificate has this SHA-256
+    #[arg(long, value_name = "SHA-256", conflicts_with = "yes")]
+    fingerprint: Option<String>,
     /// Show what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
-    /// Leave the system's own store alone: only the container runtimes
+    /// Leave the system's own store and /etc/hosts alone: only the container runtimes
     #[arg(long)]
     no_system: bool,
     /// Also restart what must be restarted: containerd, k3s, RKE2
@@ -39,14 +42,24 @@ pub fn run(args: &Args, way: Way, world: &World) -> Result<ExitCode> {
     let (store, deployment) = super::open(world)?;
     let artefacts = deployment.artefacts()?;
     let script = artefacts.iter().find(|artefact| artefact.path == INSTALL).context("no script is made")?;
-    let fingerprint = deployment.root().map(|root| root.fingerprint()).unwrap_or_default();
+    let own = deployment.root().map(|root| root.fingerprint()).unwrap_or_default();
     // Nothing of the registry is changed, and the person may think for a while.
     drop(store);
-    let mut words = vec!["--fingerprint", &fingerprint, if args.yes { "--yes" } else { "--ask" }];
+    let (fingerprint, asks) = match (&args.fingerprint, args.yes) {
+        (Some(given), _) => (given, None),
+        (None, true) => (&own, Some("--yes")),
+        (None, false) => (&own, Some("--ask")),
+    };
+    let mut words = vec!["--fingerprint", fingerprint];
+    words.extend(asks);
     words.extend(ui::is_quiet().then_some("--quiet"));
     words.extend(args.dry_run.then_some("--dry-run"));
     words.extend(args.no_system.then_some("--no-system"));
     words.extend(args.restart.then_some("--restart"));
-    words.extend((way == Way::Uninstall).then_some("--uninstall"));
+    let address = probe::here(&deployment.spec.host(), world.compose).own_address().to_string();
+    match way {
+        Way::Install => words.extend(["--address", &address]),
+        Way::Uninstall => words.push("--uninstall"),
+    }
     probe::script(&script.bytes, &words)
 }

@@ -4,8 +4,7 @@ use super::*;
 use crate::error::Fault;
 
 fn contained(service: &'static str, is_healthy: Option<bool>, trouble: Option<&str>) -> Contained {
-    let trouble =
-        trouble.map(|message| Fault::new(message).hint("run `cd registry && docker compose up -d`"));
+    let trouble = trouble.map(|message| Fault::new(message).hint("run `docker compose up -d`"));
     let name = format!("r-{service}-1");
     Contained { name, service, is_running: trouble.is_none(), is_healthy, trouble }
 }
@@ -29,8 +28,6 @@ fn links(
         target: &target,
         roots: &roots,
         deployment: Some(&HERE),
-        regcert: "regcert",
-        dir: "registry",
         data: None,
         compose: "docker compose",
         reload: "exec -T nginx nginx -s reload",
@@ -110,10 +107,7 @@ fn another_program_on_the_port_is_named_whatever_it_speaks() {
     for chain in [foreign(), Err(Refusal::PlainHttp), Err(Refusal::NotTls), Err(Refusal::Silent)] {
         let (names, hint) = taken(Some(chain), program("apache2", 0));
         assert_eq!(names, "tcp");
-        assert!(
-            hint.contains("regcert init --https-port 5443 && cd registry && docker compose up -d"),
-            "{hint}"
-        );
+        assert!(hint.contains("regcert init --https-port 5443 && docker compose up -d"), "{hint}");
         assert!(!hint.contains("--force"), "{hint}");
     }
     // Where Docker does not say what the containers are, only a program that is no container counts.
@@ -154,7 +148,7 @@ fn nginx_that_cannot_start_is_told_by_the_port_in_its_way_or_by_its_container() 
     assert_eq!(names, "tcp");
     assert!(hint.contains("--http-port 8080"), "{hint}");
     let (_, hint) = summary(&links(&refused, &created, &[], &[]));
-    assert_eq!(hint, "run `cd registry && docker compose up -d`");
+    assert_eq!(hint, "run `docker compose up -d`");
     let (_, hint) = summary(&links(&refused, &unknown(), &[], &[]));
     assert_eq!(hint, "run `sudo systemctl start docker`");
 }

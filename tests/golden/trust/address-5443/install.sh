@@ -94,7 +94,9 @@ chroot DIR sh -s -- --yes <install.sh
   --dry-run             show what would be done, and do nothing
   --quiet               say only what went wrong and what is left to you;
                         what is asked about is shown
-  --no-system           leave the system's store alone
+  --address ADDRESS     the registry's address: add its name to /etc/hosts, if this
+                        machine does not find it
+  --no-system           leave the system's store and /etc/hosts alone
   --restart             also restart what must be restarted, by systemctl:
                         containerd, k3s, RKE2; what runs in pods runs on
   --check               change nothing: say of each runtime here whether it
@@ -149,7 +151,7 @@ confirm() { # QUESTION
 # ---- the command line ------------------------------------------------------
 
 options() {
-    action=install asking='' dry=no system=yes given='' all=no restarting=no cure_by='sudo sh install.sh'
+    action=install asking='' dry=no system=yes given='' all=no restarting=no cure_by='sudo sh install.sh' address=''
     while [ $# -gt 0 ]; do
         case $1 in
         --fingerprint)
@@ -165,6 +167,12 @@ options() {
         --no-system) system=no ;;
         --uninstall) action=uninstall ;;
         --restart) restarting=yes ;;
+        --address)
+            if [ $# -lt 2 ]; then misuse '`--address` needs a value'; fi
+            address=$2
+            shift
+            ;;
+        --address=*) address=${1#*=} ;;
         --check) action=check ;;
         --cure)
             if [ $# -lt 2 ]; then misuse '`--cure` needs a value'; fi
@@ -181,6 +189,11 @@ options() {
         shift
     done
     if [ "$all" = yes ] && [ "$action" != uninstall ]; then misuse '`--all` goes with `--uninstall`'; fi
+    case $address in
+    *[!0-9a-fA-F.:]*) misuse '`--address` is an IP address, such as 192.168.0.12' ;;
+    '' | *.* | *:*) ;;
+    *) misuse '`--address` is an IP address, such as 192.168.0.12' ;;
+    esac
     if [ "$given" = none ]; then misuse 'a SHA-256 fingerprint has 64 hexadecimal digits'; fi
     if [ -z "$asking" ]; then
         if [ -n "$given" ] || [ "$action" != install ]; then asking=no; else asking=yes; fi
@@ -379,6 +392,7 @@ survey_machine() {
     want_containerd
     survey_clusters
     point_at_user
+    want_name
 }
 
 survey_directories() {
@@ -403,6 +417,49 @@ survey_clusters() {
         fi
     done
     if [ -d /var/snap/microk8s/current/args ]; then at_each_place want_hosts /var/snap/microk8s/current/args/certs.d; fi
+}
+
+# ---- the registry's name -----------------------------------------------------
+
+hosts=/etc/hosts
+
+# Sets `host_line`, the line that is missing there, or whether one of this script is there to be removed.
+want_name() {
+    host_line='' host_gone=no
+    host_name=${host_port%:*}
+    mark="# install.sh of $directory"
+    if [ "$system" = no ]; then return 0; fi
+    if [ "$action" = uninstall ]; then
+        if grep -qs " $mark\$" "$hosts"; then host_gone=yes; fi
+    elif [ -n "$address" ] && ! finds_name; then
+        host_line="$address $host_name $mark"
+    fi
+}
+
+finds_name() {
+    case $host_name in
+    '['*) return 0 ;;
+    *[!0-9.]*) ;;
+    *) return 0 ;;
+    esac
+    if has getent; then
+        getent hosts "$host_name" >/dev/null
+    elif has dscacheutil; then
+        dscacheutil -q host -a name "$host_name" | grep -q .
+    else
+        sed 's/#.*//; s/$/ /' "$hosts" | tr '\t' ' ' | grep -qiF " $host_name "
+    fi
+}
+
+# The file is not replaced: in a container it is a mount.
+change_hosts() {
+    if [ -n "$host_line" ]; then
+        if [ -n "$(tail -c 1 "$hosts" 2>/dev/null)" ]; then host_line=$newline$host_line; fi
+        printf '%s\n' "$host_line" >>"$hosts" || fail "\`$hosts\` cannot be written" "add to it: $address $host_name"
+    elif [ "$host_gone" = yes ]; then
+        others=$(grep -v " $mark\$" "$hosts" || true)
+        printf '%s\n' "$others" >"$hosts" || fail "\`$hosts\` cannot be written" "take the line of $host_name out of it"
+    fi
 }
 
 # ---- containerd's CRI ------------------------------------------------------
@@ -1214,6 +1271,8 @@ show() {
     printf '%s' "$writes" | sed 's/^[^ ]* /  write   /' >&2
     printf '%s' "$removals" | sed 's/^/  remove  /' >&2
     if needs_refresh; then say "  run     $refresh"; fi
+    if [ -n "$host_line" ]; then say "  add     \`$address $host_name\` to $hosts"; fi
+    if [ "$host_gone" = yes ]; then say "  remove  the line of $host_name from $hosts"; fi
     printf '%s' "$restarts" | sed 's/^/  run     systemctl restart /' >&2
 }
 
@@ -1267,12 +1326,12 @@ main() {
 }
 
 run() {
-    wanted='' kept='' laters='' restarts='' cri=off refresh=''
+    wanted='' kept='' laters='' restarts='' cri=off refresh='' host_line='' host_gone=no
     if [ "$user" = 0 ]; then survey_machine; else survey_user; fi
     if [ "$action" = uninstall ]; then wanted=''; fi
     compare
     name_restarts
-    if [ -z "$writes$removals$restarts" ] && [ "$unfinished" = no ]; then
+    if [ -z "$writes$removals$restarts$host_line" ] && [ "$unfinished$host_gone" = nono ]; then
         if [ "$user" != 0 ] && [ "$action" = install ] && [ -z "$wanted" ]; then
             fail 'there is nothing of your own to trust it' 'the system, and what runs as root, need root: run this with sudo'
         fi
@@ -1290,6 +1349,7 @@ run() {
             confirm "$question"
         fi
         apply
+        change_hosts
         restart_all
         say 'done'
     fi
