@@ -3,6 +3,7 @@
 mod access;
 mod hash;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use zeroize::Zeroizing;
@@ -11,7 +12,7 @@ use crate::error::Fault;
 use crate::names::Username;
 use crate::pki;
 
-pub use access::{Access, Accesses, Role};
+pub use access::{Access, Accesses, EVERY_NGINX, LIMITED, PasswordFiles, Role};
 pub use hash::{Reader, Scheme, Unusable};
 
 /// bcrypt reads 72 bytes and ignores the rest in silence.
@@ -219,12 +220,14 @@ impl Htpasswd {
         set
     }
 
-    /// The lines without those of the names that `apart` picks, and these.
-    pub fn split(&self, apart: impl Fn(&str) -> bool) -> (Self, Self) {
-        let is_apart =
-            |line: &&[u8]| name_of(line).and_then(|name| std::str::from_utf8(name).ok()).is_some_and(&apart);
-        let (apart, rest): (Vec<&[u8]>, Vec<&[u8]>) = self.lines().partition(is_apart);
-        (Self(rest.concat()), Self(apart.concat()))
+    /// The lines by the file that `file` names for a user; those without a user are in the file of the user `""`.
+    pub fn by_file(&self, file: impl Fn(&str) -> String) -> BTreeMap<String, Self> {
+        let mut files: BTreeMap<String, Self> = BTreeMap::new();
+        for line in self.lines() {
+            let name = name_of(line).and_then(|name| std::str::from_utf8(name).ok());
+            files.entry(file(name.unwrap_or_default())).or_default().0.extend_from_slice(line);
+        }
+        files
     }
 
     /// These lines, and `other`'s behind them.
@@ -381,9 +384,10 @@ mod tests {
     }
 
     #[test]
-    fn some_lines_go_behind_the_others() {
+    fn each_line_is_in_the_file_of_its_user() {
         let file = Htpasswd::parse(b"# team\nbob:a\ncarol:b\nbob:c");
-        let (rest, bobs) = file.split(|name| name == "bob");
+        let mut files = file.by_file(|name| if name == "bob" { "apart" } else { "rest" }.to_owned());
+        let (rest, bobs) = (files.remove("rest").unwrap(), files.remove("apart").unwrap());
         assert_eq!((rest.as_bytes(), bobs.as_bytes()), (&b"# team\ncarol:b\n"[..], &b"bob:a\nbob:c"[..]));
         assert_eq!(bobs.join(&rest).as_bytes(), b"bob:a\nbob:c\n# team\ncarol:b\n");
     }

@@ -286,7 +286,7 @@ pub fn may_wait(words: &Words, name: &str) -> String {
 /// After a user with a role was removed, whose password ends by itself.
 pub fn forget_role(words: &Words, name: &str, steps: &[Step]) -> String {
     format!(
-        "Until nginx reloads, it keeps the role of {name} for the next user of that name (`--reload` does that):\n  {}",
+        "nginx must reload before a new user with the name {name} can log in (`--reload` does that):\n  {}",
         typed(words, steps)
     )
 }

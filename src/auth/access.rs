@@ -1,6 +1,6 @@
 //! What each user may do, and the file by which nginx knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -8,6 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Fault;
 use crate::names::{Repositories, Username, printable};
+use crate::pki::{hex, sha256};
+
+/// The password file of the users whose rights hold in every nginx, no matter which roles it has read.
+pub const EVERY_NGINX: &str = "registry.passwd";
+
+/// The password file of all other users for an nginx.conf that knows no file for each access.
+pub const LIMITED: &str = "limited.passwd";
 
 /// What a user may do in the repositories that are open to it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +64,22 @@ pub struct Access {
 }
 
 impl Access {
+    /// The password file of the users with exactly this access. An nginx that has read of another access looks for the user
+    /// in another file, and finds none. 16 digits of SHA-256: an administrator who looks for a collision has every right
+    /// already.
+    pub fn password_file(&self) -> String {
+        if self.is_everything() {
+            return EVERY_NGINX.to_owned();
+        }
+        let said = format!("{} {}", self.role, self.repositories.words());
+        format!("limited-{}.passwd", &hex(&sha256(said.as_bytes()))[..16])
+    }
+
+    /// Whether no user may do more.
+    fn is_everything(&self) -> bool {
+        self.role == Role::Admin && self.repositories == Repositories::Every
+    }
+
     /// Whether this user may do less than push everywhere.
     pub fn is_limited(&self) -> bool {
         self.role == Role::Pull || self.repositories != Repositories::Every
@@ -77,6 +100,15 @@ impl fmt::Display for Access {
     }
 }
 
+/// Where an nginx.conf looks for the passwords of the users of whom nginx must have read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PasswordFiles {
+    /// In a file for each access.
+    ByAccess,
+    /// In one file: an nginx.conf that was edited by hand before there was a file for each access.
+    OneForAll,
+}
+
 /// What was said of each user, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -90,13 +122,18 @@ impl Accesses {
 
     /// Whether nginx must have read what was said before it lets `name` in: else it might allow too much.
     pub fn must_be_read(&self, name: &str) -> bool {
-        let everything = Access { role: Role::Admin, ..Access::default() };
-        self.0.get(name).is_some_and(|access| *access != everything)
+        self.0.get(name).is_some_and(|access| !access.is_everything())
     }
 
-    /// Whether there may be anybody of whom it must have.
-    pub fn has_unread(&self) -> bool {
-        self.0.keys().any(|name| self.must_be_read(name.as_str()))
+    /// The password file that holds `name`.
+    pub fn password_file(&self, name: &str) -> String {
+        self.0.get(name).map_or_else(|| EVERY_NGINX.to_owned(), Access::password_file)
+    }
+
+    /// The password files of the users of whom nginx must have read, each once.
+    pub fn limited_files(&self) -> BTreeSet<String> {
+        let limited = self.0.values().filter(|access| !access.is_everything());
+        limited.map(Access::password_file).collect()
     }
 
     /// Notes what `name` may do. nginx reads one line for all who are called that, whatever their capitals. That
@@ -121,13 +158,17 @@ impl Accesses {
     }
 
     /// The lines of nginx's map (ngx_http_map_module): the name behind `=`, so that none is a word of the map's own;
-    /// role and repositories; and the name again, because a map takes `Bob` for `bob`.
-    pub fn to_map(&self) -> String {
+    /// role and repositories; the name again, because a map takes `Bob` for `bob`; and the password file.
+    pub fn to_map(&self, passwords: PasswordFiles) -> String {
         let mut text =
             String::from("# Who may do what. Written by regcert: `regcert add-user` changes it.\n");
         for (name, access) in &self.0 {
             let words = access.repositories.words();
-            text.push_str(&format!("\"={name}\" \"{} {words}|{name}\";\n", access.role));
+            let file = match passwords {
+                PasswordFiles::ByAccess => format!("|{}", access.password_file()),
+                PasswordFiles::OneForAll => String::new(),
+            };
+            text.push_str(&format!("\"={name}\" \"{} {words}|{name}{file}\";\n", access.role));
         }
         text
     }
@@ -156,9 +197,20 @@ mod tests {
             r#"{"bob":{"role":"pull","repositories":["b","team-a/*"]},"carol":{"role":"admin","repositories":["*"]}}"#
         );
         assert_eq!(serde_json::from_str::<Accesses>(&json).unwrap(), accesses);
-        let map = accesses.to_map();
-        let lines: Vec<_> = map.lines().skip(1).collect();
-        assert_eq!(lines, [r#""=bob" "pull b team-a/* team-a%2F*|bob";"#, r#""=carol" "admin *|carol";"#]);
+        let lines =
+            |passwords| accesses.to_map(passwords).lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+        let file = accesses.password_file("bob");
+        assert_eq!(
+            lines(PasswordFiles::ByAccess),
+            [
+                format!(r#""=bob" "pull b team-a/* team-a%2F*|bob|{file}";"#),
+                r#""=carol" "admin *|carol|registry.passwd";"#.to_owned()
+            ]
+        );
+        assert_eq!(
+            lines(PasswordFiles::OneForAll),
+            [r#""=bob" "pull b team-a/* team-a%2F*|bob";"#, r#""=carol" "admin *|carol";"#]
+        );
     }
 
     #[test]
@@ -168,16 +220,43 @@ mod tests {
         assert!(!accesses.must_be_read("carol") && !accesses.must_be_read("nobody"));
         accesses.forget(&"carol".parse().unwrap());
         assert!(accesses.must_be_read("carol") && accesses.limited().next().is_none());
-        assert!(accesses.to_map().ends_with("\"=carol\" \"push *|carol\";\n"));
+        let map = |accesses: &Accesses| accesses.to_map(PasswordFiles::OneForAll);
+        assert!(map(&accesses).ends_with("\"=carol\" \"push *|carol\";\n"));
         // nginx refuses two lines for what is one name to it.
         accesses.forget(&"Carol".parse().unwrap());
-        assert!(accesses.to_map().ends_with("\"=Carol\" \"push *|Carol\";\n"));
+        assert!(map(&accesses).ends_with("\"=Carol\" \"push *|Carol\";\n"));
         accesses.set("CAROL".parse().unwrap(), access(Role::Pull, &[]));
-        assert_eq!(accesses.to_map().lines().count(), 2);
+        assert_eq!(map(&accesses).lines().count(), 2);
         // Of others nothing need be said any more.
         accesses.forget(&"carol".parse().unwrap());
         accesses.forget(&"nobody".parse().unwrap());
         assert_eq!(accesses, Accesses::default());
+    }
+
+    #[test]
+    fn each_access_has_a_password_file_of_its_own() {
+        let mut accesses = Accesses::default();
+        assert_eq!(accesses.password_file("ann"), EVERY_NGINX);
+        let mut files = BTreeSet::new();
+        for (role, repositories) in [
+            (Role::Admin, &[][..]),
+            (Role::Push, &[]),
+            (Role::Push, &["a"]),
+            (Role::Pull, &["a"]),
+            (Role::Admin, &["a"]),
+            (Role::Push, &["a", "b"]),
+            (Role::Push, &["a/*"]),
+            (Role::Pull, &[]),
+        ] {
+            accesses.set("ann".parse().unwrap(), access(role, repositories));
+            assert!(files.insert(accesses.password_file("ann")), "{role} {repositories:?}");
+        }
+        assert!(files.remove(EVERY_NGINX) && files.iter().all(|file| file.starts_with("limited-")));
+        // Whose it is makes no difference, nor does the order in which it was said.
+        accesses.set("ann".parse().unwrap(), access(Role::Push, &["b", "a"]));
+        accesses.set("bob".parse().unwrap(), access(Role::Push, &["a", "b"]));
+        assert_eq!(accesses.password_file("ann"), accesses.password_file("bob"));
+        assert_eq!(accesses.limited_files().into_iter().collect::<Vec<_>>(), [accesses.password_file("bob")]);
     }
 
     #[test]

@@ -94,6 +94,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
         bail!(Fault::new(format!("`{name}` was removed meanwhile")).hint("run the command again"));
     }
     let had_admin = deployment.has_admin();
+    let file = deployment.state.access.password_file(name.as_str());
     let set = asked.apply(&mut deployment, hash.as_deref())?;
     if asked.says_access() && world.keeps_an_nginx_without_roles(&store, &deployment, Edits::Keep)? {
         bail!(
@@ -105,7 +106,9 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     }
     let change = world.commit(&mut store, &deployment)?;
     drop(store);
-    tell(&asked, set, &deployment, args.reload);
+    let is_moved = deployment.state.access.password_file(name.as_str()) != file;
+    let waits = is_moved && !args.reload;
+    tell(&asked, set, &deployment, args.reload, waits);
     warn_without_admin(&deployment, had_admin);
     if let Some((password, Known::ToNobody)) = &password {
         show(name, password)?;
@@ -126,8 +129,8 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     Ok(())
 }
 
-/// What has come of it.
-fn tell(asked: &Asked, set: Option<Set>, deployment: &Deployment, reload: bool) {
+/// Says what was done. A user `waits` who is in another password file now, which nginx does not know before it reloads.
+fn tell(asked: &Asked, set: Option<Set>, deployment: &Deployment, reload: bool, waits: bool) {
     let Asked { name, .. } = asked;
     let accesses = &deployment.state.access;
     match set {
@@ -144,7 +147,12 @@ fn tell(asked: &Asked, set: Option<Set>, deployment: &Deployment, reload: bool) 
         None => {}
     }
     if asked.says_access() {
-        ui::say(format!("{name} may {}", accesses.of(name.as_str())));
+        let until = if waits && set != Some(Set::Added) {
+            format!("; reload nginx before {name} can log in")
+        } else {
+            String::new()
+        };
+        ui::say(format!("{name} may {}{until}", accesses.of(name.as_str())));
     }
 }
 

@@ -15,8 +15,8 @@ use home::Home;
 use super::World;
 use super::connection::{self, ClientCertificate, Names};
 use super::password::{Prompt, Source};
-use crate::auth::Password;
-use crate::deployment::{Deployment, NGINX_CONF, ROLES, reads_roles};
+use crate::auth::{Password, PasswordFiles};
+use crate::deployment::{Deployment, NGINX_CONF, ROLES, password_files, reads_roles};
 use crate::error::{Blame, Fault, Gather};
 use crate::health::{self, Found, Known, Link, Machine, RolesOnDisk, Seen, State, Target};
 use crate::names::{Repository, Typed, Username, shell};
@@ -314,11 +314,16 @@ fn roles(deployment: &Deployment, dir: &Path) -> RolesOnDisk {
         // Who may not look cannot tell.
         Found::Unreadable(_) => true,
     };
-    let wanted = deployment.state.access.to_map();
+    let fits = |bytes: &[u8]| {
+        // An nginx.conf that is not there, or may not be read, is another link's.
+        let by_access = is(NGINX_CONF, &|conf| password_files(conf) == PasswordFiles::ByAccess);
+        let passwords = if by_access { PasswordFiles::ByAccess } else { PasswordFiles::OneForAll };
+        bytes == deployment.state.access.to_map(passwords).as_bytes()
+    };
     match deployment.spec.proxy {
         Proxy::None => RolesOnDisk::Fit,
         Proxy::Nginx if !is(NGINX_CONF, &reads_roles) => RolesOnDisk::Unread,
-        Proxy::Nginx if !is(ROLES, &|bytes| bytes == wanted.as_bytes()) => RolesOnDisk::Other,
+        Proxy::Nginx if !is(ROLES, &fits) => RolesOnDisk::Other,
         Proxy::Nginx => RolesOnDisk::Fit,
     }
 }

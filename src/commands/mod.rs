@@ -10,6 +10,7 @@ pub mod gc;
 pub mod images;
 pub mod import_cert;
 pub mod init;
+mod kept;
 pub mod list_clients;
 pub mod list_users;
 pub mod password;
@@ -26,11 +27,11 @@ use anyhow::{Context, Result, bail};
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use crate::deployment::{Deployment, IGNORED, NGINX_CONF, reads_roles};
+use crate::deployment::{Deployment, IGNORED};
 use crate::error::Fault;
-use crate::files::{Action, Change, Edits, FileSet, MARK, RelPath, utf8};
+use crate::files::{Action, Change, Edits, MARK, RelPath, utf8};
 use crate::guide::{News, Words};
-use crate::health::{Found, Ill};
+use crate::health::Ill;
 use crate::names::shell;
 use crate::pki::{KeyType, Passphrase};
 use crate::probe::{Compose, Project};
@@ -198,32 +199,6 @@ impl World {
         }
     }
 
-    /// The files of the registry. Where an nginx.conf stays that does not hold users to their roles, nobody may delete.
-    fn files(&self, store: &Store, deployment: &Deployment, edits: Edits) -> Result<FileSet> {
-        Ok(if self.keeps_an_nginx_without_roles(store, deployment, edits)? {
-            deployment.files_without_delete(&self.site)?
-        } else {
-            deployment.files(&self.site)?
-        })
-    }
-
-    /// Whether an nginx.conf stays that was edited by hand and does not read the roles.
-    fn keeps_an_nginx_without_roles(
-        &self,
-        store: &Store,
-        deployment: &Deployment,
-        edits: Edits,
-    ) -> Result<bool> {
-        match store::look(&self.dir.join(NGINX_CONF)) {
-            Found::File { bytes, .. } if !reads_roles(&bytes) => {}
-            Found::File { .. } | Found::Nothing | Found::Directory(_) | Found::Unreadable(_) => {
-                return Ok(false);
-            }
-        }
-        let change = store.compare(deployment.files(&self.site)?, deployment.spec.run_as, edits)?;
-        Ok(change.with(Action::EditedByHand).any(|path| path.as_str() == NGINX_CONF))
-    }
-
     /// What differs between the disk and the registry.
     fn compare(&self, store: &Store, deployment: &Deployment, edits: Edits) -> Result<Change> {
         store.compare(self.files(store, deployment, edits)?, deployment.spec.run_as, edits)
@@ -383,7 +358,11 @@ fn dry_run(news: &News, change: &Change) {
 /// Refuses a change that takes files away which a configuration that was edited by hand may name.
 fn guard(change: &Change) -> Result<()> {
     let configures = |path: &&RelPath| path.as_str().ends_with(".conf") || path.as_str().ends_with(".yml");
-    let served = |path: &RelPath| path.as_str().contains("/ssl/") || path.as_str().contains("/auth/");
+    // The roles name the password files of single accesses, and no configuration does.
+    let is_named = |path: &RelPath| !path.as_str().starts_with("nginx/auth/limited-");
+    let served = |path: &RelPath| {
+        path.as_str().contains("/ssl/") || path.as_str().contains("/auth/") && is_named(path)
+    };
     let edited = change.with(Action::EditedByHand).find(configures);
     match (edited, change.with(Action::Removed).find(|path| served(path))) {
         (Some(edited), Some(removed)) => bail!(

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{Deployment, Headers, Issuer, Wiped};
+use crate::auth::PasswordFiles;
 use crate::error::Fault;
 use crate::files::{FileSet, Mode, Origin};
 use crate::names::{Webhook, file_stem};
@@ -17,8 +18,8 @@ const COMPOSE: &str = "docker-compose.yml";
 /// Compose reads it, 1.29 and v2 alike; a top-level `name:` in docker-compose.yml is refused by 1.29.
 pub const ENV: &str = ".env";
 pub const NGINX_CONF: &str = "nginx/nginx.conf";
-/// The passwords of those of whom nginx must have read what they may do.
-pub(super) const LIMITED: &str = "nginx/auth/limited.passwd";
+/// Where nginx's password files are.
+pub(super) const AUTH: &str = "nginx/auth";
 /// What nginx reads at its start and at each reload.
 pub const ROLES: &str = "nginx/auth/registry.roles";
 
@@ -27,6 +28,16 @@ pub const ROLES: &str = "nginx/auth/registry.roles";
 pub fn reads_roles(nginx_conf: &[u8]) -> bool {
     // As the container has it mounted, below `/etc/`.
     String::from_utf8_lossy(nginx_conf).contains(ROLES)
+}
+
+/// Where an nginx with this configuration looks for passwords.
+pub fn password_files(nginx_conf: &[u8]) -> PasswordFiles {
+    // The map that takes the file's name from the roles.
+    if String::from_utf8_lossy(nginx_conf).contains("$said_file") {
+        PasswordFiles::ByAccess
+    } else {
+        PasswordFiles::OneForAll
+    }
 }
 
 /// What git leaves out, where the registry's directory is below a work tree.
@@ -59,13 +70,31 @@ fn front(proxy: Proxy) -> &'static str {
 impl Deployment {
     /// Every file of the registry.
     pub fn files(&self, site: &Site) -> Result<FileSet, Fault> {
+        self.files_for(site, PasswordFiles::ByAccess)
+    }
+
+    /// Every file of a registry whose nginx.conf was edited by hand and stays. If it does not hold users to their roles, no
+    /// user may delete.
+    pub fn files_beside(&self, nginx_conf: &[u8], site: &Site) -> Result<FileSet, Fault> {
+        let mut files = self.files_for(site, password_files(nginx_conf))?;
+        if self.server.is_some() && !reads_roles(nginx_conf) {
+            let config = render(REGISTRY_CONFIG, &self.facts(site).without_delete())?;
+            files.put(REGISTRY_CONFIG, config, Mode::Server, Origin::Rendered);
+        }
+        Ok(files)
+    }
+
+    fn files_for(&self, site: &Site, passwords: PasswordFiles) -> Result<FileSet, Fault> {
         let mut files = FileSet::default();
         files.put(SPEC, self.spec.to_toml(self.spec_text.as_deref())?, Mode::Public, Origin::Kept);
         files.put(STATE, self.state.to_json().as_bytes(), Mode::Secret, Origin::Kept);
-        let (users, limited) = self.users_by_file();
-        files.put(self.users_path(), users.as_bytes(), Mode::Server, Origin::Kept);
-        if self.spec.proxy == Proxy::Nginx {
-            files.put(LIMITED, limited.as_bytes(), Mode::Server, Origin::Kept);
+        match self.spec.proxy {
+            Proxy::None => files.put(self.users_path(), self.users.as_bytes(), Mode::Server, Origin::Kept),
+            Proxy::Nginx => {
+                for (name, users) in self.password_files(passwords) {
+                    files.put(format!("{AUTH}/{name}"), users.as_bytes(), Mode::Server, Origin::Kept);
+                }
+            }
         }
         files.put(IGNORED, include_str!("../../templates/gitignore"), Mode::Public, Origin::Rendered);
         self.put_authority(&mut files);
@@ -82,16 +111,10 @@ impl Deployment {
         // Nothing is served, and nothing made that could be started, before there is a certificate to serve.
         if let Some(server) = &self.server {
             self.put_service(server, site, &mut files)?;
-        }
-        Ok(files)
-    }
-
-    /// The same where the nginx.conf that stays does not hold users to their roles: then nobody may delete.
-    pub fn files_without_delete(&self, site: &Site) -> Result<FileSet, Fault> {
-        let mut files = self.files(site)?;
-        if self.server.is_some() {
-            let config = render(REGISTRY_CONFIG, &self.facts(site).without_delete())?;
-            files.put(REGISTRY_CONFIG, config, Mode::Server, Origin::Rendered);
+            if self.spec.proxy == Proxy::Nginx {
+                // An edit by hand is not kept: the roles that regcert was told last count.
+                files.put(ROLES, self.state.access.to_map(passwords), Mode::Server, Origin::Kept);
+            }
         }
         Ok(files)
     }
@@ -185,8 +208,6 @@ impl Deployment {
                 files.put(name, render(name, &facts)?, Mode::Public, Origin::Rendered);
             }
             files.put(NGINX_CONF, render(NGINX_CONF, &facts)?, Mode::Public, Origin::Rendered);
-            // Never kept as somebody edited it: what was said last must count.
-            files.put(ROLES, self.state.access.to_map(), Mode::Server, Origin::Kept);
             let page = Page { facts: &facts, anchors: &self.anchors() };
             for name in PAGE {
                 files.put(name, render(name, &page)?, Mode::Public, Origin::Rendered);

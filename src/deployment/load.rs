@@ -1,9 +1,11 @@
 //! The registry out of its files. A part that is missing or damaged is named with its cure and never made anew in
 //! silence: clients and users depend on the one that was there.
 
-use super::files::{LIMITED, SPEC, STATE};
+use std::collections::BTreeSet;
+
+use super::files::{AUTH, SPEC, STATE};
 use super::{Clients, Deployment, Issuer, Pending, Retiring, State};
-use crate::auth::Htpasswd;
+use crate::auth::{Accesses, Htpasswd, LIMITED};
 use crate::error::{Blame, Fault, Faults, Gather};
 use crate::files::{FileSet, RelPath, utf8};
 use crate::names::{printable, visible};
@@ -258,27 +260,43 @@ impl Reader<'_> {
             self.gather.push(missing("nginx/auth/registry.passwd"));
             return None;
         };
-        let users = self.htpasswd(users)?;
-        let must_be_read = |name: &str| state.is_none_or(|state| state.access.must_be_read(name));
-        if self.files.get(LIMITED).is_none() {
-            // Without nginx there is none, nor had an older nginx one.
-            if found.users.as_ref().is_some_and(|path| path.starts_with("nginx/"))
-                && state.is_some_and(|state| state.access.has_unread())
-            {
-                self.gather.push(missing(LIMITED));
-            }
+        let is_nginx = users.starts_with(AUTH);
+        let mut users = self.htpasswd(users)?;
+        let paths: Vec<_> =
+            self.files.matching(AUTH, "passwd").map(|path| path.as_str().to_owned()).collect();
+        let name_of = |path: &str| path[AUTH.len() + 1..].to_owned();
+        let names: BTreeSet<_> = paths.iter().map(|path| name_of(path)).collect();
+        let Some(accesses) = state.map(|state| &state.access).filter(|_| is_nginx) else {
             return Some(users);
+        };
+        // In an older directory one file has them all.
+        if !names.contains(LIMITED) {
+            let lost = accesses.limited_files().into_iter().find(|name| !names.contains(name));
+            if let Some(name) = lost {
+                self.gather.push(missing(&format!("{AUTH}/{name}")));
+            }
         }
-        let limited = self.htpasswd(LIMITED)?;
-        if let Some(name) = limited.names().iter().find(|name| !must_be_read(name)) {
-            let name = printable(name);
-            self.gather.push(
-                Fault::new(format!("`{LIMITED}` has `{name}`, of whom `{STATE}` says nothing")).hint(
-                    "remove the line and add the user again; or bring both files back from one and the same backup",
-                ),
-            );
+        for path in paths.iter().filter(|path| name_of(path).starts_with("limited")) {
+            let limited = self.htpasswd(path)?;
+            self.belong(path, &name_of(path), &limited, accesses);
+            users = users.join(&limited);
         }
-        Some(users.join(&limited))
+        Some(users)
+    }
+
+    /// Refuses a user in the password file of another access.
+    fn belong(&mut self, path: &str, file: &str, users: &Htpasswd, accesses: &Accesses) {
+        let is_right = |name: &String| {
+            accesses.must_be_read(name) && (file == LIMITED || accesses.password_file(name) == file)
+        };
+        let Some(name) = users.names().into_iter().find(|name| !is_right(name)) else {
+            return;
+        };
+        let name = printable(&name);
+        self.gather.push(
+            Fault::new(format!("`{path}` has `{name}`, whose access in `{STATE}` is another one"))
+                .hint("remove the line and add the user again; or restore both files from the same backup"),
+        );
     }
 }
 

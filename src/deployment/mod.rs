@@ -14,7 +14,7 @@ mod users;
 mod webhooks;
 
 pub use clients::Clients;
-pub use files::{ENV, IGNORED, NGINX_CONF, ROLES, reads_roles};
+pub use files::{ENV, IGNORED, NGINX_CONF, ROLES, password_files, reads_roles};
 pub use mirror::Credentials;
 pub use rotation::Retiring;
 pub use state::{Client, ComposeProject, State};

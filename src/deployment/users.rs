@@ -1,7 +1,9 @@
 //! Who may log in, and what each may do.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::Deployment;
-use crate::auth::{Access, Htpasswd, Reader, Role, Set, Unusable};
+use crate::auth::{Access, EVERY_NGINX, Htpasswd, LIMITED, PasswordFiles, Reader, Role, Set, Unusable};
 use crate::error::Fault;
 use crate::names::Username;
 use crate::spec::{Delete, Proxy, Spec};
@@ -54,10 +56,24 @@ impl Deployment {
         self.limits_hold()
     }
 
-    /// The users whom nginx may let in whatever it has read of roles, and those of whom it must have read: each kind has a
-    /// password file, and an nginx that has not read of a user looks in the wrong one.
-    pub(super) fn users_by_file(&self) -> (Htpasswd, Htpasswd) {
-        self.users.split(|name| self.state.access.must_be_read(name))
+    /// The password files of an nginx, by name. The first has the users whose rights hold no matter which roles nginx has
+    /// read. nginx must have read the roles of the others: if it has not, it looks for them in the wrong file.
+    pub(super) fn password_files(&self, files: PasswordFiles) -> BTreeMap<String, Htpasswd> {
+        let access = &self.state.access;
+        let mut by_file = self.users.by_file(|name| match (access.must_be_read(name), files) {
+            (true, PasswordFiles::OneForAll) => LIMITED.to_owned(),
+            (true, PasswordFiles::ByAccess) | (false, _) => access.password_file(name),
+        });
+        // Those without a user are there as well: a file that is missing is noticed.
+        let mut expected = match files {
+            PasswordFiles::OneForAll => BTreeSet::from([LIMITED.to_owned()]),
+            PasswordFiles::ByAccess => access.limited_files(),
+        };
+        expected.insert(EVERY_NGINX.to_owned());
+        for name in expected {
+            by_file.entry(name).or_default();
+        }
+        by_file
     }
 
     /// The users who cannot log in whatever they send, and why.
@@ -70,8 +86,9 @@ impl Deployment {
 
     /// As they will be read back.
     fn sort_users(&mut self) {
-        let (rest, limited) = self.users_by_file();
-        self.users = rest.join(&limited);
+        let mut files = self.password_files(PasswordFiles::ByAccess);
+        let first = files.remove(EVERY_NGINX).unwrap_or_default();
+        self.users = files.values().fold(first, Htpasswd::join);
     }
 
     /// Refuses a name that nginx takes for another one's.

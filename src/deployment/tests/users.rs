@@ -1,7 +1,9 @@
 //! A limit holds from the moment it is said, and ends with its user.
 
-use super::super::files::LIMITED;
+use super::super::files::AUTH;
 use super::*;
+use crate::files::{Mode, Origin, RelPath};
+use crate::names::Repositories;
 use crate::spec::Proxy;
 
 /// With a user who may only pull.
@@ -12,30 +14,96 @@ fn limited() -> Deployment {
     made
 }
 
+/// Where the password of `name` is.
+fn file_of(made: &Deployment, name: &str) -> String {
+    let files = made.files(&site()).unwrap();
+    let holds = |path: &&RelPath| files.text(path.as_str()).unwrap().contains(&format!("{name}:HASH\n"));
+    let found: Vec<_> = files.matching(AUTH, "passwd").filter(holds).map(ToString::to_string).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.into_iter().next().unwrap()
+}
+
+/// What the roles say of `name`, its password file included.
+fn said(made: &Deployment, name: &str) -> Option<String> {
+    let files = made.files(&site()).unwrap();
+    let roles = files.text("nginx/auth/registry.roles").unwrap();
+    roles.lines().find(|line| line.starts_with(&format!("\"={name}\""))).map(str::to_owned)
+}
+
+/// A running nginx knows what `said` before a change, and reads the password files after it.
 #[test]
-fn who_is_limited_has_no_password_where_a_limit_may_be_unknown() {
-    let mut made = limited();
-    let files = made.files(&site()).unwrap();
-    assert!(!files.text("nginx/auth/registry.passwd").unwrap().contains("ann"));
-    assert_eq!(files.text(LIMITED), Some("ann:HASH\n"));
-    let mut without = FileSet::default();
-    for (path, file) in files.iter().filter(|(path, _)| path.as_str() != LIMITED) {
-        without.put(path.as_str(), file.bytes.clone(), file.mode, file.origin);
+fn an_nginx_that_has_not_read_a_change_lets_in_no_user_with_other_rights() {
+    let everything = Access { role: Role::Admin, ..Access::default() };
+    let of = |role, repository: &str| Access {
+        role,
+        repositories: Repositories::parse(&[repository.to_owned()]).unwrap(),
+    };
+    let accesses = [
+        Access::default(),
+        everything,
+        pull(),
+        of(Role::Push, "a/*"),
+        of(Role::Push, "a"),
+        of(Role::Pull, "a/*"),
+        of(Role::Admin, "a/*"),
+    ];
+    for (before, after) in accesses.iter().flat_map(|one| accesses.iter().map(move |other| (one, other))) {
+        for is_replaced in [false, true] {
+            let mut made = limited();
+            made.set_access("ann".parse().unwrap(), before.clone()).unwrap();
+            let (read, first) = (said(&made, "ann"), file_of(&made, "ann"));
+            if is_replaced {
+                made.remove_user("ann");
+                made.set_user(&"ann".parse().unwrap(), "HASH").unwrap();
+            }
+            made.set_access("ann".parse().unwrap(), after.clone()).unwrap();
+            let second = file_of(&made, "ann");
+            let may_do_more = !is_within(before, after);
+            assert!(!may_do_more || first != second, "{before} {after}");
+            // nginx takes the name of the file from the roles.
+            let named = read.map_or("registry.passwd".to_owned(), |read| {
+                read.trim_end_matches("\";").rsplit('|').next().unwrap().to_owned()
+            });
+            assert!(first.ends_with(&format!("/{named}")), "{first} {named}");
+        }
     }
-    assert_eq!(load(&without), Err(vec![format!("`{LIMITED}` is missing")]));
-    // An admin may do more than any nginx has read.
-    made.set_access("ann".parse().unwrap(), Access { role: Role::Admin, ..Access::default() }).unwrap();
+}
+
+/// Whether what the first allows, the second allows.
+fn is_within(one: &Access, other: &Access) -> bool {
+    one == other || other.role == Role::Admin && other.repositories == Repositories::Every
+}
+
+#[test]
+fn a_password_file_that_is_missing_or_has_another_user_is_noticed() {
+    let made = limited();
     let files = made.files(&site()).unwrap();
-    assert!(files.text("nginx/auth/registry.passwd").unwrap().ends_with("ann:HASH\n"));
-    assert_eq!(files.text(LIMITED), Some(""));
-    // Who is one no more is let in by no nginx that still thinks so; nor is the next user of that name.
-    for next in [Deployment::remove_user as fn(&mut Deployment, &str) -> bool, |_, _| false] {
-        made.set_access("ann".parse().unwrap(), Access { role: Role::Admin, ..Access::default() }).unwrap();
-        next(&mut made, "ann");
-        made.set_user(&"ann".parse().unwrap(), "HASH").unwrap();
-        made.set_access("ann".parse().unwrap(), Access::default()).unwrap();
-        assert_eq!(made.files(&site()).unwrap().text(LIMITED), Some("ann:HASH\n"));
+    let limited = file_of(&made, "ann");
+    assert!(limited.starts_with("nginx/auth/limited-"));
+    let but = |path: &str, text: Option<&str>| {
+        let mut changed = FileSet::default();
+        for (known, file) in files.iter().filter(|(known, _)| known.as_str() != path) {
+            changed.put(known.as_str(), file.bytes.clone(), file.mode, file.origin);
+        }
+        if let Some(text) = text {
+            changed.put(path, text, Mode::Server, Origin::Kept);
+        }
+        load(&changed)
+    };
+    assert_eq!(but(&limited, None), Err(vec![format!("`{limited}` is missing")]));
+    let other = "nginx/auth/limited-0123456789abcdef.passwd";
+    for path in [other, limited.as_str()] {
+        assert_eq!(
+            but(path, Some("eve:HASH\n")),
+            Err(vec![format!("`{path}` has `eve`, whose access in `.regcert/state.json` is another one")])
+        );
     }
+    // An older regcert had one file for all of them.
+    let old = made.files_beside(b"include /etc/nginx/auth/registry.roles;", &site()).unwrap();
+    assert_eq!(old.text("nginx/auth/limited.passwd"), Some("ann:HASH\n"));
+    assert!(old.get(&limited).is_none());
+    assert!(old.text("nginx/auth/registry.roles").unwrap().contains("|ann\";\n"));
+    assert_eq!(load(&old).unwrap().unwrap().users, made.users);
 }
 
 #[test]
