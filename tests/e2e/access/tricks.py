@@ -7,6 +7,7 @@ import base64
 from urllib.parse import unquote
 
 from contract import MAY, NOBODY, verdict
+from mounts import status
 from shelf import ABSENT, V2
 from wire import NOTHING, Wire, basic, request
 
@@ -75,6 +76,7 @@ def prove(proof, people):
     deletions(proof, people, there)
     claims(proof, people, there)
     headers(proof, limited, there)
+    states(proof, limited, there)
     forms(proof, limited, there)
     identities(proof, people, limited, there)
     versions(proof, limited, there)
@@ -159,6 +161,28 @@ def headers(proof, limited, there):
             proof.ask(person, "DELETE", target, {"denied"}, [f"{name}: GET"])
         for name in ("Connection: Authorization", "Connection: X-Client, Host", "Expect: 100-continue", "Upgrade: h2c", "Range: bytes=0-10"):
             proof.ask(person, "GET", target, {"denied", "bad"}, [name])
+
+
+def states(proof, limited, there):
+    """An upload of others goes on nowhere: neither its address nor its state, which the registry has signed, is of use."""
+    uploads = {name: proof.shelf.repositories[name].session.rpartition("/")[2].split("?", 1) for name in (OWN, FOREIGN)}
+    (mine, my_state), (theirs, their_state) = uploads[OWN], uploads[FOREIGN]
+    octets = ["Content-Type: application/octet-stream"]
+    for person in limited:
+        if "write" not in MAY[person.role]:
+            continue
+        for upload, state, methods in (
+            (theirs, their_state, ("GET", "PATCH", "PUT", "DELETE")), (theirs, my_state, ("GET", "PATCH", "PUT", "DELETE")),
+            (mine, their_state, ("PATCH", "PUT", "DELETE")), (theirs, "", ("GET", "PATCH", "PUT", "DELETE")),
+            (theirs, f"{my_state}&{their_state}", ("GET", "PATCH", "PUT")), (f"{mine}/../{theirs}", their_state, ("GET", "PATCH", "PUT")),
+            (mine, "_state=" + "A" * 200, ("PATCH", "PUT")),
+        ):
+            for method in methods:
+                end = f"&digest={there.blob}" if method == "PUT" else ""
+                body = there.content if method in ("PATCH", "PUT") else b""
+                here = f"blobs/uploads/{upload}?{state}{end}"
+                proof.ask(person, method, f"/v2/{FOREIGN}/{here}", {"denied"}, octets, body)
+                proof.ask(person, method, f"/v2/{OWN}/{here}", {"passed", "bad", "denied"}, octets, body, fault=status(400, 403, 404))
 
 
 def forms(proof, limited, there):
