@@ -94,7 +94,8 @@ const PLACES: [&str; 20] = [
     "renewal",
 ];
 
-const COMMANDS: [&str; 12] = [
+/// Every command that reads or writes the directory; those that ask the running registry read the same files as `gc`.
+const COMMANDS: [&str; 17] = [
     "init --https-port 5443",
     "init --force --san other.lan",
     "add-user bob",
@@ -104,8 +105,13 @@ const COMMANDS: [&str; 12] = [
     "rotate --if-due",
     "rotate --force",
     "trust",
+    "trust deb k3s",
     "add-client bob",
     "list-clients",
+    "revoke bob",
+    "sign other.csr",
+    "csr",
+    "import-cert other.crt",
     "gc",
 ];
 
@@ -113,10 +119,13 @@ const COMMANDS: [&str; 12] = [
 fn no_command_follows_a_link_in_the_directory() {
     let Some(sandbox) = sandbox() else { return };
     let work = sandbox.path();
-    for (whose, make) in [
-        (0, "regcert -C model init"),
-        (OWNER, "SUDO_UID=61234 regcert -C model init"),
-        (OWNER, "SUDO_UID=61234 regcert -C model init --run-as 65532:65532"),
+    sandbox.ok("regcert -C other init --external-ca && cp other/request/*.csr other.csr");
+    sandbox.ok("regcert -C signs init && regcert -C signs sign other.csr >other.crt");
+    for (whose, links, make) in [
+        (0, 0, "regcert -C model init"),
+        (0, STRANGER, "regcert -C model init"),
+        (OWNER, OWNER, "SUDO_UID=61234 regcert -C model init"),
+        (OWNER, OWNER, "SUDO_UID=61234 regcert -C model init --run-as 65532:65532"),
     ] {
         let model = work.join("model");
         fs::create_dir(&model).unwrap();
@@ -141,7 +150,7 @@ fn no_command_follows_a_link_in_the_directory() {
             }
             give(&elsewhere, 0);
             symlink(&target, &at).unwrap();
-            lchown(&at, Some(whose), Some(whose)).unwrap();
+            lchown(&at, Some(links), Some(links)).unwrap();
             let before = snapshot(&elsewhere);
             for command in COMMANDS {
                 for caller in ["", "SUDO_UID=61234 "] {
