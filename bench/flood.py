@@ -6,19 +6,29 @@ Expects the users u1 to u30 with the passwords right-pass-1 to right-pass-30. u1
 for the first time. Prints one line for each number of addresses: requests a second of the remembered users without a flood,
 beside it as a share of that, and the share right after a change of users; how many of the first logins were let in, and how long they took.
 CHANGE-COMMAND changes the password file.
+
+The guesses come from a process of its own, at the lowest priority: otherwise the right users would share its interpreter, and
+the machine's processors would go to the flood's own TLS, which in truth is other machines' work.
+
+    flood.py --guess PORT NETWORK ADDRESSES CONNECTIONS
 """
 
 import base64
 import http.client
+import os
 import ssl
 import subprocess
 import sys
 import threading
 import time
 
-PORT, CONNECTIONS, SECONDS = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-CHANGE = sys.argv[4]
 TLS = ssl._create_unverified_context()
+GUESS = sys.argv[1] == "--guess"
+if GUESS:
+    PORT, NETWORK, ADDRESSES, CONNECTIONS = map(int, sys.argv[2:])
+else:
+    PORT, CONNECTIONS, SECONDS = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+    CHANGE = sys.argv[4]
 
 
 def ask(connection, user, password):
@@ -89,28 +99,31 @@ def first_logins(addresses, numbers):
     return sum(let_in), len(let_in), sorted(times)[len(times) // 2]
 
 
+def load():
+    return "/".join(f"{each:.1f}" for each in os.getloadavg()[:2])
+
+
+if GUESS:
+    os.nice(19)
+    for number in range(CONNECTIONS):
+        threading.Thread(target=guess, args=(f"127.0.{NETWORK}.{number % ADDRESSES + 1}", number, threading.Event())).start()
+    threading.Event().wait()
+
 rate()
 for n, addresses in enumerate((1, 6, 40)):
     calm, _ = rate()
     subprocess.run(CHANGE, shell=True, check=True)
     calm_changed, _ = rate()
-    ended = threading.Event()
-    guessers = [
-        threading.Thread(target=guess, args=(f"127.0.{10 + n}.{number % addresses + 1}", number, ended))
-        for number in range(CONNECTIONS)
-    ]
-    for thread in guessers:
-        thread.start()
+    guesses = subprocess.Popen([sys.executable, __file__, "--guess", str(PORT), str(10 + n), str(addresses), str(CONNECTIONS)])
     time.sleep(3)
     beside, refused = rate()
     subprocess.run(CHANGE, shell=True, check=True)
     changed, refused_then = rate()
     let_in, tried, took = first_logins(100 + n, range(11 + 5 * n, 16 + 5 * n))
-    ended.set()
-    for thread in guessers:
-        thread.join()
+    guesses.kill()
+    guesses.wait()
     print(
         f"{addresses:2} addresses: remembered users {calm:6.1f}/s, beside the flood {beside / calm:.2f} ({refused} refused),"
-        f" right after a change of users {changed / max(calm_changed, 0.1):.2f} ({refused_then} refused); first logins {let_in} of {tried}, median {took:.1f} s",
+        f" right after a change of users {changed / max(calm_changed, 0.1):.2f} ({refused_then} refused); first logins {let_in} of {tried}, median {took:.1f} s; load {load()}",
         flush=True,
     )
