@@ -438,10 +438,10 @@ finds_name() {
 change_hosts() {
     if [ -n "$host_line" ]; then
         if [ -n "$(tail -c 1 "$hosts" 2>/dev/null)" ]; then host_line=$newline$host_line; fi
-        printf '%s\n' "$host_line" >>"$hosts" || fail "\`$hosts\` cannot be written" "add to it: $address $host_name"
+        { printf '%s\n' "$host_line" >>"$hosts"; } 2>/dev/null || later "add \`$address $host_name\` to $hosts, which cannot be written"
     elif [ "$host_gone" = yes ]; then
         others=$(grep -v " $mark\$" "$hosts" || true)
-        printf '%s\n' "$others" >"$hosts" || fail "\`$hosts\` cannot be written" "take the line of $host_name out of it"
+        { printf '%s\n' "$others" >"$hosts"; } 2>/dev/null || later "take the line of $host_name out of $hosts, which cannot be written"
     fi
 }
 
