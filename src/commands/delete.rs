@@ -1,13 +1,15 @@
 //! `regcert delete`: one tag or one manifest of the running registry.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, bail};
 
 use super::World;
 use super::connection::Connection;
 use super::images::elsewhere;
 use crate::error::{Fault, Gather};
-use crate::images::Tagged;
-use crate::names::{Digest, Image, Reference, Typed};
+use crate::images::{Manifest, Tagged};
+use crate::names::{Digest, Image, Reference, Repository, Typed};
 use crate::probe::{self, Api};
 use crate::ui;
 
@@ -15,7 +17,8 @@ use crate::ui;
 ///
 /// IMAGE:TAG deletes this tag alone, if other tags name the same image and the registry is registry:3. registry:2 deletes
 /// the image, with every tag of the repository that names it, and so does IMAGE@DIGEST on both. What goes is shown first,
-/// and nothing is deleted before you say yes. `regcert gc` frees the disk space.
+/// and nothing is deleted before you say yes. What an image for several platforms needs is not deleted without --break-index.
+/// `regcert gc` frees the disk space.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -29,6 +32,9 @@ pub struct Args {
     /// Ask nothing
     #[arg(long)]
     yes: bool,
+    /// Delete an image that an image for several platforms needs; the latter can then no longer be pulled
+    #[arg(long)]
+    break_index: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -42,6 +48,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     connected.with(|api| {
         ui::busy(format!("asking {}", connected.target));
         let found = find(api, &image)?;
+        spare_indexes(&image, &found, args.break_index)?;
         let shown = shown(&image, &found);
         if args.yes {
             ui::say(shown)
@@ -68,6 +75,23 @@ struct Found {
     tags: Vec<String>,
     /// Whether the tag goes and the manifest stays, for other tags.
     only_the_tag: bool,
+    /// The tags of the repository whose images for several platforms name it.
+    needed_by: Vec<String>,
+}
+
+/// Refuses what would leave an image for several platforms without one of its parts.
+fn spare_indexes(image: &Image, found: &Found, breaks: bool) -> Result<()> {
+    if breaks || found.needed_by.is_empty() {
+        return Ok(());
+    }
+    let indexes: Vec<_> = found.needed_by.iter().map(|tag| format!("`{}:{tag}`", image.repository)).collect();
+    bail!(
+        Fault::new(format!(
+            "{image} is a part of {}, which could then no longer be pulled",
+            indexes.join(", ")
+        ))
+        .hint("delete that first, or say `--break-index`")
+    );
 }
 
 fn find(api: &Api<'_>, image: &Image) -> Result<Found> {
@@ -90,12 +114,44 @@ fn find(api: &Api<'_>, image: &Image) -> Result<Found> {
             ),
         },
     };
+    let needed_by = indexes(api, repository, &tagged, &digest)?;
     let named = tagged.into_iter().filter(|tagged| tagged.digest == digest);
     let tags: Vec<_> = named.map(|tagged| tagged.tag.to_string()).collect();
     let is_shared = matches!(reference, Reference::Tag(_)) && tags.len() > 1;
     let only_the_tag = is_shared && api.deletes_tags(repository, &all)?;
-    let is_index = ["image.index", "manifest.list"].iter().any(|kind| media_type.contains(kind));
-    Ok(Found { digest, is_index, tags, only_the_tag })
+    let needed_by = if only_the_tag { Vec::new() } else { needed_by };
+    Ok(Found { is_index: is_index(&media_type), digest, tags, only_the_tag, needed_by })
+}
+
+fn is_index(media_type: &str) -> bool {
+    ["image.index", "manifest.list"].iter().any(|kind| media_type.contains(kind))
+}
+
+/// The tags whose index names the manifest, itself or by an index in it.
+fn indexes(
+    api: &Api<'_>,
+    repository: &Repository,
+    tagged: &[Tagged],
+    digest: &Digest,
+) -> Result<Vec<String>> {
+    let mut needed_by = Vec::new();
+    for index in tagged.iter().filter(|tagged| is_index(&tagged.media_type) && tagged.digest != *digest) {
+        let (mut wanted, mut seen) = (vec![index.digest.clone()], BTreeSet::new());
+        while let Some(next) = wanted.pop() {
+            // Only an index names manifests: one that is damaged or gone names none.
+            if seen.insert(next.clone())
+                && let Some(stored) = api.manifest(repository, &Reference::Digest(next))??
+                && let Manifest::Index(entries) = Manifest::read(&stored.bytes)
+            {
+                if entries.iter().any(|entry| entry.digest == *digest) {
+                    needed_by.push(index.tag.to_string());
+                    break;
+                }
+                wanted.extend(entries.into_iter().map(|entry| entry.digest));
+            }
+        }
+    }
+    Ok(needed_by)
 }
 
 fn agreed() -> Result<bool> {
@@ -153,13 +209,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_tag_that_goes_is_named() {
+    fn every_tag_that_goes_is_named_and_no_index_loses_a_part() {
         let digest: Digest = format!("sha256:{}", "0a".repeat(32)).parse().unwrap();
         let found = |tags: &[&str]| Found {
             digest: digest.clone(),
             is_index: false,
             tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
             only_the_tag: false,
+            needed_by: Vec::new(),
         };
         for (typed, tags, expected) in [
             (
@@ -176,6 +233,16 @@ mod tests {
         ] {
             assert_eq!(shown(&typed.parse().unwrap(), &found(tags)), expected);
         }
+        let part = Found { needed_by: vec!["multi".to_owned(), "list".to_owned()], ..found(&["amd"]) };
+        let image = "app:amd".parse().unwrap();
+        let refusal = spare_indexes(&image, &part, false).unwrap_err().to_string();
+        assert_eq!(
+            refusal,
+            "app:amd is a part of `app:multi`, `app:list`, which could then no longer be pulled"
+        );
+        assert!(
+            spare_indexes(&image, &part, true).is_ok() && spare_indexes(&image, &found(&[]), false).is_ok()
+        );
         let alone = Found { only_the_tag: true, ..found(&["1", "1.2"]) };
         let image = "app:1.2".parse().unwrap();
         assert_eq!(shown(&image, &alone), format!("app:1.2 is {digest}, also tagged 1: only this tag goes"));

@@ -92,7 +92,7 @@ fn cure(known: &Known<'_>, cure: Cure) -> String {
             known.compose("logs nginx")
         ),
         Cure::Collection => {
-            format!("wait until `regcert gc` has ended; if none runs, {}", known.regcert("gc"))
+            format!("wait until the collection has ended; if none runs, {}", known.regcert("gc"))
         }
         Cure::Log => known.compose("logs nginx registry"),
     }
