@@ -8,7 +8,7 @@ use time::UtcOffset;
 use time::format_description::well_known::Rfc2822;
 
 use super::archive::{Files, folders, gzip, tar};
-use super::package::{PACKAGER, Package, halves};
+use super::package::{JAVA, PACKAGER, Package, halves};
 use crate::pki::hex;
 
 const POSTINST: &str = concat!(include_str!("deb/common"), include_str!("deb/postinst"));
@@ -66,8 +66,8 @@ fn control_file(package: &Package, data: &Files) -> String {
          Installed-Size: {size}\nDepends: ca-certificates\nSection: misc\nPriority: optional\n\
          Multi-Arch: foreign\nDescription: private root certificate, trusted system-wide\n \
          This computer will trust the certificates that a private authority issues for\n .\n  \
-         {}\n .\n SHA-256 fingerprint of each root certificate in this package:\n",
-        package.name, package.version, package.label
+         {}\n .\n {}\n {}\n .\n SHA-256 fingerprint of each root certificate in this package:\n",
+        package.name, package.version, package.label, JAVA[0], JAVA[1]
     );
     for fingerprint in package.fingerprints {
         control += " .\n";
@@ -194,7 +194,9 @@ mod tests {
              Depends: ca-certificates\nSection: misc\nPriority: optional\nMulti-Arch: foreign\n\
              Description: private root certificate, trusted system-wide\n \
              This computer will trust the certificates that a private authority issues for\n .\n  \
-             myhouse.local\n .\n SHA-256 fingerprint of each root certificate in this package:\n \
+             myhouse.local\n .\n Java takes its roots from the system's store, and ignores the limits of a\n \
+             root: Java programs here will trust this one for every name.\n .\n \
+             SHA-256 fingerprint of each root certificate in this package:\n \
              .\n  AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:\n  \
              AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB\n"
         );

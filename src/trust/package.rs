@@ -71,6 +71,12 @@ impl Package<'_> {
     }
 }
 
+/// What a description says of Java, in lines of at most 78 characters. Java 17's default `TrustManager` was tried.
+pub const JAVA: [&str; 2] = [
+    "Java takes its roots from the system's store, and ignores the limits of a",
+    "root: Java programs here will trust this one for every name.",
+];
+
 /// A fingerprint has 95 characters, a line of a description at most 80 (lintian, rpmlint).
 pub fn halves(fingerprint: &str) -> impl Iterator<Item = &str> {
     let (first, second) = fingerprint.split_at_checked(48).unwrap_or((fingerprint, ""));

@@ -7,7 +7,7 @@
 use rpm::{BuildConfig, CompressionType, Dependency, Error, FileOptions, PackageBuilder};
 
 use super::archive::IN_MEMORY;
-use super::package::{LICENSE, PACKAGER, Package, halves};
+use super::package::{JAVA, LICENSE, PACKAGER, Package, halves};
 
 const POST: &str = include_str!("rpm/post");
 const POSTUN: &str = include_str!("rpm/postun");
@@ -64,8 +64,8 @@ fn package_of(package: &Package) -> Result<rpm::Package, Error> {
 fn description(package: &Package) -> String {
     let mut text = format!(
         "This computer will trust the certificates that a private authority issues for\n\n  {}\n\n\
-         SHA-256 fingerprint of each root certificate in this package:\n",
-        package.label
+         {}\n{}\n\nSHA-256 fingerprint of each root certificate in this package:\n",
+        package.label, JAVA[0], JAVA[1]
     );
     for fingerprint in package.fingerprints {
         text += "\n";
@@ -133,7 +133,9 @@ mod tests {
         assert_eq!(
             metadata.get_description().unwrap(),
             "This computer will trust the certificates that a private authority issues for\n\n  \
-             myhouse.local\n\nSHA-256 fingerprint of each root certificate in this package:\n\n  \
+             myhouse.local\n\nJava takes its roots from the system's store, and ignores the limits of a\n\
+             root: Java programs here will trust this one for every name.\n\n\
+             SHA-256 fingerprint of each root certificate in this package:\n\n  \
              AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:\n  \
              AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB\n"
         );
