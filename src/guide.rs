@@ -295,8 +295,8 @@ fn typed(words: &Words, steps: &[Step]) -> String {
     steps.iter().map(|step| words.compose(&step.words().join(" "))).collect::<Vec<_>>().join(" && ")
 }
 
-/// After a step of a rotation of the root.
-pub fn rotated(deployment: &Deployment, words: &Words) -> String {
+/// After a step of a rotation of the root: `finished`, or begun.
+pub fn rotated(deployment: &Deployment, words: &Words, finished: bool) -> String {
     let (regcert, script) = (words.regcert(), words.path(&format!("trust/{INSTALL}")));
     match &deployment.retiring {
         Some(_) => format!(
@@ -304,6 +304,12 @@ pub fn rotated(deployment: &Deployment, words: &Words) -> String {
 Clients with the old root go on working, and so do clients with only the new one. Next:
   on every client, run {script} again, or take its package or file again: all have both
   then: {regcert} rotate --ca --finish --reload",
+        ),
+        // The old root had ended.
+        None if !finished => format!(
+            "
+The old root had ended, and clients that have only it refuse the registry. Next:
+  on every client, run {script} again, or take its package or file again",
         ),
         None => format!(
             "

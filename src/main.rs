@@ -68,7 +68,7 @@ fn run(command: &Command, world: &World) -> Result<ExitCode> {
         Command::ListUsers(args) => commands::list_users::run(args, world).map(done),
         Command::Status(args) => commands::status::run(args, world),
         Command::Check(args) => commands::check::run(args, world),
-        Command::Rotate(args) => commands::rotate::run(args, world).map(done),
+        Command::Rotate(args) => commands::rotate::run(args, world),
         Command::Images(args) => commands::images::run(args, world).map(done),
         Command::Delete(args) => commands::delete::run(args, world).map(done),
         Command::Gc(args) => commands::gc::run(args, world).map(done),

@@ -2,14 +2,14 @@
 
 use anyhow::Result;
 
-use super::World;
+use super::{World, take};
 use crate::auth::Password;
 use crate::error::{Blame, Fault, Gather};
 use crate::files::{Edits, Mode, Origin};
 use crate::names::Username;
 use crate::pki::{Passphrase, date, pkcs12};
 use crate::spec::ClientAuth;
-use crate::ui;
+use crate::{guide, ui};
 
 /// Issue a client certificate
 ///
@@ -25,6 +25,9 @@ pub struct Args {
     /// How long the certificate lasts, at most 825 [default: as the registry's own]
     #[arg(long, value_name = "DAYS")]
     days: Option<String>,
+    /// Make the running nginx take a new authority for clients, where this run made one
+    #[arg(long)]
+    reload: bool,
 }
 
 /// Runs the command.
@@ -34,7 +37,9 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     let days = args.days.as_deref().map(|text| gather.take("--days", crate::spec::days(text)));
     gather.finish(Blame::CommandLine)?;
     let name = name.expect("a name that is none was refused");
-    if name.as_str().starts_with("clients-ca.") || name.as_str() == "clients.crl" {
+    if ["clients-ca.", "retiring-ca."].iter().any(|stem| name.as_str().starts_with(stem))
+        || ["clients.crl", "retiring.crl"].contains(&name.as_str())
+    {
         return Err(Fault::new(format!("`clients/{name}` is a file of the authority for clients"))
             .hint("choose another name")
             .into());
@@ -73,6 +78,9 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
         ui::say(
             "nginx does not ask for client certificates yet: `regcert init --client-auth required --reload` requires them",
         );
+        return Ok(());
     }
-    Ok(())
+    take(world, &deployment, &change, args.reload, |words, steps| {
+        guide::take(&deployment, words, &world.project(), steps)
+    })
 }

@@ -281,6 +281,7 @@ impl Writing {
         password: Option<&str>,
         written: impl FnOnce(&Change) -> Result<()>,
     ) -> Result<Option<Change>> {
+        rotate::warn_if_cut(deployment);
         let change = world.compare(store, deployment, self.edits())?;
         guard(&change)?;
         if self.dry_run {

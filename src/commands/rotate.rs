@@ -1,14 +1,16 @@
 //! `regcert rotate`: a new server certificate, or in two steps a new root.
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 
 use super::{World, Writing, busy_with_keys};
-use crate::deployment::ServerKey;
+use crate::deployment::{Deployment, ServerKey};
 use crate::error::{Blame, Fault, Gather};
 use crate::guide::News;
-use crate::health::{self, SERVER_DAYS};
+use crate::health::{self, Due, SERVER_DAYS};
 use crate::names::{Subtree, printable};
-use crate::pki::date;
+use crate::pki::{date, days_until, when};
 use crate::ui;
 
 /// Renew the server certificate, or replace the root
@@ -37,12 +39,15 @@ pub struct Args {
     /// Something more that the new root may speak for; may be repeated
     #[arg(long, value_name = "DOMAIN|NETWORK", requires = "ca", conflicts_with = "finish")]
     permit: Vec<String>,
-    /// Do nothing while the server certificate lasts longer than --within
+    /// For a timer: renew what is due, and nothing else
+    ///
+    /// A server certificate within --within of its end; the authority for client certificates; a root in its last year,
+    /// whose replacement begins as with `rotate --ca`. Exit code 3: something ends soon that a person has to renew.
     #[arg(long, conflicts_with = "ca")]
     if_due: bool,
-    /// How close to its end a certificate is due
-    #[arg(long, value_name = "DAYS", default_value = "30d", requires = "if_due")]
-    within: String,
+    /// How close to its end a certificate is due [default: 30d, or a third of its life where that is less]
+    #[arg(long, value_name = "DAYS", requires = "if_due")]
+    within: Option<String>,
     /// Keep the server's key, for clients that have pinned it
     #[arg(long, conflicts_with = "ca")]
     keep_key: bool,
@@ -51,52 +56,80 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub fn run(args: &Args, world: &World) -> Result<()> {
+pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
     let mut gather = Gather::default();
-    let within = gather.take("--within", days(&args.within)).unwrap_or(SERVER_DAYS);
+    let within = args.within.as_deref().and_then(|within| gather.take("--within", days(within)));
     let permit: Vec<Subtree> =
         args.permit.iter().filter_map(|tree| gather.take("--permit", tree.parse())).collect();
     gather.finish(Blame::CommandLine)?;
-    if args.if_due {
-        let (_store, deployment) = world.open()?;
-        if health::server_is_due(&deployment, within, world.now).is_none() {
-            if deployment.server.is_none() {
-                ui::say("nothing is due: a signing request waits for the external authority");
-                return Ok(());
-            }
-            let server = deployment.server.as_ref().map(|server| server.leaf());
-            let until = server.map(|leaf| {
-                format!("{}, {} days left", date(leaf.validity.not_after), health::days_left(leaf, world.now))
-            });
-            ui::say(format!(
-                "nothing is due: the server certificate lasts until {}",
-                until.unwrap_or_default()
-            ));
-            return Ok(());
-        }
+    let due = if args.if_due { Some(due(within, world)?) } else { None };
+    if due == Some(Due::Nothing) {
+        return left_to_a_person(within, world);
     }
+    let ca = args.ca || due == Some(Due::Root);
     if args.finish && !args.writing.dry_run && !agrees_to_finish(args, world)? {
         ui::say("nothing was changed");
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     let (mut store, mut deployment) = world.open_to_sign()?;
     if !args.keep_key {
         busy_with_keys(deployment.spec.key_type);
     }
-    match (args.ca, args.finish) {
+    match (ca, args.finish) {
         (true, false) => deployment.begin_rotation(&permit, world.now)?,
         (true, true) => _ = deployment.finish_rotation(world.now)?,
         (false, _) => {
             let key = if args.keep_key { ServerKey::Keep } else { ServerKey::New };
-            deployment.authority()?;
+            // Where an external authority signs for the server, the authority for clients is still ours.
+            if due != Some(Due::Clients) {
+                deployment.authority()?;
+            }
             deployment.reconfigure(deployment.spec.clone(), key, world.now)?;
         }
     }
     let written = args.writing.apply(world, &mut store, &deployment, &News::default(), None, |_| Ok(()))?;
-    if args.ca && written.is_some() {
-        ui::say(crate::guide::rotated(&deployment, &world.words));
+    if ca && written.is_some() {
+        ui::say(crate::guide::rotated(&deployment, &world.words, args.finish));
     }
-    Ok(())
+    drop(store);
+    if args.if_due { left_to_a_person(within, world) } else { Ok(ExitCode::SUCCESS) }
+}
+
+/// What a timer's run has to renew; says so where it is nothing, or the root.
+fn due(within: Option<i64>, world: &World) -> Result<Due> {
+    let (_store, deployment) = world.open()?;
+    let due = health::due(&deployment, within, world.now);
+    let until = deployment.served_until();
+    match (&due, until) {
+        (Due::Nothing, None) => {
+            ui::say("nothing is due: a signing request waits for the external authority");
+        }
+        (Due::Nothing, Some(until)) => ui::say(format!(
+            "nothing is due: the server certificate lasts until {}, {} days left",
+            date(until),
+            days_until(until, world.now)
+        )),
+        (Due::Root, _) => {
+            let end = deployment.root_until().map(|end| when(end, world.now)).unwrap_or_default();
+            ui::warn(format!(
+                "the root certificate {end}: its replacement begins now, and clients have until then to take the new root"
+            ));
+        }
+        (Due::Server | Due::Clients, _) => {}
+    }
+    Ok(due)
+}
+
+/// Exit code 3 where something ends soon that no timer can renew.
+fn left_to_a_person(within: Option<i64>, world: &World) -> Result<ExitCode> {
+    let (_store, deployment) = world.open()?;
+    Ok(match health::ends_within(&deployment, within.unwrap_or(SERVER_DAYS), world.now) {
+        Some(finding) => {
+            ui::warn(format!("{}: {}", finding.message, finding.hint));
+            ExitCode::from(3)
+        }
+        None => ExitCode::SUCCESS,
+    })
 }
 
 /// Says which clients the end of a rotation shuts out, and asks where a person is there. No lock is held meanwhile.
@@ -106,6 +139,10 @@ fn agrees_to_finish(args: &Args, world: &World) -> Result<bool> {
         // The command that follows refuses it, and says why.
         return Ok(true);
     };
+    if retiring.root.validity.not_after < world.now {
+        // No client accepts it any more.
+        return Ok(true);
+    }
     ui::warn(format!(
         "clients that trust only the old root, SHA-256 {}, refuse the registry from its next reload on",
         retiring.root.fingerprint()
@@ -114,6 +151,20 @@ fn agrees_to_finish(args: &Args, world: &World) -> Result<bool> {
         return Ok(true);
     }
     ui::confirm("Does every client have the new root? Drop the old one?")
+}
+
+/// Warns of a server certificate that is shorter than the settings say, because its authority ends.
+pub(super) fn warn_if_cut(deployment: &Deployment) {
+    let (Some(server), Ok(authority)) = (&deployment.server, deployment.authority()) else {
+        return;
+    };
+    let (days, asked) = (server.leaf().validity.days(), i64::from(deployment.spec.days));
+    if days < asked && server.leaf().validity.not_after == authority.ends() {
+        ui::warn(format!(
+            "the server certificate lasts {days} days and not {asked}, because its authority ends on {}: `regcert rotate --ca --reload` begins to replace the root",
+            date(authority.ends())
+        ));
+    }
 }
 
 /// `30d` or `30`, in days.

@@ -38,7 +38,14 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     // Who is behind another server is not ours to say.
     let profile = ServerProfile { names: &request.names, subject: &Subject::default(), days };
     let mut chain = deployment.authority()?.issue_for(&request, &profile, world.now)?;
-    chain.extend(deployment.retiring.as_ref().and_then(|retiring| retiring.vouched.clone()));
+    let vouched = deployment.retiring.as_ref().and_then(|retiring| retiring.vouched.as_ref());
+    chain.extend(vouched.filter(|vouched| world.now <= vouched.validity.not_after).cloned());
+    let lasts = chain[0].validity.days();
+    if lasts < i64::from(days) {
+        ui::warn(format!(
+            "the certificate lasts {lasts} days and not {days}, because its authority ends on that day"
+        ));
+    }
     for ignored in &request.ignored {
         ui::warn(format!("the request asks for {ignored}, which is not taken over"));
     }

@@ -6,10 +6,10 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::World;
-use crate::deployment::{Deployment, Issuer};
+use crate::deployment::{Clients, Deployment, Issuer};
 use crate::files::Edits;
 use crate::health::{self, Finding, Severity};
-use crate::pki::{Certificate, date};
+use crate::pki::{Certificate, date, days_until, when};
 use crate::ui;
 
 /// Show the registry's certificates and users, and what needs your attention
@@ -44,21 +44,23 @@ pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
     Ok(if due { ExitCode::from(3) } else { ExitCode::SUCCESS })
 }
 
+/// `2026-11-20, 365 days left`, or when it ended.
+fn life(certificate: &Certificate, world: &World) -> String {
+    let end = certificate.validity.not_after;
+    if end < world.now {
+        return when(end, world.now);
+    }
+    format!("{}, {} days left", date(end), days_until(end, world.now))
+}
+
 fn screen(deployment: &Deployment, world: &World, findings: &[Finding]) -> String {
     let mut lines = vec![format!("{} in {}", deployment.spec.registry(), world.dir.display()), String::new()];
     let mut row = |name: &str, text: String| lines.push(format!("  {name:<18}  {text}"));
-    let life = |certificate: &Certificate| {
-        format!(
-            "{}, {} days left",
-            date(certificate.validity.not_after),
-            health::days_left(certificate, world.now)
-        )
-    };
     match &deployment.server {
         Some(server) => {
             row("server certificate", deployment.certificate_path());
             row("  covers", server.leaf().names.join(", "));
-            row("  until", life(server.leaf()));
+            row("  until", life(server.leaf(), world));
             row("  serial number", server.leaf().serial.clone());
             row("  SHA-256", server.leaf().fingerprint());
         }
@@ -70,7 +72,7 @@ fn screen(deployment: &Deployment, world: &World, findings: &[Finding]) -> Strin
             if name == "root certificate" { deployment.root_path() } else { root.subject_text.clone() },
         );
         row("  allows", root.constraints.as_ref().map_or("every name".to_owned(), ToString::to_string));
-        row("  until", life(root));
+        row("  until", life(root, world));
         row("  SHA-256", root.fingerprint());
     }
     let kind = deployment.authority().and_then(|authority| Ok(authority.key().open()?.kind()));
@@ -83,6 +85,10 @@ fn screen(deployment: &Deployment, world: &World, findings: &[Finding]) -> Strin
         "client auth",
         format!("{}, {} certificates issued", deployment.spec.client_auth, deployment.state.clients.len()),
     );
+    let authorities = deployment.clients.iter().flat_map(Clients::all);
+    for (signing, name) in authorities.zip(["clients' authority", "  retiring"]) {
+        row(name, life(signing.authority.root(), world));
+    }
     row("users", deployment.users.names().len().to_string());
     lines.push(String::new());
     for finding in findings {
@@ -131,7 +137,7 @@ fn summary(deployment: &Deployment, world: &World, findings: &[Finding]) -> serd
             "names": certificate.names,
             "serial": certificate.serial,
             "until": date(certificate.validity.not_after),
-            "days_left": health::days_left(certificate, world.now),
+            "days_left": days_until(certificate.validity.not_after, world.now),
             "fingerprint": certificate.fingerprint(),
         })
     };
@@ -146,6 +152,12 @@ fn summary(deployment: &Deployment, world: &World, findings: &[Finding]) -> serd
         "packages": deployment.state.release().version,
         "users": deployment.users.names().len(),
         "clients": deployment.state.clients.len(),
+        "client_authorities": deployment
+            .clients
+            .iter()
+            .flat_map(Clients::all)
+            .map(|signing| certificate(signing.authority.root()))
+            .collect::<Vec<_>>(),
         "findings": findings,
     })
 }

@@ -1,47 +1,67 @@
 //! Client certificates: who may connect at all. They have an authority of their own that only nginx trusts, so that a
 //! rotation of the root, a root kept offline or somebody else's root leave them alone.
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::{Client, Deployment, Issuer, State};
 use crate::error::Fault;
 use crate::names::Username;
-use crate::pki::{Authority, KeyType, PrivateKey, RootProfile, ServerIdentity, Subject, crl};
+use crate::pki::{
+    Authority, KeyAtRest, KeyType, PrivateKey, RootProfile, ServerIdentity, Subject, crl, date,
+};
 use crate::spec::Spec;
 
-/// The authority for clients and the list of what it revoked.
+/// The authority for clients is replaced this many days before a new client certificate would outlast it. Only nginx
+/// trusts it, so no client has to be told.
+pub const CLIENTS_AHEAD: i64 = 182;
+
+/// The authorities for clients and the lists of what they revoked.
 #[derive(Debug, PartialEq)]
 pub struct Clients {
+    /// Who signs.
+    pub current: Signing,
+    /// The authority before it, which nginx trusts until it ends: its certificates stay good.
+    pub retiring: Option<Signing>,
+}
+
+/// An authority for clients and the list of what it revoked.
+#[derive(Debug, PartialEq)]
+pub struct Signing {
     /// Who signs.
     pub authority: Authority,
     /// The certificate revocation list, PEM.
     pub crl: String,
 }
 
-impl Clients {
+impl Signing {
     /// A new authority, and an empty list, which nginx wants to have.
-    pub fn create(spec: &Spec, state: &mut State, now: OffsetDateTime) -> Result<Self, Fault> {
+    fn create(spec: &Spec, edition: &str, state: &mut State, now: OffsetDateTime) -> Result<Self, Fault> {
         let label = format!("{} clients", spec.label());
         let profile = RootProfile {
             label: &label,
-            edition: &state.release().version,
+            edition,
             subject: &Subject::default(),
             constraints: None,
             levels: 0,
         };
         let authority = Authority::create(&profile, PrivateKey::generate(KeyType::P256), now)?;
-        let mut clients = Self { authority, crl: String::new() };
-        clients.sign_crl(state, now)?;
-        Ok(clients)
+        let mut signing = Self { authority, crl: String::new() };
+        signing.sign_crl(state, now)?;
+        Ok(signing)
     }
 
+    /// Signs the list again. It has every revoked certificate of the registry: each has a serial number of its own.
     fn sign_crl(&mut self, state: &mut State, now: OffsetDateTime) -> Result<(), Fault> {
         let at = |seconds: i64| OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(now);
         let revoked =
             state.clients.iter().filter_map(|client| Some((client.serial.clone(), at(client.revoked?))));
-        state.crl_number += 1;
         // nginx reads it from the disk and refuses everybody once it is over; only a revocation changes it.
-        let until = self.authority.root().validity.not_after;
+        let until = self.authority.ends();
+        if until <= now {
+            // Then no certificate of this authority is good, revoked or not.
+            return Ok(());
+        }
+        state.crl_number += 1;
         let revoked: Vec<_> = revoked.collect();
         self.crl =
             crl(self.authority.root(), self.authority.key().open()?, &revoked, state.crl_number, now, until)?;
@@ -49,18 +69,67 @@ impl Clients {
     }
 }
 
+impl Clients {
+    /// Both, the one that signs first.
+    pub fn all(&self) -> impl Iterator<Item = &Signing> {
+        [&self.current].into_iter().chain(&self.retiring)
+    }
+
+    pub(super) fn keys_mut(&mut self) -> impl Iterator<Item = &mut KeyAtRest> {
+        [&mut self.current].into_iter().chain(&mut self.retiring).map(|signing| signing.authority.key_mut())
+    }
+
+    pub(super) fn is_locked(&self) -> bool {
+        self.all().any(|signing| !signing.authority.key().is_open())
+    }
+
+    /// What nginx trusts: the certificates of the authorities, PEM.
+    pub fn trusted(&self) -> String {
+        self.all().map(|signing| signing.authority.root().pem()).collect()
+    }
+
+    /// What nginx must not accept: the list of each authority, PEM.
+    pub fn revoked(&self) -> String {
+        self.all().map(|signing| signing.crl.as_str()).collect()
+    }
+}
+
 impl Deployment {
-    /// The authority for clients, where it is not there yet; its key is stored as the registry's own is.
-    pub(super) fn make_clients(&mut self, now: OffsetDateTime) -> Result<(), Fault> {
-        if self.clients.is_some() {
+    /// The authority for clients, where it is not there yet or has no room for another `days`; its key is stored as the
+    /// registry's own is.
+    pub(super) fn make_clients(&mut self, days: i64, now: OffsetDateTime) -> Result<(), Fault> {
+        if let Some(clients) = &mut self.clients {
+            clients.retiring.take_if(|retiring| retiring.authority.ends() < now);
+        }
+        let lasts = |signing: &Signing| signing.authority.ends() > now + Duration::days(days);
+        if self.clients.as_ref().is_some_and(|clients| lasts(&clients.current)) {
             return Ok(());
         }
-        let mut clients = Clients::create(&self.spec, &mut self.state, now)?;
-        if let Issuer::Own { authority, .. } = &self.issuer {
-            clients.authority.key_mut().store_like(authority.key())?;
+        let edition = self.edition_of_clients(now);
+        let mut current = Signing::create(&self.spec, &edition, &mut self.state, now)?;
+        match (&self.issuer, &self.clients) {
+            (_, Some(before)) => {
+                current.authority.key_mut().store_like(before.current.authority.key())?;
+            }
+            (Issuer::Own { authority, .. }, None) => {
+                current.authority.key_mut().store_like(authority.key())?;
+            }
+            (Issuer::External { .. }, None) => {}
         }
-        self.clients = Some(clients);
+        let before = self.clients.take().map(|clients| clients.current);
+        let retiring = before.filter(|before| before.authority.ends() >= now);
+        self.clients = Some(Clients { current, retiring });
         Ok(())
+    }
+
+    /// What tells an authority for clients from its predecessor, in its common name.
+    fn edition_of_clients(&self, now: OffsetDateTime) -> String {
+        let Some(clients) = &self.clients else {
+            return self.state.release().version;
+        };
+        let edition = date(now).replace('-', ".");
+        let taken = clients.current.authority.root().subject_text.ends_with(&edition);
+        if taken { format!("{edition}.1") } else { edition }
     }
 
     /// A certificate for `name`, noted so that it can be revoked by name.
@@ -70,9 +139,9 @@ impl Deployment {
         days: u16,
         now: OffsetDateTime,
     ) -> Result<ServerIdentity, Fault> {
-        self.make_clients(now)?;
+        self.make_clients(days.into(), now)?;
         let clients = self.clients.as_ref().expect("just made");
-        let client = clients.authority.issue_client(name, days, now)?;
+        let client = clients.current.authority.issue_client(name, days, now)?;
         let leaf = client.leaf();
         let until = leaf.validity.not_after.unix_timestamp();
         self.state.clients.push(Client {
@@ -108,7 +177,9 @@ impl Deployment {
             ))
             .hint("`regcert list-clients` shows them"));
         }
-        clients.sign_crl(&mut self.state, now)?;
+        for signing in [&mut clients.current].into_iter().chain(&mut clients.retiring) {
+            signing.sign_crl(&mut self.state, now)?;
+        }
         Ok(revoked)
     }
 }

@@ -47,6 +47,12 @@ const ROOT_README: &str = "root-cert/README.txt";
 const SERVED: [&str; 2] = ["files/README.txt", "files/public/README.txt"];
 /// Go reads every file of the directory that `SSL_CERT_DIR` names.
 const UPSTREAM_ROOTS: &str = "registry/upstream-ca/ca.crt";
+/// The authority for clients: its certificate, its key, what it revoked. All of it, or none.
+pub(super) const CLIENTS: [&str; 3] =
+    ["clients/clients-ca.crt", "clients/clients-ca.key", "clients/clients.crl"];
+/// The authority before it, until it ends.
+pub(super) const RETIRING_CLIENTS: [&str; 3] =
+    ["clients/retiring-ca.crt", "clients/retiring-ca.key", "clients/retiring.crl"];
 const REGISTRY_CONFIG: &str = "registry/config.yml";
 /// What Docker runs in the registry's container to see whether it is healthy.
 const REGISTRY_HEALTH: &str = "registry/health.sh";
@@ -175,10 +181,14 @@ impl Deployment {
     }
 
     fn put_clients(&self, files: &mut FileSet) {
-        if let Some(clients) = &self.clients {
-            files.put("clients/clients-ca.key", clients.authority.key().stored(), Mode::Secret, Origin::Kept);
-            files.put("clients/clients-ca.crt", clients.authority.root().pem(), Mode::Public, Origin::Kept);
-            files.put("clients/clients.crl", clients.crl.as_str(), Mode::Public, Origin::Kept);
+        let Some(clients) = &self.clients else {
+            return;
+        };
+        let stems = [CLIENTS, RETIRING_CLIENTS];
+        for (signing, [certificate, key, crl]) in clients.all().zip(stems) {
+            files.put(key, signing.authority.key().stored(), Mode::Secret, Origin::Kept);
+            files.put(certificate, signing.authority.root().pem(), Mode::Public, Origin::Kept);
+            files.put(crl, signing.crl.as_str(), Mode::Public, Origin::Kept);
         }
     }
 
@@ -214,13 +224,8 @@ impl Deployment {
             }
         }
         if let (Some(clients), true) = (&self.clients, spec.client_auth != ClientAuth::Off) {
-            files.put(
-                "nginx/ssl/clients-ca.crt",
-                clients.authority.root().pem(),
-                Mode::Public,
-                Origin::Rendered,
-            );
-            files.put("nginx/ssl/clients.crl", clients.crl.as_str(), Mode::Public, Origin::Rendered);
+            files.put("nginx/ssl/clients-ca.crt", clients.trusted(), Mode::Public, Origin::Rendered);
+            files.put("nginx/ssl/clients.crl", clients.revoked(), Mode::Public, Origin::Rendered);
         }
         let stem = file_stem(&spec.host().to_string());
         for (name, template) in [

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use super::files::{AUTH, SPEC, STATE};
+use super::clients::Signing;
+use super::files::{AUTH, CLIENTS, RETIRING_CLIENTS, SPEC, STATE};
 use super::{Clients, Deployment, Issuer, Pending, Retiring, State};
 use crate::auth::{Accesses, Htpasswd, LIMITED};
 use crate::error::{Blame, Fault, Faults, Gather};
@@ -11,9 +12,6 @@ use crate::files::{FileSet, RelPath, utf8};
 use crate::names::{printable, visible};
 use crate::pki::{Authority, Certificate, KeyAtRest, PrivateKey, Request, ServerIdentity};
 use crate::spec::{RunAs, Settings, Side, Signer, Spec};
-
-/// The authority for clients: all of it, or none.
-const CLIENTS: [&str; 3] = ["clients/clients-ca.crt", "clients/clients-ca.key", "clients/clients.crl"];
 
 impl Deployment {
     /// The registry that lies in `files`; `None` where there is none.
@@ -241,12 +239,24 @@ impl Reader<'_> {
     }
 
     fn clients(&mut self) -> Option<Clients> {
-        CLIENTS.iter().find_map(|part| self.files.get(part))?;
-        let root = self.parsed("clients/clients-ca.crt", Certificate::from_pem);
-        let key = self.parsed("clients/clients-ca.key", KeyAtRest::from_pem);
-        let crl = self.parsed("clients/clients.crl", |text| Ok(text.to_owned()));
-        let authority = self.gather.take("`clients/clients-ca.crt`", Authority::of(vec![root?], key?));
-        Some(Clients { authority: authority?, crl: crl? })
+        let retiring = self.signing(RETIRING_CLIENTS);
+        // A retiring authority stands beside one that signs.
+        let current = if retiring.is_some() { Some(self.whole(CLIENTS)) } else { self.signing(CLIENTS) };
+        Some(Clients { current: current??, retiring: retiring.flatten() })
+    }
+
+    /// An authority for clients, where any part of it is there.
+    fn signing(&mut self, parts: [&str; 3]) -> Option<Option<Signing>> {
+        parts.iter().find_map(|part| self.files.get(part))?;
+        Some(self.whole(parts))
+    }
+
+    fn whole(&mut self, [certificate, key, crl]: [&str; 3]) -> Option<Signing> {
+        let root = self.parsed(certificate, Certificate::from_pem);
+        let key = self.parsed(key, KeyAtRest::from_pem);
+        let crl = self.parsed(crl, |text| Ok(text.to_owned()));
+        let authority = self.gather.take(&format!("`{certificate}`"), Authority::of(vec![root?], key?));
+        Some(Signing { authority: authority?, crl: crl? })
     }
 
     /// A password file; without the mark of a Windows editor, which nginx would take for a part of the first name.

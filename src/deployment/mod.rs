@@ -13,7 +13,7 @@ mod tests;
 mod users;
 mod webhooks;
 
-pub use clients::Clients;
+pub use clients::{CLIENTS_AHEAD, Clients};
 pub use files::{ENV, IGNORED, NGINX_CONF, ROLES, password_files, reads_roles};
 pub use mirror::Credentials;
 pub use rotation::Retiring;
@@ -254,6 +254,32 @@ impl Deployment {
         names
     }
 
+    /// The last second at which clients that have the root accept what is served: none of its chain is over, nor is the
+    /// root. What only the clients of a retiring root need does not count.
+    pub fn served_until(&self) -> Option<OffsetDateTime> {
+        let server = self.server.as_ref()?;
+        let vouched = self.retiring.as_ref().and_then(|retiring| retiring.vouched.as_ref());
+        let needed = server.chain().iter().filter(|certificate| Some(*certificate) != vouched);
+        needed.chain(self.root()).map(|certificate| certificate.validity.not_after).min()
+    }
+
+    /// The last second at which this registry's authority, and what it signs, is accepted.
+    pub fn root_until(&self) -> Option<OffsetDateTime> {
+        match &self.issuer {
+            Issuer::Own { authority, .. } => Some(authority.ends()),
+            Issuer::External { root } => root.as_ref().map(|root| root.validity.not_after),
+        }
+    }
+
+    /// Whether the chain that is served has a certificate of the retiring root, and that is over.
+    pub fn serves_what_is_over(&self, now: OffsetDateTime) -> bool {
+        let vouched = self.retiring.as_ref().and_then(|retiring| retiring.vouched.as_ref());
+        vouched.is_some_and(|vouched| {
+            vouched.validity.not_after < now
+                && self.server.as_ref().is_some_and(|server| server.chain().contains(vouched))
+        })
+    }
+
     /// Every name that the server certificate covers now.
     pub fn covers(&self) -> Vec<String> {
         self.server.as_ref().map(|server| server.leaf().names.clone()).unwrap_or_default()
@@ -281,7 +307,8 @@ impl Deployment {
         let profile = ServerProfile { names: &names, subject: &self.spec.subject, days: self.spec.days };
         let mut server = authority.issue(&profile, key, now)?;
         if let Some(retiring) = &self.retiring
-            && let Some(vouched) = &retiring.vouched
+            && let Some(vouched) =
+                retiring.vouched.as_ref().filter(|vouched| now <= vouched.validity.not_after)
         {
             server.append(vouched.clone());
             let names: Vec<_> = names.iter().map(ToString::to_string).collect();
@@ -357,7 +384,7 @@ impl Deployment {
 
     /// Every key of an authority that is stored here and signs.
     fn keys_mut(&mut self) -> Vec<&mut KeyAtRest> {
-        let clients = self.clients.as_mut().map(|clients| clients.authority.key_mut());
+        let clients = self.clients.iter_mut().flat_map(Clients::keys_mut);
         let retiring = self.retiring.as_mut().and_then(|retiring| retiring.key.as_mut());
         self.issuer.keys_mut().into_iter().chain(retiring).chain(clients).collect()
     }
@@ -368,7 +395,7 @@ impl Deployment {
             Issuer::Own { authority, .. } => !authority.key().is_open(),
             Issuer::External { .. } => false,
         };
-        own || self.clients.as_ref().is_some_and(|clients| !clients.authority.key().is_open())
+        own || self.clients.as_ref().is_some_and(Clients::is_locked)
     }
 
     /// Makes the stored keys usable for this run.
@@ -395,7 +422,10 @@ impl Deployment {
     }
 
     fn prepare_clients(&mut self, now: OffsetDateTime) -> Result<(), Fault> {
-        if self.spec.client_auth != ClientAuth::Off { self.make_clients(now) } else { Ok(()) }
+        if self.spec.client_auth == ClientAuth::Off && self.clients.is_none() {
+            return Ok(());
+        }
+        self.make_clients(CLIENTS_AHEAD + i64::from(self.spec.days), now)
     }
 }
 

@@ -21,8 +21,49 @@ pub struct Retiring {
 }
 
 impl Deployment {
-    /// Begins: a new root, certified by the old one, and a server certificate that clients of either accept.
+    /// Begins: a new root, certified by the old one, and a server certificate that clients of either accept. A root that
+    /// has ended is replaced at once: no client accepts it, so it has nothing to certify.
     pub fn begin_rotation(&mut self, permit: &[Subtree], now: OffsetDateTime) -> Result<(), Fault> {
+        let voucher = self.voucher(now)?;
+        let Issuer::Own { authority: old, .. } = &self.issuer else {
+            unreachable!("`voucher` refuses the rest");
+        };
+        let offline = !old.intermediates().is_empty();
+        let (old_root, old_key) = (old.root().clone(), old.key().again());
+
+        // Whatever the old root admitted, the new one admits too; a root without limits has a successor without.
+        let constraints = old_root.constraints.as_ref().map(|old| {
+            Constraints::to([subtrees(&self.spec), old.permitted.clone(), permit.to_vec()].concat())
+        });
+        let label = self.spec.label();
+        self.state.trust_changes(now);
+        let edition = self.state.release().version;
+        let profile = RootProfile {
+            label: &label,
+            edition: &edition,
+            subject: &self.spec.subject,
+            constraints,
+            levels: levels(offline),
+        };
+        let root = Authority::create(&profile, PrivateKey::generate(self.spec.key_type), now)?;
+        let vouched = voucher.as_ref().map(|voucher| voucher.vouch_for(&root, &profile, now)).transpose()?;
+        let mut issuer = own(root, offline, &profile, self.spec.key_type, now)?;
+        issuer.keys_mut().into_iter().try_for_each(|new| new.store_like(&old_key))?;
+        self.issuer = issuer;
+        self.retiring = match voucher {
+            Some(voucher) => {
+                let mut key = voucher.into_key();
+                // A root's key that was brought back in clear goes under the passphrase that the signer's is under.
+                key.store_like(&old_key)?;
+                Some(Retiring { root: old_root, key: Some(key), vouched })
+            }
+            None => None,
+        };
+        self.reconfigure(self.spec.clone(), ServerKey::New, now)
+    }
+
+    /// The root that can vouch for a successor, or why none can; `None` where it has ended, and need not.
+    pub fn voucher(&self, now: OffsetDateTime) -> Result<Option<Authority>, Fault> {
         if let Some(retiring) = &self.retiring {
             return Err(Fault::new(format!(
                 "a rotation is under way already, away from {}",
@@ -40,45 +81,26 @@ impl Deployment {
                 "take it out of regcert.toml, replace the root with `--permit` for it, finish the rotation, and then add it",
             ));
         }
+        if now > old.root().validity.not_after {
+            return Ok(None);
+        }
         let offline = !old.intermediates().is_empty();
-        let old_root = old.root().clone();
-        let root_key = match (offline, root_key) {
+        let key = match (offline, root_key) {
             (true, Some(key)) => key.again(),
             (false, _) => old.key().again(),
             (true, None) => {
                 return Err(Fault::new(
                     "the root's key is not here, and only it can vouch for its successor",
                 )
-                .hint("bring it back for this one command, to where it was (`root-cert/root-cert-….key`)"));
+                .hint(format!(
+                    "bring it back to `{}`, run `regcert rotate --ca --reload`, and move it away again; for a root that another authority keeps, run `regcert csr`",
+                    self.root_path().replace(".crt", ".key")
+                )));
             }
         };
-        let vouching = Authority::of(vec![old_root.clone()], root_key)?;
-
-        // Whatever the old root admitted, the new one admits too; a root without limits has a successor without.
-        let constraints = old_root.constraints.as_ref().map(|old| {
-            Constraints::to([subtrees(&self.spec), old.permitted.clone(), permit.to_vec()].concat())
-        });
-        let label = self.spec.label();
-        let levels = if offline { 2 } else { 1 };
-        self.state.trust_changes(now);
-        let edition = self.state.release().version;
-        let profile = RootProfile {
-            label: &label,
-            edition: &edition,
-            subject: &self.spec.subject,
-            constraints,
-            levels,
-        };
-        let root = Authority::create(&profile, PrivateKey::generate(self.spec.key_type), now)?;
-        let vouched = vouching.vouch_for(&root, &profile, now)?;
-        let mut key = vouching.into_key();
-        // A root's key that was brought back in clear goes under the passphrase that the signer's is under.
-        key.store_like(old.key())?;
-        let mut issuer = own(root, offline, &profile, self.spec.key_type, now)?;
-        issuer.keys_mut().into_iter().try_for_each(|new| new.store_like(&key))?;
-        self.issuer = issuer;
-        self.retiring = Some(Retiring { root: old_root, key: Some(key), vouched: Some(vouched) });
-        self.reconfigure(self.spec.clone(), ServerKey::New, now)
+        let voucher = Authority::of(vec![old.root().clone()], key)?;
+        voucher.can_vouch(levels(offline))?;
+        Ok(Some(voucher))
     }
 
     /// Ends: clients that have only the old root are shut out from here on.
@@ -90,4 +112,9 @@ impl Deployment {
         self.reconfigure(self.spec.clone(), ServerKey::New, now)?;
         Ok(retiring.root)
     }
+}
+
+/// How many authorities may stand between a root and a server.
+fn levels(offline_root: bool) -> u8 {
+    if offline_root { 2 } else { 1 }
 }

@@ -170,6 +170,16 @@ impl Known<'_> {
         }
     }
 
+    /// How another root comes about.
+    pub(super) fn replaces_root(&self) -> String {
+        match self.deployment.map(|deployment| &deployment.issuer) {
+            Some(Issuer::External { .. }) => {
+                format!("ask the external authority for its next root, and {}", self.renews())
+            }
+            Some(Issuer::Own { .. }) | None => self.regcert("rotate --ca --reload"),
+        }
+    }
+
     /// How the certificate comes to cover the name that was asked for.
     pub(super) fn names_it(&self) -> String {
         let host = &self.target.host;

@@ -2,11 +2,11 @@
 //! what lies on disk.
 
 use super::check::{Known, Link, State};
+use super::days_ahead;
 use super::seen::Seen;
-use super::{SERVER_DAYS, days_left};
 use crate::deployment::NGINX_CONF;
 use crate::names::printable;
-use crate::pki::{Certificate, covers, date, leads_to, verify};
+use crate::pki::{Certificate, covers, date, days_until, leads_to, verify, when};
 
 /// What the server shows about itself.
 pub(super) fn links(known: &Known<'_>, chain: &[Certificate], seen: &Seen, links: &mut Vec<Link>) {
@@ -193,20 +193,24 @@ fn days(known: &Known<'_>, chain: &[Certificate], cure: &dyn Fn(String) -> Strin
             format!("if {today} is wrong, set this machine's clock; else {}", cure(known.renews())),
         );
     }
-    let ends = chain.iter().chain(known.roots.iter().copied()).map(|one| one.validity.not_after);
-    let root_over = known.roots.iter().any(|root| root.validity.not_after < known.now);
-    if root_over {
-        let hint = known.regcert("rotate --ca --reload");
-        return Link::broken("days", "the root certificate is over", hint);
+    // A second root is on its way out: clients may have either, and `status` says when it ends.
+    let root = known.roots.first().copied();
+    if let Some(root) = root.filter(|root| root.validity.not_after < known.now) {
+        let message = format!("the root certificate {}", when(root.validity.not_after, known.now));
+        return Link::broken("days", message, known.replaces_root());
     }
-    if ends.min().is_some_and(|end| end < known.now) {
-        let message =
-            format!("the certificate ended on {} and it is {today} here", date(leaf.validity.not_after));
-        return Link::broken("days", message, cure(known.renews()));
+    // The new root as the old one certified it is for clients of the old one, unless it is over and only in the way.
+    let is_needed = |one: &&Certificate| {
+        one.validity.not_after < known.now || root.is_none_or(|root| one.public_key != root.public_key)
+    };
+    let ends = chain.iter().filter(is_needed).chain(root).map(|one| one.validity.not_after);
+    let end = ends.min().unwrap_or(leaf.validity.not_after);
+    if days_until(end, known.now) >= days_ahead(leaf) {
+        let left = days_until(end, known.now);
+        return Link::held("days", format!("until {}, {left} days left", date(end)));
     }
-    let (left, end) = (days_left(leaf, known.now), date(leaf.validity.not_after));
-    if left < SERVER_DAYS {
-        return Link::broken("days", format!("it ends on {end}, in {left} days"), cure(known.renews()));
-    }
-    Link::held("days", format!("until {end}, {left} days left"))
+    let message = format!("the certificate {}", when(end, known.now));
+    // Another certificate would end with the root.
+    let is_root = root.is_some_and(|root| root.validity.not_after == end);
+    Link::broken("days", message, if is_root { known.replaces_root() } else { cure(known.renews()) })
 }

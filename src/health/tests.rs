@@ -12,6 +12,7 @@ use crate::auth::{Access, Login, Password};
 use crate::deployment::{First, New, Origin};
 use crate::error::Gather;
 use crate::names::Username;
+use crate::pki::Certificate;
 use crate::spec::{RunAs, Settings, Side, Spec};
 
 mod addresses;

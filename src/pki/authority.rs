@@ -9,7 +9,8 @@ use time::OffsetDateTime;
 use super::constraints::Constraints;
 use super::subject::{COMMON_NAME_MAX, Subject};
 use super::{
-    Certificate, KeyAtRest, PrivateKey, Request, ServerIdentity, Validity, broken, date, random, sign, verify,
+    Certificate, KeyAtRest, PrivateKey, Request, ServerIdentity, Validity, broken, date, random, sign,
+    verify, when,
 };
 use crate::error::Fault;
 use crate::names::{Host, SubjectAltName, Username};
@@ -82,11 +83,7 @@ impl Authority {
         profile: &RootProfile<'_>,
         now: OffsetDateTime,
     ) -> Result<Certificate, Fault> {
-        if self.root().path_length.is_some_and(|length| length < u32::from(profile.levels)) {
-            return Err(Fault::new(
-                "the root certificate allows no other authority below it, so it cannot vouch for its successor",
-            ));
-        }
+        self.can_vouch(profile.levels)?;
         let mut params = root_params(profile, now)?;
         params.not_before = params.not_before.max(self.root().validity.not_before);
         params.not_after = params.not_after.min(self.root().validity.not_after);
@@ -95,6 +92,17 @@ impl Authority {
         let vouched = sign(params, &successor.root().public_key, self.root(), self.key.open()?)?;
         debug_assert_eq!(vouched.subject, successor.root().subject);
         Ok(vouched)
+    }
+
+    /// Refuses where this root leaves no room for a successor with so many `levels` below it.
+    pub fn can_vouch(&self, levels: u8) -> Result<(), Fault> {
+        if self.root().path_length.is_some_and(|length| length < u32::from(levels)) {
+            return Err(Fault::new(
+                "the root certificate allows no other authority below it, so it cannot vouch for its successor",
+            )
+            .hint("`regcert csr` makes a request for another authority; when this root has ended, `regcert rotate --ca` replaces it without its help"));
+        }
+        Ok(())
     }
 
     /// An authority that somebody else made: the certificates in any order, and the key of one of them.
@@ -211,7 +219,7 @@ impl Authority {
         rsa: bool,
         now: OffsetDateTime,
     ) -> Result<Certificate, Fault> {
-        let validity = self.fit(Validity::starting(now, profile.days)?, profile.days, now)?;
+        let validity = self.fit(Validity::starting(now, profile.days)?, now)?;
         let common_name = common_name(profile.names);
         let mut params = params(profile.subject.distinguished_name(common_name.as_deref()), validity);
         if params.distinguished_name.iter().next().is_none() {
@@ -240,7 +248,7 @@ impl Authority {
         now: OffsetDateTime,
     ) -> Result<ServerIdentity, Fault> {
         let key = PrivateKey::generate(super::KeyType::P256);
-        let validity = self.fit(Validity::starting(now, days)?, days, now)?;
+        let validity = self.fit(Validity::starting(now, days)?, now)?;
         // With a space it is no host name: OpenSSL holds a common name that looks like one against the constraints.
         let common_name = format!("{name} (client)");
         let mut params = params(Subject::default().distinguished_name(Some(&common_name)), validity);
@@ -252,20 +260,30 @@ impl Authority {
         ServerIdentity::of([vec![leaf], self.intermediates().to_vec()].concat(), key)
     }
 
-    /// `validity`, where it lies within that of every certificate above.
-    fn fit(&self, validity: Validity, days: u16, now: OffsetDateTime) -> Result<Validity, Fault> {
-        for above in &self.chain {
-            let ours = above.validity;
-            if now < ours.not_before || validity.not_after > ours.not_after {
-                let (from, until) = (date(ours.not_before), date(ours.not_after));
-                return Err(Fault::new(format!(
-                    "the authority's certificate is good from {from} to {until}, and {days} days from {} do not fit into that",
-                    date(now)
-                ))
-                .hint("set this machine's clock, ask for fewer `--days`, or take an authority that lasts longer: for an existing registry `regcert rotate --ca` makes one"));
-            }
+    /// The last second of this authority: clients refuse what it signed when any certificate above is over.
+    pub fn ends(&self) -> OffsetDateTime {
+        self.chain.iter().map(|above| above.validity.not_after).min().expect("`of` lets no empty chain in")
+    }
+
+    /// `validity`, cut to the end of every certificate above: clients refuse what outlives its issuer.
+    fn fit(&self, validity: Validity, now: OffsetDateTime) -> Result<Validity, Fault> {
+        let begins = self.chain.iter().map(|above| above.validity.not_before).max();
+        if let Some(begins) = begins.filter(|begins| now < *begins) {
+            return Err(Fault::new(format!(
+                "the authority's certificate begins on {}, and today is {}",
+                date(begins),
+                date(now)
+            ))
+            .hint("set this machine's clock"));
         }
-        Ok(validity)
+        if now > self.ends() {
+            return Err(Fault::new(format!(
+                "the authority's certificate {}: it can sign nothing more",
+                when(self.ends(), now)
+            ))
+            .hint("run `regcert rotate --ca --reload`, which replaces the root, and give every client the new one; if this machine's clock is wrong, set it"));
+        }
+        Ok(Validity { not_after: validity.not_after.min(self.ends()), ..validity })
     }
 }
 

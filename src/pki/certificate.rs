@@ -53,6 +53,26 @@ pub fn date(at: OffsetDateTime) -> String {
     format!("{:04}-{:02}-{:02}", at.year(), u8::from(at.month()), at.day())
 }
 
+/// Whole days from `now` to `end`, rounded down; negative when it is over.
+pub fn days_until(end: OffsetDateTime, now: OffsetDateTime) -> i64 {
+    (end - now).whole_seconds().div_euclid(86_400)
+}
+
+/// `ends on 2036-11-24, in 51 days`, or `ended on 2036-11-24, 51 days ago`.
+pub fn when(end: OffsetDateTime, now: OffsetDateTime) -> String {
+    let days = |days: i64| match days {
+        0 => "less than a day".to_owned(),
+        1 => "1 day".to_owned(),
+        _ => format!("{days} days"),
+    };
+    let seconds = (end - now).whole_seconds();
+    if seconds >= 0 {
+        format!("ends on {}, in {}", date(end), days(seconds / 86_400))
+    } else {
+        format!("ended on {}, {} ago", date(end), days(-seconds / 86_400))
+    }
+}
+
 /// A certificate and its PEM text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {

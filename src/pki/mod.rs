@@ -19,7 +19,7 @@ mod verify;
 
 pub use at_rest::KeyAtRest;
 pub use authority::{Authority, RootProfile, ServerProfile};
-pub use certificate::{Certificate, Validity, date};
+pub use certificate::{Certificate, Validity, date, days_until, when};
 pub use constraints::Constraints;
 pub use crl::crl;
 pub use key::{KeyType, Passphrase, PrivateKey};

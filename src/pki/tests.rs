@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod constraints;
+mod dates;
 mod strict;
 
 use proptest::prelude::*;
@@ -215,29 +216,6 @@ fn a_clock_out_of_reason_is_an_error_and_no_panic() {
         assert_eq!(fault.message, format!("3650 days from {} is no date", date(now)));
         assert_eq!(fault.hint, "set this machine's clock");
     }
-}
-
-#[test]
-fn a_certificate_stays_within_the_life_of_its_root() {
-    let root = authority(&["lan"]);
-    let issue = |now, days| {
-        root.issue(&ServerProfile { names: &names(&["a.lan"]), subject: &subject(), days }, p256(), now)
-    };
-    let end = root.root().validity.not_after;
-    assert_eq!(end, datetime!(2036-11-17 11:34:55 UTC));
-    // The last moment from which 365 days, beginning an hour earlier and a second short, end with the root.
-    let last = end - Duration::days(365) + Duration::HOUR + Duration::SECOND;
-    assert_eq!(issue(last, 365).unwrap().leaf().validity.not_after, end);
-    let fault = issue(last + Duration::SECOND, 365).unwrap_err();
-    assert_eq!(
-        fault.message,
-        "the authority's certificate is good from 2026-11-20 to 2036-11-17, and 365 days from 2035-11-18 do not fit into that"
-    );
-    assert_eq!(
-        fault.hint,
-        "set this machine's clock, ask for fewer `--days`, or take an authority that lasts longer: for an existing registry `regcert rotate --ca` makes one"
-    );
-    assert!(issue(datetime!(2026-11-20 11:34:55 UTC), 365).is_err(), "before the root begins");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
 
 /// What a case may run besides regcert.
 const TOOLS: [&str; 22] = [
@@ -22,6 +23,30 @@ container() {
 }
 printf '[%s,%s]\n' "$(container registry "$1/registry" /etc/regcert)" "$(container nginx "$1/trust" /srv/trust)"
 "#;
+
+/// `ahead DAYS regcert ...`: the command as it will run on that day. Its clock is moved, and no other.
+const AHEAD: &str = r#"#!/bin/sh
+export CLOCK_AHEAD=$(($1 * 86400)) LD_PRELOAD="$CLOCK"
+shift
+exec "$@"
+"#;
+
+/// The library that moves the clock, built once for a test program.
+fn clock() -> &'static Path {
+    static CLOCK: LazyLock<PathBuf> = LazyLock::new(|| {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/common/clock.c");
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        // Test programs run beside each other: each makes its own, and the last one stays.
+        let own = directory.join(format!("clock-{}.so", std::process::id()));
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-o"]).arg(&own).arg(source);
+        assert!(compiler.status().unwrap().success(), "this machine's C compiler cannot make {own:?}");
+        let library = directory.join("clock.so");
+        fs::rename(own, &library).unwrap();
+        library
+    });
+    &CLOCK
+}
 
 /// A place to run commands in.
 pub struct Sandbox {
@@ -51,6 +76,7 @@ impl Sandbox {
         // A `docker` that a case adds has Compose, whatever the machine has.
         executable(&plugins.join("docker-compose"), "");
         sandbox.program("containers-of", CONTAINERS);
+        sandbox.program("ahead", AHEAD);
         sandbox
     }
 
@@ -72,6 +98,7 @@ impl Sandbox {
             .arg(format!("umask 022; {line}"))
             .current_dir(self.path())
             .env_clear()
+            .env("CLOCK", clock())
             .env("PATH", self.root.path().join("bin"))
             .env("DOCKER_CONFIG", self.root.path().join("docker"))
             // Seconds of waiting for jitter in each run that makes a key would prove nothing.

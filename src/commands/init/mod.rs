@@ -19,6 +19,7 @@ use start_over::{or_start_over, unused, use_of};
 use warnings::warn_about;
 
 use super::password::{Known, Prompt, warn_if_weak};
+use super::rotate::warn_if_cut;
 use super::{World, busy_with_keys, dry_run};
 use crate::auth::{Password, Set};
 use crate::deployment::{Credentials, Deployment, First, Headers, IGNORED, New, ServerKey};
@@ -107,6 +108,7 @@ fn create(args: &Args, settings: Settings, world: &World, mut store: Store) -> R
         return Ok(());
     }
     warn_about(args, &deployment, &store, &world.site);
+    warn_if_cut(&deployment);
     warn_of_taken_ports(&deployment.spec, None);
     store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
     world.lead_compose()?;

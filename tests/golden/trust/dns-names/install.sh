@@ -1253,6 +1253,45 @@ conclude() {
     unset IFS
 }
 
+# ---- programs with a store of their own --------------------------------------
+
+# Whether Java's store is made from the system's: by a hook of Debian's and Alpine's, elsewhere always.
+reaches_java() {
+    case $store in
+    /usr/local/share/ca-certificates)
+        [ -e /etc/ca-certificates/update.d/jks-keystore ] || [ -e /etc/ca-certificates/update.d/java-cacerts ]
+        ;;
+    /etc/pki/* | /etc/ca-certificates/*) has java ;;
+    *) return 1 ;;
+    esac
+}
+
+# Those that are here and do not read the system's store, each with its line.
+show_own_stores() {
+    if [ "$user" != 0 ] || [ "$system" = no ] || [ "$action" != install ] || [ -z "$refresh" ]; then return 0; fi
+    root=$store/${stems%% *}.$extension bundle=''
+    for file in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem; do
+        if [ -z "$bundle" ] && [ -e "$file" ]; then bundle=$file; fi
+    done
+    lines=''
+    if has node; then own_store "Node.js: NODE_EXTRA_CA_CERTS=$root"; fi
+    if has python3 && [ -n "$bundle" ]; then
+        own_store "Python, requests and pip from outside the system's packages: REQUESTS_CA_BUNDLE=$bundle"
+    fi
+    if has chromium || has chromium-browser || has google-chrome; then
+        own_store "Chromium, as its user: certutil -d sql:\$HOME/.pki/nssdb -A -t C,, -n $directory -i $root"
+    fi
+    if has firefox || has firefox-esr; then
+        own_store "Firefox: {\"policies\": {\"Certificates\": {\"Install\": [\"$root\"]}}} in /etc/firefox/policies/policies.json"
+    fi
+    if [ -n "$lines" ]; then
+        say "programs here that do not read the system's store, with what makes them trust the registry:"
+        if [ "$quiet" = no ]; then printf '%s' "$lines" >&2; fi
+    fi
+}
+
+own_store() { lines="$lines  $1$newline"; } # LINE
+
 # ---- all of it -------------------------------------------------------------
 
 show() {
@@ -1260,7 +1299,13 @@ show() {
     if [ "$dry" = yes ]; then say 'this would'; else say 'this will'; fi
     printf '%s' "$writes" | sed 's/^[^ ]* /  write   /' >&2
     printf '%s' "$removals" | sed 's/^/  remove  /' >&2
-    if needs_refresh; then say "  run     $refresh"; fi
+    if needs_refresh; then
+        say "  run     $refresh"
+        if [ "$action" = install ] && reaches_java; then
+            say "  note    Java gets the root as well, and takes it for every name: with the root's key, any server"
+            say '          can be imitated to Java programs here; `--no-system` leaves Java alone'
+        fi
+    fi
     if [ -n "$host_line" ]; then say "  add     \`$address $host_name\` to $hosts"; fi
     if [ "$host_gone" = yes ]; then say "  remove  the line of $host_name from $hosts"; fi
     printf '%s' "$restarts" | sed 's/^/  run     systemctl restart /' >&2
@@ -1342,6 +1387,7 @@ run() {
         change_hosts
         restart_all
         say 'done'
+        show_own_stores
     fi
     show_laters
 }

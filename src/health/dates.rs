@@ -1,0 +1,229 @@
+//! Everything of a registry that has a date: what ends when, from when on that is said, and how it is renewed.
+
+use time::OffsetDateTime;
+
+use super::{Finding, Severity};
+use crate::deployment::{CLIENTS_AHEAD, Client, Deployment, Issuer, Retiring};
+use crate::error::Fault;
+use crate::pki::{Certificate, date, days_until, verify, when};
+
+/// A certificate is renewed this many days before its end, where its life is three times as long.
+pub const SERVER_DAYS: i64 = 30;
+
+/// How many days before its end a certificate is renewed: a third of its life at most.
+pub fn days_ahead(certificate: &Certificate) -> i64 {
+    SERVER_DAYS.min(certificate.validity.days() / 3).max(1)
+}
+
+/// A year before the root ends, the timer begins to replace it: every client has to be given the new one.
+const BEGIN_DAYS: i64 = 365;
+
+/// `status` asks for the replacement half a year before a server certificate has to be shorter than the settings say.
+const ROOT_DAYS: i64 = 182;
+
+/// What `rotate --if-due` has to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Due {
+    /// Nothing.
+    Nothing,
+    /// A new server certificate.
+    Server,
+    /// A new authority for client certificates.
+    Clients,
+    /// A new root, and with it a new server certificate.
+    Root,
+}
+
+/// What has to be renewed now, without asking a person. A root is replaced where that needs nothing but time: clients go
+/// on with the old one.
+pub fn due(deployment: &Deployment, within: Option<i64>, now: OffsetDateTime) -> Due {
+    if let Issuer::Own { authority, .. } = &deployment.issuer
+        && (0..BEGIN_DAYS).contains(&days_until(authority.ends(), now))
+        && deployment.voucher(now).is_ok()
+    {
+        return Due::Root;
+    }
+    if server_is_due(deployment, within, now).is_some() && !is_as_long_as_can_be(deployment, now) {
+        return Due::Server;
+    }
+    if clients_are_due(deployment, now) { Due::Clients } else { Due::Nothing }
+}
+
+/// What ends within so many days and is left to a person, with what to do.
+pub fn ends_within(deployment: &Deployment, within: i64, now: OffsetDateTime) -> Option<Finding> {
+    let mut findings = Vec::new();
+    if let Some(retiring) = &deployment.retiring
+        && (0..within).contains(&days_until(retiring.root.validity.not_after, now))
+    {
+        findings.push(rotation(deployment, retiring, now));
+    }
+    if deployment.root_until().is_some_and(|end| days_until(end, now) < within) {
+        root(deployment, now, &mut findings);
+    }
+    findings.into_iter().next()
+}
+
+/// Why the server certificate should be renewed, where it should.
+fn server_is_due(deployment: &Deployment, within: Option<i64>, now: OffsetDateTime) -> Option<String> {
+    let (server, end) = (deployment.server.as_ref()?, deployment.served_until()?);
+    if days_until(end, now) < within.unwrap_or_else(|| days_ahead(server.leaf())) {
+        return Some(format!("it {}", when(end, now)));
+    }
+    if deployment.serves_what_is_over(now) {
+        return Some("it comes with a certificate of the old root, which has ended".to_owned());
+    }
+    refused(deployment, now).err().map(|fault| fault.message)
+}
+
+/// Whether the server certificate is good, and ends with its authority: another would end on the same day.
+fn is_as_long_as_can_be(deployment: &Deployment, now: OffsetDateTime) -> bool {
+    let Issuer::Own { authority, .. } = &deployment.issuer else {
+        return false;
+    };
+    deployment.served_until() == Some(authority.ends())
+        && now <= authority.ends()
+        && !deployment.serves_what_is_over(now)
+        && refused(deployment, now).is_ok()
+}
+
+/// Whether the next client certificate would make the authority for clients a new one.
+fn clients_are_due(deployment: &Deployment, now: OffsetDateTime) -> bool {
+    let ahead = CLIENTS_AHEAD + i64::from(deployment.spec.days);
+    deployment
+        .clients
+        .as_ref()
+        .is_some_and(|clients| days_until(clients.current.authority.ends(), now) < ahead)
+}
+
+/// Whether a client would refuse what is served.
+fn refused(deployment: &Deployment, now: OffsetDateTime) -> Result<(), Fault> {
+    let (Some(server), Some(root)) = (&deployment.server, deployment.root()) else {
+        return Ok(());
+    };
+    let names: Vec<_> = deployment.names().iter().map(ToString::to_string).collect();
+    verify(server.chain(), root, &names, now)
+}
+
+/// What there is to say of everything that has a date.
+pub(super) fn findings(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Finding>) {
+    server(deployment, now, findings);
+    if let Some(retiring) = &deployment.retiring {
+        findings.push(rotation(deployment, retiring, now));
+    }
+    let ahead = (ROOT_DAYS + i64::from(deployment.spec.days)).max(BEGIN_DAYS);
+    if deployment.root_until().is_some_and(|end| days_until(end, now) < ahead) {
+        root(deployment, now, findings);
+    }
+    authority_for_clients(deployment, now, findings);
+    clients(deployment, now, findings);
+}
+
+fn server(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Finding>) {
+    let own = matches!(deployment.issuer, Issuer::Own { .. });
+    if deployment.pending.is_some() {
+        let message = "a signing request waits for the external authority";
+        let hint = "have it signed, then run `regcert import-cert FILE`";
+        findings.push(Finding::new(Severity::Warning, &deployment.request_path(), message, hint));
+    }
+    let (Some(server), Some(end)) = (&deployment.server, deployment.served_until()) else {
+        return;
+    };
+    let path = deployment.certificate_path();
+    let hint = if own {
+        "run `regcert rotate --reload`"
+    } else {
+        "run `regcert csr`, have it signed, run `regcert import-cert FILE`"
+    };
+    if server.leaf().validity.not_before > now {
+        let message = format!("the server certificate begins on {}", date(server.leaf().validity.not_before));
+        findings.push(Finding::new(Severity::Error, &path, message, "set this machine's clock"));
+    } else if let Some(why) = server_is_due(deployment, None, now)
+        // Then the root's own row says what to do.
+        && !is_as_long_as_can_be(deployment, now)
+        && !deployment.root_until().is_some_and(|end| own && end < now)
+    {
+        let is_good = end >= now && refused(deployment, now).is_ok();
+        let severity = if is_good { Severity::Warning } else { Severity::Error };
+        findings.push(Finding::new(severity, &path, format!("the server certificate is due: {why}"), hint));
+    }
+}
+
+/// The two roots of a rotation that is under way.
+fn rotation(deployment: &Deployment, retiring: &Retiring, now: OffsetDateTime) -> Finding {
+    let fingerprint = retiring.root.fingerprint();
+    let end = retiring.root.validity.not_after;
+    if end < now {
+        let message = format!(
+            "two roots are in everything below trust/: the one with SHA-256 {fingerprint} {}, and no client accepts it any more",
+            when(end, now)
+        );
+        let hint = "run `regcert rotate --ca --finish --reload`, and give the new root to every client that refuses the registry";
+        return Finding::new(Severity::Warning, "rotation", message, hint);
+    }
+    let message = format!(
+        "two roots are in everything below trust/ since {}: the one with SHA-256 {fingerprint} is on its way out, and {}",
+        date(deployment.state.release().at),
+        when(end, now)
+    );
+    let hint = "run trust/install.sh on every client, or give it its package or file again, then run `regcert rotate --ca --finish --reload`";
+    Finding::new(Severity::Warning, "rotation", message, hint)
+}
+
+/// A root that ends, or the intermediate that signs in its stead.
+fn root(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Finding>) {
+    let Some(end) = deployment.root_until() else {
+        return;
+    };
+    let is_over = end < now;
+    let hint = match &deployment.issuer {
+        Issuer::External { .. } => "ask the external authority for its next root and a certificate below it: run `regcert csr`, have it signed, run `regcert import-cert FILE --ca-cert ROOT`".to_owned(),
+        Issuer::Own { .. } => match deployment.voucher(now) {
+            Ok(_) if is_over => "run `regcert rotate --ca --reload`, then trust/install.sh on every client, or give it its package or file again".to_owned(),
+            Ok(_) => "run `regcert rotate --ca --reload`, which begins to replace it: clients go on with the old root until it ends".to_owned(),
+            // The rotation that is under way has a row of its own.
+            Err(_) if deployment.retiring.is_some() => "run `regcert rotate --ca --finish --reload`, then `regcert rotate --ca --reload`".to_owned(),
+            Err(fault) => format!("{}: {}", fault.message, fault.hint),
+        },
+    };
+    let is_root = deployment.root().is_some_and(|root| root.validity.not_after == end);
+    let what = if is_root { "root" } else { "intermediate" };
+    let severity = if is_over { Severity::Error } else { Severity::Warning };
+    let message = format!("the {what} certificate {}", when(end, now));
+    findings.push(Finding::new(severity, &deployment.root_path(), message, hint));
+}
+
+fn authority_for_clients(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Finding>) {
+    let Some(clients) = deployment.clients.as_ref().filter(|_| clients_are_due(deployment, now)) else {
+        return;
+    };
+    let end = clients.current.authority.ends();
+    let severity = if end < now { Severity::Error } else { Severity::Warning };
+    let message =
+        format!("the authority for client certificates, and its list of revoked ones, {}", when(end, now));
+    let command = match &deployment.issuer {
+        // A root that has ended is replaced with it: nothing else can be signed before.
+        Issuer::Own { authority, .. } if authority.ends() < now => "regcert rotate --ca --reload",
+        Issuer::Own { .. } => "regcert rotate --reload",
+        Issuer::External { .. } => "regcert init --reload",
+    };
+    let hint = format!(
+        "run `{command}`, which makes its successor; client certificates stay good until their own end"
+    );
+    findings.push(Finding::new(severity, "clients/clients-ca.crt", message, hint));
+}
+
+fn clients(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Finding>) {
+    for client in deployment.state.clients.iter().filter(|client| client.revoked.is_none()) {
+        let end = OffsetDateTime::from_unix_timestamp(client.until).unwrap_or(now);
+        // Whoever has a newer one needs no reminder.
+        let newer = |other: &&Client| other.name == client.name && other.until > client.until;
+        if days_until(end, now) < SERVER_DAYS && !deployment.state.clients.iter().any(|other| newer(&other)) {
+            let message = format!("the client certificate {}", when(end, now));
+            let hint = format!(
+                "run `regcert add-client {}` and hand the files over; or run `regcert revoke {}`, where it is of no more use",
+                client.name, client.name
+            );
+            findings.push(Finding::new(Severity::Warning, &format!("client {}", client.name), message, hint));
+        }
+    }
+}
