@@ -215,7 +215,7 @@ fn authority_for_clients(deployment: &Deployment, now: OffsetDateTime, findings:
 fn clients(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Finding>) {
     for client in deployment.state.clients.iter().filter(|client| client.revoked.is_none()) {
         let end = OffsetDateTime::from_unix_timestamp(client.until).unwrap_or(now);
-        // Whoever has a newer one needs no reminder.
+        // A client with a newer certificate needs no reminder.
         let newer = |other: &&Client| other.name == client.name && other.until > client.until;
         if days_until(end, now) < SERVER_DAYS && !deployment.state.clients.iter().any(|other| newer(&other)) {
             let message = format!("the client certificate {}", when(end, now));
