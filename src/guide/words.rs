@@ -118,6 +118,10 @@ impl Words {
 
     /// The same for what stands between two back-ticks: one command, or several with `&&` or `;` between them.
     fn each_command(&self, part: &str) -> String {
+        // What runs in another directory is meant for the files there: an old registry is stopped by its own Compose file.
+        if part.trim_start_matches('(').starts_with("cd ") {
+            return part.to_owned();
+        }
         let between = |separator: &str, complete: &dyn Fn(&str) -> String, text: &str| {
             text.split(separator).map(complete).collect::<Vec<_>>().join(separator)
         };
@@ -193,6 +197,8 @@ mod tests {
              `sudo docker compose -f registry/docker-compose.yml up -d`; docker compose"
         );
         assert_eq!(words(AsRoot::Sudo).complete("`regcert init` and `x`"), "`regcert init` and `x`");
+        let elsewhere = "`(cd /srv/old && docker compose down)`";
+        assert_eq!(there.complete(elsewhere), elsewhere);
     }
 
     #[test]
