@@ -6,6 +6,7 @@ use serde::Serialize;
 use tera::{Context, Kwargs, State, Tera};
 
 use crate::error::Fault;
+use crate::names::shell;
 use crate::spec::{BlobsBy, ClientAuth, Data, Delete, Proxy, Spec};
 
 /// Name below `templates/`, and text.
@@ -85,6 +86,9 @@ pub struct Facts {
     shown_names: String,
     /// `:5443`, or nothing for 443.
     public_port: String,
+    /// Seconds for which browsers use https alone for this name, on every port. On another port than 443 they would end at
+    /// the wrong one.
+    hsts: u32,
     http_port: u16,
     https_port: u16,
     /// Whether nginx stands in front.
@@ -165,6 +169,7 @@ impl Facts {
             shown_names: shown_names(&names),
             server_names: names.join(" "),
             public_port: if spec.https_port == 443 { String::new() } else { format!(":{}", spec.https_port) },
+            hsts: if spec.https_port == 443 { 86_400 } else { 0 },
             http_port: spec.http_port.unwrap_or(0),
             https_port: spec.https_port,
             proxied: spec.proxy == Proxy::Nginx,
@@ -278,6 +283,7 @@ pub fn render(name: &str, facts: &impl Serialize) -> Result<String, Fault> {
     tera.register_filter("yaml", yaml);
     tera.register_filter("systemd", systemd);
     tera.register_filter("cron", cron);
+    tera.register_filter("shell", shell_word);
     tera.register_filter("base64", base64);
     tera.register_filter("xml", xml);
     // Only those beside it, which it may extend: reading all of them would take longer than filling one.
@@ -303,6 +309,11 @@ fn systemd(text: &str, _: Kwargs, _: &State) -> String {
 /// A word of a crontab's command: for the shell, and with `%` as text (crontab(5)).
 fn cron(text: &str, _: Kwargs, _: &State) -> String {
     format!("'{}'", text.replace('\'', r"'\''").replace('%', r"\%"))
+}
+
+/// A word of a command that a person types.
+fn shell_word(text: &str, _: Kwargs, _: &State) -> String {
+    shell(text)
 }
 
 /// What a `data:` URL holds after `;base64,` (RFC 2397).
@@ -488,6 +499,31 @@ mod tests {
         assert_eq!((mounts(&compose), nginx.contains("/var/lib/registry/")), (2, true));
         let [compose, nginx] = files("registry");
         assert_eq!((mounts(&compose), nginx.contains("/var/lib/registry/")), (1, false));
+    }
+
+    /// A browser applies the rule to every port of the name, and goes to 443 where the address names none.
+    #[test]
+    fn hsts_is_for_port_443_and_short() {
+        for (port, seconds) in [(443, 86_400), (5443, 0)] {
+            let spec = spec("registry", |settings| settings.https_port = Some(port.to_string()));
+            let text = rendered("nginx/nginx.conf", &spec);
+            let sent = text.matches("Strict-Transport-Security").count();
+            assert!(sent > 5, "{sent}");
+            assert_eq!(
+                text.matches(&format!("Strict-Transport-Security \"max-age={seconds}\"")).count(),
+                sent
+            );
+        }
+    }
+
+    #[test]
+    fn a_path_with_blanks_is_quoted_in_what_is_to_be_typed() {
+        let site = Site { directory: "/srv/my registry".to_owned(), ..site() };
+        let facts = Facts::of(&spec("registry", |_| {}), &"ab".repeat(32), &site);
+        for template in ["renewal/cron", "renewal/service"] {
+            let text = render(template, &facts).unwrap();
+            assert!(text.contains("sudo cp '/srv/my registry'/renewal/"), "{text}");
+        }
     }
 
     #[test]

@@ -4,11 +4,12 @@
 # full, read-only or gone. Written by regcert; an edit by hand is kept, and `regcert init --force` writes over it.
 set -eu
 
-# With the program that the image has. A proxy that the Docker client hands to containers is for other machines.
+# With the program that the image has; an image with neither is judged by its storage alone. A proxy that the Docker client
+# hands to containers is for other machines.
 fetch() { # PATH
     if command -v wget >/dev/null; then
         http_proxy='' wget -q -O - "http://127.0.0.1:8081$1"
-    else
+    elif command -v curl >/dev/null; then
         curl -qfsS --noproxy '*' "http://127.0.0.1:8081$1"
     fi
 }
