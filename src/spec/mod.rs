@@ -2,11 +2,12 @@
 
 mod kinds;
 mod settings;
+mod text;
 
 pub use kinds::{BlobsBy, ClientAuth, Data, Delete, Proxy, RunAs, Signer};
 pub use settings::{Settings, Side, days};
 
-use toml_edit::{DocumentMut, Item, value};
+use toml_edit::{DocumentMut, value};
 
 use crate::error::{Fault, Gather};
 use crate::names::{
@@ -14,10 +15,11 @@ use crate::names::{
 };
 use crate::pki::{KeyType, Subject};
 use settings::Fields;
+use text::{meaning, set, shown};
 
 /// Apple refuses a server certificate that is good for longer, from private authorities too
 /// (support.apple.com/103769).
-const DAYS_MAX: u16 = 825;
+pub const DAYS_MAX: u16 = 825;
 
 /// Beyond this many days public authorities may not go, and some clients follow them.
 pub const DAYS_ADVISED: u16 = 398;
@@ -340,39 +342,6 @@ pub fn reference(host: &Host, port: u16) -> String {
 fn is_in_references(host: &Host, port: u16) -> bool {
     let reference = reference(host, port);
     reference.contains(['.', ':']) || reference == "localhost"
-}
-
-/// A value as a person reads it.
-fn shown(item: &Item) -> String {
-    match meaning(item) {
-        (_, _, list) if !list.is_empty() => list.join(" "),
-        (Some(""), ..) | (None, None, _) => "none".to_owned(),
-        (Some(text), ..) => text.to_owned(),
-        // A port that is not open.
-        (None, Some(0), _) => "off".to_owned(),
-        (None, Some(number), _) => number.to_string(),
-    }
-}
-
-/// What an item says, however it is quoted and laid out.
-fn meaning(item: &Item) -> (Option<&str>, Option<i64>, Vec<&str>) {
-    let list = item.as_array().into_iter().flatten().filter_map(toml_edit::Value::as_str).collect();
-    (item.as_str(), item.as_integer(), list)
-}
-
-/// Changes `key` where its value differs, and leaves the comment behind it.
-fn set(document: &mut DocumentMut, key: &str, new: Item) {
-    match document.get_mut(key) {
-        Some(old) if meaning(old) == meaning(&new) => {}
-        Some(old) => {
-            let decor = old.as_value().map(|old| old.decor().clone());
-            *old = new;
-            if let (Some(value), Some(decor)) = (old.as_value_mut(), decor) {
-                *value.decor_mut() = decor;
-            }
-        }
-        None => _ = document.insert(key, new),
-    }
 }
 
 #[cfg(test)]

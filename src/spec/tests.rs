@@ -321,3 +321,46 @@ fn a_certificate_has_a_hundred_names() {
     assert_eq!(check(&names(98)).unwrap().names().len(), 100);
     assert!(faults(names(99))[0].contains("101 names are too many"));
 }
+
+#[test]
+fn comments_in_lists_stay() {
+    let text = |spec: &Spec, sans: &str| {
+        let own = spec.to_toml(None).unwrap().replace("sans = []", &format!("sans = {sans}"));
+        let mut settings = Settings::from_toml(&own).unwrap();
+        settings.sans.get_or_insert_default().push("c.lan".to_owned());
+        let new = check(&settings).unwrap();
+        let text = new.to_toml(Some(&own)).unwrap();
+        assert_eq!(Settings::from_toml(&text).unwrap().sans, settings.sans, "{text}");
+        let begin = text.find("sans = ").unwrap();
+        text[begin..begin + text[begin..].find("\n\n#").unwrap()].to_owned()
+    };
+    let spec = named("registry1", "lan");
+    for (old, new) in [
+        (r#"[]"#, r#"["c.lan"]"#),
+        (r#"["a.lan", "b.lan"] # all"#, r#"["a.lan", "b.lan", "c.lan"] # all"#),
+        (
+            "[\n    # the old name\n    \"a.lan\", # until May\n    \"b.lan\", # printers\n]",
+            "[\n    # the old name\n    \"a.lan\", # until May\n    \"b.lan\", # printers\n    \"c.lan\",\n]",
+        ),
+        (
+            "[\n  \"a.lan\", # one\n  \"b.lan\" # two\n]",
+            "[\n  \"a.lan\", # one\n  \"b.lan\", # two\n  \"c.lan\",\n]",
+        ),
+    ] {
+        assert_eq!(text(&spec, old), format!("sans = {new}"));
+    }
+}
+
+#[test]
+fn the_comment_of_a_value_that_goes_stays() {
+    let spec = named("registry1", "lan");
+    let own = spec.to_toml(None).unwrap().replace(
+        "anonymous-repos = [\"*\"]",
+        "anonymous-repos = [\n  # for all\n  \"public/*\",\n  # for CI\n  \"ci/*\",\n]",
+    );
+    let mut settings = Settings::from_toml(&own).unwrap();
+    settings.anonymous_repos = Some(vec!["ci/*".to_owned()]);
+    let text = check(&settings).unwrap().to_toml(Some(&own)).unwrap();
+    assert!(text.contains("# for all") && text.contains("# for CI\n  \"ci/*\""), "{text}");
+    assert_eq!(Settings::from_toml(&text).unwrap().anonymous_repos, settings.anonymous_repos, "{text}");
+}

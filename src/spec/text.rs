@@ -1,0 +1,86 @@
+//! Single values in the text of regcert.toml: what they say, and how one changes while every comment stays.
+
+use toml_edit::{Array, DocumentMut, Item, RawString, Value};
+
+/// A value as a person reads it.
+pub(super) fn shown(item: &Item) -> String {
+    match meaning(item) {
+        (_, _, list) if !list.is_empty() => list.join(" "),
+        (Some(""), ..) | (None, None, _) => "none".to_owned(),
+        (Some(text), ..) => text.to_owned(),
+        // A port that is not open.
+        (None, Some(0), _) => "off".to_owned(),
+        (None, Some(number), _) => number.to_string(),
+    }
+}
+
+/// What an item says, however it is quoted and laid out.
+pub(super) fn meaning(item: &Item) -> (Option<&str>, Option<i64>, Vec<&str>) {
+    let list = item.as_array().into_iter().flatten().filter_map(toml_edit::Value::as_str).collect();
+    (item.as_str(), item.as_integer(), list)
+}
+
+/// Changes `key` where its value differs, and leaves the comment behind it.
+pub(super) fn set(document: &mut DocumentMut, key: &str, new: Item) {
+    match document.get_mut(key) {
+        Some(old) if meaning(old) == meaning(&new) => {}
+        Some(old) if old.is_array() && new.is_array() => {
+            if let (Some(old), Some(new)) = (old.as_array_mut(), new.as_array()) {
+                set_list(old, new);
+            }
+        }
+        Some(old) => {
+            let decor = old.as_value().map(|old| old.decor().clone());
+            *old = new;
+            if let (Some(value), Some(decor)) = (old.as_value_mut(), decor) {
+                *value.decor_mut() = decor;
+            }
+        }
+        None => _ = document.insert(key, new),
+    }
+}
+
+/// Changes the values of a list, and leaves the comments in it: each before the value that it stood before, those of values
+/// that go at the end.
+fn set_list(list: &mut Array, new: &Array) {
+    let prefix = |value: &Value| raw(value.decor().prefix());
+    let mut end = raw(Some(list.trailing()));
+    let layout = list.iter().last().map(|last| blank_of(&prefix(last))).unwrap_or_default();
+    let mut old: Vec<Value> = list.iter().cloned().collect();
+    // A comment behind a last value without a comma belongs behind the comma that comes now.
+    if let Some(last) = old.last_mut() {
+        let behind = raw(last.decor().suffix());
+        last.decor_mut().set_suffix("");
+        end = behind + &end;
+    }
+    let known = old.len();
+    list.clear();
+    for value in new {
+        let at = old.iter().position(|old| old.as_str() == value.as_str());
+        let mut value = match at {
+            Some(at) => old.remove(at),
+            None => value.clone().decorated(if list.is_empty() { "" } else { " " }, ""),
+        };
+        if at.is_none() && known > 0 && layout.contains('\n') {
+            // What stood behind the last value so far stays on its line.
+            let comment = std::mem::take(&mut end);
+            let comment = comment.trim_end_matches([' ', '\t', '\n']);
+            value.decor_mut().set_prefix(format!("{comment}{layout}"));
+            end = "\n".to_owned();
+        }
+        list.push_formatted(value);
+    }
+    let left: String = old.iter().map(prefix).filter(|text| text.contains('#')).collect();
+    let left = left.trim_end_matches([' ', '\t']);
+    list.set_trailing(format!("{left}{end}"));
+    list.set_trailing_comma(end.contains('\n'));
+}
+
+fn raw(text: Option<&RawString>) -> String {
+    text.and_then(RawString::as_str).unwrap_or_default().to_owned()
+}
+
+/// A line break and the blanks after it, as they stand last in a text.
+fn blank_of(text: &str) -> String {
+    text.rfind('\n').map(|at| text[at..].to_owned()).unwrap_or_default()
+}
