@@ -82,4 +82,4 @@ macro_rules! topics {
     };
 }
 
-topics! { add_user check command_line delete directory gc images import_cert init list_users options password quiet regcert_toml reload remove_user rotate takeover trust trust_install years }
+topics! { add_user check command_line delete directory gc images import_cert init list_users options password quiet regcert_toml reload remove_user rotate sign takeover trust trust_install years }

@@ -8,7 +8,7 @@ use super::{World, Writing};
 use crate::guide::News;
 use crate::names::printable;
 use crate::pki::Certificate;
-use crate::spec::DAYS_ADVISED;
+use crate::spec::{DAYS_ADVISED, DAYS_MAX};
 use crate::{store, ui};
 
 /// Import the certificate that an external authority signed for `regcert csr`
@@ -56,9 +56,30 @@ fn certificates(path: &Path) -> Result<Vec<Certificate>> {
 
 /// Warns of a server certificate that lasts longer than every client accepts.
 pub(super) fn warn_of_days(days: i64) {
-    if days > DAYS_ADVISED.into() {
-        ui::warn(format!(
-            "some clients refuse a server certificate that lasts longer than {DAYS_ADVISED} days"
+    if let Some(warning) = too_long(days) {
+        ui::warn(warning);
+    }
+}
+
+fn too_long(days: i64) -> Option<String> {
+    if days > DAYS_MAX.into() {
+        return Some(format!(
+            "the certificate lasts {days} days: Apple's systems refuse a server certificate that lasts longer than {DAYS_MAX} days, and some clients one of more than {DAYS_ADVISED}"
         ));
+    }
+    (days > DAYS_ADVISED.into()).then(|| {
+        format!("some clients refuse a server certificate that lasts longer than {DAYS_ADVISED} days")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_apple_refuses_is_warned_of() {
+        assert_eq!(too_long(398), None);
+        assert!(too_long(825).is_some_and(|warning| !warning.contains("Apple")));
+        assert!(too_long(1000).is_some_and(|warning| warning.contains("Apple's systems refuse")));
     }
 }

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use super::World;
-use crate::error::{Blame, Gather};
+use crate::error::{Blame, Fault, Gather};
 use crate::pki::{Certificate, Request, ServerProfile, Subject, date};
 use crate::{store, ui};
 
 /// Sign the certificate signing request of another server
 ///
-/// The certificate is for servers only, for the names in the request, which the root must admit. Nothing else is taken
-/// from the request. The chain is printed, ready to be served.
+/// The certificate is for servers only, for all names in the request. If the root does not allow one of them, nothing is
+/// signed. regcert takes nothing else from the request. It prints the chain, ready to be served.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -33,7 +33,10 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     let request = Request::read(&store::read_given(&args.file)?)
         .with_context(|| format!("`{}`", args.file.display()))?;
     let (_store, deployment) = world.open_to_sign()?;
-    deployment.admit(&request.names)?;
+    deployment.admit(&request.names).map_err(|fault| Fault {
+        message: format!("nothing was signed: {}", fault.message),
+        hint: fault.hint.replacen("leave it out", "have a request made without it", 1),
+    })?;
     let days = days.flatten().unwrap_or(deployment.spec.days);
     // Who is behind another server is not ours to say.
     let profile = ServerProfile { names: &request.names, subject: &Subject::default(), days };
@@ -47,7 +50,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
         ));
     }
     for ignored in &request.ignored {
-        ui::warn(format!("the request asks for {ignored}, which is not taken over"));
+        ui::warn(format!("the request asks for {ignored}: the certificate does not have it"));
     }
     let names: Vec<_> = request.names.iter().map(ToString::to_string).collect();
     ui::say(format!(

@@ -317,33 +317,45 @@ impl Deployment {
         Ok(server)
     }
 
-    /// Refuses names that some client's root would not accept.
+    /// Fails if a root that clients have does not allow one of these names.
     pub fn admit(&self, names: &[SubjectAltName]) -> Result<(), Fault> {
         let authority = self.authority()?;
-        let mut refused = authority.refuses(names);
+        let by_new = authority.refuses(names);
         let retiring = self.retiring.as_ref().and_then(|retiring| retiring.root.constraints.as_ref());
-        refused
-            .extend(names.iter().filter(|name| retiring.is_some_and(|constraints| !constraints.admit(name))));
-        refused.dedup();
-        if refused.is_empty() {
+        let by_old = names.iter().filter(|name| retiring.is_some_and(|constraints| !constraints.admit(name)));
+        let by_old: Vec<_> = by_old.collect();
+        let (refused, limits) = if by_new.is_empty() {
+            (by_old, retiring)
+        } else {
+            (by_new, authority.root().constraints.as_ref())
+        };
+        let (Some(_), Some(limits)) = (refused.first(), limits) else {
             return Ok(());
+        };
+        let shown: Vec<_> = refused.iter().map(|name| format!("`{name}`")).collect();
+        let shown = shown.join(", ");
+        if authority.refuses(names).is_empty() {
+            return Err(Fault::new(format!(
+                "the old root certificate does not allow {shown}: clients that do not have the new one yet would refuse the whole certificate (the old one allows {limits})"
+            ))
+            .hint("leave it out until the rotation is finished: when every client has the new root, run `regcert rotate --ca --finish`"));
         }
         let mut permit: Vec<_> = refused.iter().map(|name| self.room_for(name).to_string()).collect();
         permit.dedup();
-        let refused: Vec<_> = refused.iter().map(|name| format!("`{name}`")).collect();
-        let admitted = authority.root().constraints.as_ref().map(ToString::to_string).unwrap_or_default();
+        let replace = format!(
+            "`regcert rotate --ca --permit {}`, and when every client has the new one, `regcert rotate --ca --finish`",
+            permit.join(" --permit ")
+        );
         let hint = match &self.retiring {
-            Some(_) => "the root that is on its way out does not allow it either: `regcert rotate --ca --finish` first".to_owned(),
+            Some(_) => format!(
+                "leave it out; or finish this rotation with `regcert rotate --ca --finish`, and replace the root again: {replace}"
+            ),
             // A first run: there is no root yet that a rotation could replace.
             None if self.server.is_none() => "leave it out, or bring an authority that allows it".to_owned(),
-            None => format!(
-                "leave it out, or replace the root by one that allows it: `regcert rotate --ca --permit {}`, and when every client has the new one, `regcert rotate --ca --finish`",
-                permit.join(" --permit ")
-            ),
+            None => format!("leave it out, or replace the root by one that allows it: {replace}"),
         };
         Err(Fault::new(format!(
-            "the root certificate does not allow {}: every client would refuse the whole certificate (it allows {admitted})",
-            refused.join(", ")
+            "the root certificate does not allow {shown}: every client would refuse the whole certificate (it allows {limits})"
         ))
         .hint(hint))
     }

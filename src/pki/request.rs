@@ -140,9 +140,11 @@ impl Asked {
                     && !usage.time_stamping
                     && !usage.ocsp_signing
                     && usage.other.is_empty() => {}
-            ParsedExtension::BasicConstraints(_) => self.ignored.push("to be a certificate authority".into()),
+            ParsedExtension::BasicConstraints(_) => {
+                self.ignored.push("the rights of a certificate authority".into())
+            }
             ParsedExtension::KeyUsage(_) => {
-                self.ignored.push("to sign certificates or revocation lists".into());
+                self.ignored.push("the right to sign certificates or revocation lists".into());
             }
             ParsedExtension::ExtendedKeyUsage(_) => {
                 self.ignored.push("uses other than TLS server and client".into());
