@@ -7,7 +7,7 @@ mod words;
 
 pub use news::News;
 pub use taken_over::{Takeover, taken_over};
-pub use words::{AsRoot, Words};
+pub use words::{AsRoot, OVERRIDE, Words};
 
 use crate::deployment::{Deployment, ROLES};
 use crate::files::{Action, Change};

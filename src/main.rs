@@ -42,7 +42,7 @@ use time::OffsetDateTime;
 use cli::{Cli, Command};
 use commands::{PassphraseFile, World};
 use error::Fault;
-use guide::{AsRoot, Words};
+use guide::{AsRoot, OVERRIDE, Words};
 use probe::{Compose, PROJECT_NAME};
 use render::Site;
 use spec::RunAs;
@@ -99,6 +99,7 @@ fn printable(site: &Site) -> Result<()> {
 }
 
 /// What the machine says, and who works: root gives up its rights in another user's directory.
+// Long because each thing that the machine says has its line.
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn world(cli: &Cli) -> Result<World> {
     // The person who types, whoever works.
@@ -146,6 +147,7 @@ fn world(cli: &Cli) -> Result<World> {
         as_root,
         docker,
         compose,
+        overrides: dir.join(OVERRIDE).exists(),
     };
     ui::complete_with(&words);
     Ok(World {

@@ -161,6 +161,18 @@ pub fn changes(change: &Change) {
     }
 }
 
+/// How many lines of an edit are shown.
+const EDIT_MAX: usize = 40;
+
+/// The edit of a file that is rewritten, line by line: `-` goes, `+` comes back.
+pub fn edit(path: &str, lines: &[String]) {
+    say(format!("your edit of {path}, which is overwritten:"));
+    lines.iter().take(EDIT_MAX).for_each(|line| say(format!("  {line}")));
+    if lines.len() > EDIT_MAX {
+        say(format!("  and {} lines more", lines.len() - EDIT_MAX));
+    }
+}
+
 /// What a run does or would do to users, settings and names.
 pub fn news(news: &News) {
     for (action, what) in news.iter() {

@@ -60,6 +60,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
         files.put(format!("{dir}/ca.crt"), root.pem(), Mode::Public, Origin::HandedOver);
     }
     let change = store.compare(files, deployment.spec.run_as, Edits::Keep)?;
+    world.reaches(&store, &deployment, &change, "run `regcert init --force`, which rewrites it")?;
     store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
 
     let registry = deployment.spec.registry();

@@ -1,4 +1,5 @@
 //! `regcert check`: the running registry as a client sees it, link by link, each broken one with its cure.
+// Long because what is asked for, what is looked at and what is told of it are read together.
 
 mod home;
 
@@ -18,7 +19,7 @@ use super::password::{Prompt, Source};
 use crate::auth::{Password, PasswordFiles};
 use crate::deployment::{Deployment, NGINX_CONF, ROLES, password_files, reads_roles};
 use crate::error::{Blame, Fault, Gather};
-use crate::health::{self, Found, Known, Link, Machine, RolesOnDisk, Seen, State, Target};
+use crate::health::{self, Found, Known, Link, Machine, RolesOnDisk, Running, Seen, State, Target};
 use crate::names::{Repository, Typed, Username, shell};
 use crate::pki::{Certificate, ServerIdentity};
 use crate::probe::{self, Client, Compose, Login, Step};
@@ -195,6 +196,7 @@ fn look(
     let hosts_file = hosts_file(&store::look(Path::new("/etc/hosts")), &target.host.to_string());
     ui::busy(format!("looking at {target}"));
     let seen = probe::look(target, &client, world.now);
+    let running = running(world, asked, subject, user, &seen);
     let home = deployment.map_or_else(Home::elsewhere, |deployment| Home::of(world, deployment));
     let reload = match deployment.map(|deployment| deployment.spec.proxy) {
         Some(Proxy::Nginx) | None => Step::ReloadNginx,
@@ -219,6 +221,7 @@ fn look(
         listeners: &home.listeners,
         free_ports: home.free_ports,
         files: &home.files,
+        running: running.as_ref(),
         now: world.now,
     };
     let mut links = health::check(&known, &seen);
@@ -232,6 +235,25 @@ fn look(
 /// With cures as this person types them.
 fn typed(world: &World, links: Vec<Link>) -> Vec<Link> {
     links.into_iter().map(|link| Link { hint: world.words.complete(&link.hint), ..link }).collect()
+}
+
+/// What the running registry shows of its settings, where it is the one of the directory.
+fn running(
+    world: &World,
+    asked: &Asked,
+    subject: &Subject<'_>,
+    user: Option<&(Username, Password)>,
+    seen: &Seen,
+) -> Option<Running> {
+    let spec = &subject.deployment.filter(|_| asked.target.is_none())?.spec;
+    let login = user.map(|(user, password)| Login { user, password });
+    let data = match &spec.data {
+        Data::Directory(path) => store::real(&world.dir.join(path)).ok(),
+        Data::Volume | Data::Existing(_) => None,
+    };
+    let config_changed = store::changed(&world.dir.join("registry/config.yml"));
+    let tried = probe::try_settings(spec, seen, &subject.roots, asked.identity.as_ref(), login.as_ref());
+    Some(Running { data, config_changed, ..tried })
 }
 
 /// The repository that is named, as the registry has it.

@@ -6,6 +6,7 @@ pub mod check;
 pub mod connection;
 pub mod csr;
 pub mod delete;
+mod edits;
 pub mod gc;
 pub mod images;
 pub mod import_cert;
@@ -27,11 +28,12 @@ use anyhow::{Context, Result, bail};
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
+use edits::guard;
+
 use crate::deployment::{Deployment, IGNORED};
 use crate::error::Fault;
-use crate::files::{Action, Change, Edits, MARK, RelPath, utf8};
+use crate::files::{Action, Change, Edits, MARK, utf8};
 use crate::guide::{News, Words};
-use crate::health::Ill;
 use crate::names::shell;
 use crate::pki::{KeyType, Passphrase};
 use crate::probe::{Compose, Project};
@@ -204,20 +206,15 @@ impl World {
         store.compare(self.files(store, deployment, edits)?, deployment.spec.run_as, edits)
     }
 
-    /// The files of the directory that are not as regcert writes them.
-    fn ill(&self, deployment: &Deployment) -> Result<Vec<(String, Ill)>> {
-        let change = self.compare(&self.store()?, deployment, Edits::Keep)?;
-        let ill = |(path, action): &(RelPath, Action)| match action {
-            Action::EditedByHand => Some((path.as_str().to_owned(), Ill::Edited)),
-            Action::Added | Action::Changed => Some((path.as_str().to_owned(), Ill::Due)),
-            Action::Unchanged | Action::Removed => None,
-        };
-        Ok(change.actions.iter().filter_map(ill).collect())
-    }
-
     /// Writes what differs between the disk and the registry.
     fn commit(&self, store: &mut Store, deployment: &Deployment) -> Result<Change> {
         let change = self.compare(store, deployment, Edits::Keep)?;
+        self.reaches(
+            store,
+            deployment,
+            &change,
+            "run `regcert init --force`, which rewrites it, and this command again",
+        )?;
         guard(&change)?;
         store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
         Ok(change)
@@ -283,7 +280,12 @@ impl Writing {
     ) -> Result<Option<Change>> {
         rotate::warn_if_cut(deployment);
         let change = world.compare(store, deployment, self.edits())?;
+        let rewrites = "run this command again with `--force`, which rewrites it";
+        world.reaches(store, deployment, &change, rewrites)?;
         guard(&change)?;
+        if self.force {
+            world.show_edits(store, deployment)?;
+        }
         if self.dry_run {
             dry_run(news, &change);
             return Ok(None);
@@ -354,24 +356,4 @@ fn dry_run(news: &News, change: &Change) {
     ui::news(news);
     ui::changes(change);
     ui::say("nothing was written");
-}
-
-/// Refuses a change that takes files away which a configuration that was edited by hand may name.
-fn guard(change: &Change) -> Result<()> {
-    let configures = |path: &&RelPath| path.as_str().ends_with(".conf") || path.as_str().ends_with(".yml");
-    // The roles name the password files of single accesses, and no configuration does.
-    let is_named = |path: &RelPath| !path.as_str().starts_with("nginx/auth/limited-");
-    let served = |path: &RelPath| {
-        path.as_str().contains("/ssl/") || path.as_str().contains("/auth/") && is_named(path)
-    };
-    let edited = change.with(Action::EditedByHand).find(configures);
-    match (edited, change.with(Action::Removed).find(|path| served(path))) {
-        (Some(edited), Some(removed)) => bail!(
-            Fault::new(format!(
-                "`{edited}` was edited by hand and may name `{removed}`, which this change takes away"
-            ))
-            .hint("`regcert init --force` rewrites it; keep a copy of your edit")
-        ),
-        (_, _) => Ok(()),
-    }
 }

@@ -31,7 +31,8 @@ pub struct Args {
 pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
     let (store, deployment) = world.open()?;
     let change = world.compare(&store, &deployment, Edits::Keep)?;
-    let mut findings = health::findings(&deployment, &change, world.now);
+    let swallowed = health::swallowed(&deployment, &world.site, &world.edited(&deployment, &change))?;
+    let mut findings = health::findings(&deployment, &change, &swallowed, world.now);
     if store.collection_was_interrupted() {
         findings.push(health::interrupted_collection());
     }

@@ -9,7 +9,7 @@ use crate::files::{FileSet, Mode, Origin};
 use crate::names::{Webhook, file_stem};
 use crate::pki::{Certificate, ServerIdentity};
 use crate::render::{Facts, PAGE, Site, render};
-use crate::spec::{ClientAuth, Proxy};
+use crate::spec::{ClientAuth, Proxy, Spec};
 use crate::trust::{self, Anchors, Artefact, Format};
 
 pub(super) const SPEC: &str = "regcert.toml";
@@ -84,7 +84,7 @@ impl Deployment {
     pub fn files_beside(&self, nginx_conf: &[u8], site: &Site) -> Result<FileSet, Fault> {
         let mut files = self.files_for(site, password_files(nginx_conf))?;
         if self.server.is_some() && !reads_roles(nginx_conf) {
-            let config = render(REGISTRY_CONFIG, &self.facts(site).without_delete())?;
+            let config = render(REGISTRY_CONFIG, &self.facts(&self.spec, site).without_delete())?;
             files.put(REGISTRY_CONFIG, config, Mode::Server, Origin::Rendered);
         }
         Ok(files)
@@ -125,14 +125,13 @@ impl Deployment {
         Ok(files)
     }
 
-    fn facts(&self, site: &Site) -> Facts {
+    fn facts(&self, spec: &Spec, site: &Site) -> Facts {
         let headers = |webhook: &Webhook| self.webhook_headers(webhook);
-        Facts::of(&self.spec, self.state.http_secret(), site)
+        Facts::of(spec, self.state.http_secret(), site)
             .with_upstream_login(self.upstream_login())
             .with_upstream_roots(!self.state.upstream_roots.is_empty())
             .with_headers(
-                self.spec
-                    .notify
+                spec.notify
                     .iter()
                     .map(|webhook| headers(webhook).into_iter().flat_map(Headers::pairs).collect()),
             )
@@ -193,8 +192,6 @@ impl Deployment {
     }
 
     fn put_service(&self, server: &ServerIdentity, site: &Site, files: &mut FileSet) -> Result<(), Fault> {
-        let spec = &self.spec;
-        let facts = self.facts(site);
         let pem: Wiped = server.pem();
         files.put(
             self.certificate_path().replace(".crt", ".pem"),
@@ -203,6 +200,26 @@ impl Deployment {
             Origin::Kept,
         );
         files.put(self.certificate_path(), server.chain_pem(), Mode::Public, Origin::Rendered);
+        if let (Some(clients), true) = (&self.clients, self.spec.client_auth != ClientAuth::Off) {
+            files.put("nginx/ssl/clients-ca.crt", clients.trusted(), Mode::Public, Origin::Rendered);
+            files.put("nginx/ssl/clients.crl", clients.revoked(), Mode::Public, Origin::Rendered);
+        }
+        for (path, file) in self.configuration(&self.spec, site)?.iter() {
+            files.put(path.as_str(), file.bytes.as_slice(), file.mode, file.origin);
+        }
+        let artefacts = self.artefacts()?;
+        let index = trust::index(&self.anchors(), &artefacts);
+        files.put(format!("trust/{}", trust::INDEX), index, Mode::Public, Origin::Rendered);
+        for artefact in artefacts {
+            files.put(format!("trust/{}", artefact.path), artefact.bytes, Mode::Public, Origin::Rendered);
+        }
+        Ok(())
+    }
+
+    /// The files that say how the registry runs, with the settings of `spec`.
+    pub fn configuration(&self, spec: &Spec, site: &Site) -> Result<FileSet, Fault> {
+        let facts = self.facts(spec, site);
+        let mut files = FileSet::default();
         files.put(COMPOSE, render(COMPOSE, &facts)?, Mode::Public, Origin::Rendered);
         if let Some(project) = &self.state.project {
             files.put(ENV, render(ENV, project)?, Mode::Public, Origin::Rendered);
@@ -223,10 +240,6 @@ impl Deployment {
                 files.put(name, render(name, &page)?, Mode::Public, Origin::Rendered);
             }
         }
-        if let (Some(clients), true) = (&self.clients, spec.client_auth != ClientAuth::Off) {
-            files.put("nginx/ssl/clients-ca.crt", clients.trusted(), Mode::Public, Origin::Rendered);
-            files.put("nginx/ssl/clients.crl", clients.revoked(), Mode::Public, Origin::Rendered);
-        }
         let stem = file_stem(&spec.host().to_string());
         for (name, template) in [
             (format!("renewal/regcert-{stem}.service"), "renewal/service"),
@@ -235,13 +248,7 @@ impl Deployment {
         ] {
             files.put(name, render(template, &facts)?, Mode::Public, Origin::Rendered);
         }
-        let artefacts = self.artefacts()?;
-        let index = trust::index(&self.anchors(), &artefacts);
-        files.put(format!("trust/{}", trust::INDEX), index, Mode::Public, Origin::Rendered);
-        for artefact in artefacts {
-            files.put(format!("trust/{}", artefact.path), artefact.bytes, Mode::Public, Origin::Rendered);
-        }
-        Ok(())
+        Ok(files)
     }
 
     /// Where the server certificate lies: `<server>.<domain>.crt`.

@@ -26,13 +26,13 @@ use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use crate::auth::{Access, Htpasswd, Password, Role};
-use crate::error::Fault;
+use crate::error::{Fault, Gather};
 use crate::names::{Host, SubjectAltName, Subtree, Username};
 use crate::pki::{
     Authority, Certificate, Constraints, KeyAtRest, Passphrase, PrivateKey, RootProfile, ServerIdentity,
     ServerProfile, verify,
 };
-use crate::spec::{ClientAuth, Settings, Spec};
+use crate::spec::{ClientAuth, RunAs, Settings, Side, Spec};
 
 /// The registry.
 #[derive(PartialEq)]
@@ -214,6 +214,16 @@ impl Deployment {
     /// Whether regcert.toml is as it was last applied, comments aside.
     pub fn is_applied(&self) -> bool {
         self.spec.to_toml(None).is_ok_and(|settings| self.state.has_applied(&settings))
+    }
+
+    /// The settings last applied, where they are known. An older regcert did not keep them: then they are known only as long
+    /// as regcert.toml has them.
+    pub fn applied(&self, invoker: RunAs) -> Option<Spec> {
+        if self.is_applied() {
+            return Some(self.spec.clone());
+        }
+        let settings = Settings::from_toml(self.state.applied_settings()?).ok()?;
+        Spec::check(&settings, Side::File, invoker, &mut Gather::default())
     }
 
     /// Takes other settings and a new server certificate; authority and users stay. Where somebody else signs, the

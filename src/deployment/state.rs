@@ -22,6 +22,9 @@ pub struct State {
     http_secret: Secret,
     /// Digest of the settings that `init` last applied, comments aside.
     applied: String,
+    /// Those settings themselves; `None` where an older regcert applied them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    applied_settings: Option<String>,
     /// When the set of roots that clients are to trust last changed, in seconds since 1970.
     trust_changed: i64,
     /// How often it changed: packages made later must have a higher version.
@@ -105,6 +108,7 @@ impl State {
         let http_secret = Secret(Zeroizing::new(hex(&random::<32>())));
         Self {
             applied: String::new(),
+            applied_settings: None,
             http_secret,
             trust_changed: now.unix_timestamp(),
             trust_revision: 0,
@@ -148,9 +152,15 @@ impl State {
         self.applied == hex(&sha256(settings.as_bytes()))
     }
 
+    /// The settings last applied; `None` where an older regcert did.
+    pub fn applied_settings(&self) -> Option<&str> {
+        self.applied_settings.as_deref()
+    }
+
     /// Notes the settings that are applied.
     pub fn apply(&mut self, settings: &str) {
         self.applied = hex(&sha256(settings.as_bytes()));
+        self.applied_settings = Some(settings.to_owned());
     }
 
     /// Notes that clients are to trust other roots from now on.

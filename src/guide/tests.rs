@@ -33,6 +33,7 @@ fn words(as_root: AsRoot) -> Words {
         as_root,
         docker: as_root,
         compose: Compose::Plugin,
+        overrides: false,
     }
 }
 

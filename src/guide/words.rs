@@ -10,6 +10,9 @@ use crate::probe::Compose;
 const FOUND_BY_ROOT: [&str; 6] =
     ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
+/// What Compose reads beside docker-compose.yml: the user's own.
+pub const OVERRIDE: &str = "docker-compose.override.yml";
+
 /// How a command runs as root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AsRoot {
@@ -38,6 +41,8 @@ pub struct Words {
     pub docker: AsRoot,
     /// The command that runs Docker Compose.
     pub compose: Compose,
+    /// Whether there is a docker-compose.override.yml, which Compose reads by itself only in its own directory.
+    pub overrides: bool,
 }
 
 impl Words {
@@ -103,7 +108,8 @@ impl Words {
         let compose = if self.dir == Path::new(".") {
             self.compose.to_string()
         } else {
-            format!("{} -f {}", self.compose, self.path("docker-compose.yml"))
+            let more = if self.overrides { format!(" -f {}", self.path(OVERRIDE)) } else { String::new() };
+            format!("{} -f {}{more}", self.compose, self.path("docker-compose.yml"))
         };
         prefixed(self.docker, &format!("{compose} {words}"))
     }
@@ -169,6 +175,7 @@ mod tests {
             as_root,
             docker: AsRoot::Already,
             compose: Compose::Plugin,
+            overrides: false,
         }
     }
 
@@ -179,6 +186,10 @@ mod tests {
         assert_eq!(words.regcert_as_root("trust install"), "regcert trust install");
         assert_eq!(words.path("trust/install.sh"), "registry/trust/install.sh");
         assert_eq!(words.compose("up -d"), "docker compose -f registry/docker-compose.yml up -d");
+        assert_eq!(
+            Words { overrides: true, ..words.clone() }.compose("up -d"),
+            "docker compose -f registry/docker-compose.yml -f registry/docker-compose.override.yml up -d"
+        );
     }
 
     #[test]

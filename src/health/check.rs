@@ -1,5 +1,6 @@
 //! The way to a registry, link by link, judged from what a look found. Pure rules. The order is a client's: what comes
 //! later waits for what comes before.
+// Long because every link has its question, its answer and its cure beside each other.
 
 use std::net::IpAddr;
 
@@ -8,7 +9,8 @@ use time::OffsetDateTime;
 
 use super::roles::RolesOnDisk;
 use super::seen::{Bare, Containers, Listener, Refusal, Seen, Target, Trial};
-use super::{behind, service, shown};
+use super::settings::Running;
+use super::{behind, service, settings, shown};
 use crate::auth::{Access, Login};
 use crate::deployment::{Deployment, Issuer, NGINX_CONF, ROLES};
 use crate::error::Fault;
@@ -101,6 +103,8 @@ pub struct Known<'a> {
     pub free_ports: (u16, u16),
     /// Files of the directory that are not as regcert writes them.
     pub files: &'a [(String, Ill)],
+    /// What the running registry shows of its settings, where it is the one of the directory.
+    pub running: Option<&'a Running>,
     /// This machine's time when the look began.
     pub now: OffsetDateTime,
 }
@@ -221,6 +225,7 @@ pub fn check(known: &Known<'_>, seen: &Seen) -> Vec<Link> {
         }
     }
     service::links(known, seen, &mut links);
+    links.push(settings::settings(known, seen, &waits(&links)));
     links.push(bypass(known, seen));
     links
 }

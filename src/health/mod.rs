@@ -5,21 +5,25 @@ mod answer;
 mod behind;
 mod check;
 mod dates;
+mod edits;
 mod roles;
 mod runtimes;
 mod seen;
 mod service;
+mod settings;
 mod shown;
 mod upstream;
 
 pub use answer::{explained, location_fault, registry_said};
 pub use check::{Ill, Known, Link, State, check};
 pub use dates::{Due, SERVER_DAYS, days_ahead, due, ends_within};
+pub use edits::{Unreached, edit, swallowed, unreached};
 pub use roles::{RolesOnDisk, is_trial, trial};
 pub use runtimes::{BUNDLES, Found, Machine, runtimes};
 pub use seen::{
     Answer, Bare, Contained, Containers, Extent, Listener, Refusal, Seen, Step, Target, Trial, Trip,
 };
+pub use settings::{NOT_OPEN, Running};
 pub use upstream::{UpstreamSeen, upstream};
 
 use serde::Serialize;
@@ -62,7 +66,12 @@ impl Finding {
 }
 
 /// Everything there is to say, the worst first.
-pub fn findings(deployment: &Deployment, change: &Change, now: OffsetDateTime) -> Vec<Finding> {
+pub fn findings(
+    deployment: &Deployment,
+    change: &Change,
+    swallowed: &[(Unreached, Vec<String>)],
+    now: OffsetDateTime,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     dates::findings(deployment, now, &mut findings);
     if deployment.users.names().is_empty() {
@@ -71,6 +80,11 @@ pub fn findings(deployment: &Deployment, change: &Change, now: OffsetDateTime) -
     }
     findings.extend(locked_out(deployment));
     files(change, &mut findings);
+    for (file, keys) in swallowed {
+        findings.retain(|finding| finding.subject != file.path);
+        let (message, hint) = file.told(keys);
+        findings.push(Finding::new(Severity::Error, &file.path, message, hint));
+    }
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
 }

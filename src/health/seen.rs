@@ -3,8 +3,11 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
+
+use time::OffsetDateTime;
 
 use crate::error::Fault;
 use crate::names::{Host, printable};
@@ -198,6 +201,12 @@ pub struct Contained {
     pub is_healthy: Option<bool>,
     /// What is wrong with it, and the cure.
     pub trouble: Option<Fault>,
+    /// The image it was made of; empty where Docker does not say.
+    pub image: String,
+    /// Where its images are on this machine.
+    pub data: Option<PathBuf>,
+    /// When it last started.
+    pub started: Option<OffsetDateTime>,
 }
 
 impl Containers {

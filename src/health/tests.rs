@@ -105,6 +105,7 @@ fn links_of(
         listeners: &[],
         free_ports: (8080, 5443),
         files: &[],
+        running: None,
         now: NOW,
     };
     let links = check(&known, seen);
@@ -139,7 +140,7 @@ fn nothing_is_found_where_nothing_is_wrong() {
         assert_eq!(summary(&links).0, "", "{links:#?}");
         let untried: Vec<_> =
             links.iter().filter(|link| link.state == State::NotTried).map(|link| link.name).collect();
-        assert_eq!(untried, if here { vec![] } else { vec!["served", "roles"] });
+        assert_eq!(untried, if here { vec!["settings"] } else { vec!["served", "roles", "settings"] });
     }
 }
 
@@ -227,6 +228,7 @@ fn a_certificate_lasts_or_is_due() {
             listeners: &[],
             free_ports: (8080, 5443),
             files: &[],
+            running: None,
             now,
         };
         summary(&check(&known, &Seen { api: None, ..seen() }))

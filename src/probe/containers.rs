@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use time::OffsetDateTime;
 
 use super::engine::{failed, last_line, run, started};
 use super::inspected::{Inspected, NGINX_MOUNT, ONE_OFF, PROJECT, REGISTRY_MOUNT};
@@ -78,6 +79,8 @@ pub struct Container {
     pub health: Option<String>,
     /// Of its last end.
     pub exit_code: i64,
+    /// When it last started.
+    pub started: Option<OffsetDateTime>,
     /// How often Docker started it again.
     pub restarts: u64,
     /// The directories of the host that it has mounted, by where.

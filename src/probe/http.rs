@@ -2,7 +2,7 @@
 //! anybody whose certificate does not fit.
 
 use std::io::{self, Read as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -133,6 +133,20 @@ impl<'a> Client<'a> {
     pub(super) fn start(&self, repository: &str) -> Result<Answer, String> {
         let url = self.target.url(&format!("/v2/{repository}/blobs/uploads/"));
         self.call(Method::POST, &url, NOTHING)
+    }
+
+    /// The tags of a repository.
+    pub(super) fn tags(&self, repository: &str) -> Result<Answer, String> {
+        self.get(&self.target.url(&format!("/v2/{repository}/tags/list")))
+    }
+
+    /// Starts an upload that is to be refused; one that begins is taken back.
+    pub(super) fn refused_start(&self, repository: &str) -> Result<Answer, String> {
+        let answer = self.start(repository)?;
+        if let (202, Some(location)) = (answer.status, answer.header("location")) {
+            self.cancel(location);
+        }
+        Ok(answer)
     }
 
     /// Sends a chunk of unknown length to an upload, and takes the upload back: nothing of it stays.
@@ -320,6 +334,22 @@ pub fn ask_upstream(url: &str, roots: &[u8]) -> Result<Answer, String> {
         .timeout_global(Some(LIMIT))
         .build();
     let asked = Agent::new_with_config(config).get(format!("{url}/v2/")).call();
+    asked.map(|response| answer(&response, Vec::new())).map_err(|e| said(&e, LIMIT))
+}
+
+/// How what listens on a port of `address` answers a request over plain http for `target`. A redirect is not followed.
+pub(super) fn get_plain(address: IpAddr, target: &Target, path: &str) -> Result<Answer, String> {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .timeout_global(Some(LIMIT))
+        .build();
+    let at = Pinned(SocketAddr::new(address, target.port));
+    let agent = Agent::with_parts(config, DefaultConnector::default(), at);
+    let url = target.url(path).replacen("https://", "http://", 1);
+    let asked = agent.get(url).call();
     asked.map(|response| answer(&response, Vec::new())).map_err(|e| said(&e, LIMIT))
 }
 

@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::containers::{Container, Service};
 
@@ -36,6 +38,8 @@ pub(super) struct InspectedState {
     pub(super) status: String,
     #[serde(default)]
     exit_code: i64,
+    #[serde(default)]
+    started_at: String,
     health: Option<Health>,
 }
 
@@ -110,6 +114,7 @@ impl Inspected {
             status: self.state.status.clone(),
             health: self.state.health.as_ref().map(|health| health.status.clone()),
             exit_code: self.state.exit_code,
+            started: OffsetDateTime::parse(&self.state.started_at, &Rfc3339).ok(),
             restarts: self.restart_count,
             mounts: self.mounts.iter().map(|m| (m.destination.clone(), m.source.clone())).collect(),
             last_line: String::new(),

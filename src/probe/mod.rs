@@ -16,6 +16,7 @@ mod port;
 mod program;
 mod reload;
 mod route;
+mod running;
 mod survey;
 mod tls;
 
@@ -30,6 +31,7 @@ pub use look::{Client, look};
 pub use port::listener;
 pub use program::act_for;
 pub use reload::Step;
+pub use running::try_settings;
 pub use survey::{Survey, survey, tag_lists, tagged};
 
 use std::io::Write;

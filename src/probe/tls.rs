@@ -3,10 +3,13 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
@@ -88,6 +91,43 @@ pub(super) fn chain(address: SocketAddr, host: &Host) -> Result<Vec<Certificate>
     let read = |der: &CertificateDer<'_>| Certificate::read(der).map_err(|fault| other(&fault.message));
     let read: Result<Vec<_>, _> = chain.iter().map(read).collect();
     Ok(read?.into_iter().flatten().collect())
+}
+
+/// Notes whether a certificate was asked for, and shows none.
+#[derive(Debug, Default)]
+struct Asked(AtomicBool);
+
+impl ResolvesClientCert for Asked {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0.store(true, Ordering::Relaxed);
+        None
+    }
+
+    // rustls asks only one that has certificates.
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// Whether the server asks for a client certificate; `None` where the handshake fails before it could.
+pub(super) fn asks_for_certificate(address: SocketAddr, host: &Host) -> Option<bool> {
+    let schemes = provider().signature_verification_algorithms.supported_schemes();
+    let asked = Arc::new(Asked::default());
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("the crypto backend has TLS 1.2 and 1.3")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Recorder { chain: Mutex::default(), schemes }))
+        .with_client_cert_resolver(asked.clone());
+    let mut tls =
+        ClientConnection::new(Arc::new(config), ServerName::try_from(host.to_string()).ok()?).ok()?;
+    let mut socket = Timed::open(address, LIMIT).ok()?;
+    let mut done = true;
+    while done && tls.is_handshaking() {
+        done = tls.complete_io(&mut socket).is_ok();
+    }
+    let asked = asked.0.load(Ordering::Relaxed);
+    (done || asked).then_some(asked)
 }
 
 fn refusal(error: &std::io::Error, address: SocketAddr) -> Refusal {

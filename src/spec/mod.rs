@@ -1,5 +1,6 @@
 //! What a registry is wanted to be: `regcert.toml` and the options of `init`, checked by one and the same code.
 
+mod alternatives;
 mod kinds;
 mod settings;
 mod text;

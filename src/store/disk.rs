@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use crate::error::Fault;
@@ -42,6 +43,11 @@ const SETTING_MAX: u64 = 4 << 20;
 pub fn is_same_directory(one: &Path, other: &Path) -> bool {
     let identity = |path: &Path| path.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()));
     identity(one).is_some_and(|identity_of_one| Some(identity_of_one) == identity(other))
+}
+
+/// When a file last changed.
+pub fn changed(path: &Path) -> Option<OffsetDateTime> {
+    fs::metadata(path).and_then(|metadata| metadata.modified()).ok().map(OffsetDateTime::from)
 }
 
 /// What is at a path of this machine, links followed as its owner means them to be.

@@ -16,7 +16,8 @@ use crate::spec::{Data, RunAs, Settings};
 use parts::Parts;
 
 pub use authority::OldAuthority;
-pub use compose::NAMES as COMPOSE_NAMES;
+pub use compose::{NAMES as COMPOSE_NAMES, document, scalar};
+pub use nginx::directives;
 
 /// What lies at a path. No symbolic link below the old directory is followed.
 pub enum Entry {

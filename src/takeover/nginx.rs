@@ -46,7 +46,7 @@ impl Front {
 }
 
 /// Every directive as words; a block opens with `{` as its last word, and `}` alone closes it.
-fn directives(text: &str) -> Vec<Vec<String>> {
+pub fn directives(text: &str) -> Vec<Vec<String>> {
     let (mut all, mut words, mut word) = (Vec::new(), Vec::new(), String::new());
     let mut letters = text.chars();
     let end_of = |word: &mut String, words: &mut Vec<String>| {

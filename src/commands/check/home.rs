@@ -4,8 +4,8 @@ use crate::commands::World;
 use crate::deployment::Deployment;
 use crate::error::{Fault, faults};
 use crate::health::{Contained, Containers, Ill, Listener};
-use crate::probe;
 use crate::spec::{Proxy, Spec};
+use crate::{probe, store};
 
 /// What this machine knows of the registry beside its answers.
 pub(super) struct Home {
@@ -61,6 +61,9 @@ fn containers(world: &World) -> Containers {
                 Some(_) | None => None,
             },
             trouble: container.trouble().map(|trouble| Fault::new(trouble).hint(cure)),
+            image: container.image.clone(),
+            data: container.mounts.get("/var/lib/registry").and_then(|path| store::real(path).ok()),
+            started: container.started,
             name: container.name,
         }
     };

@@ -6,7 +6,17 @@ use crate::error::Fault;
 fn contained(service: &'static str, is_healthy: Option<bool>, trouble: Option<&str>) -> Contained {
     let trouble = trouble.map(|message| Fault::new(message).hint("run `docker compose up -d`"));
     let name = format!("r-{service}-1");
-    Contained { name, service, is_running: trouble.is_none(), is_healthy, trouble }
+    let is_running = trouble.is_none();
+    Contained {
+        name,
+        service,
+        is_running,
+        is_healthy,
+        trouble,
+        image: String::new(),
+        data: None,
+        started: None,
+    }
 }
 
 fn unknown() -> Containers {
@@ -41,6 +51,7 @@ fn links(
         listeners,
         free_ports: (8080, 5443),
         files: &files,
+        running: None,
         now: NOW,
     };
     check(&known, seen)

@@ -1,0 +1,371 @@
+//! Whether a file that was edited by hand holds what a setting needs in it: compared statement by statement, so that a
+//! comment or a line of the user's own never counts. Pure; the files come in as text.
+
+use std::collections::BTreeMap;
+
+use saphyr::YamlOwned;
+
+use crate::deployment::Deployment;
+use crate::error::Fault;
+use crate::files::utf8;
+use crate::render::Site;
+use crate::takeover::{directives, document, scalar};
+
+/// How many statements a message lists for each file.
+const SHOWN_MAX: usize = 6;
+
+const REGISTRY_CONFIG: &str = "registry/config.yml";
+
+/// The keys of config.yml whose values may be shown.
+const PUBLIC: [&str; 6] = ["enabled", "addr", "net", "remoteurl", "level", "disabled"];
+
+/// What stands in the statements that put a setting in force, by file. Others change with a setting as well, such as the
+/// words of a refusal, and an edit of them leaves it in force.
+const CARRIERS: [(&str, &[&str]); 4] = [
+    (
+        "nginx/nginx.conf",
+        &[
+            "server_name ",
+            "ssl_certificate ",
+            "ssl_client_certificate ",
+            "ssl_crl ",
+            "ssl_verify_client ",
+            "listen 8444 ",
+            "listen 8082;",
+            "8444 pull ",
+            "delete nothing can be deleted",
+            "set $refused ",
+            "(-f $blob_link)",
+            "$host > default ",
+            "location / > return 308 ",
+            "user root;",
+            "$challenge > ",
+            "$client_host > default ",
+            "$default_port > ",
+        ],
+    ),
+    (
+        "docker-compose.yml",
+        &[
+            ".image: ",
+            ".ports: ",
+            ".user: ",
+            ":/var/lib/registry",
+            ".network_mode: ",
+            ".SSL_CERT_DIR: ",
+            "volumes.data",
+        ],
+    ),
+    (
+        REGISTRY_CONFIG,
+        &[
+            "storage.delete.",
+            "proxy.",
+            "notifications.",
+            "http.debug.",
+            "http.addr: ",
+            "http.net: ",
+            "http.tls.certificate: ",
+        ],
+    ),
+    ("registry/health.sh", &["/run/regcert/metrics"]),
+];
+
+/// A file that was edited by hand and that a setting does not reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreached {
+    /// Its path.
+    pub path: String,
+    /// Statements that it needs and does not have.
+    pub missing: Vec<String>,
+    /// Statements that it has and must not have.
+    pub stale: Vec<String>,
+}
+
+/// What `on_disk` lacks of the change of a file from `before` to `after`; `None` where the change is in it already, or
+/// where there is no change but of comments.
+pub fn unreached(path: &str, on_disk: &[u8], before: &[u8], after: &[u8]) -> Option<Unreached> {
+    if before == after || on_disk == after {
+        return None;
+    }
+    let text = |bytes| utf8(bytes).ok().and_then(|bytes| std::str::from_utf8(bytes).ok());
+    let found = Unreached { path: path.to_owned(), missing: Vec::new(), stale: Vec::new() };
+    let (Some(on_disk), Some(before), Some(after)) = (text(on_disk), text(before), text(after)) else {
+        return Some(found);
+    };
+    if after.starts_with("-----BEGIN") {
+        return Some(found);
+    }
+    let [has, old, new] = statements(path, [on_disk, before, after]);
+    let count = |all: &Statements, one: &str| {
+        all.iter().filter(|(known, _)| holds(known, one)).map(|(_, n)| n).sum::<usize>()
+    };
+    let needs = |(one, n): &(&String, &usize)| {
+        **n > old.get(*one).copied().unwrap_or_default() && count(&has, one) < **n
+    };
+    // A port that must not be published at all is published by whatever number.
+    let gone: Vec<_> = old
+        .keys()
+        .filter_map(|one| inside(one))
+        .filter(|port| !new.keys().any(|one| inside(one) == Some(*port)))
+        .collect();
+    let forbids = |(one, _): &(&String, &usize)| {
+        !new.contains_key(*one)
+            && (old.contains_key(*one) || inside(one).is_some_and(|port| gone.contains(&port)))
+    };
+    let text = |(one, _): (&String, &usize)| one.clone();
+    let stale: Vec<_> = has.iter().filter(forbids).map(text).collect();
+    // A text of the user's own, with nothing in it that the setting changes, says nothing wrong.
+    let missing: Vec<_> = if says(path) { Vec::new() } else { new.iter().filter(needs).map(text).collect() };
+    (!missing.is_empty() || !stale.is_empty()).then_some(Unreached { missing, stale, ..found })
+}
+
+/// Whether the file only tells people of the settings.
+fn says(path: &str) -> bool {
+    path.starts_with("nginx/www/") || path.ends_with("README.txt") || path.starts_with("renewal/")
+}
+
+/// Every statement, and how often it stands there.
+type Statements = BTreeMap<String, usize>;
+
+/// The statements of each text: as the format of the file has them, where all three are of that format; lines elsewhere.
+fn statements(path: &str, texts: [&str; 3]) -> [Statements; 3] {
+    let parse = |text: &str| match path.rsplit_once('.') {
+        Some((_, "yml")) => flat(text),
+        Some((_, "conf")) => Some(nested(text)),
+        Some(_) | None => None,
+    };
+    let parsed = texts.map(parse);
+    let all = match parsed {
+        [Some(a), Some(b), Some(c)] => [a, b, c],
+        [..] => texts.map(lines),
+    };
+    all.map(|statements| {
+        statements.into_iter().fold(Statements::new(), |mut counted, one| {
+            *counted.entry(one).or_default() += 1;
+            counted
+        })
+    })
+}
+
+/// Lines without blanks around them and without comments.
+fn lines(text: &str) -> Vec<String> {
+    let spoken = |line: &&str| !line.is_empty() && !line.starts_with('#') && !line.starts_with("//");
+    text.lines().map(str::trim).filter(spoken).map(str::to_owned).collect()
+}
+
+/// The directives of an nginx.conf, each after the names of the blocks around it.
+fn nested(text: &str) -> Vec<String> {
+    let mut blocks: Vec<String> = Vec::new();
+    let mut all = Vec::new();
+    for words in directives(text) {
+        match words.last().map(String::as_str) {
+            Some("{") => blocks.push(words[..words.len() - 1].join(" ")),
+            Some("}") => _ = blocks.pop(),
+            Some(_) | None => all.push(format!("{}{};", within(&blocks, " > "), words.join(" "))),
+        }
+    }
+    all
+}
+
+fn within(blocks: &[String], arrow: &str) -> String {
+    blocks.iter().map(|block| format!("{block}{arrow}")).collect()
+}
+
+/// The scalars of a YAML file, each after its keys; `None` where it is not YAML.
+fn flat(text: &str) -> Option<Vec<String>> {
+    let mut all = Vec::new();
+    descend(&document(text).ok()?, "", &mut all);
+    Some(all)
+}
+
+fn descend(node: &YamlOwned, keys: &str, all: &mut Vec<String>) {
+    if let Some(mapping) = node.as_mapping() {
+        for (key, value) in mapping {
+            let key = scalar(key).unwrap_or_default();
+            let keys = if keys.is_empty() { key } else { format!("{keys}.{key}") };
+            descend(value, &keys, all);
+        }
+    } else if let Some(sequence) = node.as_sequence() {
+        sequence.iter().for_each(|value| descend(value, keys, all));
+    } else {
+        all.push(format!("{keys}: {}", scalar(node).unwrap_or_default()));
+    }
+}
+
+/// Keys and port in the container of a published port.
+fn inside(statement: &str) -> Option<(&str, &str)> {
+    let (keys, port) = statement.split_once(".ports: ")?;
+    Some((keys, port.rsplit_once(':')?.1))
+}
+
+/// Whether `known` is `wanted`. A port that is published on one address only is published.
+fn holds(known: &str, wanted: &str) -> bool {
+    let ports =
+        |text: &str| text.split_once(".ports: ").map(|(keys, port)| (keys.to_owned(), port.to_owned()));
+    match (ports(known), ports(wanted)) {
+        (Some((keys, known)), Some((wanted_keys, wanted))) => {
+            keys == wanted_keys && (known == wanted || known.ends_with(&format!(":{wanted}")))
+        }
+        (Some(_), None) | (None, _) => known == wanted,
+    }
+}
+
+impl Unreached {
+    /// One line for each statement, and how many more there are. What stands in a file of secrets is not shown.
+    fn shown(&self) -> String {
+        let line = |mark: &str, one: &String| format!("\n  {mark} {}", short(&masked(&self.path, one, ": ")));
+        let missing = self.missing.iter().map(|one| line("lacks", one));
+        let stale = self.stale.iter().map(|one| line("still has", one));
+        let all: Vec<_> = missing.chain(stale).collect();
+        let more = all.len().saturating_sub(SHOWN_MAX);
+        let more = if more > 0 { format!("\n  and {more} more") } else { String::new() };
+        all.into_iter().take(SHOWN_MAX).collect::<String>() + &more
+    }
+
+    /// Why a command did not do what it was asked for.
+    pub fn fault(&self, rewrites: &str) -> Fault {
+        let Self { path, .. } = self;
+        Fault::new(format!(
+            "`{path}` was edited by hand, and this change is not in it; nothing was changed{}",
+            self.shown()
+        ))
+        .hint(format!(
+            "{}; then {rewrites}. Or write the change into `{path}` yourself, and run the command again",
+            own_place(path)
+        ))
+    }
+
+    /// What `status` says of it, for the settings named.
+    pub fn told(&self, settings: &[String]) -> (String, String) {
+        let settings: Vec<_> = settings.iter().map(|setting| format!("`{setting}`")).collect();
+        (
+            format!(
+                "edited by hand, and not as regcert.toml says of {}{}",
+                settings.join(", "),
+                self.shown()
+            ),
+            format!(
+                "{}; then run `regcert init --force --reload`. Or write it into the file yourself, and reload",
+                own_place(&self.path)
+            ),
+        )
+    }
+}
+
+/// A line without what may be a secret: in config.yml each value but a few.
+fn masked(path: &str, line: &str, end_of_key: &str) -> String {
+    match line.split_once(end_of_key) {
+        Some((key, _))
+            if path == REGISTRY_CONFIG && !PUBLIC.iter().any(|public| key.trim_start().ends_with(public)) =>
+        {
+            format!("{key}{end_of_key} …").replace("  …", " …")
+        }
+        Some(_) => line.to_owned(),
+        None if path == REGISTRY_CONFIG && !line.trim_start().starts_with('#') => "…".to_owned(),
+        None => line.to_owned(),
+    }
+}
+
+/// No longer than a line or two.
+fn short(text: &str) -> String {
+    const MAX: usize = 160;
+    if text.chars().count() <= MAX {
+        text.to_owned()
+    } else {
+        text.chars().take(MAX).collect::<String>() + "…"
+    }
+}
+
+/// Where lines of the user's own are safe from a rewrite of `path`.
+fn own_place(path: &str) -> &'static str {
+    match path {
+        "nginx/nginx.conf" => {
+            "move your own lines to `nginx/local.conf` (for `http`) or `nginx/local.server.conf` (for the registry's `server`), which nginx.conf includes and regcert never writes"
+        }
+        "docker-compose.yml" => {
+            "move your own lines to `docker-compose.override.yml`, which Compose reads as well and regcert never writes"
+        }
+        REGISTRY_CONFIG => {
+            "move your own settings to `docker-compose.override.yml`, as `REGISTRY_…` variables of the service `registry`; regcert never writes that file"
+        }
+        _ => "keep a copy of your edit",
+    }
+}
+
+/// The edit of a file: the lines that a rewrite takes away, and those that it brings back.
+pub fn edit(path: &str, on_disk: &[u8], written: &[u8]) -> Vec<String> {
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    let (on_disk, written) = (text(on_disk), text(written));
+    let only = |lines: &str, others: &str, mark: &str| {
+        let mut others: Vec<_> = others.lines().collect();
+        let alone = |line: &&str| match others.iter().position(|other| other == line) {
+            Some(at) => {
+                others.swap_remove(at);
+                false
+            }
+            None => !line.trim().is_empty(),
+        };
+        let lines: Vec<_> = lines.lines().filter(alone).map(|line| masked(path, line, ":")).collect();
+        lines.into_iter().map(|line| format!("{mark} {}", short(&line))).collect::<Vec<_>>()
+    };
+    [only(&on_disk, &written, "-"), only(&written, &on_disk, "+")].concat()
+}
+
+/// Each file that was edited by hand and does not hold a setting, with the settings. `on_disk` are the edited files.
+/// A setting is held if the file has what this value needs, and nothing that only another value needs.
+pub fn swallowed(
+    deployment: &Deployment,
+    site: &Site,
+    on_disk: &[(String, Vec<u8>)],
+) -> Result<Vec<(Unreached, Vec<String>)>, Fault> {
+    let mut all: Vec<(Unreached, Vec<String>)> = Vec::new();
+    if on_disk.is_empty() {
+        return Ok(all);
+    }
+    let now = deployment.configuration(&deployment.spec, site)?;
+    for (key, spec) in deployment.spec.alternatives() {
+        let other = deployment.configuration(&spec, site)?;
+        for (path, bytes) in on_disk.iter().filter(|(path, _)| !says(path)) {
+            let (Some(now), Some(other)) = (now.get(path), other.get(path)) else {
+                continue;
+            };
+            let Some(mut found) = unreached(path, bytes, &other.bytes, &now.bytes) else {
+                continue;
+            };
+            for list in [&mut found.missing, &mut found.stale] {
+                list.retain(|one| carries(path, one));
+            }
+            if found.missing.is_empty() && found.stale.is_empty() {
+                continue;
+            }
+            match all.iter_mut().find(|(known, _)| known.path == found.path) {
+                Some((known, keys)) => {
+                    if known.add(found) && !keys.contains(&key.to_owned()) {
+                        keys.push(key.to_owned());
+                    }
+                }
+                None => all.push((found, vec![key.to_owned()])),
+            }
+        }
+    }
+    Ok(all)
+}
+
+impl Unreached {
+    /// Adds what another comparison found; whether that is more.
+    fn add(&mut self, other: Self) -> bool {
+        let before = self.missing.len() + self.stale.len();
+        for (own, more) in [(&mut self.missing, other.missing), (&mut self.stale, other.stale)] {
+            own.extend(more);
+            own.sort();
+            own.dedup();
+        }
+        self.missing.len() + self.stale.len() > before
+    }
+}
+
+fn carries(path: &str, statement: &str) -> bool {
+    let known = CARRIERS.iter().find(|(known, _)| *known == path);
+    known.is_some_and(|(_, parts)| parts.iter().any(|part| statement.contains(part)))
+}

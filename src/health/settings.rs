@@ -1,0 +1,246 @@
+//! Whether the running registry does what regcert.toml says: each setting that shows from outside is tried, and what Docker
+//! knows of the containers is compared. Pure; `probe` tries.
+
+use std::path::PathBuf;
+
+use time::OffsetDateTime;
+
+use super::check::{Known, Link};
+use super::seen::{Answer, Contained, Seen, Tried};
+use crate::deployment::{Deployment, NGINX_CONF};
+use crate::spec::{ClientAuth, Data, Delete, Proxy, Spec};
+
+/// A repository that is open on the port without passwords only where all are.
+pub const NOT_OPEN: &str = "regcert-check-not-open";
+
+/// What the running registry shows of its settings.
+#[derive(Debug, Default)]
+pub struct Running {
+    /// Whether the handshake asks for a client certificate.
+    pub asks_for_certificate: Option<bool>,
+    /// `GET /v2/` without a client certificate.
+    pub without_certificate: Tried<Answer>,
+    /// `GET /v2/` on the port without passwords.
+    pub anonymous: Tried<Answer>,
+    /// The tags of [`NOT_OPEN`] there.
+    pub anonymous_closed: Tried<Answer>,
+    /// `GET /v2/` on the http port.
+    pub http: Tried<Answer>,
+    /// The metrics.
+    pub metrics: Tried<Answer>,
+    /// The start of an upload to a mirror.
+    pub mirror_push: Tried<Answer>,
+    /// Where the images of a registry with a directory for them are to be.
+    pub data: Option<PathBuf>,
+    /// When registry/config.yml last changed.
+    pub config_changed: Option<OffsetDateTime>,
+}
+
+/// What differs, and what mends it.
+struct Differs {
+    what: String,
+    cure: String,
+}
+
+/// What is compared.
+struct Comparison<'a> {
+    known: &'a Known<'a>,
+    spec: &'a Spec,
+    /// Keys of the settings that were compared.
+    compared: Vec<&'static str>,
+    differs: Vec<Differs>,
+}
+
+/// Whether the settings are in force.
+pub(super) fn settings(known: &Known<'_>, seen: &Seen, waits: &str) -> Link {
+    let (Some(deployment), Some(running)) = (known.deployment, known.running) else {
+        return Link::not_tried(
+            "settings",
+            "the settings are in the registry's directory, which is not here",
+        );
+    };
+    let Deployment { spec, .. } = deployment;
+    let mut comparison = Comparison { known, spec, compared: Vec::new(), differs: Vec::new() };
+    if spec.proxy == Proxy::Nginx {
+        comparison.client_auth(running);
+        comparison.anonymous(running);
+        comparison.http(running);
+    }
+    comparison.metrics(running);
+    comparison.delete(seen);
+    comparison.mirror(running);
+    comparison.containers(running);
+    let Comparison { compared, differs, .. } = comparison;
+    if !differs.is_empty() {
+        let what: Vec<_> = differs.iter().map(|differs| differs.what.as_str()).collect();
+        let mut cures: Vec<_> = differs.iter().map(|differs| differs.cure.as_str()).collect();
+        cures.dedup();
+        let message = format!("not as regcert.toml says: {}", what.join("; "));
+        return Link::broken("settings", message, cures.join("; "));
+    }
+    if compared.is_empty() {
+        return Link::not_tried("settings", waits);
+    }
+    Link::held("settings", format!("as regcert.toml says: {}", compared.join(", ")))
+}
+
+impl Comparison<'_> {
+    fn differs(&mut self, what: String, cure: String) {
+        self.differs.push(Differs { what, cure });
+    }
+
+    fn in_nginx(&self) -> String {
+        self.known.mends(NGINX_CONF, "nginx.conf must say what regcert.toml says")
+    }
+
+    fn client_auth(&mut self, running: &Running) {
+        let Some(asks) = running.asks_for_certificate else {
+            return;
+        };
+        self.compared.push("client-auth");
+        let status = running.without_certificate.as_ref().and_then(|answer| answer.as_ref().ok());
+        // nginx answers 400 to a client that shows none and must (`ngx_http_process_request`).
+        let lets_in = status.is_some_and(|answer| answer.status != 400);
+        let wrong = match (self.spec.client_auth, asks, lets_in) {
+            (ClientAuth::Off, true, _) => "the server asks for a client certificate",
+            (ClientAuth::Optional | ClientAuth::Required, false, _) => {
+                "the server asks for no client certificate"
+            }
+            (ClientAuth::Required, true, true) => "a client without a certificate is served",
+            (ClientAuth::Optional, true, false) if status.is_some() => {
+                "a client without a certificate is refused"
+            }
+            (ClientAuth::Off, false, _)
+            | (ClientAuth::Optional, true, _)
+            | (ClientAuth::Required, true, false) => return,
+        };
+        self.differs(format!("client-auth is `{}`, and {wrong}", self.spec.client_auth), self.in_nginx());
+    }
+
+    fn anonymous(&mut self, running: &Running) {
+        let (Some(port), Some(answer)) = (self.spec.anonymous_port, &running.anonymous) else {
+            return;
+        };
+        self.compared.push("anonymous-port");
+        let (wrong, cure) = match answer {
+            // A registry that does not answer is a link of its own.
+            Ok(answer) if answer.status == 200 || answer.status >= 500 => (None, String::new()),
+            Ok(answer) => (
+                Some(format!("`GET /v2/` without a password is answered with {}", answer.status)),
+                self.in_nginx(),
+            ),
+            Err(why) => (Some(format!("there is no answer: {why}")), self.known.compose("up -d")),
+        };
+        if let Some(wrong) = wrong {
+            self.differs(format!("anonymous-port is {port}, and {wrong}"), cure);
+            return;
+        }
+        let Some(Ok(answer)) = &running.anonymous_closed else {
+            return;
+        };
+        self.compared.push("anonymous-repos");
+        if answer.status < 500 && answer.status != 403 {
+            let what = format!(
+                "anonymous-repos is `{}`, and `{NOT_OPEN}` is open on port {port} as well",
+                Vec::from(self.spec.anonymous_repos.clone()).join(" ")
+            );
+            self.differs(what, self.in_nginx());
+        }
+    }
+
+    fn http(&mut self, running: &Running) {
+        let (Some(port), Some(answer)) = (self.spec.http_port, &running.http) else {
+            return;
+        };
+        self.compared.push("http-port");
+        let wanted = format!("https://{}/", self.spec.registry());
+        let wrong = match answer {
+            Ok(answer) if answer.header("location").is_some_and(|to| to.starts_with(&wanted)) => return,
+            Ok(answer) => match answer.header("location") {
+                Some(to) => format!("it redirects to `{}`", crate::names::printable(to)),
+                None => format!("it answers with {} and no redirect to https", answer.status),
+            },
+            Err(why) => format!("there is no answer: {why}"),
+        };
+        let cure = self.known.compose("up -d");
+        self.differs(format!("http-port is {port}, and {wrong}"), cure);
+    }
+
+    fn metrics(&mut self, running: &Running) {
+        let (Some(port), Some(answer)) = (self.spec.metrics_port, &running.metrics) else {
+            return;
+        };
+        self.compared.push("metrics-port");
+        if let Err(why) = answer {
+            let cure = self.known.compose("up -d");
+            self.differs(format!("metrics-port is {port}, and there is no answer: {why}"), cure);
+        }
+    }
+
+    fn delete(&mut self, seen: &Seen) {
+        let deleted = seen.trip.as_ref().and_then(|trip| trip.as_ref().ok()).and_then(|trip| trip.deleted);
+        let (Some(status), Proxy::Nginx, None) = (deleted, self.spec.proxy, &self.spec.mirror_of) else {
+            return;
+        };
+        self.compared.push("delete");
+        let wrong = match (self.spec.delete, status) {
+            (Delete::Off, 202) => "an image was deleted",
+            (Delete::On, 405) => "nothing can be deleted",
+            (Delete::Off | Delete::On, _) => return,
+        };
+        self.differs(format!("delete is `{}`, and {wrong}", self.spec.delete), self.in_nginx());
+    }
+
+    fn mirror(&mut self, running: &Running) {
+        let (Some(upstream), Some(Ok(answer))) = (&self.spec.mirror_of, &running.mirror_push) else {
+            return;
+        };
+        self.compared.push("mirror-of");
+        if answer.status != 405 {
+            let what = format!("mirror-of is `{upstream}`, and a push is answered with {}", answer.status);
+            self.differs(what, self.in_nginx());
+        }
+    }
+
+    /// Images, the place of the images, and whether the registry has read its configuration.
+    fn containers(&mut self, running: &Running) {
+        let images = [
+            ("nginx-image", "nginx", self.spec.nginx_image.to_string()),
+            ("registry-image", "registry", self.spec.registry_image.to_string()),
+        ];
+        for (key, service, wanted) in images {
+            let Some(Contained { name, image, .. }) = self.known.containers.of(service) else {
+                continue;
+            };
+            if image.is_empty() {
+                continue;
+            }
+            self.compared.push(key);
+            // Podman writes the registry of a short name before it.
+            if *image != wanted && !image.ends_with(&format!("/{wanted}")) {
+                let what = format!("{key} is `{wanted}`, and container `{name}` runs `{image}`");
+                self.differs(what, self.known.compose("up -d"));
+            }
+        }
+        let Some(registry) = self.known.containers.of("registry") else {
+            return;
+        };
+        if let (Data::Directory(_), Some(wanted), Some(mounted)) =
+            (&self.spec.data, &running.data, &registry.data)
+        {
+            self.compared.push("data");
+            if wanted != mounted {
+                let what =
+                    format!("data is `{}`, and the images are in `{}`", wanted.display(), mounted.display());
+                self.differs(what, self.known.compose("up -d"));
+            }
+        }
+        if let (Some(started), Some(changed)) = (registry.started, running.config_changed)
+            && started < changed
+        {
+            let what =
+                "registry/config.yml changed after the registry had started, which has not read the change";
+            self.differs(what.to_owned(), self.known.compose("restart registry"));
+        }
+    }
+}
