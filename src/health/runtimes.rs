@@ -9,6 +9,7 @@ mod settings;
 
 use super::check::{Link, State};
 use super::seen::Target;
+use crate::files::MARK;
 use crate::pki::Certificate;
 
 /// What is at a path.
@@ -112,8 +113,18 @@ impl Machine<'_> {
         }
     }
 
+    /// Docker takes UTF-16 with its mark as well (moby, daemon/config).
     fn text(&self, path: &Path) -> Option<String> {
-        self.file(path).and_then(|(bytes, _)| String::from_utf8(bytes).ok())
+        let (bytes, _) = self.file(path)?;
+        let wide = |from: fn([u8; 2]) -> u16| {
+            let units = bytes[2..].chunks_exact(2).map(|pair| from([pair[0], pair[1]]));
+            char::decode_utf16(units).collect::<Result<String, _>>().ok()
+        };
+        match &bytes[..] {
+            [0xff, 0xfe, ..] => wide(u16::from_le_bytes),
+            [0xfe, 0xff, ..] => wide(u16::from_be_bytes),
+            _ => String::from_utf8(bytes.strip_prefix(MARK).unwrap_or(&bytes).to_vec()).ok(),
+        }
     }
 
     fn exists(&self, path: &str) -> bool {

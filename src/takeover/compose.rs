@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use saphyr::{LoadableYamlNode, ScalarOwned, YamlOwned};
 
-use super::{Entry, Look, read};
+use super::{Entry, Look, read_text};
 use crate::error::Fault;
 use crate::names::printable;
 
@@ -94,14 +94,14 @@ pub fn find(dir: &Path, look: Look<'_>) -> Result<Option<(&'static str, Compose)
         if matches!(look(&path), Entry::Nothing) {
             continue;
         }
-        let text = read(&path, look)?;
+        let text = read_text(&path, look)?;
         let settings = match look(&dir.join(".env")) {
             Entry::File(bytes) => environment_file(&String::from_utf8_lossy(&bytes)),
             Entry::Nothing | Entry::Directory(_) | Entry::Link(_) | Entry::Unreadable(_) => BTreeMap::new(),
         };
         let named =
             |fault: Fault| Fault { message: format!("`{}`: {}", path.display(), fault.message), ..fault };
-        return Ok(Some((name, parse(&String::from_utf8_lossy(&text), dir, &settings).map_err(named)?)));
+        return Ok(Some((name, parse(&text, dir, &settings).map_err(named)?)));
     }
     Ok(None)
 }

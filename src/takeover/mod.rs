@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::auth::Htpasswd;
 use crate::error::{Blame, Fault, Faults, Gather};
+use crate::files::utf8;
 use crate::names::{Upstream, VolumeName, shell};
 use crate::pki::Certificate;
 use crate::spec::{Data, RunAs, Settings};
@@ -143,6 +144,13 @@ fn read(path: &Path, look: Look<'_>) -> Result<zeroize::Zeroizing<Vec<u8>>, Faul
         Entry::Unreadable(why) => Err(Fault::new(format!("`{}` cannot be read: {why}", path.display()))
             .hint("run this command with sudo")),
     }
+}
+
+/// The text of a file that is needed.
+fn read_text(path: &Path, look: Look<'_>) -> Result<String, Fault> {
+    let bytes = read(path, look)?;
+    let named = |fault: Fault| Fault { message: format!("`{}`: {}", path.display(), fault.message), ..fault };
+    Ok(String::from_utf8_lossy(utf8(&bytes).map_err(named)?).into_owned())
 }
 
 /// Sets the subject that the certificate has; an empty text is "none".

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::compose::{self, Service, Source};
 use super::nginx::Front;
-use super::{Entry, Look, Maker, read};
+use super::{Entry, Look, Maker, read, read_text};
 use crate::auth::Htpasswd;
 use crate::error::Fault;
 use crate::names::{DnsName, Host, SubjectAltName, printable};
@@ -52,8 +52,8 @@ impl<'a> Parts<'a> {
         };
         let config = ["/etc/docker/registry/config.yml", "/etc/distribution/config.yml"];
         let config = config.into_iter().find_map(|path| registry.on_host(Path::new(path)));
-        let config = config.map(|path| read(&path, look)).transpose()?;
-        let config = config.map(|text| compose::document(&String::from_utf8_lossy(&text))).transpose()?;
+        let config = config.map(|path| read_text(&path, look)).transpose()?;
+        let config = config.map(|text| compose::document(&text)).transpose()?;
         let mut parts = Self {
             dir,
             look,
@@ -88,7 +88,7 @@ impl<'a> Parts<'a> {
                 continue;
             };
             for file in configurations(source, self.look) {
-                served.add(&String::from_utf8_lossy(&read(&file, self.look)?));
+                served.add(&read_text(&file, self.look)?);
             }
         }
         if served.certificates.len() > 1 {

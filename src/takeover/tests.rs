@@ -161,6 +161,11 @@ fn what_cannot_be_taken_over_is_named_with_its_cure() {
         ),
         (script().with("docker-compose.yml", "a: ["), "it is not YAML", "mend it"),
         (
+            script().with("docker-compose.yml", "a\0:\0\n\0"),
+            "docker-compose.yml`: it is UTF-16 text",
+            "UTF-8",
+        ),
+        (
             script()
                 .with("docker-compose.yml", "services: {a: {image: registry}, b: {image: 'x/registry:2'}}"),
             "runs several registries: `a`, `b`",

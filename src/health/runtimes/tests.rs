@@ -202,6 +202,8 @@ fn a_docker_that_verifies_nothing_is_told_whatever_it_trusts() {
     for entry in ["r.lan", "r.lan:443", "10.98.0.0/16", "fe80::/10", "a.r.lan:5443"] {
         assert_eq!(docker(entry).0, State::Held, "{entry}");
     }
+    let marked = "\u{feff}{\"insecure-registries\": [\"r.lan:5443\"]}";
+    assert_eq!(link("docker", &[DOCKERD, trusted, ("/etc/docker/daemon.json", marked, 0)]).0, State::Broken);
     let rootless = [
         ("/home/u/.config/systemd/user/docker.service", "", 0),
         ("/home/u/.config/docker/daemon.json", "{\"insecure-registries\": [\"r.lan:5443\"]}", 0),
