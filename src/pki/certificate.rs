@@ -10,6 +10,7 @@ use x509_parser::prelude::{AttributeTypeAndValue, FromDer, X509Certificate, X509
 use x509_parser::public_key::PublicKey;
 
 use super::constraints::Constraints;
+use super::sign::check_signature;
 use super::{Subject, broken, der, hex, pem_blocks, sha256};
 use crate::error::Fault;
 use crate::names::{Subtree, masked, visible};
@@ -211,7 +212,11 @@ impl Certificate {
         let (Ok(own), Ok(above)) = (parse(&self.der), parse(&issuer.der)) else {
             return false;
         };
-        let signed = || own.verify_signature(Some(above.public_key())).is_ok();
+        // x509-parser knows no P-521, and no hash of another length than the curve's.
+        let signed = || {
+            own.verify_signature(Some(above.public_key())).is_ok()
+                || check_signature(&self.der, above.public_key().raw).is_ok()
+        };
         // A signature too weak to be verified still says whose it is; `fit_to_sign` refuses it by its name.
         self.issuer == issuer.subject && (is_weak(&own) || signed())
     }
@@ -226,10 +231,10 @@ impl Certificate {
             }
             if last.is_self_issued() {
                 return Err(Fault::new(format!(
-                    "the certificate of `{}` names itself as its issuer, and its signature cannot be verified",
+                    "the certificate of `{}` names itself as its issuer, and its own key did not sign it",
                     last.subject_text
                 ))
-                .hint("clients verify P-256 with SHA-256, P-384 with SHA-384, P-521 with SHA-512, and RSA: sign the root again with one of them"));
+                .hint("bring the certificate as its authority made it, or sign the root again: `openssl req -x509 …`"));
             }
             let Some(above) = others.iter().find(|other| !chain.contains(other) && last.is_signed_by(other))
             else {
