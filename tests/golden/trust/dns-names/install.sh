@@ -89,6 +89,9 @@ chroot DIR sh -s -- --yes <install.sh
   --no-system           leave the system's store and /etc/hosts alone
   --restart             also restart what must be restarted, by systemctl:
                         containerd, k3s, RKE2; what runs in pods runs on
+  --verify              also take the registry out of what Docker and Podman do
+                        not verify: \`insecure-registries\` in daemon.json,
+                        \`insecure = true\` in registries.conf
   --check               change nothing: say of each runtime here whether it
                         trusts the registry by each of its names, one a line:
                         NAME, STATE, MESSAGE, CURE, with tabs between
@@ -141,7 +144,7 @@ confirm() { # QUESTION
 # ---- the command line ------------------------------------------------------
 
 options() {
-    action=install asking='' dry=no system=yes given='' all=no restarting=no cure_by='sudo sh install.sh' address=''
+    action=install asking='' dry=no system=yes given='' all=no restarting=no verifying=no cure_by='sudo sh install.sh' address=''
     while [ $# -gt 0 ]; do
         case $1 in
         --fingerprint)
@@ -163,6 +166,7 @@ options() {
             shift
             ;;
         --address=*) address=${1#*=} ;;
+        --verify) verifying=yes ;;
         --check) action=check ;;
         --cure)
             if [ $# -lt 2 ]; then misuse '`--cure` needs a value'; fi
@@ -184,6 +188,7 @@ options() {
     '' | *.* | *:*) ;;
     *) misuse '`--address` is an IP address, such as 192.168.0.12' ;;
     esac
+    if [ "$verifying" = yes ] && [ "$action" != install ]; then misuse '`--verify` goes with no other action'; fi
     if [ "$given" = none ]; then misuse 'a SHA-256 fingerprint has 64 hexadecimal digits'; fi
     if [ -z "$asking" ]; then
         if [ -n "$given" ] || [ "$action" != install ]; then asking=no; else asking=yes; fi
@@ -936,6 +941,157 @@ check() {
     if [ "$broken" = yes ]; then exit 3; fi
 }
 
+# ---- what a runtime does not verify ------------------------------------------
+
+# Settings with which a runtime accepts any certificate: sets `lax` to the files that name this registry, and leaves
+# networks around it to the person, as other registries may be in them.
+survey_lax() {
+    lax=''
+    if [ "$action" != install ]; then return 0; fi
+    if [ "$user" = 0 ]; then
+        set -- /etc/docker/daemon.json /etc/containers/registries.conf /etc/containers/registries.conf.d
+    else
+        set -- "$configuration/docker/daemon.json" "$HOME/.docker/daemon.json" \
+            "$configuration/containers/registries.conf" "$configuration/containers/registries.conf.d"
+    fi
+    for file in "$@"; do
+        if [ -d "$file" ]; then
+            set +f
+            for file in "$file"/*.conf; do survey_lax_file; done
+            set -f
+        else
+            survey_lax_file
+        fi
+    done
+}
+
+survey_lax_file() {
+    if [ ! -f "$file" ]; then return 0; fi
+    entries=$(lax_entries "$file")
+    for entry in $entries; do
+        case $entry in
+        */*) later "\`$file\` has the network \`$entry\` in \`insecure-registries\`: Docker verifies nothing of $registry; take it out, then $(reload_docker)" ;;
+        esac
+    done
+    named=$(printf '%s\n' "$entries" | grep -v / | head -n 1)
+    if [ -z "$named" ]; then return 0; fi
+    if [ "$verifying" = yes ] && [ ! -L "$file" ]; then
+        lax="$lax$file$newline"
+    else
+        later "\`$file\` says that \`$named\` is not to be verified, so any certificate is accepted: $(how_to_verify)"
+    fi
+}
+
+how_to_verify() {
+    if [ -L "$file" ]; then
+        echo 'it is a link, so take that out by hand'
+    else
+        echo 'run this again with `--verify`, which takes that out'
+    fi
+}
+
+reload_docker() { if [ "$user" = 0 ]; then echo '`systemctl reload docker`'; else echo '`systemctl --user reload docker`'; fi; }
+
+# The names and ports of this registry, and its addresses.
+every_name() {
+    at_each_place printf_names
+    at_each_place printf_addresses
+}
+printf_names() { printf 'name %s\nname %s\n' "$registry" "$host_port"; }
+printf_addresses() {
+    host=${host_port%:*}
+    case $host in
+    *[!0-9.]*) getent ahostsv4 "$host" 2>/dev/null | awk '{ print "address", $1 }' ;;
+    *) echo "address $host" ;;
+    esac
+}
+
+lax_entries() { lax_file find "$1"; } # FILE
+lax_without() { lax_file edit "$1"; } # FILE
+
+# `find`: the entries of a file that mean this registry. `edit`: the file without them, networks apart.
+lax_file() { # find|edit FILE
+    { every_name; echo; cat "$2"; } | awk -v mode="$1" -v json="$(case $2 in *.json) echo yes ;; esac)" '
+        function number(ip,  part) { split(ip, part, "."); return ((part[1] * 256 + part[2]) * 256 + part[3]) * 256 + part[4] }
+        function means(entry,  host, net, size, one) {
+            sub(/^[a-z]*:\/\//, "", entry)
+            if (tolower(entry) in names) return "name"
+            if (entry ~ /^[0-9.]+\/[0-9]+$/) {
+                split(entry, net, "/")
+                # Not every awk has powers.
+                for (size = 1; net[2] < 32; net[2]++) size *= 2
+                for (one in addresses) if (int(number(one) / size) == int(number(net[1]) / size)) return "network"
+            }
+            return ""
+        }
+        function array(text,  rest, kept, entry, end, kind) {
+            if (!match(text, /"insecure-registries"[ \t\r\n]*:[ \t\r\n]*\[/)) return text
+            rest = substr(text, RSTART + RLENGTH)
+            text = substr(text, 1, RSTART + RLENGTH - 1)
+            while (match(rest, /^[ \t\r\n,]*"[^"]*"/)) {
+                entry = substr(rest, 1, RLENGTH)
+                rest = substr(rest, RLENGTH + 1)
+                sub(/^[^"]*"/, "", entry); sub(/"$/, "", entry)
+                kind = means(entry)
+                if (kind != "" && mode == "find") print entry
+                if (kind != "name") kept = kept (kept == "" ? "" : ", ") "\"" entry "\""
+            }
+            sub(/^[ \t\r\n,]*/, "", rest)
+            return text kept rest
+        }
+        function place(line) { sub(/^[^=]*=[ \t]*["\047]/, "", line); sub(/["\047].*/, "", line); sub(/\/.*/, "", line); return line }
+        # A table ends: what it says of insecure goes where it is of this registry.
+        function flush(  i, own) {
+            own = prefix != "" ? prefix : location
+            for (i = 1; i <= lines; i++) {
+                if (table[i] ~ /^[ \t]*insecure[ \t]*=[ \t]*true/ && means(own) == "name") {
+                    if (mode == "find") print own
+                    continue
+                }
+                if (mode == "edit") print table[i]
+            }
+            lines = 0; prefix = ""; location = ""
+        }
+        !body && NF == 0 { body = 1; next }
+        !body { if ($1 == "name") names[tolower($2)] = 1; else addresses[$2] = 1; next }
+        json { text = text $0 "\n"; next }
+        /^[ \t]*\[/ { flush() }
+        /^[ \t]*prefix[ \t]*=/ { prefix = place($0) }
+        /^[ \t]*location[ \t]*=/ { location = place($0) }
+        { table[++lines] = $0 }
+        END {
+            if (json) { text = array(text); if (mode == "edit") printf "%s", text } else flush()
+        }'
+}
+
+# Each keeps its owner and mode: it may hold the password of a proxy.
+verify_lax() {
+    IFS=$newline
+    for file in $lax; do
+        unset IFS
+        temporary=${file%/*}/.regcert.$$
+        rm -f "$temporary"
+        cp -p "$file" "$temporary" && lax_without "$file" >"$temporary" && mv -f "$temporary" "$file" ||
+            fail "\`$file\` cannot be written" 'take the registry out of it by hand'
+        temporary=''
+        case $file in
+        *.json) if ! reload_dockerd; then later "$(reload_docker | tr -d '\`' | sed 's/.*/run `&`/'), so that Docker verifies $registry"; fi ;;
+        esac
+    done
+    unset IFS
+}
+
+# It reads the list again on SIGHUP; no container notices.
+reload_dockerd() {
+    if [ "$user" != 0 ]; then
+        has systemctl && systemctl --user reload docker 2>/dev/null
+    elif has systemctl && systemctl is-active --quiet docker 2>/dev/null; then
+        systemctl reload docker
+    elif [ -f /run/docker.pid ]; then
+        kill -HUP "$(cat /run/docker.pid)" 2>/dev/null
+    fi
+}
+
 # ---- the list of what this script put here ---------------------------------
 
 # A line is `DIGEST  PATH`, or `directory  PATH`; `unfinished  -` stands in it while files are being changed.
@@ -1299,6 +1455,7 @@ show() {
     if [ "$dry" = yes ]; then say 'this would'; else say 'this will'; fi
     printf '%s' "$writes" | sed 's/^[^ ]* /  write   /' >&2
     printf '%s' "$removals" | sed 's/^/  remove  /' >&2
+    printf '%s' "$lax" | sed 's/^/  edit    /' >&2
     if needs_refresh; then
         say "  run     $refresh"
         if [ "$action" = install ] && reaches_java; then
@@ -1361,12 +1518,13 @@ main() {
 }
 
 run() {
-    wanted='' kept='' laters='' restarts='' cri=off refresh='' host_line='' host_gone=no
+    wanted='' kept='' laters='' restarts='' lax='' cri=off refresh='' host_line='' host_gone=no
     if [ "$user" = 0 ]; then survey_machine; else survey_user; fi
     if [ "$action" = uninstall ]; then wanted=''; fi
     compare
     name_restarts
-    if [ -z "$writes$removals$restarts$host_line" ] && [ "$unfinished$host_gone" = nono ]; then
+    survey_lax
+    if [ -z "$writes$removals$restarts$lax$host_line" ] && [ "$unfinished$host_gone" = nono ]; then
         if [ "$user" != 0 ] && [ "$action" = install ] && [ -z "$wanted" ]; then
             fail 'there is nothing of your own to trust it' 'the system, and what runs as root, need root: run this with sudo'
         fi
@@ -1385,6 +1543,7 @@ run() {
         fi
         apply
         change_hosts
+        verify_lax
         restart_all
         say 'done'
         show_own_stores
