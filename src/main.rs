@@ -43,7 +43,8 @@ use cli::{Cli, Command};
 use commands::{PassphraseFile, World};
 use error::Fault;
 use guide::{AsRoot, OVERRIDE, Words};
-use probe::{Compose, PROJECT_NAME};
+use health::Found;
+use probe::{Compose, Engine, PROJECT_NAME, Surroundings};
 use render::Site;
 use spec::RunAs;
 use store::{Account, Caller};
@@ -98,21 +99,30 @@ fn printable(site: &Site) -> Result<()> {
     Ok(())
 }
 
+/// Where the registry lies on this machine, and what its files must know of it.
+#[allow(clippy::disallowed_methods)] // The one place that asks the machine.
+fn site(dir: &Path) -> Site {
+    let text =
+        |path: std::io::Result<PathBuf>| path.map(|path| path.display().to_string()).unwrap_or_default();
+    Site {
+        directory: text(std::path::absolute(dir)),
+        program: text(std::env::current_exe()),
+        user: None,
+        hosts: match store::look(Path::new("/etc/hosts")) {
+            Found::File { bytes, .. } => names::hosts(&String::from_utf8_lossy(&bytes)),
+            Found::Nothing | Found::Directory(_) | Found::Unreadable(_) => Vec::new(),
+        },
+    }
+}
+
 /// What the machine says, and who works: root gives up its rights in another user's directory.
 // Long because each thing that the machine says has its line.
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn world(cli: &Cli) -> Result<World> {
     // The person who types, whoever works.
     let as_root = as_root();
-    let docker = docker(as_root);
     let dir = directory(cli.dir.clone());
-    let text =
-        |path: std::io::Result<PathBuf>| path.map(|path| path.display().to_string()).unwrap_or_default();
-    let mut site = Site {
-        directory: text(std::path::absolute(&dir)),
-        program: text(std::env::current_exe()),
-        user: None,
-    };
+    let mut site = site(&dir);
     printable(&site)?;
     let uid = rustix::process::geteuid().as_raw();
     let caller = Caller {
@@ -139,6 +149,9 @@ fn world(cli: &Cli) -> Result<World> {
         site.user = Some(Account::of(uid, gid).name());
     }
     let compose = compose(owner.as_ref());
+    let engine = engine(uid, owner.as_ref());
+    probe::choose_engine(std::env::var_os("PATH").as_deref());
+    let docker = if engine == Engine::Own { AsRoot::Already } else { docker(as_root) };
     let words = Words {
         typed: typed(),
         program: PathBuf::from(&site.program),
@@ -152,7 +165,10 @@ fn world(cli: &Cli) -> Result<World> {
     ui::complete_with(&words);
     Ok(World {
         now: OffsetDateTime::now_utc(),
-        invoker: RunAs::invoker(uid, gid),
+        // Root of a container is the user of a rootless engine.
+        invoker: if engine == Engine::Own { RunAs::ROOT } else { RunAs::invoker(uid, gid) },
+        me: RunAs { uid, gid },
+        engine,
         dir,
         site,
         passphrase_file: passphrase,
@@ -185,6 +201,37 @@ fn compose(owner: Option<&Account>) -> Compose {
     let settings = if owner.is_some() { None } else { own() };
     let settings = settings.or_else(|| home.map(|home| home.join(".docker")));
     Compose::find(std::env::var_os("PATH").as_deref(), settings.as_deref())
+}
+
+/// Whose container engine `docker` talks to. `owner` is the user that regcert has become, whose environment is not known.
+#[allow(clippy::disallowed_methods)] // The one place that asks the machine.
+fn engine(uid: u32, owner: Option<&Account>) -> Engine {
+    let (host, context) = (std::env::var("DOCKER_HOST").ok(), std::env::var("DOCKER_CONTEXT").ok());
+    let set = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let path = std::env::var_os("PATH");
+    match owner {
+        Some(owner) => Engine::find(
+            uid,
+            &Surroundings {
+                settings: owner.home.as_ref().map(|home| home.join(".docker")).as_deref(),
+                runtime: Some(Path::new(&format!("/run/user/{uid}"))),
+                path: path.as_deref(),
+                ..Surroundings::default()
+            },
+        ),
+        None => Engine::find(
+            uid,
+            &Surroundings {
+                host: host.as_deref(),
+                context: context.as_deref(),
+                settings: set("DOCKER_CONFIG")
+                    .or_else(|| set("HOME").map(|home| home.join(".docker")))
+                    .as_deref(),
+                runtime: set("XDG_RUNTIME_DIR").as_deref(),
+                path: path.as_deref(),
+            },
+        ),
+    }
 }
 
 /// The name that the environment gives to every Compose project.

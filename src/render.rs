@@ -1,12 +1,15 @@
 //! The built-in templates and the facts they are filled with. Values that a person typed come from closed alphabets
 //! or go through the `yaml` filter; templates decide nothing beyond "is it there".
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::Serialize;
 use tera::{Context, Kwargs, State, Tera};
 
 use crate::error::Fault;
-use crate::names::shell;
+use crate::names::{Upstream, Webhook, shell};
 use crate::spec::{BlobsBy, ClientAuth, Data, Delete, Proxy, Spec};
 
 /// Name below `templates/`, and text.
@@ -62,6 +65,16 @@ pub struct Site {
     pub program: String,
     /// The user that a timer runs it as; root where none is named.
     pub user: Option<String>,
+    /// The names in this machine's `/etc/hosts`, which no container reads.
+    pub hosts: Vec<(String, IpAddr)>,
+}
+
+/// What the registry speaks to by a name of this machine's `/etc/hosts`. A loopback address would be the container itself.
+fn extra_hosts(spec: &Spec, site: &Site) -> Vec<String> {
+    let outward = spec.mirror_of.iter().map(Upstream::host).chain(spec.notify.iter().map(Webhook::host));
+    let names: BTreeSet<_> = outward.map(|host| host.to_string().to_ascii_lowercase()).collect();
+    let known = site.hosts.iter().filter(|(name, ip)| names.contains(name) && !ip.is_loopback());
+    known.map(|(name, ip)| format!("{name}:{ip}")).collect()
 }
 
 /// The page that nginx serves: `index.html` over https; `plain.html`, without anything that takes a password, over http.
@@ -134,6 +147,8 @@ pub struct Facts {
     upstream_password: String,
     /// Whether the registry trusts more roots than its image.
     upstream_roots: bool,
+    /// Names that the registry speaks to and that are in this machine's `/etc/hosts`, as `name:address`.
+    extra_hosts: Vec<String>,
     /// Who is told of pushes and pulls.
     webhooks: Vec<Hook>,
     /// For Prometheus; 0 for none.
@@ -207,6 +222,7 @@ impl Facts {
             upstream_user: String::new(),
             upstream_password: String::new(),
             upstream_roots: false,
+            extra_hosts: extra_hosts(spec, site),
             webhooks: spec
                 .notify
                 .iter()
@@ -347,6 +363,26 @@ mod tests {
             directory: "/srv/registry".to_owned(),
             program: "/usr/local/bin/regcert".to_owned(),
             user: None,
+            hosts: vec![
+                ("hub.lan".to_owned(), [10, 0, 0, 7].into()),
+                ("me.lan".to_owned(), [127, 0, 1, 1].into()),
+            ],
+        }
+    }
+
+    #[test]
+    fn the_registry_finds_what_is_in_etc_hosts() {
+        let mirror = |upstream: &str| {
+            let spec = spec("r.lan", |settings| settings.mirror_of = Some(upstream.to_owned()));
+            rendered("docker-compose.yml", &spec)
+        };
+        assert!(
+            mirror("https://hub.lan").contains("extra_hosts:\n      - \"hub.lan:10.0.0.7\""),
+            "{}",
+            mirror("https://hub.lan")
+        );
+        for other in ["https://me.lan", "https://other.lan", "https://10.0.0.7"] {
+            assert!(!mirror(other).contains("extra_hosts"), "{other}");
         }
     }
 

@@ -94,7 +94,7 @@ fn a_renewal_reloads_nginx_and_is_seen() {
     assert!(!stderr.contains("docker compose"), "{stderr}");
     assert_eq!(
         called(&sandbox),
-        "exec id-nginx nginx -q -t\ntop id-nginx\nexec id-nginx nginx -s reload\ntop id-nginx\n"
+        "exec id-nginx nginx -q -t\nexec id-nginx nginx -q -t\ntop id-nginx\nexec id-nginx nginx -s reload\ntop id-nginx\n"
     );
 }
 
@@ -111,7 +111,8 @@ fn other_settings_make_the_containers_anew() {
     let (sandbox, pem) = registry("");
     std::os::unix::fs::symlink("registry/nginx/ssl/registry.local.priv.pem", pem).unwrap();
     sandbox.ok("regcert init --reload --http-port 8080");
-    assert!(called(&sandbox).starts_with("compose up -d --remove-orphans\n"), "{}", called(&sandbox));
+    let expected = "exec id-nginx nginx -q -t\ncompose up -d --remove-orphans\n";
+    assert!(called(&sandbox).starts_with(expected), "{}", called(&sandbox));
 }
 
 #[test]

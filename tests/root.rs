@@ -1,5 +1,6 @@
 //! What root does in a directory that another user owns or can write to: nothing outside it changes, and nothing of root's is
 //! handed over. Other users are user ids that the machine does not know. Without root there is nothing to show.
+// Long because each way that another user could mislead root is shown here.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)] // Tests read and write what they like.
 
 mod common;
@@ -370,4 +371,43 @@ fn a_link_to_the_directory_is_followed_where_its_owner_may_be_trusted() {
     );
     // The directory for images may be on another disk.
     sandbox.ok("mkdir disk other && ln -s ../disk other/data && regcert -C other init && ls other/data/");
+}
+
+#[test]
+fn containers_of_a_users_own_engine_run_as_its_root() {
+    let Some(sandbox) = sandbox() else { return };
+    let home = owned(&sandbox, "home");
+    let socket = home.join("docker.sock");
+    fs::write(&socket, "").unwrap();
+    chown(&socket, Some(OWNER), Some(OWNER)).unwrap();
+    let init = |socket: &str, options: &str| {
+        let output = as_owner(
+            &sandbox,
+            &format!("cd home && DOCKER_HOST=unix://{socket} regcert -C registry init {options}"),
+        );
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let own = socket.display().to_string();
+    assert!(init("/proc/version", "--run-as 0:0").starts_with(
+        "error: --run-as: the containers would be root without its powers, which cannot read your files\n\
+         hint: leave it out, and they run as you; "
+    ));
+    assert!(init(&own, "--run-as 5:5").starts_with(
+        "error: --run-as: 5:5 in a container of your own Docker or Podman is not you, and cannot read the registry's files\n\
+         hint: leave it out, or say `--run-as 0:0`: "
+    ));
+    let ready = init(&own, "");
+    assert!(ready.contains(" is ready in registry\n") && !ready.contains("chown"), "{ready}");
+    let compose = fs::read_to_string(home.join("registry/docker-compose.yml")).unwrap();
+    assert!(compose.contains("user: \"0:0\"\n"), "{compose}");
+    assert!(!init(&own, "").contains("chown"));
+    // One that was made for another engine.
+    let settings = home.join("registry/regcert.toml");
+    let other = fs::read_to_string(&settings).unwrap().replace("\"0:0\"", "\"61234:61234\"");
+    fs::write(&settings, other).unwrap();
+    let warned = init(&own, "");
+    assert!(
+        warned.contains("run `regcert -C registry init --run-as 0:0`, root in such a container is you"),
+        "{warned}"
+    );
 }

@@ -22,8 +22,8 @@ use crate::error::{Blame, Fault, Gather};
 use crate::health::{self, Found, Known, Link, Machine, RolesOnDisk, Running, Seen, State, Target};
 use crate::names::{Repository, Typed, Username, shell};
 use crate::pki::{Certificate, ServerIdentity};
-use crate::probe::{self, Client, Compose, Login, Step};
-use crate::spec::{Data, Proxy};
+use crate::probe::{self, Client, Compose, Engine, Login, Step};
+use crate::spec::{Data, Proxy, RunAs};
 use crate::trust::{self, Anchors, Release};
 use crate::{store, ui};
 
@@ -193,7 +193,6 @@ fn look(
         at_home: deployment.is_some(),
         wanted: deployment.and_then(|deployment| Some(deployment.server.as_ref()?.leaf())),
     };
-    let hosts_file = hosts_file(&store::look(Path::new("/etc/hosts")), &target.host.to_string());
     ui::busy(format!("looking at {target}"));
     let seen = probe::look(target, &client, world.now);
     let running = running(world, asked, subject, user, &seen);
@@ -202,12 +201,12 @@ fn look(
         Some(Proxy::Nginx) | None => Step::ReloadNginx,
         Some(Proxy::None) => Step::RestartRegistry,
     };
-    let data = deployment.and_then(|deployment| data(world, deployment));
     let known = Known {
         target,
         roots,
         deployment: *deployment,
-        data: data.as_deref(),
+        server: server(world, *deployment),
+        data: home.data.as_deref(),
         reload: &reload.words().join(" "),
         // Of another machine only the usual command is known.
         compose: &deployment.map_or(Compose::Plugin, |_| world.compose).to_string(),
@@ -216,12 +215,13 @@ fn look(
         access: access.as_ref(),
         roles: deployment.map_or(RolesOnDisk::Fit, |deployment| roles(deployment, &world.dir)),
         trial: &trial,
-        hosts_file: &hosts_file,
+        hosts_file: &hosts_file(world, target),
         containers: &home.containers,
         listeners: &home.listeners,
         free_ports: home.free_ports,
         files: &home.files,
         running: running.as_ref(),
+        refused: home.refused.as_deref(),
         now: world.now,
     };
     let mut links = health::check(&known, &seen);
@@ -256,6 +256,21 @@ fn running(
     Some(Running { data, config_changed, ..tried })
 }
 
+/// The user of this machine whom the containers act as; `None` for one to whom no file can belong.
+fn server(world: &World, deployment: Option<&Deployment>) -> Option<RunAs> {
+    match deployment {
+        Some(deployment) if world.engine == Engine::Own && deployment.spec.run_as.uid != 0 => None,
+        Some(deployment) => Some(world.server(deployment)),
+        None => Some(world.invoker),
+    }
+}
+
+/// The addresses that /etc/hosts gives to the host.
+fn hosts_file(world: &World, target: &Target) -> Vec<IpAddr> {
+    let name = target.host.to_string();
+    world.site.hosts.iter().filter(|(known, _)| *known == name).map(|(_, ip)| *ip).collect()
+}
+
 /// The repository that is named, as the registry has it.
 fn named(asked: &Asked, subject: &Subject<'_>) -> Result<Option<Repository>> {
     let names = match subject.deployment.filter(|_| asked.target.is_none()) {
@@ -263,15 +278,6 @@ fn named(asked: &Asked, subject: &Subject<'_>) -> Result<Option<Repository>> {
         None => Names::of(subject.target.clone()),
     };
     Ok(asked.repository.clone().map(|typed| names.resolve(typed)).transpose()?)
-}
-
-/// The directory of the images, as one word of a shell; `None` for a volume.
-fn data(world: &World, deployment: &Deployment) -> Option<String> {
-    let path = match &deployment.spec.data {
-        Data::Directory(path) => world.dir.join(path),
-        Data::Volume | Data::Existing(_) => return None,
-    };
-    Some(shell(&path.components().collect::<PathBuf>().display().to_string()))
 }
 
 /// Whether a mirror can fetch from its upstream; `None` where the registry is no mirror.
@@ -348,20 +354,6 @@ fn roles(deployment: &Deployment, dir: &Path) -> RolesOnDisk {
         Proxy::Nginx if !is(ROLES, &fits) => RolesOnDisk::Other,
         Proxy::Nginx => RolesOnDisk::Fit,
     }
-}
-
-/// The addresses that /etc/hosts gives to `name`.
-fn hosts_file(found: &Found, name: &str) -> Vec<IpAddr> {
-    let Found::File { bytes, .. } = found else {
-        return Vec::new();
-    };
-    let text = String::from_utf8_lossy(bytes);
-    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().split_whitespace());
-    let address = |mut words: std::str::SplitWhitespace<'_>| {
-        let address = words.next()?;
-        words.any(|word| word.eq_ignore_ascii_case(name)).then(|| address.parse().ok())?
-    };
-    lines.filter_map(address).collect()
 }
 
 fn screen(registry: &str, links: &[Link], logged_in: bool) -> String {

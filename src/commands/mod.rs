@@ -21,6 +21,7 @@ pub mod rotate;
 pub mod sign;
 pub mod status;
 pub mod trust;
+mod writing;
 
 use std::path::{Path, PathBuf};
 
@@ -30,26 +31,33 @@ use zeroize::Zeroizing;
 
 use edits::guard;
 
-use crate::deployment::{Deployment, IGNORED};
+use crate::deployment::Deployment;
 use crate::error::Fault;
-use crate::files::{Action, Change, Edits, MARK, utf8};
-use crate::guide::{News, Words};
+use crate::files::{Change, Edits, MARK, utf8};
+use crate::guide::Words;
 use crate::names::shell;
 use crate::pki::{KeyType, Passphrase};
-use crate::probe::{Compose, Project};
+use crate::probe::{Compose, Engine, Project};
 use crate::render::Site;
-use crate::spec::{Proxy, RunAs};
+use crate::spec::RunAs;
 use crate::store::{self, Store};
 use crate::takeover::{self, Maker};
-use crate::{guide, probe, ui};
+use crate::ui;
+
+pub use writing::Writing;
+use writing::{dry_run, take};
 
 /// What `main` asked the machine for.
 #[derive(Debug)]
 pub struct World {
     /// The one clock reading of this run.
     pub now: OffsetDateTime,
-    /// Who runs regcert.
+    /// Whom the containers run as where no setting names a user.
     pub invoker: RunAs,
+    /// Who runs regcert.
+    pub me: RunAs,
+    /// Whose container engine `docker` talks to.
+    pub engine: Engine,
     /// The registry's directory.
     pub dir: PathBuf,
     /// The same, and the program, for files that name them.
@@ -86,6 +94,11 @@ impl World {
     /// What runs from the directory, as Compose sees it.
     fn project(&self) -> Project {
         Project::of(self.compose, &self.dir, self.project_variable.as_deref())
+    }
+
+    /// The user of this machine whom the registry's containers act as.
+    fn server(&self, deployment: &Deployment) -> RunAs {
+        self.engine.on_host(deployment.spec.run_as, self.me)
     }
 
     /// The directory, under its lock.
@@ -246,114 +259,4 @@ fn read_passphrase(file: &PassphraseFile) -> Result<Passphrase> {
         PassphraseFile::Read(path, bytes) => (path, utf8(bytes).and_then(Passphrase::first_line)),
     };
     passphrase.with_context(|| format!("`{}`", path.display()))
-}
-
-/// How a change is written: shared by the commands that renew.
-#[derive(Debug, Clone, Copy, clap::Args)]
-pub struct Writing {
-    /// Show what would be written, and write nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Overwrite files that were edited by hand
-    #[arg(long)]
-    pub force: bool,
-    /// Apply the change to the running registry, and check that it serves it
-    #[arg(long, conflicts_with = "dry_run")]
-    pub reload: bool,
-}
-
-impl Writing {
-    fn edits(self) -> Edits {
-        if self.force { Edits::Overwrite } else { Edits::Keep }
-    }
-
-    /// Shows, writes and, where asked, reloads a changed registry. `None` after a dry run. `written` is told before the
-    /// reload, which may fail: what it prints must not be lost.
-    fn apply(
-        self,
-        world: &World,
-        store: &mut Store,
-        deployment: &Deployment,
-        news: &News,
-        password: Option<&str>,
-        written: impl FnOnce(&Change) -> Result<()>,
-    ) -> Result<Option<Change>> {
-        rotate::warn_if_cut(deployment);
-        let change = world.compare(store, deployment, self.edits())?;
-        let rewrites = "run this command again with `--force`, which rewrites it";
-        world.reaches(store, deployment, &change, rewrites)?;
-        guard(&change)?;
-        if self.force {
-            world.show_edits(store, deployment)?;
-        }
-        if self.dry_run {
-            dry_run(news, &change);
-            return Ok(None);
-        }
-        store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
-        world.lead_compose()?;
-        ui::say("changed:");
-        ui::news(news);
-        ui::changes(&change);
-        let steps = guide::steps(deployment, &change);
-        if ui::is_quiet() && !self.reload && !steps.is_empty() {
-            ui::tell(guide::take(deployment, &world.words, &world.project(), &steps));
-        }
-        let left: &[probe::Step] = if self.reload { &[] } else { &steps };
-        ui::say(guide::renewed(deployment, &world.words, &world.project(), password, left));
-        ui::made(password)?;
-        // A .gitignore of the user's own is as it should be.
-        for path in change.with(Action::EditedByHand).filter(|path| path.as_str() != IGNORED) {
-            ui::warn(format!(
-                "`{path}` was edited by hand and stays as it is: `regcert init --force` rewrites it"
-            ));
-        }
-        written(&change)?;
-        self.reload(world, deployment, &steps)?;
-        Ok(Some(change))
-    }
-
-    /// Makes the running registry take its files, where asked.
-    fn reload(self, world: &World, deployment: &Deployment, steps: &[probe::Step]) -> Result<()> {
-        let (true, Some(server), Some(root)) = (self.reload, &deployment.server, deployment.root()) else {
-            return Ok(());
-        };
-        ui::busy("the registry takes the new files");
-        world.project().reload(steps, &deployment.spec, root, server.leaf())?;
-        ui::say("reloaded: the registry serves the new certificate");
-        Ok(())
-    }
-}
-
-/// Makes the running registry take a change where that is asked for, or says how.
-fn take(
-    world: &World,
-    deployment: &Deployment,
-    change: &Change,
-    reload: bool,
-    left: impl FnOnce(&Words, &[probe::Step]) -> String,
-) -> Result<()> {
-    let mut steps = guide::steps(deployment, change);
-    if reload && steps.is_empty() && deployment.spec.proxy == Proxy::Nginx {
-        // An earlier run may have printed the step, and nobody took it.
-        steps.push(probe::Step::ReloadNginx);
-    }
-    match (&deployment.server, deployment.root(), steps.is_empty()) {
-        (_, _, true) => {}
-        (Some(server), Some(root), false) if reload => {
-            ui::busy("the registry takes the new files");
-            world.project().reload(&steps, &deployment.spec, root, server.leaf())?;
-            ui::say("reloaded: nginx has read the change");
-        }
-        (_, _, false) => ui::tell(left(&world.words, &steps)),
-    }
-    Ok(())
-}
-
-/// Shows what a run would do.
-fn dry_run(news: &News, change: &Change) {
-    ui::say("this would change:");
-    ui::news(news);
-    ui::changes(change);
-    ui::say("nothing was written");
 }

@@ -23,7 +23,12 @@ const ROOT_KEY: &str = "root-cert/root-cert-myhouse.local.key";
 static FILES: LazyLock<FileSet> = LazyLock::new(|| create(|_| {}).files(&site()).unwrap());
 
 fn site() -> Site {
-    Site { directory: "/srv/registry".to_owned(), program: "/usr/local/bin/regcert".to_owned(), user: None }
+    Site {
+        directory: "/srv/registry".to_owned(),
+        program: "/usr/local/bin/regcert".to_owned(),
+        user: None,
+        hosts: Vec::new(),
+    }
 }
 
 fn create(change: impl FnOnce(&mut Settings)) -> Deployment {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::names::shell;
-use crate::probe::Compose;
+use crate::probe::{self, Compose};
 
 /// Where sudo and su find programs (sudoers(5) `secure_path` and login.defs(5) `ENV_SUPATH` on Debian).
 const FOUND_BY_ROOT: [&str; 6] =
@@ -100,7 +100,7 @@ impl Words {
 
     /// `docker WORDS`, by whoever may.
     pub fn docker(&self, words: &str) -> String {
-        prefixed(self.docker, &format!("docker {words}"))
+        prefixed(self.docker, &format!("{} {words}", probe::engine()))
     }
 
     /// Docker Compose on this registry, from where the person stands.

@@ -78,6 +78,13 @@ const CONFIGURATIONS: [(&str, &str); 2] =
 impl Known<'_> {
     /// What is wrong with a container, with the cure of the configuration that its last words name.
     fn read_by_container(&self, Fault { message, hint }: Fault) -> Fault {
+        if self.server.is_none() && message.to_lowercase().contains("permission denied") {
+            let hint = format!(
+                "root in a container of your own Docker or Podman is you, and no other user of it is: {}",
+                self.regcert("init --run-as 0:0 --reload")
+            );
+            return Fault { message, hint };
+        }
         let named = CONFIGURATIONS.iter().find(|(path, _)| message.contains(path));
         let hint = match named {
             Some((path, file)) => self.mends(file, &format!("the container must be able to read `{path}`")),

@@ -16,6 +16,7 @@ use crate::deployment::{Deployment, Issuer, NGINX_CONF, ROLES};
 use crate::error::Fault;
 use crate::names::{Host, Username};
 use crate::pki::Certificate;
+use crate::spec::RunAs;
 
 /// How a link is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -77,6 +78,8 @@ pub struct Known<'a> {
     pub roots: &'a [&'a Certificate],
     /// The registry itself, where its directory is here.
     pub deployment: Option<&'a Deployment>,
+    /// The user of its machine whom its containers act as; `None` for one to whom no file of the directory can belong.
+    pub server: Option<RunAs>,
     /// Where its images are kept, as one word of a shell; `None` for a volume.
     pub data: Option<&'a str>,
     /// The command that runs Docker Compose.
@@ -105,6 +108,8 @@ pub struct Known<'a> {
     pub files: &'a [(String, Ill)],
     /// What the running registry shows of its settings, where it is the one of the directory.
     pub running: Option<&'a Running>,
+    /// What the running nginx has against its files on disk.
+    pub refused: Option<&'a str>,
     /// This machine's time when the look began.
     pub now: OffsetDateTime,
 }

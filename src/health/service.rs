@@ -63,10 +63,8 @@ fn cure(known: &Known<'_>, cure: Cure) -> String {
         Cure::Start => {
             format!("{}; `{} logs registry` says why it ended", known.compose("up -d"), known.compose)
         }
-        Cure::DataOwner => match (known.deployment, known.data) {
-            (Some(deployment), Some(data)) => {
-                format!("run `sudo chown -R {} {data}`", deployment.spec.run_as)
-            }
+        Cure::DataOwner => match (known.server, known.data) {
+            (Some(server), Some(data)) => format!("run `sudo chown -R {server} {data}`"),
             (_, _) => known.compose("up -d --force-recreate"),
         },
         Cure::DataSpace => "make room on the disk with the images: `df -h` says which is full".to_owned(),

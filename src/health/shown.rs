@@ -70,6 +70,15 @@ fn served(known: &Known<'_>, leaf: &Certificate) -> Link {
     let about = |certificate: &Certificate| {
         format!("number {} (until {})", certificate.serial, date(certificate.validity.not_after))
     };
+    if let Some(why) = known.refused {
+        return Link::broken(
+            "served",
+            format!(
+                "nginx goes on with what it read before, and cannot start again with its files on disk: {why}"
+            ),
+            known.mends("nginx/", "the files below nginx/ must be ones that nginx takes"),
+        );
+    }
     match known.leaf() {
         None => Link::not_tried("served", "with --ca-cert, there is no directory to compare with"),
         Some(on_disk) if on_disk == leaf => {

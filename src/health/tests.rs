@@ -92,6 +92,7 @@ fn links_of(
         target: &target,
         roots: &roots,
         deployment: here.then_some(&*HERE),
+        server: Some(RunAs { uid: 65532, gid: 65532 }),
         data: Some("registry/data"),
         compose: "docker compose",
         reload: "exec -T nginx nginx -s reload",
@@ -106,6 +107,7 @@ fn links_of(
         free_ports: (8080, 5443),
         files: &[],
         running: None,
+        refused: None,
         now: NOW,
     };
     let links = check(&known, seen);
@@ -216,6 +218,7 @@ fn a_certificate_lasts_or_is_due() {
             roots: &roots,
             deployment: Some(&HERE),
             compose: "docker compose",
+            server: Some(RunAs { uid: 65532, gid: 65532 }),
             data: None,
             reload: "restart registry",
             user: None,
@@ -229,6 +232,7 @@ fn a_certificate_lasts_or_is_due() {
             free_ports: (8080, 5443),
             files: &[],
             running: None,
+            refused: None,
             now,
         };
         summary(&check(&known, &Seen { api: None, ..seen() }))
@@ -386,12 +390,4 @@ fn bytes_that_come_back_as_others_are_no_success() {
     assert!(trip(step(200, "[]")).1.contains("must not filter or compress"));
     assert!(trip(step(404, "")).1.contains("proxy_pass"));
     assert!(trip(step(403, "")).1.contains("chown"));
-}
-
-#[test]
-fn a_registry_beside_the_proxy_is_a_way_round_it() {
-    let beside = |bare| broken(|seen| seen.bare[0].1 = bare).0;
-    assert_eq!(beside(Bare::Registry), "bypass");
-    assert_eq!(beside(Bare::Other), "");
-    assert_eq!(broken(|seen| seen.old = Some(vec!["TLS 1.0", "TLS 1.1"])).0, "protocols");
 }

@@ -21,9 +21,8 @@ pub fn upstream(seen: &UpstreamSeen<'_>) -> Link {
             return Link::broken(
                 name,
                 format!("the certificate of {url} is refused: {why}; nothing new can be fetched"),
-                format!(
-                    "run `regcert init --upstream-ca FILE --reload` with the root certificate of its authority"
-                ),
+                "run `regcert init --upstream-ca FILE --reload` with the root certificate of its authority"
+                    .to_owned(),
             );
         }
         Err(why) => {
@@ -44,14 +43,12 @@ pub fn upstream(seen: &UpstreamSeen<'_>) -> Link {
             format!(
                 "{url} asks for a password itself, and a mirror can only fetch a token: it finds no image"
             ),
-            format!(
-                "mirror an address that asks for none, or one that gives tokens: a registry of regcert has one after `init --anonymous-port PORT --reload` there; then run `regcert init --mirror-of https://HOST:PORT --reload` here"
-            ),
+            "mirror an address that asks for none, or one that gives tokens: a registry of regcert has one after `init --anonymous-port PORT --reload` there; then run `regcert init --mirror-of https://HOST:PORT --reload` here".to_owned(),
         ),
         status => Link::broken(
             name,
             format!("{url} is not a registry: it answers `GET /v2/` with {status}"),
-            format!("run `regcert init --mirror-of URL --reload` with the address of a registry"),
+            "run `regcert init --mirror-of URL --reload` with the address of a registry".to_owned(),
         ),
     }
 }

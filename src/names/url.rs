@@ -91,6 +91,11 @@ impl fmt::Display for Url {
 pub struct Upstream(Url);
 
 impl Upstream {
+    /// Where it is.
+    pub fn host(&self) -> &Host {
+        &self.0.host
+    }
+
     /// Whether a password on its way there can be read by everybody between.
     pub fn is_in_clear(&self) -> bool {
         self.0.scheme == "http"
@@ -140,6 +145,11 @@ impl Webhook {
     /// Where it listens.
     pub fn url(&self) -> String {
         self.url.to_string()
+    }
+
+    /// The host that listens.
+    pub fn host(&self) -> &Host {
+        &self.url.host
     }
 
     /// The parameter of its URL that is a secret by its name.

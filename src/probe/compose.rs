@@ -24,6 +24,8 @@ pub enum Compose {
     Plugin,
     /// `docker-compose`: Compose 1.29, or v2 installed as a program.
     Standalone,
+    /// `podman-compose`.
+    Podman,
 }
 
 impl Compose {
@@ -35,11 +37,11 @@ impl Compose {
         let own = settings.into_iter().flat_map(|settings| {
             [vec![settings.join("cli-plugins")], extra_directories(&settings.join("config.json"))].concat()
         });
-        let is_plugin = || own.chain(plugins).any(|dir| runs(&dir.join("docker-compose")));
-        if on_path("docker-compose") && !(on_path("docker") && is_plugin()) {
-            Self::Standalone
-        } else {
-            Self::Plugin
+        let is_plugin = on_path("docker") && own.chain(plugins).any(|dir| runs(&dir.join("docker-compose")));
+        match (is_plugin, on_path("docker-compose"), on_path("podman-compose")) {
+            (false, true, _) => Self::Standalone,
+            (false, false, true) => Self::Podman,
+            (true, _, _) | (false, false, false) => Self::Plugin,
         }
     }
 
@@ -48,6 +50,7 @@ impl Compose {
         match self {
             Self::Plugin => &["docker", "compose"],
             Self::Standalone => &["docker-compose"],
+            Self::Podman => &["podman-compose"],
         }
     }
 }
@@ -98,6 +101,11 @@ mod tests {
         assert_eq!(find(), Compose::Plugin, "nothing is installed");
         program(&bin.join("docker-compose"));
         assert_eq!(find(), Compose::Standalone);
+        program(&bin.join("podman-compose"));
+        assert_eq!(find(), Compose::Standalone, "podman-compose comes last");
+        fs::remove_file(bin.join("docker-compose")).unwrap();
+        assert_eq!(find(), Compose::Podman);
+        program(&bin.join("docker-compose"));
         program(&settings.join("cli-plugins/docker-compose"));
         assert_eq!(find(), Compose::Standalone, "a plugin needs its `docker`");
         program(&bin.join("docker"));

@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 
 use super::engine::{failed, last_line, run, started};
 use super::inspected::{Inspected, NGINX_MOUNT, ONE_OFF, PROJECT, REGISTRY_MOUNT};
+use super::program::engine;
 use super::{Compose, PROJECT_NAME};
 use crate::error::Fault;
 use crate::names::{printable, shell};
@@ -196,8 +197,9 @@ impl Project {
             && said.contains("permission denied")
         {
             return format!(
-                "the volume with its socket belongs to another user: {} && docker volume rm -f {} && {} up -d`",
+                "the volume with its socket belongs to another user: {} && {} volume rm -f {} && {} up -d`",
                 self.runs("down").trim_end_matches('`'),
+                engine(),
                 volume.display(),
                 self.compose
             );
@@ -237,7 +239,8 @@ impl Project {
         let list = ["ps", "-aq", "--no-trunc"];
         let mut ids = Vec::new();
         for filters in [vec!["--filter", &registry, "--filter", &nginx], vec!["--filter", &named]] {
-            let said = run(&["docker"], &self.dir, &[&list[..], &filters].concat(), "`docker ps` must work")?;
+            let hint = format!("`{} ps` must work", engine());
+            let said = run(&[engine()], &self.dir, &[&list[..], &filters].concat(), &hint)?;
             ids.extend(said.split_whitespace().map(str::to_owned));
         }
         ids.sort();
@@ -247,16 +250,18 @@ impl Project {
         }
         let words: Vec<_> =
             ["inspect", "--type", "container"].into_iter().chain(ids.iter().map(String::as_str)).collect();
-        let output = started(&["docker"], &self.dir, &words)?;
+        let output = started(&[engine()], &self.dir, &words)?;
         // One that is gone meanwhile is an error, and what is known of the others is there all the same.
         let said = String::from_utf8_lossy(&output.stdout);
         serde_json::from_str(&said).map_err(|error| {
             if output.status.success() {
                 anyhow::anyhow!(
-                    "`docker inspect` answers with something else than a list of containers: {error}"
+                    "`{engine} inspect` answers with something else than a list of containers: {error}",
+                    engine = engine()
                 )
             } else {
-                failed("`docker inspect` failed", &output.stderr, "run the command again").into()
+                failed(&format!("`{} inspect` failed", engine()), &output.stderr, "run the command again")
+                    .into()
             }
         })
     }
@@ -317,7 +322,11 @@ impl Project {
                 Fault::new(format!(
                     "container `{name}` has this registry's files, and Compose did not make it"
                 ))
-                .hint(format!("run `docker rm -f {name}`, then {}", self.runs("up -d")))
+                .hint(format!(
+                    "run `{} rm -f {name}`, then {}",
+                    engine(),
+                    self.runs("up -d")
+                ))
             );
         };
         let other = printable(other);
@@ -340,7 +349,7 @@ impl Project {
 
     /// The line of a container's log that explains its end.
     pub(super) fn why(&self, id: &str) -> String {
-        let Ok(output) = started(&["docker"], &self.dir, &["logs", "--tail", LOG_LINES, id]) else {
+        let Ok(output) = started(&[engine()], &self.dir, &["logs", "--tail", LOG_LINES, id]) else {
             return String::new();
         };
         let said = [output.stdout, output.stderr].concat();
@@ -359,7 +368,13 @@ impl Project {
 /// The project's name in the text of a `.env` file.
 fn name_in(text: &str) -> Option<String> {
     let value = |line: &str| {
-        let value = line.trim().strip_prefix(PROJECT_NAME)?.trim_start().strip_prefix('=')?;
+        // Compose passes over the mark that Windows programs put before text.
+        let value = line
+            .trim_start_matches('\u{feff}')
+            .trim()
+            .strip_prefix(PROJECT_NAME)?
+            .trim_start()
+            .strip_prefix('=')?;
         Some(value.trim().trim_matches(['"', '\'']).to_owned())
     };
     text.lines().rev().find_map(value).filter(|name| !name.is_empty())
@@ -373,7 +388,7 @@ fn directory_name(compose: Compose, dir: &Path) -> String {
     let name: String = last.unwrap_or_default().chars().filter(fits).collect();
     match compose {
         Compose::Plugin => name.trim_start_matches(['-', '_']).to_owned(),
-        Compose::Standalone => name,
+        Compose::Standalone | Compose::Podman => name,
     }
 }
 
@@ -398,6 +413,7 @@ mod tests {
         for (text, name) in [
             ("# x\nCOMPOSE_PROJECT_NAME=reg-1\nA=b\n", Some("reg-1")),
             ("COMPOSE_PROJECT_NAME = 'reg-1'", Some("reg-1")),
+            ("\u{feff}COMPOSE_PROJECT_NAME=reg-1\r\n", Some("reg-1")),
             ("COMPOSE_PROJECT_NAMES=x\n#COMPOSE_PROJECT_NAME=y\nCOMPOSE_PROJECT_NAME=\n", None),
         ] {
             assert_eq!(name_in(text).as_deref(), name, "{text}");

@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
+use super::program::engine;
 use super::{Compose, program};
 use crate::names::{VolumeName, shell};
 
@@ -35,7 +36,7 @@ pub fn running(compose: Compose, dir: &Path, volume: Option<&VolumeName>) -> Opt
         return None;
     }
     let words = names.iter().map(|name| shell(name)).collect::<Vec<_>>().join(" ");
-    let by_hand = format!("docker update --restart=no {words} && docker stop {words}");
+    let by_hand = format!("{0} update --restart=no {words} && {0} stop {words}", engine());
     let place = project(used[0]);
     let one_project = !place.is_empty() && used.iter().all(|container| project(container) == place);
     let command = if one_project { format!("(cd {} && {compose} down)", shell(&place)) } else { by_hand };
@@ -71,6 +72,6 @@ fn inspect(words: &[&str]) -> Value {
 }
 
 fn docker(words: &[&str]) -> Option<String> {
-    let output = program("docker").args(words).stdin(Stdio::null()).output().ok()?;
+    let output = program(engine()).args(words).stdin(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }

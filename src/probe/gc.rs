@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::containers::{Project, Service};
 use super::engine::{failed, last_line, not_started, run, started};
-use super::program::program;
+use super::program::{engine, program};
 use crate::error::Fault;
 
 /// What nginx.conf looks for.
@@ -213,7 +213,7 @@ impl Collector {
 
     /// What `docker exec` prints.
     fn exec(&self, container: &str, words: &[&str]) -> Result<String> {
-        let output = started(&["docker", "exec", container], &self.project.dir, words)?;
+        let output = started(&[engine(), "exec", container], &self.project.dir, words)?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
@@ -223,7 +223,7 @@ impl Collector {
 
     /// The processes of a container.
     fn processes(&self, container: &str) -> Result<String> {
-        run(&["docker", "top"], &self.project.dir, &[container], &self.project.logs())
+        run(&[engine(), "top"], &self.project.dir, &[container], &self.project.logs())
     }
 }
 
@@ -239,14 +239,14 @@ struct Shell {
 impl Shell {
     /// Returns when the registry is read-only.
     fn start(project: &Project, container: &str, garbage: Garbage) -> Result<Self> {
-        let mut child = program("docker")
+        let mut child = program(engine())
             .args(["exec", "-i", container, "sh", "-c", COLLECT, "sh", READ_ONLY, CONFIG])
             .args(garbage.options())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(|error| not_started("docker", &error))?;
+            .map_err(|error| not_started(engine(), &error))?;
         let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
         let mut shell = Self { logs: project.runs("logs registry"), child, stdout, said: Vec::new() };
         let mut line = String::new();

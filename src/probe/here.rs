@@ -18,7 +18,7 @@ use crate::names::{DnsName, Host, Subtree, masked};
 use crate::pki::Certificate;
 
 /// Where the Docker daemon listens unless it is told otherwise.
-const SOCKET: &str = "/var/run/docker.sock";
+pub(super) const SOCKET: &str = "/var/run/docker.sock";
 
 /// A person waits for the first screen: what is not known by then is left out of it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -99,6 +99,8 @@ pub fn here(host: &Host, compose: Compose) -> Here {
             .filter(|name| !name.is_within("localdomain")),
         leads,
         compose: match version.recv_timeout(PATIENCE) {
+            // Its numbers are its own.
+            _ if compose == Compose::Podman => Version::Unknown,
             Ok(Said::Text(text)) => Version::Known(text),
             Ok(Said::Missing) => Version::Missing,
             Ok(Said::Failed) | Err(_) => Version::Unknown,

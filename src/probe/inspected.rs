@@ -112,7 +112,13 @@ impl Inspected {
             project: self.label(PROJECT).unwrap_or_default().to_owned(),
             image: self.config.image.clone(),
             status: self.state.status.clone(),
-            health: self.state.health.as_ref().map(|health| health.status.clone()),
+            // Podman has an empty one where there is no health check.
+            health: self
+                .state
+                .health
+                .as_ref()
+                .map(|health| health.status.clone())
+                .filter(|status| !status.is_empty()),
             exit_code: self.state.exit_code,
             started: OffsetDateTime::parse(&self.state.started_at, &Rfc3339).ok(),
             restarts: self.restart_count,

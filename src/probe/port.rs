@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-use super::program::program;
+use super::program::{engine, program};
 use crate::health::Listener;
 
 /// Both tables of listening sockets (proc_pid_net(5)).
@@ -67,7 +67,7 @@ fn process_of(inode: &str) -> Option<(u32, String)> {
 fn container_at(port: u16) -> Option<String> {
     let filter = format!("publish={port}");
     let words = ["ps", "--filter", filter.as_str(), "--format", "{{.Names}}"];
-    let output = program("docker").args(words).stdin(Stdio::null()).output().ok()?;
+    let output = program(engine()).args(words).stdin(Stdio::null()).output().ok()?;
     let names = String::from_utf8_lossy(&output.stdout).into_owned();
     names.lines().next().filter(|_| output.status.success()).map(str::to_owned)
 }

@@ -1,8 +1,14 @@
 //! A program that is started, with the settings of the user that regcert works as.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
+
+use super::compose::on_path;
+
+/// The command of the container engine, where it is not `docker`.
+static ENGINE: OnceLock<&str> = OnceLock::new();
 
 /// The home directory that programs are told of, where it is not that of the caller's environment.
 static HOME: OnceLock<Option<PathBuf>> = OnceLock::new();
@@ -10,6 +16,18 @@ static HOME: OnceLock<Option<PathBuf>> = OnceLock::new();
 /// From now on programs find their settings in this home directory, or in none: regcert works as another user.
 pub fn act_for(home: Option<PathBuf>) {
     _ = HOME.set(home);
+}
+
+/// From now on containers are asked for by `podman`, where that is on `path` (the value of PATH) and `docker` is not.
+pub fn choose_engine(path: Option<&OsStr>) {
+    if on_path("docker", path).is_none() && on_path("podman", path).is_some() {
+        _ = ENGINE.set("podman");
+    }
+}
+
+/// The command of the container engine.
+pub fn engine() -> &'static str {
+    ENGINE.get().copied().unwrap_or("docker")
 }
 
 /// A program by its name.

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,9 @@ use rustls::{ClientConnection, Stream};
 use rustls_pki_types::ServerName;
 
 use super::containers::{Container, Project, Service};
-use super::engine::{failed, run, started};
+use super::engine::{failed, last_line, run, started};
 use super::gc::{Workers, workers};
+use super::program::engine;
 use crate::error::Fault;
 use crate::names::{Host, shell};
 use crate::pki::{Certificate, client_config};
@@ -110,7 +112,7 @@ impl Project {
 
     /// Succeeds where the registry may write where it keeps images.
     fn stores(&self, spec: &Spec, registry: &Container) -> Result<()> {
-        let output = started(&["docker"], &self.dir, &["exec", &registry.id, "sh", "-c", CAN_WRITE])?;
+        let output = started(&[engine()], &self.dir, &["exec", &registry.id, "sh", "-c", CAN_WRITE])?;
         if output.status.success() {
             return Ok(());
         }
@@ -120,12 +122,8 @@ impl Project {
             );
         }
         let cure = match (&spec.data, registry.mounts.get("/var/lib/registry")) {
-            (Data::Directory(_), Some(_)) if spec.run_as.uid == 0 => {
-                "it must belong to the user that is root in the containers: with a rootless engine, to you"
-                    .to_owned()
-            }
             (Data::Directory(_), Some(data)) => {
-                format!("run `sudo chown -R {} {}`", spec.run_as, shell(&data.display().to_string()))
+                format!("run `sudo chown -R {} {}`", self.server(spec), shell(&data.display().to_string()))
             }
             (_, _) => self.runs("up -d --force-recreate"),
         };
@@ -138,16 +136,23 @@ impl Project {
         )
     }
 
+    /// The user of this machine whom the registry acts as: it reads its configuration, so that is its owner's.
+    fn server(&self, spec: &Spec) -> String {
+        let configuration = std::fs::metadata(self.dir.join("registry/config.yml"));
+        configuration
+            .map_or_else(|_| spec.run_as.to_string(), |found| format!("{}:{}", found.uid(), found.gid()))
+    }
+
     /// Removes the volume in which an older docker-compose.yml had the socket. One that is still used, or is not that one,
     /// stays.
     fn drop_old_socket(&self) {
         let volume = self.old_socket();
         let device = ["volume", "inspect", "-f", "{{index .Options \"device\"}}", &volume];
-        let is_socket = started(&["docker"], &self.dir, &device)
+        let is_socket = started(&[engine()], &self.dir, &device)
             .is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim() == "tmpfs");
         if is_socket {
             // Best effort: an empty volume in memory does no harm.
-            _ = started(&["docker"], &self.dir, &["volume", "rm", &volume]);
+            _ = started(&[engine()], &self.dir, &["volume", "rm", &volume]);
         }
     }
 
@@ -168,7 +173,7 @@ impl Project {
 
     /// What a container gets from an address inside it; nothing where it gets none.
     fn ask(&self, container: &Container, url: &str) -> String {
-        let output = started(&["docker"], &self.dir, &["exec", &container.id, "sh", "-c", ASK, "sh", url]);
+        let output = started(&[engine()], &self.dir, &["exec", &container.id, "sh", "-c", ASK, "sh", url]);
         output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
     }
 
@@ -182,10 +187,20 @@ impl Project {
         format!("`{0} ps` and `{0} logs` say more", self.compose)
     }
 
+    /// What the running nginx has against its files on disk, which it would not start with; `None` where it takes them, or
+    /// does not run. It goes on with what it read before.
+    pub fn nginx_refuses(&self) -> Option<String> {
+        let nginx = self.running(Service::Nginx).ok()?;
+        let output = started(&[engine()], &self.dir, &["exec", &nginx.id, "nginx", "-q", "-t"]).ok()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let line = said.lines().find(|line| line.contains("[emerg]"))?;
+        (!output.status.success()).then(|| last_line(line))
+    }
+
     /// Returns when only workers that have read the new files take requests.
     fn reload_nginx(&self) -> Result<()> {
         let nginx = self.running(Service::Nginx)?;
-        let docker = |words: &[&str], hint: &str| run(&["docker"], &self.dir, words, hint);
+        let docker = |words: &[&str], hint: &str| run(&[engine()], &self.dir, words, hint);
         // nginx keeps the old configuration when the new one is bad, and says so only in its log.
         docker(
             &["exec", &nginx.id, "nginx", "-q", "-t"],

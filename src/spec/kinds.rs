@@ -78,7 +78,10 @@ pub struct RunAs {
 }
 
 impl RunAs {
-    /// The one who runs regcert; for root an id that belongs to nobody on any distribution.
+    /// Root of a container.
+    pub const ROOT: Self = Self { uid: 0, gid: 0 };
+
+    /// The user who runs regcert; for root an id that no distribution gives to a user.
     pub fn invoker(uid: u32, gid: u32) -> Self {
         if uid == 0 { Self { uid: 65532, gid: 65532 } } else { Self { uid, gid } }
     }

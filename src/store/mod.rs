@@ -224,13 +224,6 @@ impl Store {
         Ok(())
     }
 
-    /// Whether what `owner` owns belongs to the containers' user. Root in a container of a rootless engine is the user who
-    /// started it.
-    pub fn belongs_to(owner: u32, run_as: RunAs) -> bool {
-        let me = rustix::process::geteuid();
-        owner == if run_as.uid == 0 && !me.is_root() { me.as_raw() } else { run_as.uid }
-    }
-
     /// Whether images are stored in a directory; a volume belongs to Docker.
     pub fn has_images(&self, data: &Data) -> bool {
         let holds = |path: &String| {

@@ -1,10 +1,13 @@
 //! What this machine knows of a registry beside its answers: its containers, its ports, its files.
 
+use std::path::PathBuf;
+
 use crate::commands::World;
 use crate::deployment::Deployment;
 use crate::error::{Fault, faults};
 use crate::health::{Contained, Containers, Ill, Listener};
-use crate::spec::{Proxy, Spec};
+use crate::names::shell;
+use crate::spec::{Data, Proxy, Spec};
 use crate::{probe, store};
 
 /// What this machine knows of the registry beside its answers.
@@ -13,6 +16,8 @@ pub(super) struct Home {
     pub listeners: Vec<(u16, Listener)>,
     pub free_ports: (u16, u16),
     pub files: Vec<(String, Ill)>,
+    pub refused: Option<String>,
+    pub data: Option<String>,
 }
 
 impl Home {
@@ -23,6 +28,8 @@ impl Home {
             listeners: Vec::new(),
             free_ports: FREE_PORTS,
             files: Vec::new(),
+            refused: None,
+            data: None,
         }
     }
 
@@ -39,8 +46,19 @@ impl Home {
             listeners: ports.filter_map(|port| Some((port, probe::listener(port)?))).collect(),
             free_ports: (free(FREE_PORTS.0), free(FREE_PORTS.1)),
             files: world.ill(deployment).unwrap_or_default(),
+            refused: (*proxy == Proxy::Nginx).then(|| world.project().nginx_refuses()).flatten(),
+            data: data(world, deployment),
         }
     }
+}
+
+/// The directory of the images, as one word of a shell; `None` for a volume.
+fn data(world: &World, deployment: &Deployment) -> Option<String> {
+    let path = match &deployment.spec.data {
+        Data::Directory(path) => world.dir.join(path),
+        Data::Volume | Data::Existing(_) => return None,
+    };
+    Some(shell(&path.components().collect::<PathBuf>().display().to_string()))
 }
 
 /// What Docker knows of the registry's own containers.

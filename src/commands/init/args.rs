@@ -183,7 +183,7 @@ pub(super) struct Service {
     /// [default: data, beside docker-compose.yml]
     #[arg(long, value_name = "DIR|volume[:NAME]")]
     data: Option<String>,
-    /// The user and group the containers run as [default: yours; 65532:65532 for root]
+    /// The user and group of the containers [default: yours; 65532:65532 for root; 0:0, which is you, on a rootless engine]
     #[arg(long, value_name = "UID:GID")]
     run_as: Option<String>,
     /// The registry's image, 2.x or 3.x [default: registry:3]

@@ -107,7 +107,7 @@ fn create(args: &Args, settings: Settings, world: &World, mut store: Store) -> R
         dry_run(&News::default(), &change);
         return Ok(());
     }
-    warn_about(args, &deployment, &store, &world.site);
+    warn_about(args, &deployment, &store, world);
     warn_if_cut(&deployment);
     warn_of_taken_ports(&deployment.spec, None);
     store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
@@ -215,7 +215,7 @@ fn renew(args: &Args, world: &World) -> Result<()> {
     if args.encrypts() {
         deployment.encrypt(&world.new_passphrase()?)?;
     }
-    warn_about(args, &deployment, &store, &world.site);
+    warn_about(args, &deployment, &store, world);
     let password = shown.as_ref().map(|password| password.as_str());
     let for_people = password.filter(|_| !args.json);
     let told = |change: &Change| {
@@ -264,6 +264,9 @@ fn checked(
 ) -> Result<(Spec, Username, Option<Password>)> {
     let apart = spec.as_ref().map_or(Ok(()), |spec| spec.data.apart_from(&world.site.directory));
     gather.take("--data", apart);
+    if let Some(spec) = spec.as_ref().filter(|_| args.gives_files_away()) {
+        warnings::refuse_user(spec, world, &mut gather);
+    }
     if let Some(spec) = &spec
         && args.has_credentials()
         && spec.mirror_of.is_none()

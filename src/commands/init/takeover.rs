@@ -15,7 +15,7 @@ use crate::files::{Action, Change, Edits, FileSet, Mode, Origin as FileOrigin, R
 use crate::guide::{self, News, Takeover};
 use crate::names::{Subtree, Username, shell};
 use crate::pki::{Authority, KeyAtRest, PrivateKey};
-use crate::probe::{self, Volume};
+use crate::probe::{self, Engine, Volume};
 use crate::spec::{Data, RunAs, Settings, Side, Spec};
 use crate::store::{self, Store};
 use crate::takeover::{COMPOSE_NAMES, Old, OldAuthority};
@@ -71,7 +71,7 @@ pub fn run(args: &Args, from: &Path, world: &World) -> Result<()> {
         dry_run(&News::default(), &change);
         return Ok(());
     }
-    warn_about(args, &deployment, &store, &world.site);
+    warn_about(args, &deployment, &store, world);
     store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
     world.lead_compose()?;
     if args.json {
@@ -111,7 +111,7 @@ fn wanted(
     let permit = args.names.permit.iter();
     let permit = permit.filter_map(|tree| gather.take("--permit", tree.parse())).collect();
     let (spec, user, given) = checked(args, world, spec, gather)?;
-    writable(&spec)?;
+    writable(&spec, world)?;
     Ok((spec, permit, user, given))
 }
 
@@ -179,7 +179,10 @@ fn settings(args: &Args, old: &Old, world: &World, dir: &Path, in_place: bool) -
         given.data = Some(data(old, dir, in_place)?.to_string());
     }
     if given.run_as.is_none() {
-        given.run_as = owner(old, given.data.as_deref(), &world.dir).map(|owner| owner.to_string());
+        let owner = owner(old, given.data.as_deref(), &world.dir);
+        // Root in a container of the user's own engine is the user.
+        let is_mine = |owner: &RunAs| world.engine == Engine::Own && owner.uid == world.me.uid;
+        given.run_as = owner.map(|owner| if is_mine(&owner) { RunAs::ROOT } else { owner }.to_string());
     }
     Ok(given.or(kept))
 }
@@ -236,8 +239,8 @@ fn owner(old: &Old, data: Option<&str>, target: &Path) -> Option<RunAs> {
 }
 
 /// Root without capabilities reads only its own files, and only root can give it files.
-fn writable(spec: &Spec) -> Result<()> {
-    if spec.run_as.uid != 0 || store::is_root() {
+fn writable(spec: &Spec, world: &World) -> Result<()> {
+    if spec.run_as.uid != 0 || store::is_root() || world.engine == Engine::Own {
         return Ok(());
     }
     bail!(

@@ -1,11 +1,12 @@
 //! What `init` warns of, and the secrets that it refuses in the URL of a webhook.
 
+use super::super::World;
 use super::super::import_cert::warn_of_days;
 use super::Args;
 use crate::deployment::Deployment;
 use crate::error::{Fault, Gather};
 use crate::names::{Repositories, Webhook, shell};
-use crate::render::Site;
+use crate::probe::Engine;
 use crate::spec::{Data, Proxy, Settings, Spec};
 use crate::store::Store;
 use crate::{health, ui};
@@ -27,7 +28,7 @@ pub(super) fn refuse_secrets(settings: &Settings, gather: &mut Gather) {
 }
 
 /// Warns of what the settings open or leave undone.
-pub(super) fn warn_about(args: &Args, deployment: &Deployment, store: &Store, site: &Site) {
+pub(super) fn warn_about(args: &Args, deployment: &Deployment, store: &Store, world: &World) {
     let spec = &deployment.spec;
     warn_of_days(spec.days.into());
     warn_about_services(spec);
@@ -46,14 +47,44 @@ pub(super) fn warn_about(args: &Args, deployment: &Deployment, store: &Store, si
         }
         (Some(_) | None, Repositories::Of(_), _) | (None, Repositories::Every, _) => {}
     }
+    warn_about_owner(deployment, store, world);
+}
+
+/// Warns where the containers cannot read the registry's files, or write where it keeps images.
+fn warn_about_owner(deployment: &Deployment, store: &Store, world: &World) {
+    let (spec, server) = (&deployment.spec, world.server(deployment));
+    if world.engine == Engine::Own && spec.run_as.uid != 0 {
+        ui::warn(format!(
+            "{} in a container of your own Docker or Podman is not you, and cannot read the registry's files: run `regcert init --run-as 0:0`, root in such a container is you",
+            spec.run_as
+        ));
+        return;
+    }
     if let (Data::Directory(path), Some(owner)) = (&spec.data, store.data_owner(&spec.data))
-        && !Store::belongs_to(owner, spec.run_as)
+        && owner != server.uid
     {
         ui::warn(format!(
-            "`{path}` belongs to user {owner} and the registry runs as {run_as}: run `sudo chown -R {run_as} {shown}`",
-            run_as = spec.run_as,
-            shown = shell(&std::path::Path::new(&site.directory).join(path).display().to_string())
+            "`{path}` belongs to user {owner} and the registry runs as {server}: run `sudo chown -R {server} {shown}`",
+            shown = shell(&std::path::Path::new(&world.site.directory).join(path).display().to_string())
         ));
+    }
+}
+
+/// Refuses a user that the containers of this machine's engine cannot be, with the files as regcert makes them.
+pub(super) fn refuse_user(spec: &Spec, world: &World, gather: &mut Gather) {
+    let run_as = spec.run_as;
+    match (world.engine, run_as.uid) {
+        (Engine::Own, uid) if uid != 0 => gather.push(
+            Fault::new(format!(
+                "--run-as: {run_as} in a container of your own Docker or Podman is not you, and cannot read the registry's files"
+            ))
+            .hint("leave it out, or say `--run-as 0:0`: root in such a container is you"),
+        ),
+        (Engine::Roots, 0) if world.me.uid != 0 => gather.push(
+            Fault::new("--run-as: the containers would be root without its powers, which cannot read your files")
+                .hint("leave it out, and they run as you; or run this command with sudo; where you use rootless Docker or Podman, set DOCKER_HOST to its socket"),
+        ),
+        (Engine::Roots | Engine::Own | Engine::Unknown, _) => {}
     }
 }
 

@@ -1,4 +1,4 @@
-//! A name with more than one address.
+//! A name with more than one address, and a registry with a way round its proxy.
 
 use super::*;
 
@@ -21,4 +21,12 @@ fn every_address_of_the_name_must_lead_to_the_registry() {
         "10.0.0.7:443 takes connections, but other addresses of the name do not lead to it: [fd00::1]:443: connection refused"
     );
     assert!(tcp("another certificate", "10.0.0.8").hint.starts_with("take 10.0.0.8 out of "));
+}
+
+#[test]
+fn a_registry_beside_the_proxy_is_a_way_round_it() {
+    let beside = |bare| broken(|seen| seen.bare[0].1 = bare).0;
+    assert_eq!(beside(Bare::Registry), "bypass");
+    assert_eq!(beside(Bare::Other), "");
+    assert_eq!(broken(|seen| seen.old = Some(vec!["TLS 1.0", "TLS 1.1"])).0, "protocols");
 }

@@ -32,12 +32,24 @@ fn links(
     listeners: &[(u16, Listener)],
     files: &[(&str, Ill)],
 ) -> Vec<Link> {
+    links_with(seen, containers, listeners, files, |_| ())
+}
+
+/// These links, with something else known besides.
+fn links_with(
+    seen: &Seen,
+    containers: &Containers,
+    listeners: &[(u16, Listener)],
+    files: &[(&str, Ill)],
+    change: impl FnOnce(&mut Known<'_>),
+) -> Vec<Link> {
     let (target, roots): (Target, _) = ("r.myhouse.local".parse().unwrap(), HERE.roots());
     let files: Vec<_> = files.iter().map(|(path, ill)| ((*path).to_owned(), *ill)).collect();
-    let known = Known {
+    let mut known = Known {
         target: &target,
         roots: &roots,
         deployment: Some(&HERE),
+        server: Some(RunAs { uid: 65532, gid: 65532 }),
         data: None,
         compose: "docker compose",
         reload: "exec -T nginx nginx -s reload",
@@ -52,8 +64,10 @@ fn links(
         free_ports: (8080, 5443),
         files: &files,
         running: None,
+        refused: None,
         now: NOW,
     };
+    change(&mut known);
     check(&known, seen)
 }
 
@@ -182,4 +196,26 @@ fn force_is_proposed_only_where_it_mends_and_says_what_it_overwrites() {
         let hint = hint(&files);
         assert!(hint.contains(cure) && !hint.contains("--force --reload"), "{hint}");
     }
+}
+
+#[test]
+fn a_user_whom_no_file_can_belong_to_is_told_with_its_cure() {
+    let why =
+        "container `r-registry-1` ends each time it starts: open /etc/regcert/config.yml: permission denied";
+    let containers = Containers::Known(vec![contained("registry", None, Some(why))]);
+    let hint =
+        |change: fn(&mut Known<'_>)| summary(&links_with(&anonymous(), &containers, &[], &[], change)).1;
+    assert!(hint(|known| known.server = None).ends_with("run `regcert init --run-as 0:0 --reload`"));
+    assert!(hint(|_| ()).contains("the container must be able to read `/etc/regcert/config.yml`"));
+}
+
+#[test]
+fn files_that_nginx_would_not_start_with_are_told() {
+    let edited = [("nginx/nginx.conf", Ill::Edited)];
+    let links = links_with(&anonymous(), &unknown(), &[], &edited, |known| {
+        known.refused = Some("[emerg] unknown directive \"x\"");
+    });
+    let (names, hint) = summary(&links);
+    assert_eq!(names, "served");
+    assert!(hint.contains("`regcert init --force --reload`, which overwrites the edits"), "{hint}");
 }

@@ -1,0 +1,155 @@
+//! How a command writes a change and makes the running registry take it. What nginx refuses is taken back.
+
+use anyhow::{Result, bail};
+
+use super::edits::guard;
+use super::{World, rotate};
+use crate::deployment::{Deployment, IGNORED};
+use crate::error::Fault;
+use crate::files::{Action, Change, Edits};
+use crate::guide::{News, Words};
+use crate::spec::Proxy;
+use crate::store::Store;
+use crate::{guide, probe, ui};
+
+/// How a change is written: shared by the commands that renew.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Writing {
+    /// Show what would be written, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Overwrite files that were edited by hand
+    #[arg(long)]
+    pub force: bool,
+    /// Apply the change to the running registry, and check that it serves it
+    #[arg(long, conflicts_with = "dry_run")]
+    pub reload: bool,
+}
+
+impl Writing {
+    pub(super) fn edits(self) -> Edits {
+        if self.force { Edits::Overwrite } else { Edits::Keep }
+    }
+
+    /// Shows, writes and, where asked, reloads a changed registry. `None` after a dry run. `written` is told before the
+    /// reload, which may fail: what it prints must not be lost.
+    pub(super) fn apply(
+        self,
+        world: &World,
+        store: &mut Store,
+        deployment: &Deployment,
+        news: &News,
+        password: Option<&str>,
+        written: impl FnOnce(&Change) -> Result<()>,
+    ) -> Result<Option<Change>> {
+        rotate::warn_if_cut(deployment);
+        let change = world.compare(store, deployment, self.edits())?;
+        let rewrites = "run this command again with `--force`, which rewrites it";
+        world.reaches(store, deployment, &change, rewrites)?;
+        guard(&change)?;
+        if self.force {
+            world.show_edits(store, deployment)?;
+        }
+        if self.dry_run {
+            dry_run(news, &change);
+            return Ok(None);
+        }
+        let steps = guide::steps(deployment, &change);
+        let before = if self.reload { world.load(store)? } else { None };
+        store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
+        // An nginx of another user or image is not the one that will read the files.
+        let like_it = |before: &Deployment| {
+            before.spec.run_as == deployment.spec.run_as
+                && before.spec.nginx_image == deployment.spec.nginx_image
+        };
+        if let Some(before) = before.filter(|before| deployment.spec.proxy == Proxy::Nginx && like_it(before))
+        {
+            take_back(world, store, &before)?;
+        }
+        world.lead_compose()?;
+        ui::say("changed:");
+        ui::news(news);
+        ui::changes(&change);
+        if ui::is_quiet() && !self.reload && !steps.is_empty() {
+            ui::tell(guide::take(deployment, &world.words, &world.project(), &steps));
+        }
+        let left: &[probe::Step] = if self.reload { &[] } else { &steps };
+        ui::say(guide::renewed(deployment, &world.words, &world.project(), password, left));
+        ui::made(password)?;
+        // A .gitignore of the user's own is as it should be.
+        for path in change.with(Action::EditedByHand).filter(|path| path.as_str() != IGNORED) {
+            ui::warn(format!(
+                "`{path}` was edited by hand and stays as it is: `regcert init --force` rewrites it"
+            ));
+        }
+        written(&change)?;
+        self.reload(world, deployment, &steps)?;
+        Ok(Some(change))
+    }
+
+    /// Makes the running registry take its files, where asked.
+    pub(super) fn reload(self, world: &World, deployment: &Deployment, steps: &[probe::Step]) -> Result<()> {
+        let (true, Some(server), Some(root)) = (self.reload, &deployment.server, deployment.root()) else {
+            return Ok(());
+        };
+        ui::busy("the registry takes the new files");
+        world.project().reload(steps, &deployment.spec, root, server.leaf())?;
+        ui::say("reloaded: the registry serves the new certificate");
+        Ok(())
+    }
+}
+
+/// Fails where the running nginx refuses its new files, once the registry is as it was `before`: nginx would go on with
+/// what it read, and not start again.
+fn take_back(world: &World, store: &mut Store, before: &Deployment) -> Result<()> {
+    let project = world.project();
+    let Some(why) = project.nginx_refuses() else {
+        return Ok(());
+    };
+    let back = world.compare(store, before, Edits::Keep)?;
+    store.commit(&back, before.spec.run_as, &before.spec.data)?;
+    bail!(match project.nginx_refuses() {
+        None => Fault::new(format!("nginx refuses the change, which was taken back: {why}"))
+            .hint("the registry goes on as it was; change what the message names, then run the command again"),
+        Some(why) => Fault::new(format!(
+            "nginx refuses its files, also without this change, which was taken back: {why}"
+        ))
+        .hint(format!(
+            "nginx goes on with what it read before, and cannot start again: correct what the message names, or `regcert -C {} init --force --reload` overwrites every edit by hand",
+            project.shown()
+        )),
+    })
+}
+
+/// Makes the running registry take a change where that is asked for, or says how.
+pub(super) fn take(
+    world: &World,
+    deployment: &Deployment,
+    change: &Change,
+    reload: bool,
+    left: impl FnOnce(&Words, &[probe::Step]) -> String,
+) -> Result<()> {
+    let mut steps = guide::steps(deployment, change);
+    if reload && steps.is_empty() && deployment.spec.proxy == Proxy::Nginx {
+        // An earlier run may have printed the step, and nobody took it.
+        steps.push(probe::Step::ReloadNginx);
+    }
+    match (&deployment.server, deployment.root(), steps.is_empty()) {
+        (_, _, true) => {}
+        (Some(server), Some(root), false) if reload => {
+            ui::busy("the registry takes the new files");
+            world.project().reload(&steps, &deployment.spec, root, server.leaf())?;
+            ui::say("reloaded: nginx has read the change");
+        }
+        (_, _, false) => ui::tell(left(&world.words, &steps)),
+    }
+    Ok(())
+}
+
+/// Shows what a run would do.
+pub(super) fn dry_run(news: &News, change: &Change) {
+    ui::say("this would change:");
+    ui::news(news);
+    ui::changes(change);
+    ui::say("nothing was written");
+}
