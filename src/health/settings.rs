@@ -59,6 +59,10 @@ pub(super) fn settings(known: &Known<'_>, seen: &Seen, waits: &str) -> Link {
             "the settings are in the registry's directory, which is not here",
         );
     };
+    // What is not the registry, or takes no client, shows no settings: the link before says what to mend.
+    if !matches!(&seen.api, Some(Ok(answer)) if answer.status == 401) {
+        return Link::not_tried("settings", waits);
+    }
     let Deployment { spec, .. } = deployment;
     let mut comparison = Comparison { known, spec, compared: Vec::new(), differs: Vec::new() };
     if spec.proxy == Proxy::Nginx {
