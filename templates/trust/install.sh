@@ -950,10 +950,12 @@ survey_lax_file() {
     entries=$(lax_entries "$file")
     for entry in $entries; do
         case $entry in
+        # As the address of a web page.
+        *://*) ;;
         */*) later "\`$file\` has the network \`$entry\` in \`insecure-registries\`: Docker verifies nothing of $registry; take it out, then $(reload_docker)" ;;
         esac
     done
-    named=$(printf '%s\n' "$entries" | grep -v / | head -n 1)
+    named=$(printf '%s\n' "$entries" | grep -v '^[0-9.]*/' | head -n 1)
     if [ -z "$named" ]; then return 0; fi
     if [ "$verifying" = yes ] && [ ! -L "$file" ]; then
         lax="$lax$file$newline"
