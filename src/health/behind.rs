@@ -51,7 +51,7 @@ impl Known<'_> {
             _ => ("--https-port", self.free_ports.1),
         };
         format!(
-            "choose another port: run `regcert init {option} {free} && {0} up -d`; or end that program, then run `{0} up -d`",
+            "choose another port: run `regcert init {option} {free} && {0} up -d && {0} restart registry`; or end that program, then run `{0} up -d`",
             self.compose
         )
     }
