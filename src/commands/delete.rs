@@ -114,12 +114,12 @@ fn find(api: &Api<'_>, image: &Image) -> Result<Found> {
             ),
         },
     };
-    let needed_by = indexes(api, repository, &tagged, &digest)?;
-    let named = tagged.into_iter().filter(|tagged| tagged.digest == digest);
+    let named = tagged.iter().filter(|tagged| tagged.digest == digest);
     let tags: Vec<_> = named.map(|tagged| tagged.tag.to_string()).collect();
     let is_shared = matches!(reference, Reference::Tag(_)) && tags.len() > 1;
     let only_the_tag = is_shared && api.deletes_tags(repository, &all)?;
-    let needed_by = if only_the_tag { Vec::new() } else { needed_by };
+    // A manifest that stays is missing nowhere.
+    let needed_by = if only_the_tag { Vec::new() } else { indexes(api, repository, &tagged, &digest)? };
     Ok(Found { is_index: is_index(&media_type), digest, tags, only_the_tag, needed_by })
 }
 
