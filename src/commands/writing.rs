@@ -131,7 +131,7 @@ pub(super) fn take(
 ) -> Result<()> {
     let mut steps = guide::steps(deployment, change);
     if reload && steps.is_empty() && deployment.spec.proxy == Proxy::Nginx {
-        // An earlier run may have printed the step, and nobody took it.
+        // An earlier run may have printed the step, which was not taken.
         steps.push(probe::Step::ReloadNginx);
     }
     match (&deployment.server, deployment.root(), steps.is_empty()) {

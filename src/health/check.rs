@@ -124,7 +124,7 @@ pub enum Ill {
 }
 
 impl Known<'_> {
-    /// A command for where the registry's directory is. Whoever prints it completes it: with -C, with sudo.
+    /// A command for where the registry's directory is. `commands::check` completes it: with -C, with sudo.
     pub(super) fn regcert(&self, words: &str) -> String {
         match self.deployment {
             Some(_) => format!("run `regcert {words}`"),

@@ -51,6 +51,15 @@ impl Here {
     }
 }
 
+/// [`Here::own_address`] without the rest, which takes time to find.
+pub fn own_address() -> IpAddr {
+    address_in(&own_routes()).unwrap_or(Ipv4Addr::LOCALHOST).into()
+}
+
+fn own_routes() -> Vec<Route> {
+    routes(&fs::read_to_string("/proc/net/route").unwrap_or_default())
+}
+
 /// Where a name or an address leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Leads {
@@ -82,8 +91,8 @@ pub fn here(host: &Host, compose: Compose) -> Here {
         Ok([first, ..]) => Leads::Elsewhere(*first),
         Ok([]) | Err(_) => Leads::Nowhere,
     };
-    let routes = routes(&fs::read_to_string("/proc/net/route").unwrap_or_default());
-    let address = own_address(&routes);
+    let routes = own_routes();
+    let address = address_in(&routes);
     let own_name = |said: Said| match said {
         // A name without a domain is not one that other machines look up.
         Said::Text(text) => text.parse::<DnsName>().ok().filter(|name| name.as_str().contains('.')),
@@ -182,7 +191,7 @@ fn routes(table: &str) -> Vec<Route> {
 }
 
 /// The address of the way out, else the one in the first network that is not for containers.
-fn own_address(routes: &[Route]) -> Option<Ipv4Addr> {
+fn address_in(routes: &[Route]) -> Option<Ipv4Addr> {
     let outer = |route: &&Route| !INNER.iter().any(|inner| route.interface.starts_with(inner));
     let beside = routes.iter().filter(|route| route.direct && route.prefix > 0).find(outer);
     let neighbour = beside.map(|route| Ipv4Addr::from(route.destination.to_bits() | 1));
@@ -249,7 +258,7 @@ mod tests {
 
     #[test]
     fn an_address_of_this_machine_is_no_loopback_one() {
-        assert!(own_address(&[]).is_none_or(|address| !address.is_loopback() && is_ours(&address.into())));
+        assert!(address_in(&[]).is_none_or(|address| !address.is_loopback() && is_ours(&address.into())));
         assert_eq!(towards(Ipv4Addr::LOCALHOST), None);
     }
 

@@ -26,7 +26,9 @@ pub use compose::{Compose, PROJECT_NAME, on_path};
 pub use containers::Project;
 pub use docker::{Volume, running, volume};
 pub use gc::{Amount, Collector, Garbage, READ_ONLY};
-pub use here::{Here, Leads, Version, docker_is_for_root, has_rootless_docker, here, is_running};
+pub use here::{
+    Here, Leads, Version, docker_is_for_root, has_rootless_docker, here, is_running, own_address,
+};
 pub use http::{Login, ask_upstream};
 pub use look::{Client, look};
 pub use owner::{Engine, Surroundings};

@@ -56,7 +56,7 @@ pub fn run(args: &Args, way: Way, world: &World) -> Result<ExitCode> {
     words.extend(args.dry_run.then_some("--dry-run"));
     words.extend(args.no_system.then_some("--no-system"));
     words.extend(args.restart.then_some("--restart"));
-    let address = probe::here(&deployment.spec.host(), world.compose).own_address().to_string();
+    let address = probe::own_address().to_string();
     match way {
         Way::Install => words.extend(["--address", &address]),
         Way::Uninstall => words.push("--uninstall"),
