@@ -171,18 +171,22 @@ impl Project {
 
     /// The container of a service, which must run.
     pub fn running(&self, service: Service) -> Result<Container> {
-        let containers = self.containers()?;
-        let Some(container) = containers.into_iter().find(|container| container.service == service) else {
+        self.running_of(&self.containers()?, service)
+    }
+
+    /// The same, of those that were found.
+    pub(super) fn running_of(&self, containers: &[Container], service: Service) -> Result<Container> {
+        let Some(container) = containers.iter().find(|container| container.service == service) else {
             bail!(
                 Fault::new(format!("`{}` is not running", service.name()))
                     .hint(format!("is this where the registry runs? {}", self.runs("up -d")))
             );
         };
         match container.trouble().filter(|_| !container.is_running()) {
-            None => Ok(container),
+            None => Ok(container.clone()),
             Some(trouble) => {
                 let fault = Fault::new(format!("`{}` is not running: {trouble}", service.name()));
-                bail!(fault.hint(self.cure(&container)))
+                bail!(fault.hint(self.cure(container)))
             }
         }
     }

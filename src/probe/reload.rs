@@ -69,8 +69,10 @@ impl Project {
         root: &Certificate,
         expected: &Certificate,
     ) -> Result<()> {
-        // Before anything is done: what runs here must be this directory's.
-        self.containers()?;
+        // Before anything is done: what runs here must be this directory's. A reload of nginx looks for itself.
+        if steps.first() != Some(&Step::ReloadNginx) {
+            self.containers()?;
+        }
         for step in steps {
             match step {
                 Step::ReloadNginx => self.reload_nginx()?,
@@ -97,9 +99,10 @@ impl Project {
     /// Succeeds where the registry itself, and not only nginx before it, has just answered, and can store images. Needs
     /// no password.
     pub fn answers(&self, spec: &Spec) -> Result<()> {
-        let registry = self.running(Service::Registry)?;
+        let containers = self.containers()?;
+        let registry = self.running_of(&containers, Service::Registry)?;
         if spec.proxy == Proxy::Nginx {
-            let nginx = self.running(Service::Nginx)?;
+            let nginx = self.running_of(&containers, Service::Nginx)?;
             // An nginx.conf that is older, or was edited by hand, may not hand this on: then the registry is asked.
             if self.ask(&nginx, THROUGH_NGINX) != ANSWER
                 && (self.hands_on() || self.ask(&registry, HEALTH) != ANSWER)
