@@ -1,0 +1,273 @@
+"""Sequences that are known to be difficult, each with two things at once."""
+
+import collections
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+
+from worker import Worker
+
+UNTAGGED = ("gc", "--delete-untagged")
+
+
+def worker(world, *repositories):
+    world.repositories = list(repositories)
+    return Worker(world, random.Random(world.options.seed), threading.Event(), 0)
+
+
+def at_once(*tasks):
+    """Runs them at the same time, and returns what they return."""
+    answers, start = [None] * len(tasks), threading.Barrier(len(tasks))
+
+    def run(number):
+        start.wait()
+        answers[number] = tasks[number]()
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(tasks))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
+def collect(world, *form):
+    world.age(uploads=True)
+    done = world.regcert(*form)
+    print(f"{' '.join(form)} -> {done.returncode}: {(done.stdout.strip() or done.stderr.strip().splitlines()[-1])}")
+    return done
+
+
+def part_deleted_elsewhere(world):
+    """An index in two repositories, and one of its images deleted in the first."""
+    hand, index = worker(world, "part/a", "part/b"), world.pool.indexes[0]
+    for repository in world.repositories:
+        hand.push_manifest(repository, "multi", index)
+    hand.delete_manifest("part/a", world.pool.manifests[index].children[0])
+    collect(world, *UNTAGGED)
+    world.look(untagged_may_go=True)
+
+
+def index_at_the_last_moment(world):
+    """An index is pushed when a collection has looked around."""
+    hand = worker(world, "late")
+    for attempt in range(world.options.count):
+        hand.push_manifest("late", "1", world.pool.images[-attempt])
+        children = world.pool.manifests[world.pool.indexes[attempt]].children
+        for child in children:
+            hand.push_manifest("late", None, child)
+        world.age(uploads=True)
+        collection = world.start(*UNTAGGED)
+        while (line := collection.stderr.readline()) and "found" not in line:
+            pass
+        hand.put("late", f"multi-{attempt}", world.pool.manifests[world.pool.indexes[attempt]])
+        print(f"pushed after `{line.strip()}`; then: {collection.communicate()}")
+        world.look(untagged_may_go=True)
+        # Registry 2 collects nothing without a tag where an index is.
+        world.empty(["late"], world.pool.indexes)
+
+
+def repository_without_a_tag(world):
+    hand = worker(world, "tagged", "never-tagged")
+    hand.push_manifest("tagged", "1", world.pool.images[0])
+    hand.push_manifest("never-tagged", None, world.pool.images[1])
+    if collect(world, *UNTAGGED).returncode != 0:
+        world.wrong("a collection fails where a repository never had a tag")
+    world.look(untagged_may_go=True)
+
+
+def layers_before_and_manifest_after(world):
+    """A push that a collection interrupts between its layers and its manifest."""
+    hand, manifest = worker(world, "slow"), world.pool.manifests[world.pool.images[2]]
+    for blob in manifest.blobs:
+        hand.upload("slow", blob)
+    for form in (("gc",), UNTAGGED):
+        print(f"{' '.join(form)} -> {world.regcert(*form).returncode}")
+    if not hand.put("slow", "1", manifest):
+        world.wrong("its layers were removed")
+    world.look(untagged_may_go=True)
+
+
+def manifest_that_takes_long(world):
+    """The request for it begins before a collection, and ends in it."""
+    for attempt in range(world.options.count):
+        hand, digest = worker(world, "long"), world.pool.images[3 + attempt]
+        manifest, tag = world.pool.manifests[digest], f"long-{attempt}"
+        for blob in manifest.blobs:
+            hand.upload("long", blob)
+        world.age(uploads=True)
+
+        def slowly():
+            yield manifest.data[:40]
+            time.sleep(3 + 4 * attempt)
+            yield manifest.data[40:]
+
+        def push():
+            start = time.monotonic()
+            length = {"Content-Type": manifest.type, "Content-Length": str(len(manifest.data))}
+            answer = hand.client.ask("PUT", f"/v2/long/manifests/{tag}", slowly(), length)
+            world.model.pushed("long", tag, digest, start, time.monotonic(), answer.status == 201)
+            return str(answer)
+
+        pushed, done = at_once(push, lambda: time.sleep(1) or world.regcert(*UNTAGGED))
+        print(f"the push {pushed}; the collection {done.returncode} {done.stdout.strip()}")
+        world.look(untagged_may_go=True)
+
+
+def killed_while_it_removes(world):
+    """regcert alone is killed, the removal goes on, and a second collection comes."""
+    hand = worker(world, "removed")
+    for image in world.pool.images:
+        hand.push_manifest("removed", "latest", image)
+    world.litter(3000)
+    world.age(uploads=True)
+    collection, removal = world.start(*UNTAGGED), []
+    while collection.poll() is None and not removal:
+        removal = processes("^(xargs -r rm|rm -rf|registry garbage-collect)")
+    for process in removal:
+        os.kill(process, signal.SIGSTOP)
+    if not removal:
+        world.wrong("the removal was not seen")
+    collection.kill()
+    collection.communicate()
+    second, start = world.start(*UNTAGGED), time.monotonic()
+    while time.monotonic() - start < 8:
+        for number, image in enumerate(world.pool.images):
+            hand.push_manifest("removed", str(number), image)
+    for process in removal:
+        os.kill(process, signal.SIGCONT)
+    print(f"the second collection: {second.communicate()}, {second.returncode}")
+    while any(process in processes("^(xargs -r rm|rm -rf|registry garbage-collect)") for process in removal):
+        time.sleep(0.1)
+    world.look(untagged_may_go=True)
+
+
+def processes(words):
+    """The ids of the programs that run with these words, in a container or outside."""
+    return [int(process) for process in subprocess.run(["pgrep", "-f", words], capture_output=True, text=True).stdout.split()]
+
+
+def tag_pushed_while_pulled(world):
+    """What clients see of a tag that is given to one image after the other."""
+    hand, images = worker(world, "pulled"), world.pool.images[:2]
+    for image in images:
+        hand.push_manifest("pulled", "latest", image)
+    over, pulls, pushes = threading.Event(), collections.Counter(), collections.Counter()
+
+    def pull():
+        client = world.client()
+        while not over.is_set():
+            pulls[client.manifest("pulled", "latest").status] += 1
+
+    pullers = [threading.Thread(target=pull) for _ in range(3)]
+    for thread in pullers:
+        thread.start()
+    for number in range(world.options.count):
+        start, manifest = time.monotonic(), world.pool.manifests[images[number % 2]]
+        answer = hand.client.put_manifest("pulled", "latest", manifest)
+        pushes[answer.status] += 1
+        world.model.pushed("pulled", "latest", manifest.digest, start, time.monotonic(), answer.status == 201)
+    over.set()
+    for thread in pullers:
+        thread.join()
+    print(f"pushes by status {dict(pushes)}; pulls at the same time {dict(pulls)}")
+    if world.version >= 3 and (set(pulls) | set(pushes)) != {200, 201}:
+        world.wrong("registry 3 writes a tag in one step")
+    world.look(untagged_may_go=False)
+
+
+def push_beside_a_deletion(world):
+    """Of one digest. The tag may go or stay, and must not be in the way of what comes after."""
+    hand, other, digest = worker(world, "both"), worker(world, "both"), world.pool.images[0]
+    manifest, found = world.pool.manifests[digest], collections.Counter()
+    hand.name, other.name = "push", "deletion"
+    for number in range(world.options.count):
+        tag = f"new-{number}"
+        hand.push_manifest("both", "old", digest)
+        pushed, _ = at_once(lambda: hand.put("both", tag, manifest), lambda: other.delete_manifest("both", digest))
+        is_whole = hand.client.manifest("both", tag).status == 200
+        is_listed = f'"{tag}"'.encode() in hand.client.ask("GET", "/v2/both/tags/list").body
+        found[f"the push is {'acknowledged' if pushed else 'refused'}, the tag {'is' if is_listed else 'is not'} listed and {'can' if is_whole else 'cannot'} be pulled"] += 1
+        if is_listed and not is_whole:
+            done = world.regcert("delete", f"both:{tag}", "--yes")
+            found["then regcert delete: " + done.stderr.strip().splitlines()[0].replace(tag, "TAG").replace(digest, "DIGEST")] += 1
+    for what, count in found.most_common():
+        print(f"{count} times: {what}")
+    if collect(world, *UNTAGGED).returncode != 0:
+        world.wrong("a tag without a manifest is in the way of a collection")
+    for number in range(world.options.count):
+        hand.push_manifest("both", f"new-{number}", digest)
+    world.look(untagged_may_go=False)
+
+
+def reloads_beside_requests(world):
+    """What clients see of nginx reading its configuration again each second."""
+    hand, digest = worker(world, "reloaded"), world.pool.images[0]
+    manifest, over = world.pool.manifests[digest], threading.Event()
+    hand.push_manifest("reloaded", "1", digest)
+    answers = collections.Counter()
+
+    def ask(tag):
+        client = world.client()
+        while not over.is_set():
+            answers["GET", client.manifest("reloaded", "1").status] += 1
+            answers["PUT", client.put_manifest("reloaded", tag, manifest).status] += 1
+            # Idle for as long as clients are between two layers.
+            time.sleep(random.random() / 20)
+
+    threads = [threading.Thread(target=ask, args=(f"by-{number}",)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(world.options.count):
+        time.sleep(1)
+        subprocess.run(["docker", "exec", world.nginx(), "nginx", "-s", "reload"], check=True, capture_output=True)
+    over.set()
+    for thread in threads:
+        thread.join()
+    print(f"answers by method and status: {dict(answers)} (0: no answer)")
+    if unexpected := {status for _, status in answers} - {0, 200, 201}:
+        world.wrong(f"a reload leads to {unexpected}")
+    world.look(untagged_may_go=False)
+
+
+def two_collections(world):
+    """At once: one waits for nothing and says so, or both do their work."""
+    hand = worker(world, "twice")
+    for number in range(world.options.count):
+        for image in world.pool.images[:6]:
+            hand.push_manifest("twice", "latest", image)
+        second = UNTAGGED if number % 2 else (*UNTAGGED, "--dry-run")
+        world.age(uploads=True)
+        for done in at_once(lambda: world.regcert(*UNTAGGED), lambda: world.regcert(*second)):
+            said = done.stderr.strip()
+            if done.returncode != 0 and "another" not in said:
+                world.wrong(f"beside another collection: {said}")
+        world.look(untagged_may_go=True)
+
+
+def killed(world):
+    """regcert alone is killed, at any moment of its work: pushes are taken soon after."""
+    hand, longest = worker(world, "killed"), 0
+    for _ in range(world.options.count):
+        for image in world.pool.images:
+            hand.push_manifest("killed", "latest", image)
+        world.age(uploads=True)
+        collection = world.start(*UNTAGGED)
+        begun = time.monotonic()
+        while hand.client.begin_upload("killed").status != 405 and collection.poll() is None:
+            time.sleep(0.02)
+        time.sleep(random.random() * 0.5)
+        collection.kill()
+        collection.communicate()
+        start = time.monotonic()
+        while hand.client.begin_upload("killed").status != 202:
+            if time.monotonic() - start > 10:
+                world.wrong(f"pushes are refused ten seconds after a kill, {start - begun:.1f} s after the start")
+                break
+            time.sleep(0.02)
+        longest = max(longest, time.monotonic() - start)
+    print(f"{world.options.count} kills; pushes taken again after {longest:.1f} s at most")
+    world.look(untagged_may_go=True)
