@@ -208,20 +208,16 @@ impl Project {
                 self.compose
             );
         }
+        let again = format!(
+            "{}; to see more, `{} logs {}`",
+            self.runs("up -d --force-recreate"),
+            self.compose,
+            container.service.name()
+        );
         match container.status.as_str() {
-            "restarting" | "running" if container.restarts > 0 => format!(
-                "mend what it says, then {}; to see more, `{} logs {}`",
-                self.runs("up -d --force-recreate"),
-                self.compose,
-                container.service.name()
-            ),
+            "restarting" | "running" if container.restarts > 0 => format!("mend what it says, then {again}"),
             // It is unhealthy: without the option it would stay as it is.
-            "running" => format!(
-                "{}; to see more, `{} logs {}`",
-                self.runs("up -d --force-recreate"),
-                self.compose,
-                container.service.name()
-            ),
+            "running" => again,
             _ => self.runs("up -d"),
         }
     }
