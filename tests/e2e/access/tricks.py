@@ -269,7 +269,7 @@ def pipelines(proof, people, limited, there):
         if person.port:
             continue
         asked = [(person, mine), (person, foreign), (owner, foreign), (person, foreign), (NOBODY, foreign), (person, mine), (owner, mine), (NOBODY, mine)]
-        answers = shelf.wire(NOBODY).ask_all(b"".join(request("GET", target, shelf.authority(who), who) for who, target in asked))
+        answers = shelf.wire(NOBODY).ask_all(b"".join(request("GET", target, shelf.authority(who), who) for who, target in asked), len(asked))
         if len(answers) != len(asked):
             proof.note(f"pipelined: {len(asked)} requests, {len(answers)} answers")
         for (who, target), answer in zip(asked, answers):

@@ -82,14 +82,14 @@ class Wire:
             self.close()
         return answer
 
-    def ask_all(self, data):
-        """Every answer to these bytes, until the server closes or falls silent."""
+    def ask_all(self, data, wanted=1):
+        """Every answer to these bytes, until the server closes, or falls silent after as many as are wanted."""
         self.open()
         answers = []
         try:
             self.socket.sendall(data)
             while True:
-                self.socket.settimeout(LIMIT if not answers else 0.5)
+                self.socket.settimeout(LIMIT if len(answers) < wanted else 0.5)
                 answer = self.read("GET")
                 if answer.status == 0:
                     break
