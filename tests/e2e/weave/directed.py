@@ -35,7 +35,12 @@ def at_once(*tasks):
 
 
 def collect(world, *form):
+    """All that is stored is old."""
     world.age(uploads=True)
+    return collect_now(world, *form)
+
+
+def collect_now(world, *form):
     done = world.regcert(*form)
     print(f"{' '.join(form)} -> {done.returncode}: {(done.stdout.strip() or done.stderr.strip().splitlines()[-1])}")
     return done
@@ -85,9 +90,14 @@ def layers_before_and_manifest_after(world):
     for blob in manifest.blobs:
         hand.upload("slow", blob)
     for form in (("gc",), UNTAGGED):
-        print(f"{' '.join(form)} -> {world.regcert(*form).returncode}")
+        collect_now(world, *form)
     if not hand.put("slow", "1", manifest):
         world.wrong("its layers were removed")
+    index = world.pool.manifests[world.pool.indexes[1]]
+    for child in index.children:
+        hand.push_manifest("slow", None, child)
+    collect_now(world, *UNTAGGED)
+    print(f"an index whose images came before the collection: {hand.client.put_manifest('slow', 'multi', index)}")
     world.look(untagged_may_go=True)
 
 
