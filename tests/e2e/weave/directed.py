@@ -102,29 +102,36 @@ def layers_before_and_manifest_after(world):
 
 
 def manifest_that_takes_long(world):
-    """The request for it begins before a collection, and ends in it."""
-    for attempt in range(world.options.count):
-        hand, digest = worker(world, "long"), world.pool.images[3 + attempt]
-        manifest, tag = world.pool.manifests[digest], f"long-{attempt}"
-        for blob in manifest.blobs:
-            hand.upload("long", blob)
-        world.age(uploads=True)
+    """The request for it begins before a collection, and ends while the collection refuses pushes."""
+    hand, digest = worker(world, "long"), world.pool.images[3]
+    manifest, refused = world.pool.manifests[digest], threading.Event()
+    for blob in manifest.blobs:
+        hand.upload("long", blob)
+    world.age(uploads=True)
 
-        def slowly():
-            yield manifest.data[:40]
-            time.sleep(3 + 4 * attempt)
-            yield manifest.data[40:]
+    def slowly():
+        yield manifest.data[:40]
+        refused.wait(120)
+        time.sleep(2)
+        yield manifest.data[40:]
 
-        def push():
-            start = time.monotonic()
-            length = {"Content-Type": manifest.type, "Content-Length": str(len(manifest.data))}
-            answer = hand.client.ask("PUT", f"/v2/long/manifests/{tag}", slowly(), length)
-            world.model.pushed("long", tag, digest, start, time.monotonic(), answer.status == 201)
-            return str(answer)
+    def push():
+        start = time.monotonic()
+        length = {"Content-Type": manifest.type, "Content-Length": str(len(manifest.data))}
+        answer = hand.client.ask("PUT", "/v2/long/manifests/1", slowly(), length)
+        world.model.pushed("long", "1", digest, start, time.monotonic(), answer.status == 201)
+        print(f"the push: {answer}")
 
-        pushed, done = at_once(push, lambda: time.sleep(1) or world.regcert(*UNTAGGED))
-        print(f"the push {pushed}; the collection {done.returncode} {done.stdout.strip()}")
-        world.look(untagged_may_go=True)
+    pusher = threading.Thread(target=push)
+    pusher.start()
+    time.sleep(1)
+    collection = world.start(*UNTAGGED)
+    while (line := collection.stderr.readline()) and "refused" not in line:
+        pass
+    refused.set()
+    print(f"the collection: {collection.communicate()}")
+    pusher.join()
+    world.look(untagged_may_go=True)
 
 
 def killed_while_it_removes(world):
