@@ -222,20 +222,21 @@ def push_beside_a_deletion(world):
 
 def reloads_beside_requests(world):
     """What clients see of nginx reading its configuration again each second."""
-    hand, digest = worker(world, "reloaded"), world.pool.images[0]
-    manifest, over = world.pool.manifests[digest], threading.Event()
-    hand.push_manifest("reloaded", "1", digest)
-    answers = collections.Counter()
+    hand, over, answers = worker(world, "reloaded"), threading.Event(), collections.Counter()
+    # Registry 2 cannot hand out an image that is pushed again at that moment: each thread has its own, and one is only pulled.
+    pulled, *pushed = world.pool.images[:5]
+    for digest in (pulled, *pushed):
+        hand.push_manifest("reloaded", digest[7:19], digest)
 
-    def ask(tag):
-        client = world.client()
+    def ask(digest):
+        client, manifest = world.client(), world.pool.manifests[digest]
         while not over.is_set():
-            answers["GET", client.manifest("reloaded", "1").status] += 1
-            answers["PUT", client.put_manifest("reloaded", tag, manifest).status] += 1
+            answers["GET", client.manifest("reloaded", pulled[7:19]).status] += 1
+            answers["PUT", client.put_manifest("reloaded", digest[7:19], manifest).status] += 1
             # Idle for as long as clients are between two layers.
             time.sleep(random.random() / 20)
 
-    threads = [threading.Thread(target=ask, args=(f"by-{number}",)) for number in range(4)]
+    threads = [threading.Thread(target=ask, args=(digest,)) for digest in pushed]
     for thread in threads:
         thread.start()
     for _ in range(world.options.count):
