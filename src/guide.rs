@@ -292,7 +292,8 @@ pub fn forget_role(words: &Words, name: &str, steps: &[Step]) -> String {
 }
 
 fn typed(words: &Words, steps: &[Step]) -> String {
-    steps.iter().map(|step| words.compose(&step.words().join(" "))).collect::<Vec<_>>().join(" && ")
+    let commands = steps.iter().flat_map(|step| step.commands(words.compose));
+    commands.map(|command| words.compose(&command.join(" "))).collect::<Vec<_>>().join(" && ")
 }
 
 /// After a step of a rotation of the root: `finished`, or begun.

@@ -207,7 +207,7 @@ fn look(
         deployment: *deployment,
         server: server(world, *deployment),
         data: home.data.as_deref(),
-        reload: &reload.words().join(" "),
+        reload: &reload.commands(world.compose)[0].join(" "),
         // Of another machine only the usual command is known.
         compose: &deployment.map_or(Compose::Plugin, |_| world.compose).to_string(),
         user: user.map(|(user, _)| user),

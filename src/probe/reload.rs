@@ -10,6 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use rustls::{ClientConnection, Stream};
 use rustls_pki_types::ServerName;
 
+use super::compose::Compose;
 use super::containers::{Container, Project, Service};
 use super::engine::{failed, last_line, run, started};
 use super::gc::{Workers, workers};
@@ -50,12 +51,15 @@ pub enum Step {
 }
 
 impl Step {
-    /// The words after `docker compose`.
-    pub fn words(self) -> &'static [&'static str] {
-        match self {
-            Self::Up => &["up", "-d", "--remove-orphans"],
-            Self::RestartRegistry => &["restart", "registry"],
-            Self::ReloadNginx => &["exec", "-T", "nginx", "nginx", "-s", "reload"],
+    /// Its commands, as the words after `docker compose`.
+    pub fn commands(self, compose: Compose) -> &'static [&'static [&'static str]] {
+        match (self, compose) {
+            // For `--remove-orphans`, `up` of podman-compose 1.6 removes every container, makes those alone again that have
+            // changed, and waits for the others without end.
+            (Self::Up, Compose::Podman) => &[&["down", "--remove-orphans"], &["up", "-d"]],
+            (Self::Up, Compose::Plugin | Compose::Standalone) => &[&["up", "-d", "--remove-orphans"]],
+            (Self::RestartRegistry, _) => &[&["restart", "registry"]],
+            (Self::ReloadNginx, _) => &[&["exec", "-T", "nginx", "nginx", "-s", "reload"]],
         }
     }
 }
@@ -76,13 +80,14 @@ impl Project {
         for step in steps {
             match step {
                 Step::ReloadNginx => self.reload_nginx()?,
-                Step::Up => {
-                    run(self.compose.words(), &self.dir, step.words(), &self.logs())?;
-                    self.drop_old_socket();
+                Step::Up | Step::RestartRegistry => {
+                    for words in step.commands(self.compose) {
+                        run(self.compose.words(), &self.dir, words, &self.logs())?;
+                    }
                 }
-                Step::RestartRegistry => {
-                    run(self.compose.words(), &self.dir, step.words(), &self.logs())?;
-                }
+            }
+            if *step == Step::Up {
+                self.drop_old_socket();
             }
         }
         self.serves(spec, root, expected)?;
