@@ -17,12 +17,14 @@ use super::World;
 use super::connection::{self, ClientCertificate, Names};
 use super::password::{Prompt, Source};
 use crate::auth::{Password, PasswordFiles};
-use crate::deployment::{Deployment, NGINX_CONF, ROLES, password_files, reads_roles};
+use crate::deployment::{Deployment, NGINX_CONF, REGISTRY_CONFIG, ROLES, password_files, reads_roles};
 use crate::error::{Blame, Fault, Gather};
-use crate::health::{self, Found, Known, Link, Machine, RolesOnDisk, Running, Seen, State, Target};
+use crate::health::{
+    self, Found, Known, Link, Machine, RolesOnDisk, Running, Seen, State, Target, UpstreamSeen,
+};
 use crate::names::{Repository, Typed, Username, shell};
 use crate::pki::{Certificate, ServerIdentity};
-use crate::probe::{self, Client, Compose, Engine, Login, Step};
+use crate::probe::{self, Client, Compose, Engine, Login, Outward, Step};
 use crate::spec::{Data, Proxy, RunAs};
 use crate::trust::{self, Anchors, Release};
 use crate::{store, ui};
@@ -225,7 +227,10 @@ fn look(
         now: world.now,
     };
     let mut links = health::check(&known, &seen);
-    links.extend(upstream(asked, subject));
+    if let Some(upstream) = upstream(asked, subject, &home.outward) {
+        health::blame_upstream(&upstream, &mut links);
+        links.push(upstream);
+    }
     if args.as_client {
         links.extend(as_client(world, asked, subject, &seen));
     }
@@ -251,7 +256,7 @@ fn running(
         Data::Directory(path) => store::real(&world.dir.join(path)).ok(),
         Data::Volume | Data::Existing(_) => None,
     };
-    let config_changed = store::changed(&world.dir.join("registry/config.yml"));
+    let config_changed = store::changed(&world.dir.join(REGISTRY_CONFIG));
     let tried = probe::try_settings(spec, seen, &subject.roots, asked.identity.as_ref(), login.as_ref());
     Some(Running { data, config_changed, ..tried })
 }
@@ -281,9 +286,15 @@ fn named(asked: &Asked, subject: &Subject<'_>) -> Result<Option<Repository>> {
 }
 
 /// Whether a mirror can fetch from its upstream; `None` where the registry is no mirror.
-fn upstream(asked: &Asked, subject: &Subject<'_>) -> Option<Link> {
+fn upstream(asked: &Asked, subject: &Subject<'_>, outward: &Outward) -> Option<Link> {
     let deployment = subject.deployment.filter(|_| asked.target.is_none())?;
-    let url = deployment.spec.mirror_of.as_ref()?.to_string();
+    let upstream = deployment.spec.mirror_of.as_ref()?;
+    let (url, proxy) = (upstream.to_string(), outward.to(upstream));
+    let through = proxy.as_ref().map(ToString::to_string);
+    // To a proxy, plain http is another protocol than TLS.
+    if proxy.as_ref().is_some_and(|proxy| upstream.is_in_clear() || !proxy.speaks_http()) {
+        return Some(health::upstream(&UpstreamSeen { url: &url, through, answer: None }));
+    }
     // The container's own file of roots has the same public ones.
     let bundle = health::BUNDLES.iter().find_map(|path| match store::look(Path::new(path)) {
         Found::File { bytes, .. } => Some(bytes),
@@ -292,8 +303,8 @@ fn upstream(asked: &Asked, subject: &Subject<'_>) -> Option<Link> {
     let mut roots = bundle.unwrap_or_default();
     roots.extend(deployment.state.upstream_roots.as_bytes());
     ui::busy(format!("asking {url}"));
-    let answer = probe::ask_upstream(&url, &roots);
-    Some(health::upstream(&health::UpstreamSeen { url: &url, answer }))
+    let answer = Some(probe::ask_upstream(&url, &roots, proxy.as_ref()));
+    Some(health::upstream(&UpstreamSeen { url: &url, through, answer }))
 }
 
 /// Whether the runtimes of this machine trust it.

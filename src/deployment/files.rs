@@ -53,7 +53,8 @@ pub(super) const CLIENTS: [&str; 3] =
 /// The authority before it, until it ends.
 pub(super) const RETIRING_CLIENTS: [&str; 3] =
     ["clients/retiring-ca.crt", "clients/retiring-ca.key", "clients/retiring.crl"];
-const REGISTRY_CONFIG: &str = "registry/config.yml";
+/// The registry's configuration, which it reads when it starts.
+pub const REGISTRY_CONFIG: &str = "registry/config.yml";
 /// What Docker runs in the registry's container to see whether it is healthy.
 const REGISTRY_HEALTH: &str = "registry/health.sh";
 

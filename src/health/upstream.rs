@@ -1,23 +1,27 @@
 //! Whether the registry that a mirror fetches from can be fetched from.
 
-use super::check::Link;
+use super::check::{Link, State};
 use super::seen::Answer;
 
 /// How `GET /v2/` at the upstream was answered, without a password.
 pub struct UpstreamSeen<'a> {
     /// Its address, as `--mirror-of` has it.
     pub url: &'a str,
-    /// The answer, or why there is none.
-    pub answer: Result<Answer, String>,
+    /// The proxy of the registry's container on the way there.
+    pub through: Option<String>,
+    /// The answer, or why there is none; `None` where regcert cannot ask by that way.
+    pub answer: Option<Result<Answer, String>>,
 }
 
 /// The link from a mirror to its upstream.
 pub fn upstream(seen: &UpstreamSeen<'_>) -> Link {
-    let UpstreamSeen { url, answer } = seen;
+    let UpstreamSeen { url, through, answer } = seen;
     let name = "upstream";
+    let way = through.as_ref().map(|proxy| format!(" through the proxy {proxy}")).unwrap_or_default();
     let answer = match answer {
-        Ok(answer) => answer,
-        Err(why) if why.contains("certificate") => {
+        None => return Link::not_tried(name, format!("the registry asks {url}{way}, and regcert cannot")),
+        Some(Ok(answer)) => answer,
+        Some(Err(why)) if why.contains("certificate") => {
             return Link::broken(
                 name,
                 format!("the certificate of {url} is refused: {why}; nothing new can be fetched"),
@@ -25,18 +29,23 @@ pub fn upstream(seen: &UpstreamSeen<'_>) -> Link {
                     .to_owned(),
             );
         }
-        Err(why) => {
-            return Link::broken(
-                name,
-                format!("{url} does not answer: {why}; nothing new can be fetched"),
-                "see that it runs, and that this machine reaches it",
-            );
+        Some(Err(why)) => {
+            let hint = match through {
+                Some(_) => {
+                    "see that this machine reaches the proxy, and that the proxy lets the registry through; the proxy is set in docker-compose.override.yml, or in ~/.docker/config.json"
+                }
+                None => {
+                    "see that it runs, and that this machine reaches it; behind a proxy, set HTTPS_PROXY for the service `registry` in docker-compose.override.yml"
+                }
+            };
+            let message = format!("{url} does not answer{way}: {why}; nothing new can be fetched");
+            return Link::broken(name, message, hint);
         }
     };
     let challenge = answer.header("www-authenticate").unwrap_or_default().to_ascii_lowercase();
     match answer.status {
-        200 => Link::held(name, format!("{url} asks for no password")),
-        401 if challenge.starts_with("bearer ") => Link::held(name, format!("{url} asks for a token")),
+        200 => Link::held(name, format!("{url} asks for no password{way}")),
+        401 if challenge.starts_with("bearer ") => Link::held(name, format!("{url} asks for a token{way}")),
         // distribution's mirror has no other handler than that for tokens (`registry/proxy/proxyregistry.go`).
         401 => Link::broken(
             name,
@@ -53,15 +62,26 @@ pub fn upstream(seen: &UpstreamSeen<'_>) -> Link {
     }
 }
 
+/// A mirror asks its upstream before it starts, and ends where it gets no answer: then the upstream's cure is the
+/// registry's, too.
+pub fn blame_upstream(upstream: &Link, links: &mut [Link]) {
+    let is_broken = |link: &Link| link.state == State::Broken;
+    let ended = |link: &Link| link.name == "registry" && is_broken(link) && link.message.contains("/v2/");
+    if is_broken(upstream) {
+        for link in links.iter_mut().filter(|link| ended(link)) {
+            link.hint = format!("a mirror starts when its upstream answers: {}", upstream.hint);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::health::State;
 
     fn judged(status: u16, challenge: &str) -> Link {
         let headers = vec![("www-authenticate".to_owned(), challenge.to_owned())];
-        let answer = Ok(Answer { status, headers, body: Vec::new() });
-        upstream(&UpstreamSeen { url: "https://a.lan", answer })
+        let answer = Some(Ok(Answer { status, headers, body: Vec::new() }));
+        upstream(&UpstreamSeen { url: "https://a.lan", through: None, answer })
     }
 
     #[test]
@@ -76,12 +96,30 @@ mod tests {
 
     #[test]
     fn a_refused_certificate_has_another_cure_than_silence() {
-        let link = |why: &str| upstream(&UpstreamSeen { url: "https://a.lan", answer: Err(why.to_owned()) });
+        let link = |why: &str| {
+            let answer = Some(Err(why.to_owned()));
+            upstream(&UpstreamSeen { url: "https://a.lan", through: None, answer })
+        };
         assert!(
             link("invalid peer certificate: UnknownIssuer")
                 .hint
                 .starts_with("run `regcert init --upstream-ca")
         );
         assert!(link("connection refused").hint.contains("runs"));
+    }
+
+    #[test]
+    fn a_mirror_that_ends_for_its_upstream_has_the_cure_of_that() {
+        let upstream = judged(404, "");
+        let registry = |why: &str| Link::broken("registry", why, "mend what it says");
+        let mut links = [
+            registry(
+                "it ends each time it starts: panic: Get \"https://a.lan/v2/\": x509: unknown authority",
+            ),
+            registry("it ends each time it starts: yaml: line 3"),
+        ];
+        blame_upstream(&upstream, &mut links);
+        assert!(links[0].hint.ends_with(&upstream.hint));
+        assert_eq!(links[1].hint, "mend what it says");
     }
 }

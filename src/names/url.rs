@@ -96,6 +96,11 @@ impl Upstream {
         &self.0.host
     }
 
+    /// On which port.
+    pub fn port(&self) -> u16 {
+        self.0.port.unwrap_or(if self.is_in_clear() { 80 } else { 443 })
+    }
+
     /// Whether a password on its way there can be read by everybody between.
     pub fn is_in_clear(&self) -> bool {
         self.0.scheme == "http"

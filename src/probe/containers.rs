@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 
 use super::engine::{failed, last_line, run, started};
 use super::inspected::{Inspected, NGINX_MOUNT, ONE_OFF, PROJECT, REGISTRY_MOUNT};
+use super::outward::Outward;
 use super::program::engine;
 use super::{Compose, PROJECT_NAME};
 use crate::error::Fault;
@@ -86,6 +87,8 @@ pub struct Container {
     pub restarts: u64,
     /// The directories of the host that it has mounted, by where.
     pub mounts: BTreeMap<String, PathBuf>,
+    /// By which proxy it reaches other machines.
+    pub outward: Outward,
     /// Why it ended, in its own words; empty while it runs well.
     pub last_line: String,
 }
@@ -218,6 +221,8 @@ impl Project {
             "restarting" | "running" if container.restarts > 0 => format!("mend what it says, then {again}"),
             // It is unhealthy: without the option it would stay as it is.
             "running" => again,
+            // `up -d` leaves it paused, or fails.
+            "paused" => self.runs(&format!("unpause {}", container.service.name())),
             _ => self.runs("up -d"),
         }
     }

@@ -19,6 +19,7 @@ use ureq::{Agent, AsSendBody, Body, SendBody};
 use zeroize::Zeroizing;
 
 use super::interrupt::{Chunk, Interrupt};
+use super::outward::Proxy;
 use crate::auth::Password;
 use crate::health::{Answer, Step, Target, Trip, location_fault};
 use crate::names::Username;
@@ -319,18 +320,20 @@ fn trusting(roots: Vec<TlsCertificate<'static>>, shown: Option<ClientCert>) -> T
         .build()
 }
 
-/// How the registry at `url` answers `GET /v2/` to one who trusts the certificates of `roots`, a text in PEM, and gives no
-/// password.
-pub fn ask_upstream(url: &str, roots: &[u8]) -> Result<Answer, String> {
+/// How the registry at `url` answers `GET /v2/`, through the proxy where one is named, to a client that trusts the
+/// certificates of `roots`, a text in PEM, and gives no password.
+pub fn ask_upstream(url: &str, roots: &[u8], proxy: Option<&Proxy>) -> Result<Answer, String> {
     let roots = CertificateDer::pem_slice_iter(roots).filter_map(Result::ok);
     let roots = roots.map(|root| TlsCertificate::from_der(&root).to_owned()).collect();
-    // The registry's container has no proxy either.
+    let proxy = proxy.map(|proxy| ureq::Proxy::new(proxy.expose())).transpose();
+    let proxy = proxy.map_err(|_| "the address of the proxy is not a valid one".to_owned())?;
     let config = Agent::config_builder()
         .tls_config(trusting(roots, None))
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
-        .proxy(None)
+        // That of the registry's container, not one of regcert's own environment.
+        .proxy(proxy)
         .timeout_global(Some(LIMIT))
         .build();
     let asked = Agent::new_with_config(config).get(format!("{url}/v2/")).call();

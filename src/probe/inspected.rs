@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::containers::{Container, Service};
+use super::outward::Outward;
 
 /// Where docker-compose.yml mounts the directories of the registry and, for nginx alone, of client trust.
 pub(super) const REGISTRY_MOUNT: &str = "/etc/regcert";
@@ -55,6 +56,14 @@ struct InspectedConfig {
     #[serde(default)]
     image: String,
     labels: Option<BTreeMap<String, String>>,
+    #[serde(default, deserialize_with = "outward")]
+    env: Outward,
+}
+
+/// The rest of the environment is of no interest here, and may be secret.
+fn outward<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Outward, D::Error> {
+    let lines = Option::<Vec<String>>::deserialize(from)?;
+    Ok(Outward::of(&lines.unwrap_or_default()))
 }
 
 #[derive(Debug, Deserialize)]
@@ -123,6 +132,7 @@ impl Inspected {
             started: OffsetDateTime::parse(&self.state.started_at, &Rfc3339).ok(),
             restarts: self.restart_count,
             mounts: self.mounts.iter().map(|m| (m.destination.clone(), m.source.clone())).collect(),
+            outward: self.config.env.clone(),
             last_line: String::new(),
         }
     }

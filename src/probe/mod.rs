@@ -12,6 +12,7 @@ mod http;
 mod inspected;
 mod interrupt;
 mod look;
+mod outward;
 mod owner;
 mod port;
 mod program;
@@ -23,7 +24,7 @@ mod tls;
 
 pub use api::{Api, Session};
 pub use compose::{Compose, PROJECT_NAME, on_path};
-pub use containers::Project;
+pub use containers::{Container, Project, Service};
 pub use docker::{Volume, running, volume};
 pub use gc::{Amount, Collector, Garbage, READ_ONLY};
 pub use here::{
@@ -31,6 +32,7 @@ pub use here::{
 };
 pub use http::{Login, ask_upstream};
 pub use look::{Client, look};
+pub use outward::Outward;
 pub use owner::{Engine, Surroundings};
 pub use port::listener;
 pub use program::{act_for, choose_engine, engine};

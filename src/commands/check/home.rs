@@ -7,6 +7,7 @@ use crate::deployment::Deployment;
 use crate::error::{Fault, faults};
 use crate::health::{Contained, Containers, Ill, Listener};
 use crate::names::shell;
+use crate::probe::{Container, Outward, Project, Service};
 use crate::spec::{Data, Proxy, Spec};
 use crate::{probe, store};
 
@@ -18,6 +19,7 @@ pub(super) struct Home {
     pub files: Vec<(String, Ill)>,
     pub refused: Option<String>,
     pub data: Option<String>,
+    pub outward: Outward,
 }
 
 impl Home {
@@ -30,6 +32,7 @@ impl Home {
             files: Vec::new(),
             refused: None,
             data: None,
+            outward: Outward::default(),
         }
     }
 
@@ -41,12 +44,16 @@ impl Home {
         let free = |usual: u16| {
             (usual..usual.saturating_add(10)).find(|port| probe::listener(*port).is_none()).unwrap_or(usual)
         };
+        let project = world.project();
+        let found = project.containers();
+        let registry = found.iter().flatten().find(|container| container.service == Service::Registry);
         Self {
-            containers: containers(world),
+            outward: registry.map(|registry| registry.outward.clone()).unwrap_or_default(),
+            containers: containers(&project, found),
             listeners: ports.filter_map(|port| Some((port, probe::listener(port)?))).collect(),
             free_ports: (free(FREE_PORTS.0), free(FREE_PORTS.1)),
             files: world.ill(deployment).unwrap_or_default(),
-            refused: (*proxy == Proxy::Nginx).then(|| world.project().nginx_refuses()).flatten(),
+            refused: (*proxy == Proxy::Nginx).then(|| project.nginx_refuses()).flatten(),
             data: data(world, deployment),
         }
     }
@@ -62,9 +69,8 @@ fn data(world: &World, deployment: &Deployment) -> Option<String> {
 }
 
 /// What Docker knows of the registry's own containers.
-fn containers(world: &World) -> Containers {
-    let project = world.project();
-    let all = match project.containers() {
+fn containers(project: &Project, found: anyhow::Result<Vec<Container>>) -> Containers {
+    let all = match found {
         Ok(all) => all,
         Err(error) => return Containers::Unknown(faults(&error).remove(0)),
     };
