@@ -318,9 +318,9 @@ fn as_client(world: &World, asked: &Asked, subject: &Subject<'_>, seen: &Seen) -
         }
         None => vec![target.clone()],
     };
-    let cure = match deployment {
-        Some(_) => world.words.regcert_as_root("trust install"),
-        None => "sudo sh install.sh".to_owned(),
+    let (cure, script) = match deployment {
+        Some(_) => (world.words.regcert_as_root("trust install"), "regcert trust install"),
+        None => ("sudo sh install.sh".to_owned(), "sh install.sh"),
     };
     let told = told(&targets, roots, &cure).unwrap_or_else(|error| {
         ui::warn(format!("containerd and clusters were not looked at: {error}"));
@@ -331,6 +331,7 @@ fn as_client(world: &World, asked: &Asked, subject: &Subject<'_>, seen: &Seen) -
         told: &told,
         roots,
         root_file,
+        script,
         addresses: seen.addresses.as_ref().and_then(|found| found.as_deref().ok()).unwrap_or_default(),
         config_home,
         look: &store::look,

@@ -38,6 +38,8 @@ pub struct Machine<'a> {
     pub roots: &'a [&'a Certificate],
     /// Where the root certificate can be had for copying, as one word of a shell.
     pub root_file: &'a str,
+    /// The command that runs the script for clients.
+    pub script: &'a str,
     /// The addresses of the registry, as far as they are known.
     pub addresses: &'a [IpAddr],
     /// Where the person's own settings are.

@@ -73,7 +73,8 @@ chroot DIR sh -s -- --yes <install.sh
                         not verify: \`insecure-registries\` in daemon.json,
                         \`insecure = true\` in registries.conf
   --check               change nothing: say of each runtime here whether it
-                        trusts the registry by each of its names, one a line:
+                        trusts the registry by each of its names, and whether
+                        it verifies the registry at all, one a line:
                         NAME, STATE, MESSAGE, CURE, with tabs between
   --cure COMMAND        with --check: the cure to name, in place of this script
   --uninstall           take away what this script has put here
@@ -871,6 +872,28 @@ check_files() { # NAME STARTED COMMAND...
     fi
 }
 
+# Whether a runtime is told to verify nothing of this registry, which is broken, whatever root it has.
+is_lax() { # NAME SETTING FILE-OR-DIRECTORY...
+    name=$1 setting=$2 is_lax=no
+    shift 2
+    in_each check_lax_file "$@"
+    [ "$is_lax" = yes ]
+}
+
+check_lax_file() {
+    find_lax
+    if [ "$is_lax" = yes ] || [ -z "$named$networks" ]; then return 0; fi
+    is_lax=yes
+    if [ -n "$networks" ]; then
+        cure="take \`${networks# }\` out of $file, then run \`sudo systemctl reload docker\`"
+    elif [ -L "$file" ]; then
+        cure="take \`$named\` out of $file"
+    else
+        cure="run \`$cure_by --verify\`"
+    fi
+    report "$name" broken "verifies nothing: $setting in $file has \`${named:-${networks# }}\`, so it accepts any certificate" "$cure"
+}
+
 check_containerd() {
     find_cri
     case $cri in
@@ -903,9 +926,14 @@ check() {
     find_store
     bundle=$(bundle)
     if holds "$bundle"; then in_store=yes; fi
-    if has dockerd; then check_files docker /run/docker.pid in_docker; fi
+    if has dockerd && ! is_lax docker '`insecure-registries`' /etc/docker/daemon.json; then
+        check_files docker /run/docker.pid in_docker
+    fi
     check_containerd
-    if has podman || has buildah || has skopeo || has crio; then check_files podman /nonexistent in_podman; fi
+    if { has podman || has buildah || has skopeo || has crio; } && ! is_lax podman '`insecure = true`' \
+        "${XDG_CONFIG_HOME:-${HOME:-/nonexistent}/.config}/containers/registries.conf" /etc/containers/registries.conf /etc/containers/registries.conf.d; then
+        check_files podman /nonexistent in_podman
+    fi
     check_cluster k3s k3s k3s-agent
     check_cluster rke2 rke2-server rke2-agent
     if [ -d /var/snap/microk8s/current/args ]; then
@@ -929,33 +957,47 @@ survey_lax() {
     lax=''
     if [ "$action" != install ]; then return 0; fi
     if [ "$user" = 0 ]; then
-        set -- /etc/docker/daemon.json /etc/containers/registries.conf /etc/containers/registries.conf.d
+        in_each survey_lax_file /etc/docker/daemon.json /etc/containers/registries.conf /etc/containers/registries.conf.d
     else
-        set -- "$configuration/docker/daemon.json" "$HOME/.docker/daemon.json" \
+        in_each survey_lax_file "$configuration/docker/daemon.json" "$HOME/.docker/daemon.json" \
             "$configuration/containers/registries.conf" "$configuration/containers/registries.conf.d"
     fi
+}
+
+# Sets `file` to each of the files, and to each file of settings in the directories.
+in_each() { # COMMAND FILE-OR-DIRECTORY...
+    command=$1
+    shift
     for file in "$@"; do
         if [ -d "$file" ]; then
             set +f
-            for file in "$file"/*.conf; do survey_lax_file; done
+            for file in "$file"/*.conf; do "$command"; done
             set -f
         else
-            survey_lax_file
+            "$command"
         fi
     done
 }
 
-survey_lax_file() {
+# Sets `networks` and `named` to the entries of the file that mean this registry.
+find_lax() {
+    networks='' named=''
     if [ ! -f "$file" ]; then return 0; fi
-    entries=$(lax_entries "$file")
-    for entry in $entries; do
+    for entry in $(lax_entries "$file"); do
         case $entry in
         # As the address of a web page.
-        *://*) ;;
-        */*) later "\`$file\` has the network \`$entry\` in \`insecure-registries\`: Docker verifies nothing of $registry; take it out, then $(reload_docker)" ;;
+        *://*) named=${named:-$entry} ;;
+        */*) networks="$networks $entry" ;;
+        *) named=${named:-$entry} ;;
         esac
     done
-    named=$(printf '%s\n' "$entries" | grep -v '^[0-9.]*/' | head -n 1)
+}
+
+survey_lax_file() {
+    find_lax
+    for entry in $networks; do
+        later "\`$file\` has the network \`$entry\` in \`insecure-registries\`: Docker verifies nothing of $registry; take it out, then $(reload_docker)"
+    done
     if [ -z "$named" ]; then return 0; fi
     if [ "$verifying" = yes ] && [ ! -L "$file" ]; then
         lax="$lax$file$newline"
@@ -981,9 +1023,10 @@ every_name() {
 }
 printf_names() { printf 'name %s\nname %s\n' "$registry" "$host_port"; }
 printf_addresses() {
-    host=${host_port%:*}
+    host=$(printf '%s' "${host_port%:*}" | tr -d '[]')
     case $host in
-    *[!0-9.]*) getent ahostsv4 "$host" 2>/dev/null | awk '{ print "address", $1 }' ;;
+    *:*) echo "address $host" ;;
+    *[!0-9.]*) { getent ahostsv4 "$host"; getent ahostsv6 "$host"; } 2>/dev/null | awk '$1 !~ /:.*[.]/ { print "address", $1 }' ;;
     *) echo "address $host" ;;
     esac
 }
@@ -995,14 +1038,35 @@ lax_without() { lax_file edit "$1"; } # FILE
 lax_file() { # find|edit FILE
     { every_name; echo; cat "$2"; } | awk -v mode="$1" -v json="$(case $2 in *.json) echo yes ;; esac)" '
         function number(ip,  part) { split(ip, part, "."); return ((part[1] * 256 + part[2]) * 256 + part[3]) * 256 + part[4] }
-        function means(entry,  host, net, size, one) {
+        # An IPv6 address as 32 hexadecimal digits.
+        function groups(text,  part, n, i, digits) {
+            n = split(text, part, ":")
+            for (i = 1; i <= n; i++) digits = digits substr("0000" part[i], length(part[i]) + 1)
+            return digits
+        }
+        function digits(ip,  at, before, after) {
+            at = index(ip, "::")
+            if (!at) return groups(ip)
+            before = groups(substr(ip, 1, at - 1)); after = groups(substr(ip, at + 2))
+            return before substr("00000000000000000000000000000000", 1, 32 - length(before) - length(after)) after
+        }
+        # The first so many bits. Not every awk has powers, or numbers in hexadecimal.
+        function first(ip, bits,  size, whole) {
+            if (ip !~ /:/) {
+                for (size = 1; bits < 32; bits++) size *= 2
+                return int(number(ip) / size)
+            }
+            ip = digits(ip); whole = int(bits / 4)
+            for (size = 16; bits > whole * 4; bits--) size /= 2
+            return substr(ip, 1, whole) "." int((index("0123456789abcdef", substr(ip, whole + 1, 1)) - 1) / size)
+        }
+        function means(entry,  net, one) {
             sub(/^[a-z]*:\/\//, "", entry)
-            if (tolower(entry) in names) return "name"
-            if (entry ~ /^[0-9.]+\/[0-9]+$/) {
+            entry = tolower(entry)
+            if (entry in names) return "name"
+            if (entry ~ /^[0-9.]+\/[0-9]+$/ || entry ~ /^[0-9a-f:]+:[0-9a-f:]*\/[0-9]+$/) {
                 split(entry, net, "/")
-                # Not every awk has powers.
-                for (size = 1; net[2] < 32; net[2]++) size *= 2
-                for (one in addresses) if (int(number(one) / size) == int(number(net[1]) / size)) return "network"
+                for (one in addresses) if ((one ~ /:/) == (net[1] ~ /:/) && first(one, net[2]) == first(net[1], net[2])) return "network"
             }
             return ""
         }
@@ -1035,7 +1099,7 @@ lax_file() { # find|edit FILE
             lines = 0; prefix = ""; location = ""
         }
         !body && NF == 0 { body = 1; next }
-        !body { if ($1 == "name") names[tolower($2)] = 1; else addresses[$2] = 1; next }
+        !body { if ($1 == "name") names[tolower($2)] = 1; else addresses[tolower($2)] = 1; next }
         json { text = text $0 "\n"; next }
         /^[ \t]*\[/ { flush() }
         /^[ \t]*prefix[ \t]*=/ { prefix = place($0) }

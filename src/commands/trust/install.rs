@@ -28,17 +28,31 @@ pub struct Args {
     restart: bool,
 }
 
-/// Which direction.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// The machine is to trust the registry.
-    Install,
-    /// It is to have nothing left of that.
-    Uninstall,
+/// What only one direction takes.
+#[derive(Debug, clap::Args)]
+pub struct Install {
+    #[command(flatten)]
+    args: Args,
+    /// Also make Docker and Podman verify the registry, where their settings tell them not to
+    #[arg(long)]
+    verify: bool,
 }
 
-/// Runs the command. The script talks to the person, and asks; its exit codes are ours.
-pub fn run(args: &Args, way: Way, world: &World) -> Result<ExitCode> {
+/// Runs `install`.
+pub fn install(Install { args, verify }: &Install, world: &World) -> Result<ExitCode> {
+    let address = probe::own_address().to_string();
+    let mut words = vec!["--address", &address];
+    words.extend(verify.then_some("--verify"));
+    run(args, words, world)
+}
+
+/// Runs `uninstall`.
+pub fn uninstall(args: &Args, world: &World) -> Result<ExitCode> {
+    run(args, vec!["--uninstall"], world)
+}
+
+/// Runs the script, which talks to the person, and asks; its exit codes are ours.
+fn run(args: &Args, words: Vec<&str>, world: &World) -> Result<ExitCode> {
     let (store, deployment) = super::open(world)?;
     let artefacts = deployment.artefacts()?;
     let script = artefacts.iter().find(|artefact| artefact.path == INSTALL).context("no script is made")?;
@@ -50,16 +64,12 @@ pub fn run(args: &Args, way: Way, world: &World) -> Result<ExitCode> {
         (None, true) => (&own, Some("--yes")),
         (None, false) => (&own, Some("--ask")),
     };
-    let mut words = vec!["--fingerprint", fingerprint];
+    let mut words = words;
+    words.extend(["--fingerprint", fingerprint]);
     words.extend(asks);
     words.extend(ui::is_quiet().then_some("--quiet"));
     words.extend(args.dry_run.then_some("--dry-run"));
     words.extend(args.no_system.then_some("--no-system"));
     words.extend(args.restart.then_some("--restart"));
-    let address = probe::own_address().to_string();
-    match way {
-        Way::Install => words.extend(["--address", &address]),
-        Way::Uninstall => words.push("--uninstall"),
-    }
     probe::script(&script.bytes, &words)
 }

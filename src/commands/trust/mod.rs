@@ -45,7 +45,7 @@ enum Verb {
     /// Make this machine trust the registry: the system's store and every container runtime found
     ///
     /// The exit code is 3 where something is left to you, such as a restart.
-    Install(install::Args),
+    Install(install::Install),
     /// Take away what `install` put on this machine
     ///
     /// The exit code is 3 where something is left to you, such as a restart.
@@ -73,8 +73,8 @@ pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
     }
     let done = |()| ExitCode::SUCCESS;
     match &args.action {
-        Some(Verb::Install(args)) => install::run(args, install::Way::Install, world),
-        Some(Verb::Uninstall(args)) => install::run(args, install::Way::Uninstall, world),
+        Some(Verb::Install(args)) => install::install(args, world),
+        Some(Verb::Uninstall(args)) => install::uninstall(args, world),
         Some(Verb::PullSecret(args)) => pull_secret::run(args, world).map(done),
         None => list(args, world).map(done),
     }

@@ -23,14 +23,27 @@ impl Machine<'_> {
         let settings: serde_json::Value = serde_json::from_str(&self.text(file)?).ok()?;
         let entries = settings.get("insecure-registries")?.as_array()?;
         let entry = entries.iter().filter_map(|entry| entry.as_str()).find(|entry| self.covers(entry))?;
-        let (entry, file) = (crate::names::printable(entry), file.display());
+        // Other registries may be in a network.
+        let is_network = entry.contains('/') && !entry.contains("://");
+        let (entry, shown) = (crate::names::printable(entry), file.display());
+        let cure = if is_network {
+            format!("take `{entry}` out of {shown}, then run `{reload}`")
+        } else {
+            self.verify(file)
+        };
         Some(Link::broken(
             name,
             format!(
-                "verifies nothing: `insecure-registries` in {file} has `{entry}`, so it accepts any certificate"
+                "verifies nothing: `insecure-registries` in {shown} has `{entry}`, so it accepts any certificate"
             ),
-            format!("take `{entry}` out of {file}, then run `{reload}`"),
+            cure,
         ))
+    }
+
+    /// The command that takes the registry out of such a file.
+    fn verify(&self, file: &Path) -> String {
+        let is_own = self.config_home.is_some_and(|home| file.starts_with(home));
+        format!("run `{}{} --verify`", if is_own { "" } else { "sudo " }, self.script)
     }
 
     /// Whether Docker would take the registry for an insecure one (moby `registry/config.go`, `isSecureIndex`): by name and
@@ -68,13 +81,13 @@ impl Machine<'_> {
             .chain([PathBuf::from(REGISTRIES)])
             .chain(more)
             .find(|file| self.is_insecure(file))?;
-        let file = file.display();
+        let (cure, file) = (self.verify(&file), file.display());
         Some(Link::broken(
             "podman",
             format!(
                 "verifies nothing: {file} says `insecure = true` of the registry, so it accepts any certificate"
             ),
-            format!("take `insecure = true` out of {file}"),
+            cure,
         ))
     }
 
