@@ -1,15 +1,16 @@
 //! How a command writes a change and makes the running registry take it. What nginx refuses is taken back.
 
 use anyhow::{Result, bail};
+use time::OffsetDateTime;
 
 use super::edits::guard;
 use super::{World, rotate};
-use crate::deployment::{Deployment, IGNORED};
+use crate::deployment::{Deployment, IGNORED, REGISTRY_CONFIG};
 use crate::error::Fault;
 use crate::files::{Action, Change, Edits};
 use crate::guide::{News, Words};
 use crate::spec::Proxy;
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::{guide, probe, ui};
 
 /// How a change is written: shared by the commands that renew.
@@ -56,6 +57,7 @@ impl Writing {
         }
         let steps = guide::steps(deployment, &change);
         let before = if self.reload { world.load(store)? } else { None };
+        let changed = store::changed(&world.dir.join(REGISTRY_CONFIG));
         store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
         // An nginx of another user or image is not the one that will read the files.
         let like_it = |before: &Deployment| {
@@ -64,7 +66,7 @@ impl Writing {
         };
         if let Some(before) = before.filter(|before| deployment.spec.proxy == Proxy::Nginx && like_it(before))
         {
-            take_back(world, store, &before)?;
+            take_back(world, store, &before, changed)?;
         }
         world.lead_compose()?;
         ui::say("changed:");
@@ -100,14 +102,23 @@ impl Writing {
 }
 
 /// Fails where the running nginx refuses its new files, once the registry is as it was `before`: nginx would go on with
-/// what it read, and not start again.
-fn take_back(world: &World, store: &mut Store, before: &Deployment) -> Result<()> {
+/// what it read, and not start again. `changed` is when the registry's configuration had changed before.
+fn take_back(
+    world: &World,
+    store: &mut Store,
+    before: &Deployment,
+    changed: Option<OffsetDateTime>,
+) -> Result<()> {
     let project = world.project();
     let Some(why) = project.nginx_refuses() else {
         return Ok(());
     };
     let back = world.compare(store, before, Edits::Keep)?;
     store.commit(&back, before.spec.run_as, &before.spec.data)?;
+    if let Some(changed) = changed {
+        // By its time `check` sees whether the registry has read it, which it has.
+        store::set_changed(&world.dir.join(REGISTRY_CONFIG), changed);
+    }
     bail!(match project.nginx_refuses() {
         None => Fault::new(format!("nginx refuses the change, which was taken back: {why}"))
             .hint("the registry goes on as it was; change what the message names, then run the command again"),

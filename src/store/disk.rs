@@ -50,6 +50,11 @@ pub fn changed(path: &Path) -> Option<OffsetDateTime> {
     fs::metadata(path).and_then(|metadata| metadata.modified()).ok().map(OffsetDateTime::from)
 }
 
+/// Makes a file that has been written again as it was look as old as before. Best effort: it is true as well if it fails.
+pub fn set_changed(path: &Path, when: OffsetDateTime) {
+    _ = fs::File::open(path).and_then(|file| file.set_modified(when.into()));
+}
+
 /// What is at a path of this machine, links followed as its owner means them to be.
 pub fn look(path: &Path) -> Found {
     let found = || -> io::Result<Found> {
