@@ -7,6 +7,7 @@ use super::check::{Known, Link, list};
 use super::seen::{Containers, Listener, Seen};
 use crate::deployment::{Deployment, NGINX_CONF};
 use crate::error::Fault;
+use crate::names::{DnsName, Host};
 use crate::spec::Proxy;
 
 /// Who takes connections, in docker-compose.yml.
@@ -150,7 +151,10 @@ pub(super) fn second(known: &Known<'_>, seen: &Seen, peer: SocketAddr) -> Link {
         true => "/etc/hosts",
         false => "the DNS",
     };
-    let take = format!("take {} out of {place}", list(&ips));
+    let take = match (place, &known.target.host) {
+        ("/etc/hosts", Host::Dns(name)) => format!("run `{}`", out_of_hosts(&ips, name)),
+        (_, _) => format!("take {} out of {place}", list(&ips)),
+    };
     let hint = if ips.iter().any(IpAddr::is_ipv6) && ips.iter().all(|ip| seen.ours.contains(ip)) {
         format!(
             "{}, which listens where this machine has IPv6; or {take}",
@@ -164,4 +168,13 @@ pub(super) fn second(known: &Known<'_>, seen: &Seen, peer: SocketAddr) -> Link {
         faults.join("; ")
     );
     Link::broken("tcp", message, hint)
+}
+
+/// The command that takes the name from the lines of these addresses; the other names there stay.
+fn out_of_hosts(ips: &[IpAddr], name: &DnsName) -> String {
+    let literal = |text: String| text.replace('.', r"\.");
+    let name = literal(name.to_string());
+    let lines: Vec<_> =
+        ips.iter().map(|ip| format!(r"/^{}\s/s/\s{name}\b//I", literal(ip.to_string()))).collect();
+    format!("sudo sed -i '{}' /etc/hosts", lines.join(";"))
 }

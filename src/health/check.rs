@@ -378,7 +378,16 @@ fn tls(known: &Known<'_>, seen: &Seen) -> Link {
             known.compose("logs nginx registry"),
         ),
         Refusal::Silent => {
-            ("the server takes the connection and says nothing".to_owned(), known.compose("restart"))
+            let message = "the server takes the connection and says nothing".to_owned();
+            // Whether a Docker that does not answer has to do with it is not known.
+            let trouble = match known.containers {
+                Containers::Known(_) => known.front_trouble(),
+                Containers::Unknown(_) => None,
+            };
+            match trouble {
+                Some(fault) => (format!("{message}: {}", fault.message), fault.hint),
+                None => (message, known.compose("restart")),
+            }
         }
         Refusal::Other(why) => (format!("the handshake fails: {why}"), known.compose("logs nginx registry")),
     };
