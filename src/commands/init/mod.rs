@@ -80,6 +80,7 @@ fn create(args: &Args, settings: Settings, world: &World, mut store: Store) -> R
         .iter()
         .filter_map(|tree| gather.take::<Subtree>("--permit", tree.parse()))
         .collect();
+    warnings::refuse_directory(world, &mut gather);
     let (spec, user, password) = checked(args, world, spec, gather)?;
     let (password, known) = match password {
         Some(password) => {

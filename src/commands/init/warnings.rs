@@ -5,8 +5,8 @@ use super::super::import_cert::warn_of_days;
 use super::Args;
 use crate::deployment::Deployment;
 use crate::error::{Fault, Gather};
-use crate::names::{Repositories, Webhook, shell};
-use crate::probe::Engine;
+use crate::names::{Repositories, Webhook, printable, shell};
+use crate::probe::{Compose, Engine};
 use crate::spec::{Data, Proxy, Settings, Spec};
 use crate::store::Store;
 use crate::{health, ui};
@@ -47,6 +47,12 @@ pub(super) fn warn_about(args: &Args, deployment: &Deployment, store: &Store, wo
         }
         (Some(_) | None, Repositories::Of(_), _) | (None, Repositories::Every, _) => {}
     }
+    if world.compose == Compose::Podman && !matches!(spec.data, Data::Directory(_)) {
+        // Version 1.6 knows `ro`, `rw`, `z` and `Z` alone.
+        ui::warn(
+            "podman-compose refuses the option `nocopy` of the volume with the images: keep them in a directory, by `--data ./data`, or install docker-compose, which works with Podman's socket",
+        );
+    }
     warn_about_owner(deployment, store, world);
 }
 
@@ -67,6 +73,20 @@ fn warn_about_owner(deployment: &Deployment, store: &Store, world: &World) {
             "`{path}` belongs to user {owner} and the registry runs as {server}: run `sudo chown -R {server} {shown}`",
             shown = shell(&std::path::Path::new(&world.site.directory).join(path).display().to_string())
         ));
+    }
+}
+
+/// Refuses a directory that cannot be mounted.
+pub(super) fn refuse_directory(world: &World, gather: &mut Gather) {
+    let directory = &world.site.directory;
+    if directory.contains(':') {
+        gather.push(
+            Fault::new(format!(
+                "a directory with a colon in its path cannot be mounted: `{}`",
+                printable(directory)
+            ))
+            .hint("choose another one with -C, or rename it"),
+        );
     }
 }
 
