@@ -26,7 +26,17 @@ pub(super) fn run(program: &[&str], dir: &Path, words: &[&str], hint: &str) -> R
 pub(super) fn started(program: &[&str], dir: &Path, words: &[&str]) -> Result<Output, Fault> {
     let mut command = super::program::program(program[0]);
     command.args(&program[1..]).args(words).current_dir(dir).stdin(Stdio::null());
+    if std::env::var("COMPOSE_FILE").is_ok_and(|files| !names_own_file(&files, dir)) {
+        // Compose would act on another project, under the name of this one.
+        command.env_remove("COMPOSE_FILE");
+    }
     command.output().map_err(|error| not_started(program[0], &error))
+}
+
+/// Whether the value of COMPOSE_FILE has the docker-compose.yml of `dir` in it.
+fn names_own_file(files: &str, dir: &Path) -> bool {
+    let own = dir.join("docker-compose.yml").canonicalize().ok();
+    own.is_some() && files.split([':', ',', ';']).any(|file| dir.join(file).canonicalize().ok() == own)
 }
 
 /// The fault where a program cannot be started.
@@ -68,6 +78,21 @@ fn cause(said: &str) -> Option<Fault> {
                 .hint("run `sudo usermod -aG docker $USER` and log in again, or run this command with sudo"),
         );
     }
+    if says(&["unable to resolve docker endpoint"]) {
+        return Some(
+            Fault::new("the Docker context that is chosen does not exist").hint(
+                "run `docker context ls` to see those that do, then `docker context use default` or `unset DOCKER_CONTEXT`",
+            ),
+        );
+    }
+    if says(&["error during connect"]) || (no_answer && says(&["tcp://"])) {
+        return Some(
+            Fault::new(
+                "DOCKER_HOST or the Docker context leads to another machine, whose daemon does not answer",
+            )
+            .hint("run this on the registry's machine, after `unset DOCKER_HOST DOCKER_CONTEXT`"),
+        );
+    }
     if no_answer {
         let own = if says(&["/run/user/"]) { "systemctl --user" } else { "sudo systemctl" };
         return Some(Fault::new("the Docker daemon does not run").hint(format!("run `{own} start docker`")));
@@ -107,6 +132,7 @@ pub(super) fn last_line(said: &str) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -129,6 +155,21 @@ mod tests {
                 "Cannot connect to the Docker daemon at unix:///run/user/1000/docker.sock. Is the docker daemon running?",
                 "the Docker daemon does not run",
                 "run `systemctl --user start docker`",
+            ),
+            (
+                "Failed to initialize: unable to resolve docker endpoint: context \"x\": context not found: open /root/.docker/contexts/meta/8a/meta.json: no such file or directory",
+                "the Docker context that is chosen does not exist",
+                "run `docker context ls` to see those that do, then `docker context use default` or `unset DOCKER_CONTEXT`",
+            ),
+            (
+                "error during connect: Get \"http://docker.example.com/v1.51/containers/json?all=1\": command [ssh -- host docker system dial-stdio] has exited with exit status 255",
+                "DOCKER_HOST or the Docker context leads to another machine, whose daemon does not answer",
+                "run this on the registry's machine, after `unset DOCKER_HOST DOCKER_CONTEXT`",
+            ),
+            (
+                "Cannot connect to the Docker daemon at tcp://192.0.2.1:2376. Is the docker daemon running?",
+                "DOCKER_HOST or the Docker context leads to another machine, whose daemon does not answer",
+                "run this on the registry's machine, after `unset DOCKER_HOST DOCKER_CONTEXT`",
             ),
             (
                 &format!(
@@ -171,6 +212,23 @@ mod tests {
             ),
         ] {
             assert_eq!(message(said), (cause.to_owned(), cure.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_compose_file_of_another_directory_is_not_ours() {
+        let root = tempfile::tempdir().unwrap();
+        let own = root.path().join("docker-compose.yml");
+        std::fs::write(&own, "").unwrap();
+        for (files, is_own) in [
+            ("docker-compose.yml", true),
+            ("docker-compose.yml:more.yml", true),
+            (own.to_str().unwrap(), true),
+            ("/srv/other/docker-compose.yml", false),
+            ("more.yml", false),
+            ("", false),
+        ] {
+            assert_eq!(names_own_file(files, root.path()), is_own, "{files}");
         }
     }
 
