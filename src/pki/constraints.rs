@@ -74,6 +74,10 @@ fn general_subtree(tree: &Subtree) -> GeneralSubtree {
 
 impl fmt::Display for Constraints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.permitted.is_empty() && !self.excluded.is_empty() {
+            let excluded: Vec<_> = self.excluded.iter().map(Subtree::to_string).collect();
+            return write!(f, "all but {}", excluded.join(", "));
+        }
         let permitted: Vec<_> =
             self.permitted.iter().map(Subtree::to_string).filter(|tree| tree != NO_DOMAIN).collect();
         f.write_str(&permitted.join(", "))
@@ -98,5 +102,20 @@ fn covers(tree: &Subtree, name: &SubjectAltName) -> bool {
         }
         (Subtree::Domain(_), SubjectAltName::Host(Host::Ip(_)))
         | (Subtree::Network(..), SubjectAltName::Host(Host::Dns(_)) | SubjectAltName::Wildcard(_)) => false,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn constraints_say_what_they_allow() {
+        let lan: Subtree = "lan".parse().unwrap();
+        assert_eq!(Constraints::to(vec![lan.clone()]).to_string(), "lan");
+        let without = Constraints { permitted: vec![], excluded: vec![lan] };
+        assert_eq!(without.to_string(), "all but lan");
+        assert!(!without.admit(&"r.lan".parse().unwrap()));
     }
 }
