@@ -227,10 +227,7 @@ fn look(
         now: world.now,
     };
     let mut links = health::check(&known, &seen);
-    if let Some(upstream) = upstream(asked, subject, &home.outward) {
-        health::blame_upstream(&upstream, &mut links);
-        links.push(upstream);
-    }
+    health::with_upstream(&mut links, upstream(asked, subject, &home.outward));
     if args.as_client {
         links.extend(as_client(world, asked, subject, &seen));
     }

@@ -377,21 +377,24 @@ fn tls(known: &Known<'_>, seen: &Seen) -> Link {
             "the server cuts the handshake off: it may have no certificate for that name".to_owned(),
             known.compose("logs nginx registry"),
         ),
-        Refusal::Silent => {
-            let message = "the server takes the connection and says nothing".to_owned();
-            // Whether a Docker that does not answer has to do with it is not known.
-            let trouble = match known.containers {
-                Containers::Known(_) => known.front_trouble(),
-                Containers::Unknown(_) => None,
-            };
-            match trouble {
-                Some(fault) => (format!("{message}: {}", fault.message), fault.hint),
-                None => (message, known.compose("restart")),
-            }
-        }
+        Refusal::Silent => silent(known),
         Refusal::Other(why) => (format!("the handshake fails: {why}"), known.compose("logs nginx registry")),
     };
     Link::broken("tls", message, hint)
+}
+
+/// What is said of a server that says nothing, and its cure.
+fn silent(known: &Known<'_>) -> (String, String) {
+    let message = "the server takes the connection and says nothing".to_owned();
+    // Whether a Docker that does not answer has to do with it is not known.
+    let trouble = match known.containers {
+        Containers::Known(_) => known.front_trouble(),
+        Containers::Unknown(_) => None,
+    };
+    match trouble {
+        Some(fault) => (format!("{message}: {}", fault.message), fault.hint),
+        None => (message, known.compose("restart")),
+    }
 }
 
 fn bypass(known: &Known<'_>, seen: &Seen) -> Link {

@@ -24,7 +24,7 @@ pub use seen::{
     Answer, Bare, Contained, Containers, Extent, Listener, Refusal, Seen, Step, Target, Trial, Trip,
 };
 pub use settings::{NOT_OPEN, Running};
-pub use upstream::{UpstreamSeen, blame_upstream, upstream};
+pub use upstream::{UpstreamSeen, upstream, with_upstream};
 
 use serde::Serialize;
 use time::OffsetDateTime;

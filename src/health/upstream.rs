@@ -62,16 +62,18 @@ pub fn upstream(seen: &UpstreamSeen<'_>) -> Link {
     }
 }
 
-/// A mirror asks its upstream before it starts, and ends where it gets no answer: then the upstream's cure is the
-/// registry's, too.
-pub fn blame_upstream(upstream: &Link, links: &mut [Link]) {
+/// Adds the link to the upstream, where there is one. A mirror asks its upstream before it starts, and ends where it gets
+/// no answer: then the upstream's cure is the registry's, too.
+pub fn with_upstream(links: &mut Vec<Link>, upstream: Option<Link>) {
     let is_broken = |link: &Link| link.state == State::Broken;
-    let ended = |link: &Link| link.name == "registry" && is_broken(link) && link.message.contains("/v2/");
-    if is_broken(upstream) {
-        for link in links.iter_mut().filter(|link| ended(link)) {
+    let ended =
+        |link: &&mut Link| link.name == "registry" && is_broken(link) && link.message.contains("/v2/");
+    if let Some(upstream) = upstream.as_ref().filter(|upstream| is_broken(upstream)) {
+        for link in links.iter_mut().filter(ended) {
             link.hint = format!("a mirror starts when its upstream answers: {}", upstream.hint);
         }
     }
+    links.extend(upstream);
 }
 
 #[cfg(test)]
@@ -112,13 +114,13 @@ mod tests {
     fn a_mirror_that_ends_for_its_upstream_has_the_cure_of_that() {
         let upstream = judged(404, "");
         let registry = |why: &str| Link::broken("registry", why, "mend what it says");
-        let mut links = [
+        let mut links = vec![
             registry(
                 "it ends each time it starts: panic: Get \"https://a.lan/v2/\": x509: unknown authority",
             ),
             registry("it ends each time it starts: yaml: line 3"),
         ];
-        blame_upstream(&upstream, &mut links);
+        with_upstream(&mut links, Some(upstream.clone()));
         assert!(links[0].hint.ends_with(&upstream.hint));
         assert_eq!(links[1].hint, "mend what it says");
     }

@@ -11,10 +11,10 @@ use super::engine::{failed, last_line, run, started};
 use super::inspected::{Inspected, NGINX_MOUNT, ONE_OFF, PROJECT, REGISTRY_MOUNT};
 use super::outward::Outward;
 use super::program::engine;
+use super::project_name::{directory_name, name_in, own_name};
 use super::{Compose, PROJECT_NAME};
 use crate::error::Fault;
 use crate::names::{printable, shell};
-use crate::pki::{hex, sha256};
 
 /// Where both containers have the socket.
 const SOCKET_MOUNT: &str = "/run/regcert";
@@ -370,58 +370,15 @@ impl Project {
     }
 }
 
-/// The project's name in the text of a `.env` file.
-fn name_in(text: &str) -> Option<String> {
-    let value = |line: &str| {
-        // Compose passes over the mark that Windows programs put before text.
-        let value = line
-            .trim_start_matches('\u{feff}')
-            .trim()
-            .strip_prefix(PROJECT_NAME)?
-            .trim_start()
-            .strip_prefix('=')?;
-        Some(value.trim().trim_matches(['"', '\'']).to_owned())
-    };
-    text.lines().rev().find_map(value).filter(|name| !name.is_empty())
-}
-
-/// How Compose names the project of a directory: its last part, of which it takes what can stand in a name.
-fn directory_name(compose: Compose, dir: &Path) -> String {
-    let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
-    let last = dir.components().next_back().map(|part| part.as_os_str().to_string_lossy().to_lowercase());
-    let fits = |c: &char| matches!(c, 'a'..='z' | '0'..='9' | '-' | '_');
-    let name: String = last.unwrap_or_default().chars().filter(fits).collect();
-    match compose {
-        Compose::Plugin => name.trim_start_matches(['-', '_']).to_owned(),
-        Compose::Standalone | Compose::Podman => name,
-    }
-}
-
-/// A name of its own for a directory whose last part is not one.
-fn own_name(name: &str, dir: &Path) -> String {
-    let digest = hex(&sha256(dir.as_os_str().as_encoded_bytes()));
-    format!("{}-{}", name.trim_start_matches(['-', '_']), &digest[..6])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_project_is_named_as_compose_names_it() {
-        for (dir, name) in [("/srv/registry", "registry"), ("/x/My Registry_2", "myregistry_2"), ("/x/é", "")]
-        {
-            assert_eq!(Project::of(Compose::Plugin, Path::new(dir), None).name, name);
-        }
-        let set = Project::of(Compose::Plugin, Path::new("/srv/registry"), Some("other"));
+    fn the_environment_names_a_project_before_its_directory() {
+        let named = |variable| Project::of(Compose::Plugin, Path::new("/srv/registry"), variable);
+        assert_eq!((named(None).name.as_str(), named(None).from), ("registry", NameFrom::Directory));
+        let set = named(Some("other"));
         assert_eq!((set.name.as_str(), set.from), ("other", NameFrom::Environment));
-        for (text, name) in [
-            ("# x\nCOMPOSE_PROJECT_NAME=reg-1\nA=b\n", Some("reg-1")),
-            ("COMPOSE_PROJECT_NAME = 'reg-1'", Some("reg-1")),
-            ("\u{feff}COMPOSE_PROJECT_NAME=reg-1\r\n", Some("reg-1")),
-            ("COMPOSE_PROJECT_NAMES=x\n#COMPOSE_PROJECT_NAME=y\nCOMPOSE_PROJECT_NAME=\n", None),
-        ] {
-            assert_eq!(name_in(text).as_deref(), name, "{text}");
-        }
     }
 }

@@ -16,6 +16,7 @@ mod outward;
 mod owner;
 mod port;
 mod program;
+mod project_name;
 mod reload;
 mod route;
 mod running;

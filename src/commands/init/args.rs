@@ -202,9 +202,8 @@ pub(super) struct Services {
     ///
     /// Clients name images by this registry's name, `registry1.myhouse.local/library/alpine` for Docker Hub's alpine
     /// (`https://registry-1.docker.io`). What it has it serves while the upstream is down, but then it does not start.
-    /// registry:3.1 and newer log in only at an upstream whose token service has the same address, or a name in the same
-    /// registered domain; otherwise clients see `manifest unknown`. Behind a proxy, set
-    /// HTTPS_PROXY for the service `registry` in docker-compose.override.yml. `--mirror-of ''` makes it an ordinary registry again.
+    /// registry:3.1 and newer log in only at an upstream whose token service has the same address, or a name in the same registered
+    /// domain; otherwise clients see `manifest unknown`. Behind a proxy, set HTTPS_PROXY for the service `registry` in docker-compose.override.yml. `--mirror-of ''` makes it an ordinary registry again.
     #[arg(long, value_name = "URL")]
     mirror_of: Option<String>,
     /// The mirror's login at the upstream: a file with `user:password` on its first line
