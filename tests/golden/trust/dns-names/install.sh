@@ -988,10 +988,11 @@ survey_lax() {
 in_each() { # COMMAND FILE-OR-DIRECTORY...
     command=$1
     shift
-    for file in "$@"; do
-        if [ -d "$file" ]; then
+    for settings in "$@"; do
+        file=$settings
+        if [ -d "$settings" ]; then
             set +f
-            for file in "$file"/*.conf; do "$command"; done
+            for file in "$settings"/*.conf; do "$command"; done
             set -f
         else
             "$command"
@@ -1137,8 +1138,9 @@ verify_lax() {
         unset IFS
         temporary=${file%/*}/.regcert.$$
         rm -f "$temporary"
-        cp -p "$file" "$temporary" && lax_without "$file" >"$temporary" && mv -f "$temporary" "$file" ||
+        if ! { cp -p "$file" "$temporary" && lax_without "$file" >"$temporary" && mv -f "$temporary" "$file"; }; then
             fail "\`$file\` cannot be written" 'take the registry out of it by hand'
+        fi
         temporary=''
         case $file in
         *.json) if ! reload_dockerd; then later "$(reload_docker | tr -d '\`' | sed 's/.*/run `&`/'), so that Docker verifies $registry"; fi ;;
