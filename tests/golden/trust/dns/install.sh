@@ -57,9 +57,11 @@ at_each_place() { # COMMAND...
         "$@"
     done
     unset IFS
-    at_place "${places%%"$newline"*}"
+    at_place "$first"
 }
-at_place "${places%%"$newline"*}"
+# Within quotes, posh does not take it off.
+first=${places%%"$newline"*}
+at_place "$first"
 
 usage() {
     cat <<USAGE
