@@ -1,21 +1,34 @@
 //! `regcert gc`: the room that deleted and replaced images take is given back.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::World;
 use crate::deployment::Deployment;
 use crate::error::Fault;
-use crate::probe::{Amount, Collector, Garbage, READ_ONLY};
+use crate::images::{Amount, Garbage, Plan};
+use crate::probe::{Collected, Collector, READ_ONLY};
 use crate::spec::Proxy;
 use crate::store::Store;
+use crate::takeover::document;
 use crate::ui;
+
+const CONFIG: &str = "registry/config.yml";
+
+/// How many tags and manifests are named in a warning; the rest is counted.
+const TOLD: usize = 5;
 
 /// Free the disk space of deleted and replaced images
 ///
-/// What no manifest names any more is removed from the running registry. Meanwhile pushes are refused and pulls go on;
-/// nothing is restarted. Requests that began before are waited for. Interrupted in any way, the registry takes pushes
-/// again by itself, and the rest waits for the next run.
+/// Removes what no manifest names from the running registry, and unfinished uploads that nobody has touched for a day.
+/// Layers of the last hour that no manifest names yet stay: their push may be under way. Links that a full disk has cut off
+/// are mended.
+///
+/// Pushes are refused for the seconds of the removal, and pulls go on; nothing is restarted. Pushes that began before are waited
+/// for. A push whose next request comes while pushes are refused fails, and has to be run again. Interrupted in any way, the
+/// registry takes pushes again by itself, and the rest waits for the next run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -28,10 +41,12 @@ pub struct Args {
     dry_run: bool,
     /// Remove images without a tag as well, such as those whose tag was given to another image
     ///
-    /// Clients can then no longer pull them by digest. Refused with registry 2 where images for several platforms are stored:
-    /// that version takes each platform's image for one without a tag.
+    /// Clients can then no longer pull them by digest. What a tagged image for several platforms consists of stays.
     #[arg(long)]
     delete_untagged: bool,
+    /// How long pushes that began before are waited for; then nothing is collected
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    wait: u64,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -42,32 +57,66 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     let (store, deployment) = world.open()?;
     let garbage = if args.delete_untagged { Garbage::Untagged } else { Garbage::Unreferenced };
     can_collect(args, &store, &deployment, world)?;
-    // Nobody need wait for the collection but another one.
+    let conf = store.read()?.text("nginx/nginx.conf").unwrap_or_default().to_owned();
+    // No command need wait for the collection but another one.
     drop(store);
     ui::busy("looking for what no image needs");
-    let containers = Collector::find(world.project(), !args.dry_run)?;
-    if args.delete_untagged {
-        spares_platforms(&containers)?;
+    let containers = Collector::find(world.project(), !args.dry_run, &conf)?;
+    if !args.dry_run && containers.remembers_layers()? {
+        return Err(remembers_layers("the variable REGISTRY_STORAGE_CACHE… of the service `registry`").into());
     }
-    let (before, found) = (containers.stored()?, containers.garbage(garbage)?);
+    let look = containers.look(garbage)?;
+    warn(&look.plan);
     if args.dry_run {
-        return report(args, before, found, None);
+        return report(args, look.stored, &look.plan, None);
     }
     let collection = world.open()?.0.begin_collection()?;
-    let mut result = Ok(());
-    let collects = found.blobs > 0;
-    if collects {
-        ui::say(format!("found {} to remove, of {}", shown(found), shown(before)));
-        result = containers.collect(garbage, |step| ui::say(step));
+    if !look.plan.has_work() {
+        // An earlier run may have been killed.
+        containers.take_pushes()?;
+        collection.done()?;
+        let nothing = Done { after: look.stored, freed: Amount::default(), refused: Duration::ZERO };
+        return report(args, look.stored, &look.plan, Some(nothing));
     }
-    // Also where there was nothing to do: an earlier run may have been killed.
+    ui::say(format!("found {} to remove, of {}", found(&look.plan), shown(look.stored)));
+    let start = Instant::now();
+    let result = containers.collect(garbage, look, Duration::from_secs(args.wait), |step| ui::say(step));
     containers.take_pushes()?;
+    let refused = start.elapsed();
     collection.done()?;
-    result?;
-    if collects {
-        ui::say("pushes are taken again");
+    let Collected { before, plan, .. } = result?;
+    ui::say(format!("pushes are taken again, after {:.1} seconds", refused.as_secs_f64()));
+    let (after, freed) = containers.freed(&plan)?;
+    report(args, before, &plan, Some(Done { after, freed, refused }))
+}
+
+/// What a collection has done.
+struct Done {
+    after: Amount,
+    freed: Amount,
+    /// For how long pushes were refused.
+    refused: Duration,
+}
+
+/// What a person can act on.
+fn warn(plan: &Plan) {
+    let list = |names: &[String]| {
+        let told: Vec<_> = names.iter().take(TOLD).map(|name| format!("`{name}`")).collect();
+        let more = names.len().saturating_sub(TOLD);
+        told.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
+    };
+    if !plan.unreadable.is_empty() {
+        ui::warn(format!(
+            "the registry cannot read what {} names, as a full disk leaves a tag: push it again. Nothing in its repository is taken for untagged",
+            list(&plan.unreadable)
+        ));
     }
-    report(args, before, found, Some(containers.stored()?))
+    if !plan.damaged.is_empty() {
+        ui::warn(format!(
+            "the bytes of {} do not have their digest: push the image again after `regcert delete`. Nothing in its repository is taken for untagged",
+            list(&plan.damaged)
+        ));
+    }
 }
 
 /// Refuses where collecting would do harm or could not be done without.
@@ -82,10 +131,13 @@ fn can_collect(args: &Args, store: &Store, deployment: &Deployment, world: &Worl
         return Ok(());
     }
     if deployment.spec.proxy == Proxy::None {
-        let (compose, options) =
-            (world.compose, if args.delete_untagged { "--delete-untagged " } else { "" });
-        bail!(Fault::new("without nginx, gc cannot refuse pushes while pulls go on").hint(format!(
-            "stop the registry meanwhile: `{compose} stop registry && {compose} run --rm --no-deps registry garbage-collect {options}/etc/regcert/config.yml; {compose} start registry`"
+        let compose = world.compose;
+        let fault = Fault::new("without nginx, gc cannot refuse pushes while pulls go on");
+        if args.delete_untagged {
+            bail!(fault.hint("`regcert init --proxy nginx --reload` puts it in front; the registry's own `--delete-untagged` removes layers of images that have a tag"));
+        }
+        bail!(fault.hint(format!(
+            "stop the registry meanwhile: `{compose} stop registry && {compose} run --rm --no-deps registry garbage-collect /etc/regcert/config.yml; {compose} start registry`"
         )));
     }
     let files = store.read()?;
@@ -93,43 +145,86 @@ fn can_collect(args: &Args, store: &Store, deployment: &Deployment, world: &Worl
         bail!(Fault::new("`nginx/nginx.conf` does not refuse pushes during a collection: it is older, or was edited by hand")
             .hint("`regcert init --reload` rewrites it; where it was edited by hand, `regcert init --force --reload`, with a copy of your edit"));
     }
-    Ok(())
-}
-
-/// Registry 2 marks no manifest that an index names, and removes it for want of a tag; 3 was mended.
-fn spares_platforms(containers: &Collector) -> Result<()> {
-    let version = containers.version()?;
-    if version >= 3 {
-        return Ok(());
-    }
-    let indexes = containers.indexes()?;
-    if indexes > 0 {
-        bail!(Fault::new(format!("registry {version} would remove the images behind {indexes} image indexes (images for several platforms), which have no tag of their own"))
-            .hint("leave --delete-untagged out, or change to registry 3: `regcert init --registry-image registry:3 --reload`"));
+    let config = files.text(CONFIG).and_then(|text| document(text).ok());
+    if config.as_ref().and_then(|config| config.as_mapping_get("storage")?.as_mapping_get("cache")).is_some() {
+        return Err(remembers_layers(&format!("`storage.cache` in `{CONFIG}`")).into());
     }
     Ok(())
 }
 
-fn report(args: &Args, before: Amount, found: Amount, after: Option<Amount>) -> Result<()> {
-    let freed = after.map(|after| Amount {
-        blobs: before.blobs.saturating_sub(after.blobs),
-        bytes: before.bytes.saturating_sub(after.bytes),
-    });
+/// The registry takes a layer for stored that it remembers. After a collection it would tell a client so, and store an image
+/// without its layers.
+fn remembers_layers(setting: &str) -> Fault {
+    Fault::new(format!("{setting} makes the registry remember layers, and promise them to pushes after they were removed: nothing was collected"))
+        .hint("take it out, run `regcert init --reload`, then `regcert gc` again")
+}
+
+fn report(args: &Args, before: Amount, plan: &Plan, done: Option<Done>) -> Result<()> {
+    let uploads = json!({ "uploads": plan.uploads.blobs, "bytes": plan.uploads.bytes });
+    let unfinished = json!({ "uploads": plan.unfinished.blobs, "bytes": plan.unfinished.bytes });
     if args.json {
-        let untagged = args.delete_untagged;
         return ui::data(
-            json!({ "delete_untagged": untagged, "before": before, "garbage": found, "after": after, "freed": freed })
-                .to_string(),
+            json!({
+                "delete_untagged": args.delete_untagged,
+                "before": before,
+                "garbage": plan.garbage,
+                "uploads": uploads,
+                "mended": plan.mend.len(),
+                "under_way": plan.under_way,
+                "unfinished": unfinished,
+                "after": done.as_ref().map(|done| done.after),
+                "freed": done.as_ref().map(|done| done.freed),
+                "refused_seconds": done.as_ref().map(|done| done.refused.as_secs_f64()),
+            })
+            .to_string(),
         );
     }
-    ui::data(match (after, freed) {
-        (Some(after), Some(freed)) => format!("removed {}; {} stay", shown(freed), shown(after)),
-        (_, _) => format!("would remove {}, of {}; nothing was removed", shown(found), shown(before)),
+    let under_way = under_way(plan);
+    ui::data(match done {
+        Some(Done { after, freed, .. }) => {
+            format!("removed {}; {} stay{under_way}", amounts(freed, plan), shown(after))
+        }
+        None => format!("would remove {}, of {}; nothing was removed{under_way}", found(plan), shown(before)),
     })
+}
+
+fn found(plan: &Plan) -> String {
+    amounts(plan.garbage, plan)
+}
+
+/// Blobs, and what is told only where there is some: uploads and links.
+fn amounts(blobs: Amount, plan: &Plan) -> String {
+    let mut parts = vec![shown(blobs)];
+    if plan.uploads.blobs > 0 {
+        parts.push(uploads(plan.uploads));
+    }
+    if !plan.mend.is_empty() {
+        parts.push(format!("{} to mend", many(plan.mend.len() as u64, "link")));
+    }
+    parts.join(" and ")
+}
+
+/// What stays because its push may be under way.
+fn under_way(plan: &Plan) -> String {
+    let mut parts = Vec::new();
+    if plan.under_way.blobs > 0 {
+        parts.push(format!("{} of the last hour", shown(plan.under_way)));
+    }
+    if plan.unfinished.blobs > 0 {
+        parts.push(format!("{} of the last day", uploads(plan.unfinished)));
+    }
+    if parts.is_empty() { String::new() } else { format!("\nmay be under way, and stay: {}", parts.join(", ")) }
+}
+
+fn uploads(amount: Amount) -> String {
+    format!("{} ({})", many(amount.blobs, "unfinished upload"), ui::size(amount.bytes))
 }
 
 /// Blobs and bytes for people.
 fn shown(amount: Amount) -> String {
-    let blobs = if amount.blobs == 1 { "1 blob".to_owned() } else { format!("{} blobs", amount.blobs) };
-    format!("{blobs} ({})", ui::size(amount.bytes))
+    format!("{} ({})", many(amount.blobs, "blob"), ui::size(amount.bytes))
+}
+
+fn many(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

@@ -4,10 +4,12 @@
 mod contents;
 mod link;
 mod manifest;
+mod storage;
 
 pub use contents::{Contents, Held, Tagged};
 pub use link::next_page;
 pub use manifest::{MANIFEST_TYPES, Manifest, platform};
+pub use storage::{Amount, Contents as Named, Garbage, Plan, Storage, Sum};
 
 use serde::Deserialize;
 

@@ -1,0 +1,203 @@
+//! What a collection removes and mends: computed from what is stored, and in the order in which it can stop at any point.
+
+use std::collections::{BTreeSet, HashSet};
+
+use super::{Children, Contents, Current, Garbage, Holding, Storage, Sum, TagLinks, Upload};
+
+/// How long a layer that no manifest names may belong to a push that is under way, in seconds.
+const UNDER_WAY: u64 = 3600;
+
+/// After how long an upload that nobody touches has been given up, in seconds.
+const GIVEN_UP: u64 = 24 * 3600;
+
+/// How much there is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Amount {
+    /// How many blobs (layers, configurations and manifests), or uploads.
+    pub blobs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl FromIterator<u64> for Amount {
+    fn from_iter<T: IntoIterator<Item = u64>>(sizes: T) -> Self {
+        sizes.into_iter().fold(Self::default(), |sum, size| Self {
+            blobs: sum.blobs + 1,
+            bytes: sum.bytes.saturating_add(size),
+        })
+    }
+}
+
+/// What a collection does.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Links that stay and were cut off or lost, and what each has to hold.
+    pub mend: Vec<(String, Sum)>,
+    /// Files and directories, links before what they lead to.
+    pub remove: Vec<String>,
+    /// The blobs among them, with their bytes.
+    pub gone: Vec<(Sum, u64)>,
+    /// How much that is.
+    pub garbage: Amount,
+    /// The uploads among them.
+    pub uploads: Amount,
+    /// Blobs that no manifest names yet, of pushes that may be under way: they stay.
+    pub under_way: Amount,
+    /// Uploads that may be under way: they stay.
+    pub unfinished: Amount,
+    /// Tags whose link cannot be read, as `REPOSITORY:TAG`.
+    pub unreadable: Vec<String>,
+    /// Manifests that are damaged, as `REPOSITORY@DIGEST`.
+    pub damaged: Vec<String>,
+}
+
+impl Plan {
+    /// Whether there is anything to do.
+    pub fn has_work(&self) -> bool {
+        !self.remove.is_empty() || !self.mend.is_empty()
+    }
+}
+
+impl Storage {
+    /// What a collection has to do.
+    pub fn plan(&self, contents: &Contents, garbage: Garbage) -> Plan {
+        let mut plan = Plan::default();
+        let mut needed = HashSet::new();
+        for (name, holding) in &self.repositories {
+            let revisions = self.revisions(holding);
+            let kept = match garbage {
+                Garbage::Unreferenced => revisions.clone(),
+                Garbage::Untagged => holding.tagged(&revisions, contents),
+            };
+            holding.take_manifests(name, &kept, self, &mut plan);
+            needed.extend(holding.signatures.iter().copied());
+            for sum in &kept {
+                needed.insert(*sum);
+                if let Some(content) = contents.0.get(sum) {
+                    needed.extend(content.mentioned.iter().copied());
+                    if matches!(content.children, Children::Unknown) {
+                        plan.damaged.push(format!("{name}@{sum}"));
+                    }
+                }
+            }
+        }
+        // An empty manifest says nothing, and would be taken for the whole one when it is pushed again.
+        needed.retain(|sum| !(self.blobs.get(sum) == Some(&0) && self.is_manifest(*sum)));
+        self.drop_blobs(&needed, contents, &mut plan);
+        self.drop_uploads(&mut plan);
+        plan
+    }
+
+    /// The manifests of a repository, with those that only a tag still names.
+    fn revisions(&self, holding: &Holding) -> BTreeSet<Sum> {
+        let named = holding.tags.values().filter_map(TagLinks::names);
+        let lost = named.filter(|sum| self.blobs.get(sum).is_some_and(|size| *size > 0));
+        holding.revisions.keys().copied().chain(lost).collect()
+    }
+
+    fn is_manifest(&self, sum: Sum) -> bool {
+        self.repositories.values().any(|holding| holding.revisions.contains_key(&sum))
+    }
+
+    /// Whether a link was written so recently that the push may be under way.
+    pub(super) fn is_young(&self, time: u64) -> bool {
+        time.saturating_add(UNDER_WAY) > self.now
+    }
+
+    /// The layers of pushes that may be under way: they came lately, and no manifest has named them since.
+    fn under_way(&self, contents: &Contents) -> HashSet<Sum> {
+        let named: HashSet<_> = contents.0.values().flat_map(|content| &content.mentioned).collect();
+        let open = self.repositories.values().flat_map(|holding| {
+            let young = holding.layers.iter().filter(|(_, link)| self.is_young(link.time));
+            young.filter(|(sum, link)| !named.contains(sum) || holding.changed < link.time)
+        });
+        open.map(|(sum, _)| *sum).collect()
+    }
+
+    fn drop_blobs(&self, needed: &HashSet<Sum>, contents: &Contents, plan: &mut Plan) {
+        let under_way = self.under_way(contents);
+        let unneeded = self.blobs.iter().filter(|(sum, _)| !needed.contains(sum));
+        let (kept, gone): (Vec<_>, Vec<_>) =
+            unneeded.map(|(sum, size)| (*sum, *size)).partition(|(sum, _)| under_way.contains(sum));
+        plan.under_way = kept.iter().map(|(_, size)| *size).collect();
+        plan.garbage = gone.iter().map(|(_, size)| *size).collect();
+        let leads_nowhere: HashSet<_> = gone.iter().map(|(sum, _)| *sum).collect();
+        for (name, holding) in &self.repositories {
+            for (sum, link) in &holding.layers {
+                let path = format!("repositories/{name}/_layers/sha256/{}", sum.hex());
+                if leads_nowhere.contains(sum) || !self.has(*sum) {
+                    plan.remove.push(path);
+                } else if link.is_torn() {
+                    plan.mend.push((format!("{path}/link"), *sum));
+                }
+            }
+        }
+        plan.remove.extend(gone.iter().map(|(sum, _)| sum.blob()));
+        plan.gone = gone;
+    }
+
+    fn drop_uploads(&self, plan: &mut Plan) {
+        let given_up = |upload: &Upload| upload.touched.saturating_add(GIVEN_UP) < self.now;
+        let bytes = |wanted: bool| {
+            self.uploads.values().filter(|upload| given_up(upload) == wanted).map(|upload| upload.bytes).collect()
+        };
+        (plan.uploads, plan.unfinished) = (bytes(true), bytes(false));
+        let gone = self.uploads.iter().filter(|(_, upload)| given_up(upload));
+        plan.remove.extend(gone.map(|(directory, _)| directory.clone()));
+    }
+}
+
+impl Holding {
+    /// What the tags name, with what the indexes among that name. Everything, where that cannot be read.
+    fn tagged(&self, revisions: &BTreeSet<Sum>, contents: &Contents) -> BTreeSet<Sum> {
+        if self.tags.values().any(|tag| tag.current == Current::Unread) {
+            return revisions.clone();
+        }
+        let mut kept = BTreeSet::new();
+        let mut waiting: Vec<_> = self.tags.values().filter_map(TagLinks::names).collect();
+        while let Some(sum) = waiting.pop() {
+            if !revisions.contains(&sum) || !kept.insert(sum) {
+                continue;
+            }
+            match contents.0.get(&sum).map(|content| &content.children) {
+                Some(Children::These(children)) => waiting.extend(children),
+                Some(Children::Unknown) => return revisions.clone(),
+                // The manifest itself is not there, and nothing can be pulled by it.
+                None => {}
+            }
+        }
+        kept
+    }
+
+    /// The manifests that go, with what the tags remember of them; the tags whose manifest is gone for good; and the links that
+    /// stay and have to be mended.
+    fn take_manifests(&self, name: &str, kept: &BTreeSet<Sum>, storage: &Storage, plan: &mut Plan) {
+        let directory = format!("repositories/{name}/_manifests");
+        for (tag, links) in &self.tags {
+            let path = format!("{directory}/tags/{tag}");
+            let is_gone = |sum: Sum| !self.revisions.contains_key(&sum) && !storage.has(sum);
+            if links.names().is_some_and(is_gone) {
+                plan.remove.push(path);
+                continue;
+            }
+            match links.current {
+                Current::Only(sum) => plan.mend.push((format!("{path}/current/link"), sum)),
+                Current::Unread => plan.unreadable.push(format!("{name}:{tag}")),
+                Current::Nothing | Current::Names(_) => {}
+            }
+            for (sum, link) in &links.history {
+                let entry = format!("{path}/index/sha256/{}", sum.hex());
+                if !kept.contains(sum) && links.current != Current::Unread {
+                    plan.remove.push(entry);
+                } else if link.is_torn() {
+                    plan.mend.push((format!("{entry}/link"), *sum));
+                }
+            }
+        }
+        let revision = |sum: &Sum| format!("{directory}/revisions/sha256/{}", sum.hex());
+        plan.remove.extend(self.revisions.keys().filter(|sum| !kept.contains(sum)).map(revision));
+        let is_whole = |sum: &&Sum| self.revisions.get(sum).is_some_and(|link| !link.is_torn());
+        let broken = kept.iter().filter(|sum| !is_whole(sum));
+        plan.mend.extend(broken.map(|sum| (format!("{}/link", revision(sum)), *sum)));
+    }
+}

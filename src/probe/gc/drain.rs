@@ -1,0 +1,175 @@
+//! Waits until no push is under way that began before the registry became read-only. Pulls are not waited for: an open file
+//! outlives its removal.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow, ensure};
+
+use super::{Collector, READ_ONLY, SOCKET};
+use crate::error::Fault;
+use crate::probe::engine::run;
+use crate::probe::program::engine;
+
+/// How long nginx and the registry take to hand over a request that has just come, on a busy machine.
+const HANDED_OVER: Duration = Duration::from_secs(3);
+
+/// In the kernel's table, what stands where a connection has no inode.
+const UNACCEPTED: &str = "0";
+
+/// Where the registry says what it is at, in its own container.
+const STACKS: &str = "http://127.0.0.1:8081/debug/pprof/goroutine?debug=2";
+
+/// Counts the requests that store or delete a manifest (`registry/handlers/manifests.go`); nothing where that is not known.
+/// Layers on their way are no danger: what came lately is not removed.
+const STORING: &str = r#"
+stacks=$(http_proxy='' wget -q -O - "$1" 2>/dev/null || curl -qfs --noproxy '*' "$1")
+[ -n "$stacks" ] || exit 0
+echo "$stacks" | grep -cE 'manifestHandler\)\.(Put|Delete)Manifest\('
+exit 0
+"#;
+
+impl Collector {
+    /// Waits for the pushes that began before, for no longer than `patience`. `say` is told that it waits.
+    pub(super) fn drain(&self, patience: Duration, say: impl Fn(&str)) -> Result<()> {
+        let nginx = self.nginx.as_deref().expect("it was looked for");
+        let seen = self.exec(nginx, &["test", "-f", READ_ONLY]);
+        seen.map_err(|_| {
+            Fault::new("nginx does not see that the registry is to be read-only: nothing was collected")
+                .hint(self.project.runs("up -d --force-recreate"))
+        })?;
+        say("pushes are refused, pulls go on");
+        let before = self.requests_before(nginx)?;
+        self.exec(nginx, &["nginx", "-q", "-t"])?;
+        // The workers of before close the connections that no request uses.
+        self.exec(nginx, &["nginx", "-s", "reload"])?;
+        let start = Instant::now();
+        let mut told = false;
+        while self.is_under_way(nginx, &before, start)? {
+            ensure!(
+                start.elapsed() < patience,
+                Fault::new(format!(
+                    "a push that began before is still under way after {} seconds: nothing was collected",
+                    patience.as_secs()
+                ))
+                .hint("run `regcert gc` again when no client pushes, or give it longer with `--wait`")
+            );
+            if !told && start.elapsed() > Duration::from_secs(1) {
+                say("waiting for the pushes that began before");
+                told = true;
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        Ok(())
+    }
+
+    fn is_under_way(&self, nginx: &str, before: &Requests, start: Instant) -> Result<bool> {
+        let is_left = match (before, self.requests(nginx)?) {
+            (Requests::Connections(before), Requests::Connections(now)) => !before.is_disjoint(&now),
+            (Requests::Workers(before), Requests::Workers(now)) => !before.is_disjoint(&now),
+            (Requests::Connections(_), Requests::Workers(_))
+            | (Requests::Workers(_), Requests::Connections(_)) => true,
+        };
+        let are_known = matches!(before, Requests::Connections(_));
+        Ok(is_left && !(are_known && start.elapsed() > HANDED_OVER && self.stores_no_manifest()))
+    }
+
+    /// What serves the requests that nginx let pass before the registry became read-only. A connection that the registry has
+    /// not accepted yet has no inode.
+    fn requests_before(&self, nginx: &str) -> Result<Requests> {
+        let start = Instant::now();
+        loop {
+            // From the look at the mark to the connection nginx needs far less.
+            std::thread::sleep(Duration::from_millis(200));
+            let mut requests = self.requests(nginx)?;
+            let Requests::Connections(connections) = &mut requests else {
+                return Ok(requests);
+            };
+            if !connections.remove(UNACCEPTED) || start.elapsed() > HANDED_OVER {
+                return Ok(requests);
+            }
+        }
+    }
+
+    /// What serves requests at this moment.
+    fn requests(&self, nginx: &str) -> Result<Requests> {
+        if self.asks_late {
+            // A connection is listed where it comes from or where it leads to, by the version of the kernel.
+            let tables = [nginx, &self.registry].map(|container| self.exec(container, &["cat", "/proc/net/unix"]));
+            let tables: Vec<_> = tables.into_iter().flatten().collect();
+            if tables.iter().any(|table| table.contains(SOCKET)) {
+                return Ok(Requests::Connections(tables.iter().flat_map(|table| connections(table)).collect()));
+            }
+        }
+        let table = run(&[engine(), "top"], &self.project.dir, &[nginx], &self.project.logs())?;
+        Ok(Requests::Workers(workers(&table, Workers::All)?.into_iter().collect()))
+    }
+
+    /// Whether the registry says of itself that what it is at changes no manifest.
+    fn stores_no_manifest(&self) -> bool {
+        self.exec(&self.registry, &["sh", "-c", STORING, "sh", STACKS]).is_ok_and(|count| count.trim() == "0")
+    }
+}
+
+/// What serves the requests that may change something.
+#[derive(Debug)]
+enum Requests {
+    /// nginx's connections to the registry, by their inodes. The last that nginx does before it opens one is to look
+    /// whether the registry is read-only.
+    Connections(BTreeSet<String>),
+    /// nginx's workers, by their ids, where connections are not known: a worker that a reload replaces ends with its last
+    /// request. That may be a pull.
+    Workers(BTreeSet<String>),
+}
+
+/// The connections to the registry's socket in a table of the kernel: the socket that listens has the flag 10000, and a state
+/// below 02 is that of no connection (`net/unix/af_unix.c`, `unix_seq_show`).
+fn connections(table: &str) -> Vec<String> {
+    let connection = |line: &str| {
+        let columns: Vec<_> = line.split_whitespace().collect();
+        let [_, _, _, flags, _, state, inode, SOCKET] = columns[..] else {
+            return None;
+        };
+        (flags == "00000000" && matches!(state, "02" | "03")).then(|| inode.to_owned())
+    };
+    table.lines().filter_map(connection).collect()
+}
+
+/// Which of nginx's workers are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::probe) enum Workers {
+    /// Those that take connections.
+    Serving,
+    /// Those that are on their way out as well.
+    All,
+}
+
+/// nginx's workers in a table of processes, by their ids.
+pub(in crate::probe) fn workers(table: &str, which: Workers) -> Result<Vec<String>> {
+    let column = table.lines().find_map(|head| head.split_whitespace().position(|name| name == "PID"));
+    let column = column.ok_or_else(|| anyhow!("the table of nginx's processes names no PID"))?;
+    let worker = |line: &str| Some(line.split_whitespace().nth(column)?.to_owned());
+    let asked_for = |line: &&str| {
+        line.contains("nginx: worker process")
+            && (which == Workers::All || !line.contains("is shutting down"))
+    };
+    Ok(table.lines().filter(asked_for).filter_map(worker).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_those_of_the_registrys_socket() {
+        let table = "Num       RefCount Protocol Flags    Type St Inode Path
+0000000000000000: 00000002 00000000 00010000 0001 01 4711 /run/regcert/registry.sock
+0000000000000000: 00000003 00000000 00000000 0001 03 4712 /run/regcert/registry.sock
+0000000000000000: 00000002 00000000 00000000 0001 02     0 /run/regcert/registry.sock
+0000000000000000: 00000003 00000000 00000000 0001 03 4713
+0000000000000000: 00000003 00000000 00000000 0001 03 4714 /tmp/passwords.sock
+";
+        assert_eq!(connections(table), ["4712", "0"]);
+        assert!(connections("").is_empty());
+    }
+}

@@ -1,0 +1,102 @@
+//! The shell in the registry's container that makes it read-only. It lives as long as its stdin, and the mark goes with it:
+//! so the registry takes pushes again however regcert ends.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::thread::JoinHandle;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::READ_ONLY;
+use crate::error::Fault;
+use crate::images::Plan;
+use crate::probe::containers::Project;
+use crate::probe::engine::{last_line, not_started};
+use crate::probe::program::{engine, program};
+
+/// Removes and mends. Its stdin has the links to mend, each with its digest before it; an empty line; and what is to be
+/// removed, each with an `ok` after it: a line that was cut off, because regcert ended, has none. The removal makes the room that
+/// the mending needs. It goes on where its output goes nowhere.
+const WORK: &str = r#"
+flag=$1; root=$2
+# Not that of another run which has begun meanwhile.
+trap '[ "$(cat "$flag")" != $$ ] || rm -f "$flag"' EXIT
+trap 'exit 130' HUP INT TERM
+trap '' PIPE
+echo $$ >"$flag" || exit
+echo ready
+begun= links=
+while read -r digest link; do
+    [ -n "$digest" ] || { begun=yes; break; }
+    links="$links$digest $link
+"
+done
+[ -n "$begun" ] && cd "$root" && sed -n 's/ ok$//p' | xargs -r rm -rf || exit
+printf %s "$links" | while read -r digest link; do
+    mkdir -p "${link%/*}" && printf %s "$digest" >"$link" || exit
+done
+"#;
+
+/// The shell in the container.
+pub(super) struct Shell {
+    logs: String,
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+    /// What it complains of. It is read all the time: a pipe that is full would stop the work.
+    complaints: JoinHandle<String>,
+}
+
+impl Shell {
+    /// Returns when the registry is read-only.
+    pub(super) fn start(project: &Project, container: &str, root: &str) -> Result<Self> {
+        let mut child = program(engine())
+            .args(["exec", "-i", container, "sh", "-c", WORK, "sh", READ_ONLY, root])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| not_started(engine(), &error))?;
+        let stdin = child.stdin.take();
+        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let stderr = child.stderr.take().expect("it is piped");
+        let complaints = std::thread::spawn(move || {
+            let mut last = String::new();
+            for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+                last = String::from_utf8_lossy(&line).into_owned();
+            }
+            last
+        });
+        let mut shell = Self { logs: project.runs("logs registry"), child, stdin, stdout, complaints };
+        let mut line = String::new();
+        shell.stdout.read_line(&mut line).context("`docker exec` cannot be read from")?;
+        if line.trim() != "ready" {
+            shell.end()?;
+            bail!("the registry's container said `{}` where it was to get ready", line.trim());
+        }
+        Ok(shell)
+    }
+
+    /// Hands over what there is to do.
+    pub(super) fn work(&mut self, plan: &Plan) -> Result<()> {
+        let mend = plan.mend.iter().map(|(link, sum)| format!("{sum} {link}\n"));
+        let remove = plan.remove.iter().map(|path| format!("{path} ok\n"));
+        let lines: String = mend.chain(["\n".to_owned()]).chain(remove).collect();
+        let gone = "the collection in the registry's container has ended";
+        self.stdin.as_mut().context(gone)?.write_all(lines.as_bytes()).context(gone)
+    }
+
+    /// Lets it end its work, and says how it did.
+    pub(super) fn end(mut self) -> Result<()> {
+        drop(self.stdin.take());
+        self.stdout.by_ref().lines().for_each(drop);
+        let status = self.child.wait().context("`docker exec` cannot be waited for")?;
+        let complaint = self.complaints.join().map(|said| last_line(&said)).unwrap_or_default();
+        let why = if complaint.is_empty() { "it was ended".to_owned() } else { complaint };
+        ensure!(
+            status.success(),
+            Fault::new(format!("the registry could not collect: {why}")).hint(format!("{} to see more; what was not collected waits for the next run", self.logs))
+        );
+        Ok(())
+    }
+}
