@@ -101,6 +101,11 @@ fn find(api: &Api<'_>, image: &Image) -> Result<Found> {
     let (digest, media_type) = match reference {
         Reference::Tag(tag) => match tagged.iter().find(|tagged| tagged.tag == *tag) {
             Some(Tagged { digest, media_type, .. }) => (digest.clone(), media_type.clone()),
+            None if api.tags(repository)??.is_some_and(|tags| tags.contains(&tag.to_string())) => {
+                bail!(Fault::new(format!("there is no manifest behind `{repository}:{tag}`")).hint(
+                    "`regcert gc` removes such a tag, or serves it again where its image is still stored"
+                ))
+            }
             None => bail!(
                 Fault::new(format!("there is no tag `{tag}` in `{repository}`{}", elsewhere(repository)))
                     .hint(format!("`regcert images {repository}` lists the tags"))

@@ -22,9 +22,9 @@ const TOLD: usize = 5;
 
 /// Free the disk space of deleted and replaced images
 ///
-/// Removes what no manifest names from the running registry, and unfinished uploads that nobody has touched for a day.
-/// Layers of the last hour that no manifest names yet stay: their push may be under way. Links that a full disk has cut off
-/// are mended.
+/// Removes what no manifest names from the running registry, and unfinished uploads that were last touched more than a day
+/// ago. Layers of the last hour that no manifest names yet stay: their push may be under way. Links that a full disk has
+/// cut off are mended.
 ///
 /// Pushes are refused for the seconds of the removal, and pulls go on; nothing is restarted. Pushes that began before are waited
 /// for. A push whose next request comes while pushes are refused fails, and has to be run again. Interrupted in any way, the
@@ -63,7 +63,12 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     ui::busy("looking for what no image needs");
     let containers = Collector::find(world.project(), !args.dry_run, &conf)?;
     if !args.dry_run && containers.remembers_layers()? {
-        return Err(remembers_layers("the variable REGISTRY_STORAGE_CACHE… of the service `registry`").into());
+        let command = format!("{} up -d", world.compose);
+        return Err(remembers_layers(
+            "a variable REGISTRY_STORAGE_CACHE… of the service `registry`",
+            &command,
+        )
+        .into());
     }
     let look = containers.look(garbage)?;
     warn(&look.plan);
@@ -146,17 +151,19 @@ fn can_collect(args: &Args, store: &Store, deployment: &Deployment, world: &Worl
             .hint("`regcert init --reload` rewrites it; where it was edited by hand, `regcert init --force --reload`, with a copy of your edit"));
     }
     let config = files.text(CONFIG).and_then(|text| document(text).ok());
-    if config.as_ref().and_then(|config| config.as_mapping_get("storage")?.as_mapping_get("cache")).is_some() {
-        return Err(remembers_layers(&format!("`storage.cache` in `{CONFIG}`")).into());
+    if config.as_ref().and_then(|config| config.as_mapping_get("storage")?.as_mapping_get("cache")).is_some()
+    {
+        let command = format!("{} restart registry", world.compose);
+        return Err(remembers_layers(&format!("`storage.cache` in `{CONFIG}`"), &command).into());
     }
     Ok(())
 }
 
 /// The registry takes a layer for stored that it remembers. After a collection it would tell a client so, and store an image
 /// without its layers.
-fn remembers_layers(setting: &str) -> Fault {
+fn remembers_layers(setting: &str, command: &str) -> Fault {
     Fault::new(format!("{setting} makes the registry remember layers, and promise them to pushes after they were removed: nothing was collected"))
-        .hint("take it out, run `regcert init --reload`, then `regcert gc` again")
+        .hint(format!("take it out, run `{command}`, then `regcert gc` again"))
 }
 
 fn report(args: &Args, before: Amount, plan: &Plan, done: Option<Done>) -> Result<()> {
@@ -213,7 +220,11 @@ fn under_way(plan: &Plan) -> String {
     if plan.unfinished.blobs > 0 {
         parts.push(format!("{} of the last day", uploads(plan.unfinished)));
     }
-    if parts.is_empty() { String::new() } else { format!("\nmay be under way, and stay: {}", parts.join(", ")) }
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!("\nmay be under way, and stay: {}", parts.join(", "))
+    }
 }
 
 fn uploads(amount: Amount) -> String {

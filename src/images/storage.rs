@@ -254,7 +254,8 @@ impl Storage {
     /// Takes what the files of the tags hold: `FILE:TEXT` for each that is not empty.
     pub fn take_tags(&mut self, lines: &str) {
         for (file, text) in lines.lines().filter_map(|line| line.split_once("/current/link:")) {
-            let name = file.strip_prefix("repositories/").and_then(|name| name.split_once("/_manifests/tags/"));
+            let name =
+                file.strip_prefix("repositories/").and_then(|name| name.split_once("/_manifests/tags/"));
             if let Some((repository, tag)) = name
                 && let Some(holding) = self.repositories.get_mut(repository)
                 && let Some(tag) = holding.tags.get_mut(tag)
@@ -315,14 +316,15 @@ impl Holding {
                 self.layers.insert(Sum::from_hex(hex)?, link);
                 return Some(());
             }
-            // The directory: its time is that of the last manifest that came or went.
-            ["manifests", "revisions", "sha256"] => {}
+            // Directories: their times are those of manifests that came and went.
+            ["manifests", "revisions", "sha256"] | ["manifests", "revisions", "sha256", _] => {}
             ["manifests", "revisions", "sha256", hex, "link"] => {
                 self.revisions.insert(Sum::from_hex(hex)?, link);
             }
             ["manifests", "revisions", "sha256", _, "signatures", "sha256", hex, "link"] => {
                 self.signatures.insert(Sum::from_hex(hex)?);
             }
+            ["manifests", "revisions", "sha256", _, "signatures", ..] => {}
             ["manifests", "tags", tag, "current", "link"] => {
                 self.tags.entry((*tag).to_owned()).or_default().current = Current::Unread;
             }

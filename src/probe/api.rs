@@ -172,6 +172,10 @@ impl<'a> Api<'a> {
         let answer = match self.ask(method, &path, MANIFEST_TYPES, MANIFEST_MAX)? {
             Ok(answer) if answer.status == 200 => answer,
             Ok(answer) if answer.status == 404 => return Ok(Ok(None)),
+            // An answer to HEAD has no body, which tells the registry's own error from a proxy's.
+            Ok(answer) if answer.status == 500 && !is_whole => {
+                return self.stored(Method::GET, repository, reference);
+            }
             Ok(answer) => return Ok(Err(self.refused(&answer, &name))),
             Err(fault) => return Ok(Err(fault)),
         };
@@ -268,7 +272,14 @@ impl<'a> Api<'a> {
             return Fault::new(format!("{} may not do that: {}", self.user, printable(&message)))
                 .hint("`regcert list-users` shows what each may do and where; `regcert add-user NAME --role ROLE` changes it");
         }
-        Fault::new(explained(answer, what)).hint("`regcert check` looks for what is broken")
+        let why = explained(answer, what);
+        if answer.status == 500 && registry_said(answer).is_some() {
+            // What is the matter is in the registry's log alone.
+            return Fault::new(format!(
+                "{why}; if the disk was full, `regcert gc` mends the links it cut off"
+            ));
+        }
+        Fault::new(why).hint("`regcert check` looks for what is broken")
     }
 
     /// Why nothing can be deleted.

@@ -39,13 +39,13 @@ const RESTART: Duration = Duration::from_secs(10);
 /// How often a look without the mark is repeated that another collection disturbs.
 const LOOKS: u32 = 3;
 
-/// Lists every link and blob below the directories named, with size and time. Links to directories are followed, as the
-/// registry does.
+/// Lists every link and blob below the directories named, with size and time. Symbolic links are followed, as the registry
+/// does; one that leads nowhere is an error.
 const LIST: &str = r#"
 date +now=%s
 for top; do
     [ ! -d "$top" ] || find -L "$top" -name _uploads -prune -o \
-        \( -type f \( -name link -o -name data \) -o -type d -path '*/_manifests/revisions/sha256' \) \
+        \( -type f \( -name link -o -name data \) -o -type l -o -type d -path '*/_manifests/revisions/sha256*' \) \
         -exec stat -L -c '%s %Y %n' {} +
 done
 "#;
@@ -120,7 +120,13 @@ impl Collector {
     }
 
     /// Collects while pushes are refused. `say` is told of each step.
-    pub fn collect(&self, garbage: Garbage, before: Look, patience: Duration, say: impl Fn(&str)) -> Result<Collected> {
+    pub fn collect(
+        &self,
+        garbage: Garbage,
+        before: Look,
+        patience: Duration,
+        say: impl Fn(&str),
+    ) -> Result<Collected> {
         let mut shell = Shell::start(&self.project, &self.registry, ROOT)?;
         let result = self.drain(patience, &say).and_then(|()| {
             say("collecting");
@@ -206,7 +212,9 @@ impl Collector {
             r#"[ -d "$1" ] || exit 0
 cd "$1" && shift || exit
 exec 3>&1
-said=$({{ {script} }} 2>&1 >&3 3>&-)
+said=$({{
+{script}
+}} 2>&1 >&3 3>&-)
 [ -z "$said" ] || {{ echo "$said" | tail -n 1 >&2; exit 1; }}"#
         );
         let mut child = program(engine())

@@ -139,7 +139,11 @@ impl Storage {
     fn drop_uploads(&self, plan: &mut Plan) {
         let given_up = |upload: &Upload| upload.touched.saturating_add(GIVEN_UP) < self.now;
         let bytes = |wanted: bool| {
-            self.uploads.values().filter(|upload| given_up(upload) == wanted).map(|upload| upload.bytes).collect()
+            self.uploads
+                .values()
+                .filter(|upload| given_up(upload) == wanted)
+                .map(|upload| upload.bytes)
+                .collect()
         };
         (plan.uploads, plan.unfinished) = (bytes(true), bytes(false));
         let gone = self.uploads.iter().filter(|(_, upload)| given_up(upload));

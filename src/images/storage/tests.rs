@@ -72,7 +72,7 @@ impl Bed {
         self.lines.iter().for_each(|line| storage.take(line).unwrap());
         storage.take_tags(&self.tags);
         let mut contents = Contents::default();
-        let mut read = |files: Vec<(Sum, String, u64)>, contents: &mut Contents| {
+        let read = |files: Vec<(Sum, String, u64)>, contents: &mut Contents| {
             for (wanted, _, _) in files {
                 let text = self.texts.iter().find(|text| sum(text) == wanted).unwrap();
                 contents.take(wanted, text.as_bytes());
@@ -230,7 +230,10 @@ fn an_empty_manifest_makes_room_for_the_whole_one() {
     let mut bed = Bed::default();
     let image = bed.tagged("app", "1", "layer");
     let path = sum(&image).blob();
-    bed.lines.iter_mut().filter(|line| line.contains(&path)).for_each(|line| *line = format!("0 {OLD} {path}/data"));
+    bed.lines
+        .iter_mut()
+        .filter(|line| line.contains(&path))
+        .for_each(|line| *line = format!("0 {OLD} {path}/data"));
     let plan = bed.plan(Garbage::Unreferenced);
     assert!(plan.remove.contains(&path));
     assert!(!plan.remove.iter().any(|path| path.contains("_manifests")));

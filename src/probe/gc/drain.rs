@@ -95,10 +95,13 @@ impl Collector {
     fn requests(&self, nginx: &str) -> Result<Requests> {
         if self.asks_late {
             // A connection is listed where it comes from or where it leads to, by the version of the kernel.
-            let tables = [nginx, &self.registry].map(|container| self.exec(container, &["cat", "/proc/net/unix"]));
+            let tables =
+                [nginx, &self.registry].map(|container| self.exec(container, &["cat", "/proc/net/unix"]));
             let tables: Vec<_> = tables.into_iter().flatten().collect();
             if tables.iter().any(|table| table.contains(SOCKET)) {
-                return Ok(Requests::Connections(tables.iter().flat_map(|table| connections(table)).collect()));
+                return Ok(Requests::Connections(
+                    tables.iter().flat_map(|table| connections(table)).collect(),
+                ));
             }
         }
         let table = run(&[engine(), "top"], &self.project.dir, &[nginx], &self.project.logs())?;

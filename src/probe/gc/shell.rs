@@ -95,7 +95,8 @@ impl Shell {
         let why = if complaint.is_empty() { "it was ended".to_owned() } else { complaint };
         ensure!(
             status.success(),
-            Fault::new(format!("the registry could not collect: {why}")).hint(format!("{} to see more; what was not collected waits for the next run", self.logs))
+            Fault::new(format!("the registry could not collect: {why}"))
+                .hint(format!("{} to see more; what was not collected waits for the next run", self.logs))
         );
         Ok(())
     }

@@ -19,6 +19,12 @@ unusable() {
     exit 1
 }
 
+# The mark of a `regcert gc` that was killed, by the id of the shell in this container that made it.
+mark=/run/regcert/read-only
+if [ -s $mark ] && ! kill -0 "$(cat $mark)" 2>/dev/null; then
+    rm -f $mark
+fi
+
 answer=$(fetch /debug/health) || {
     echo "the registry does not answer, or has lost its storage: $answer"
     exit 1
