@@ -34,7 +34,8 @@ class World:
         self.options = options
         self.registry = Registry(options.host, options.root, options.user, open(options.password_file).read().strip())
         self.version = options.version
-        self.pool = Pool(random.Random(options.seed))
+        # Each part has its own: what another one left does not keep its blobs.
+        self.pool = Pool(random.Random(f"{options.seed} {options.part}"))
         self.model = Model()
         self.repositories, self.indexes = [], True
         self.writes, self.log, self.errors = [], [], []
