@@ -118,6 +118,8 @@ impl Link {
 #[derive(Debug, Default)]
 struct TagLinks {
     current: Current,
+    /// Whether what it names was cut off when it was listed.
+    is_torn: bool,
     /// What it named at any time.
     history: BTreeMap<Sum, Link>,
 }
@@ -251,8 +253,9 @@ impl Storage {
         tags.collect()
     }
 
-    /// Takes what the files of the tags hold: `FILE:TEXT` for each that is not empty.
-    pub fn take_tags(&mut self, lines: &str) {
+    /// Takes what the files of the tags hold: `FILE:TEXT` for each that is not empty. Unless it `is_final`, a tag can have gone
+    /// since it was listed.
+    pub fn take_tags(&mut self, lines: &str, is_final: bool) {
         for (file, text) in lines.lines().filter_map(|line| line.split_once("/current/link:")) {
             let name =
                 file.strip_prefix("repositories/").and_then(|name| name.split_once("/_manifests/tags/"));
@@ -263,6 +266,10 @@ impl Storage {
             {
                 tag.current = Current::Names(sum);
             }
+        }
+        if !is_final {
+            let is_there = |tag: &TagLinks| tag.current != Current::Unread || tag.is_torn;
+            self.repositories.values_mut().for_each(|holding| holding.tags.retain(|_, tag| is_there(tag)));
         }
         for tag in self.repositories.values_mut().flat_map(|holding| holding.tags.values_mut()) {
             if let (Current::Unread, [only]) = (tag.current, &tag.history.keys().collect::<Vec<_>>()[..]) {
@@ -326,7 +333,8 @@ impl Holding {
             }
             ["manifests", "revisions", "sha256", _, "signatures", ..] => {}
             ["manifests", "tags", tag, "current", "link"] => {
-                self.tags.entry((*tag).to_owned()).or_default().current = Current::Unread;
+                let tag = self.tags.entry((*tag).to_owned()).or_default();
+                (tag.current, tag.is_torn) = (Current::Unread, link.is_torn());
             }
             ["manifests", "tags", tag, "index", "sha256", hex, "link"] => {
                 self.tags.entry((*tag).to_owned()).or_default().history.insert(Sum::from_hex(hex)?, link);

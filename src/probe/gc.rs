@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 pub(super) use drain::{Workers, workers};
-use shell::Shell;
+use shell::{COLLECTS, Shell};
 
 use super::containers::{Project, Service};
 use super::engine::{failed, not_started, started};
@@ -36,7 +36,7 @@ const ROOT: &str = "/var/lib/registry/docker/registry/v2";
 /// How long a container takes to come back.
 const RESTART: Duration = Duration::from_secs(10);
 
-/// How often a look without the mark is repeated that another collection disturbs.
+/// How often a look without the mark is repeated that another collection disturbs. What clients delete meanwhile does not.
 const LOOKS: u32 = 3;
 
 /// Lists every link and blob below the directories named, with size and time. Symbolic links are followed, as the registry
@@ -92,6 +92,15 @@ pub struct Collected {
     pub plan: Plan,
 }
 
+/// What a look is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Certainty {
+    /// To tell what there is: what goes meanwhile is no error.
+    Passing,
+    /// To decide what is removed, while pushes are refused.
+    Final,
+}
+
 impl Collector {
     /// Finds the containers of this directory; nginx's where `with_nginx`. `conf` is its configuration.
     pub fn find(project: Project, with_nginx: bool, conf: &str) -> Result<Self> {
@@ -112,7 +121,7 @@ impl Collector {
     pub fn look(&self, garbage: Garbage) -> Result<Look> {
         let mut looks = 1;
         loop {
-            match self.look_once(garbage, Named::default()) {
+            match self.look_once(garbage, Named::default(), Certainty::Passing) {
                 Err(_) if looks < LOOKS => looks += 1,
                 answer => return answer,
             }
@@ -130,7 +139,7 @@ impl Collector {
         let mut shell = Shell::start(&self.project, &self.registry, ROOT)?;
         let result = self.drain(patience, &say).and_then(|()| {
             say("collecting");
-            let look = self.look_once(garbage, before.named)?;
+            let look = self.look_once(garbage, before.named, Certainty::Final)?;
             shell.work(&look.plan)?;
             Ok(look)
         });
@@ -144,16 +153,18 @@ impl Collector {
     /// What is stored after a collection, and what of its plan is no longer there.
     pub fn freed(&self, plan: &Plan) -> Result<(Amount, Amount)> {
         let mut storage = Storage::default();
-        self.list(LIST, &["blobs"], &mut storage)?;
+        self.list(LIST, &["blobs"], Certainty::Passing, &mut storage)?;
         let gone = plan.gone.iter().filter(|(sum, _)| !storage.has(*sum));
         Ok((storage.stored(), gone.map(|(_, size)| *size).collect()))
     }
 
-    /// Makes sure that pushes are taken, also after a shell that was killed. A container that ended with it comes back.
+    /// Makes sure that pushes are taken, also after a shell that was killed: one that lives ends with the mark itself. A
+    /// container that ended with it comes back.
     pub fn take_pushes(&self) -> Result<()> {
         let start = Instant::now();
         loop {
-            match self.exec(&self.registry, &["rm", "-f", READ_ONLY]) {
+            let remove = format!("{COLLECTS}collects || rm -f \"$flag\"");
+            match self.exec(&self.registry, &["sh", "-c", &remove, "sh", READ_ONLY]) {
                 Ok(_) => return Ok(()),
                 Err(_) if start.elapsed() < RESTART => std::thread::sleep(Duration::from_millis(500)),
                 Err(error) => {
@@ -164,19 +175,20 @@ impl Collector {
         }
     }
 
-    fn look_once(&self, garbage: Garbage, mut named: Named) -> Result<Look> {
+    fn look_once(&self, garbage: Garbage, mut named: Named, certainty: Certainty) -> Result<Look> {
         let mut storage = Storage::default();
-        self.list(LIST, &["repositories", "blobs"], &mut storage)?;
-        self.list(LIST_UPLOADS, &[], &mut storage)?;
-        storage.take_tags(&String::from_utf8_lossy(&self.print(PRINT_NAMED, &storage.tag_files())?));
+        self.list(LIST, &["repositories", "blobs"], certainty, &mut storage)?;
+        self.list(LIST_UPLOADS, &[], certainty, &mut storage)?;
+        let tags = self.print(PRINT_NAMED, &storage.tag_files(), certainty)?;
+        storage.take_tags(&String::from_utf8_lossy(&tags), certainty == Certainty::Final);
         self.read(&storage.manifests(&named), &mut named)?;
         self.read(&storage.deleted_manifests(&named), &mut named)?;
         let plan = storage.plan(&named, garbage);
         Ok(Look { stored: storage.stored(), plan, named })
     }
 
-    fn list(&self, script: &str, tops: &[&str], storage: &mut Storage) -> Result<()> {
-        let said = self.below_root(script, tops, String::new())?;
+    fn list(&self, script: &str, tops: &[&str], certainty: Certainty, storage: &mut Storage) -> Result<()> {
+        let said = self.below_root(script, tops, String::new(), certainty)?;
         for line in String::from_utf8_lossy(&said).lines() {
             storage.take(line)?;
         }
@@ -186,7 +198,7 @@ impl Collector {
     /// Reads manifests: their bytes follow each other, and their sizes are known.
     fn read(&self, files: &[(Sum, String, u64)], named: &mut Named) -> Result<()> {
         let names: Vec<_> = files.iter().map(|(_, file, _)| file.clone()).collect();
-        let said = self.print(PRINT, &names)?;
+        let said = self.print(PRINT, &names, Certainty::Final)?;
         let mut rest = &said[..];
         for (sum, _, size) in files {
             let text = usize::try_from(*size).ok().and_then(|size| rest.split_at_checked(size));
@@ -198,23 +210,33 @@ impl Collector {
         Ok(())
     }
 
-    fn print(&self, script: &str, files: &[String]) -> Result<Vec<u8>> {
+    fn print(&self, script: &str, files: &[String], certainty: Certainty) -> Result<Vec<u8>> {
         if files.is_empty() {
             return Ok(Vec::new());
         }
-        self.below_root(script, &[], files.iter().map(|file| format!("{file}\n")).collect())
+        self.below_root(script, &[], files.iter().map(|file| format!("{file}\n")).collect(), certainty)
     }
 
     /// What a script prints in the directory of the storage. Whatever it complains of is an error: what was not seen would be
     /// taken for what is not there. Nothing where there is no storage yet.
-    fn below_root(&self, script: &str, words: &[&str], input: String) -> Result<Vec<u8>> {
+    fn below_root(
+        &self,
+        script: &str,
+        words: &[&str],
+        input: String,
+        certainty: Certainty,
+    ) -> Result<Vec<u8>> {
+        let pass_over = match certainty {
+            Certainty::Passing => "| grep -v 'No such file or directory'",
+            Certainty::Final => "",
+        };
         let checked = format!(
             r#"[ -d "$1" ] || exit 0
 cd "$1" && shift || exit
 exec 3>&1
 said=$({{
 {script}
-}} 2>&1 >&3 3>&-)
+}} 2>&1 >&3 3>&- {pass_over})
 [ -z "$said" ] || {{ echo "$said" | tail -n 1 >&2; exit 1; }}"#
         );
         let mut child = program(engine())

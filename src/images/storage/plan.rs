@@ -28,6 +28,13 @@ impl FromIterator<u64> for Amount {
     }
 }
 
+impl Amount {
+    fn add(&mut self, other: Self) {
+        self.blobs += other.blobs;
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+}
+
 /// What a collection does.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -63,11 +70,15 @@ impl Storage {
     pub fn plan(&self, contents: &Contents, garbage: Garbage) -> Plan {
         let mut plan = Plan::default();
         let mut needed = HashSet::new();
+        let open = match garbage {
+            Garbage::Unreferenced => HashSet::new(),
+            Garbage::Untagged => self.open(contents),
+        };
         for (name, holding) in &self.repositories {
             let revisions = self.revisions(holding);
             let kept = match garbage {
                 Garbage::Unreferenced => revisions.clone(),
-                Garbage::Untagged => holding.tagged(&revisions, contents),
+                Garbage::Untagged => holding.tagged(&revisions, &open, contents),
             };
             holding.take_manifests(name, &kept, self, &mut plan);
             needed.extend(holding.signatures.iter().copied());
@@ -84,6 +95,7 @@ impl Storage {
         // An empty manifest says nothing, and would be taken for the whole one when it is pushed again.
         needed.retain(|sum| !(self.blobs.get(sum) == Some(&0) && self.is_manifest(*sum)));
         self.drop_blobs(&needed, contents, &mut plan);
+        plan.under_way.add(open.iter().filter_map(|sum| self.blobs.get(sum)).copied().collect());
         self.drop_uploads(&mut plan);
         plan
     }
@@ -102,6 +114,18 @@ impl Storage {
     /// Whether a link was written so recently that the push may be under way.
     pub(super) fn is_young(&self, time: u64) -> bool {
         time.saturating_add(UNDER_WAY) > self.now
+    }
+
+    /// The manifests that may wait for the index that will name them: they came lately, no manifest names them, and no tag ever
+    /// did.
+    fn open(&self, contents: &Contents) -> HashSet<Sum> {
+        let named: HashSet<_> = contents.0.values().flat_map(|content| &content.mentioned).collect();
+        let open = self.repositories.values().flat_map(|holding| {
+            let had_tag: HashSet<_> = holding.tags.values().flat_map(|tag| tag.history.keys()).collect();
+            let young = holding.revisions.iter().filter(|(_, link)| self.is_young(link.time));
+            young.map(|(sum, _)| *sum).filter(move |sum| !had_tag.contains(sum))
+        });
+        open.filter(|sum| !named.contains(sum)).collect()
     }
 
     /// The layers of pushes that may be under way: they came lately, and no manifest has named them since.
@@ -152,13 +176,14 @@ impl Storage {
 }
 
 impl Holding {
-    /// What the tags name, with what the indexes among that name. Everything, where that cannot be read.
-    fn tagged(&self, revisions: &BTreeSet<Sum>, contents: &Contents) -> BTreeSet<Sum> {
+    /// What the tags name and what is `open`, with what the indexes among that name. Everything, where that cannot be read.
+    fn tagged(&self, revisions: &BTreeSet<Sum>, open: &HashSet<Sum>, contents: &Contents) -> BTreeSet<Sum> {
         if self.tags.values().any(|tag| tag.current == Current::Unread) {
             return revisions.clone();
         }
         let mut kept = BTreeSet::new();
-        let mut waiting: Vec<_> = self.tags.values().filter_map(TagLinks::names).collect();
+        let mut waiting: Vec<_> =
+            self.tags.values().filter_map(TagLinks::names).chain(open.iter().copied()).collect();
         while let Some(sum) = waiting.pop() {
             if !revisions.contains(&sum) || !kept.insert(sum) {
                 continue;

@@ -70,7 +70,7 @@ impl Bed {
         let mut storage = Storage::default();
         storage.take(&format!("now={NOW}")).unwrap();
         self.lines.iter().for_each(|line| storage.take(line).unwrap());
-        storage.take_tags(&self.tags);
+        storage.take_tags(&self.tags, true);
         let mut contents = Contents::default();
         let read = |files: Vec<(Sum, String, u64)>, contents: &mut Contents| {
             for (wanted, _, _) in files {
@@ -156,6 +156,51 @@ fn layers_of_a_push_that_is_under_way_stay_for_an_hour() {
     bed.layer("app", "older", NOW - 3600);
     assert_eq!(bed.gone(Garbage::Untagged), ["older"]);
     assert_eq!(bed.plan(Garbage::Untagged).under_way, Amount { blobs: 1, bytes: 5 });
+}
+
+#[test]
+fn images_that_wait_for_their_index_stay_for_an_hour() {
+    for (time, gone) in [(NOW - 3_599, [].as_slice()), (NOW - 3_600, &["layer"])] {
+        let mut bed = Bed::default();
+        bed.layer("app", "layer", time);
+        let waiting = image(&["layer"]);
+        bed.manifest("app", &waiting, time);
+        // One that had a tag, and one whose index came, wait for nothing.
+        bed.layer("app", "had a tag", OLD);
+        let had_tag = image(&["had a tag"]);
+        bed.manifest("app", &had_tag, time);
+        let now = bed.tagged("app", "1", "now");
+        bed.line(
+            71,
+            OLD,
+            &format!("repositories/app/_manifests/tags/1/index/sha256/{}/link", sum(&had_tag).hex()),
+        );
+        bed.layer("app", "part", OLD);
+        let part = image(&["part"]);
+        bed.manifest("app", &part, time);
+        let whole = index(&[&part]);
+        bed.manifest("app", &whole, OLD);
+        let expected: BTreeSet<_> = [&*had_tag, "had a tag", &part, "part", &whole]
+            .into_iter()
+            .chain(gone.iter().copied())
+            .chain((!gone.is_empty()).then_some(&*waiting))
+            .collect();
+        assert_eq!(bed.gone(Garbage::Untagged).into_iter().collect::<BTreeSet<_>>(), expected);
+        assert!(!bed.gone(Garbage::Untagged).contains(&now.as_str()));
+        assert_eq!(bed.plan(Garbage::Untagged).under_way.blobs, u64::from(gone.is_empty()));
+    }
+}
+
+#[test]
+fn a_tag_that_goes_while_it_is_looked_at_is_no_torn_one() {
+    let mut storage = Storage::default();
+    let tags = "repositories/app/_manifests/tags";
+    for line in [&format!("71 1 {tags}/gone/current/link"), &format!("0 1 {tags}/torn/current/link")] {
+        storage.take(line).unwrap();
+    }
+    storage.take_tags("", false);
+    let plan = storage.plan(&Contents::default(), Garbage::Untagged);
+    assert_eq!(plan.unreadable, ["app:torn"]);
 }
 
 #[test]

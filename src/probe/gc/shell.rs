@@ -14,11 +14,29 @@ use crate::probe::containers::Project;
 use crate::probe::engine::{last_line, not_started};
 use crate::probe::program::{engine, program};
 
+/// Whether the shell of a collection lives whose id the mark, `$1`, has. It may remove what it decided on before, although the
+/// regcert that began it was killed. An id alone says little: after a restart another process can have it.
+pub(super) const COLLECTS: &str = r#"
+flag=$1
+collects() {
+    [ -s "$flag" ] || return
+    { tr '\0' '\n' <"/proc/$(cat "$flag")/cmdline" | grep -qxF "$flag"; } 2>/dev/null
+}
+"#;
+
+/// How long the shell of an earlier collection is waited for, in seconds.
+const PATIENCE: u32 = 600;
+
 /// Removes and mends. Its stdin has the links to mend, each with its digest before it; an empty line; and what is to be
 /// removed, each with an `ok` after it: a line that was cut off, because regcert ended, has none. The removal makes the room that
 /// the mending needs. It goes on where its output goes nowhere.
 const WORK: &str = r#"
-flag=$1; root=$2
+root=$2 patience=$3
+while collects; do
+    patience=$((patience - 1))
+    [ $patience -gt 0 ] || { echo 'an earlier collection still removes' >&2; exit 1; }
+    sleep 1
+done
 # Not that of another run which has begun meanwhile.
 trap '[ "$(cat "$flag")" != $$ ] || rm -f "$flag"' EXIT
 trap 'exit 130' HUP INT TERM
@@ -50,8 +68,9 @@ pub(super) struct Shell {
 impl Shell {
     /// Returns when the registry is read-only.
     pub(super) fn start(project: &Project, container: &str, root: &str) -> Result<Self> {
+        let work = [COLLECTS, WORK].concat();
         let mut child = program(engine())
-            .args(["exec", "-i", container, "sh", "-c", WORK, "sh", READ_ONLY, root])
+            .args(["exec", "-i", container, "sh", "-c", &work, "sh", READ_ONLY, root, &PATIENCE.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
