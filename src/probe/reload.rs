@@ -224,7 +224,7 @@ impl Project {
                     Fault::new("nginx was told to reload and goes on with the old files").hint(self.logs())
                 );
             }
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(150));
         }
         Ok(())
     }
