@@ -140,7 +140,7 @@ impl Collector {
         let result = self.drain(patience, &say).and_then(|()| {
             say("collecting");
             let look = self.look_once(garbage, before.named, Certainty::Final)?;
-            shell.work(&look.plan)?;
+            shell.work(&look.plan);
             Ok(look)
         });
         // Its stdin goes, and the file with it, also where it never got as far as collecting.
