@@ -7,7 +7,7 @@ use super::{Children, Contents, Current, Garbage, Holding, Storage, Sum, TagLink
 /// How long a layer that no manifest names may belong to a push that is under way, in seconds.
 const UNDER_WAY: u64 = 3600;
 
-/// After how long an upload that nobody touches has been given up, in seconds.
+/// After how long without a write an upload has been given up, in seconds.
 const GIVEN_UP: u64 = 24 * 3600;
 
 /// How much there is.
@@ -70,9 +70,10 @@ impl Storage {
     pub fn plan(&self, contents: &Contents, garbage: Garbage) -> Plan {
         let mut plan = Plan::default();
         let mut needed = HashSet::new();
+        let named: HashSet<_> = contents.0.values().flat_map(|content| &content.mentioned).collect();
         let open = match garbage {
             Garbage::Unreferenced => HashSet::new(),
-            Garbage::Untagged => self.open(contents),
+            Garbage::Untagged => self.open(&named),
         };
         for (name, holding) in &self.repositories {
             let revisions = self.revisions(holding);
@@ -94,7 +95,7 @@ impl Storage {
         }
         // An empty manifest says nothing, and would be taken for the whole one when it is pushed again.
         needed.retain(|sum| !(self.blobs.get(sum) == Some(&0) && self.is_manifest(*sum)));
-        self.drop_blobs(&needed, contents, &mut plan);
+        self.drop_blobs(&needed, &named, &mut plan);
         plan.under_way.add(open.iter().filter_map(|sum| self.blobs.get(sum)).copied().collect());
         self.drop_uploads(&mut plan);
         plan
@@ -118,8 +119,7 @@ impl Storage {
 
     /// The manifests that may wait for the index that will name them: they came lately, no manifest names them, and no tag ever
     /// did.
-    fn open(&self, contents: &Contents) -> HashSet<Sum> {
-        let named: HashSet<_> = contents.0.values().flat_map(|content| &content.mentioned).collect();
+    fn open(&self, named: &HashSet<&Sum>) -> HashSet<Sum> {
         let open = self.repositories.values().flat_map(|holding| {
             let had_tag: HashSet<_> = holding.tags.values().flat_map(|tag| tag.history.keys()).collect();
             let young = holding.revisions.iter().filter(|(_, link)| self.is_young(link.time));
@@ -129,8 +129,7 @@ impl Storage {
     }
 
     /// The layers of pushes that may be under way: they came lately, and no manifest has named them since.
-    fn under_way(&self, contents: &Contents) -> HashSet<Sum> {
-        let named: HashSet<_> = contents.0.values().flat_map(|content| &content.mentioned).collect();
+    fn under_way(&self, named: &HashSet<&Sum>) -> HashSet<Sum> {
         let open = self.repositories.values().flat_map(|holding| {
             let young = holding.layers.iter().filter(|(_, link)| self.is_young(link.time));
             young.filter(|(sum, link)| !named.contains(sum) || holding.changed < link.time)
@@ -138,8 +137,8 @@ impl Storage {
         open.map(|(sum, _)| *sum).collect()
     }
 
-    fn drop_blobs(&self, needed: &HashSet<Sum>, contents: &Contents, plan: &mut Plan) {
-        let under_way = self.under_way(contents);
+    fn drop_blobs(&self, needed: &HashSet<Sum>, named: &HashSet<&Sum>, plan: &mut Plan) {
+        let under_way = self.under_way(named);
         let unneeded = self.blobs.iter().filter(|(sum, _)| !needed.contains(sum));
         let (kept, gone): (Vec<_>, Vec<_>) =
             unneeded.map(|(sum, size)| (*sum, *size)).partition(|(sum, _)| under_way.contains(sum));

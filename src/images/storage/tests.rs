@@ -301,7 +301,7 @@ fn a_tag_beside_a_deletion_is_served_again_or_goes() {
 }
 
 #[test]
-fn uploads_that_nobody_touched_for_a_day_go() {
+fn uploads_without_a_write_for_a_day_go() {
     let mut bed = Bed::default();
     let day = 24 * 3600;
     for (id, time) in [("given-up", NOW - day - 1), ("resumed", NOW - day - 1), ("new", NOW - 5)] {
