@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::World;
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, NGINX_CONF, REGISTRY_CONFIG};
 use crate::error::Fault;
 use crate::images::{Amount, Garbage, Plan};
 use crate::probe::{Collected, Collector, READ_ONLY};
@@ -14,8 +14,6 @@ use crate::spec::Proxy;
 use crate::store::Store;
 use crate::takeover::document;
 use crate::ui;
-
-const CONFIG: &str = "registry/config.yml";
 
 /// How many tags and manifests are named in a warning; the rest is counted.
 const TOLD: usize = 5;
@@ -57,7 +55,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     let (store, deployment) = world.open()?;
     let garbage = if args.delete_untagged { Garbage::Untagged } else { Garbage::Unreferenced };
     can_collect(args, &store, &deployment, world)?;
-    let conf = store.read()?.text("nginx/nginx.conf").unwrap_or_default().to_owned();
+    let conf = store.read()?.text(NGINX_CONF).unwrap_or_default().to_owned();
     // No command need wait for the collection but another one.
     drop(store);
     ui::busy("looking for what no image needs");
@@ -89,7 +87,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     containers.take_pushes()?;
     let refused = start.elapsed();
     collection.done()?;
-    let Collected { before, plan, .. } = result?;
+    let Collected { before, plan } = result?;
     ui::say(format!("pushes are taken again, after {:.1} seconds", refused.as_secs_f64()));
     let (after, freed) = containers.freed(&plan)?;
     report(args, before, &plan, Some(Done { after, freed, refused }))
@@ -146,15 +144,15 @@ fn can_collect(args: &Args, store: &Store, deployment: &Deployment, world: &Worl
         )));
     }
     let files = store.read()?;
-    if !files.text("nginx/nginx.conf").is_some_and(|text| text.contains(READ_ONLY)) {
+    if !files.text(NGINX_CONF).is_some_and(|text| text.contains(READ_ONLY)) {
         bail!(Fault::new("`nginx/nginx.conf` does not refuse pushes during a collection: it is older, or was edited by hand")
             .hint("`regcert init --reload` rewrites it; where it was edited by hand, `regcert init --force --reload`, with a copy of your edit"));
     }
-    let config = files.text(CONFIG).and_then(|text| document(text).ok());
+    let config = files.text(REGISTRY_CONFIG).and_then(|text| document(text).ok());
     if config.as_ref().and_then(|config| config.as_mapping_get("storage")?.as_mapping_get("cache")).is_some()
     {
         let command = format!("{} restart registry", world.compose);
-        return Err(remembers_layers(&format!("`storage.cache` in `{CONFIG}`"), &command).into());
+        return Err(remembers_layers(&format!("`storage.cache` in `{REGISTRY_CONFIG}`"), &command).into());
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::check::{Known, Link, list};
 use super::seen::{Containers, Listener, Seen};
-use crate::deployment::{Deployment, NGINX_CONF};
+use crate::deployment::{Deployment, NGINX_CONF, REGISTRY_CONFIG};
 use crate::error::Fault;
 use crate::names::{DnsName, Host};
 use crate::spec::Proxy;
@@ -74,7 +74,7 @@ impl Known<'_> {
 
 /// The configurations, as a container names them in its log, and as the directory has them.
 const CONFIGURATIONS: [(&str, &str); 2] =
-    [("/etc/nginx/nginx.conf", NGINX_CONF), ("/etc/regcert/config.yml", "registry/config.yml")];
+    [("/etc/nginx/nginx.conf", NGINX_CONF), ("/etc/regcert/config.yml", REGISTRY_CONFIG)];
 
 impl Known<'_> {
     /// What is wrong with a container, with the cure of the configuration that its last words name.

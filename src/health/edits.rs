@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use saphyr::YamlOwned;
 
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, REGISTRY_CONFIG};
 use crate::error::Fault;
 use crate::files::utf8;
 use crate::render::Site;
@@ -13,8 +13,6 @@ use crate::takeover::{directives, document, scalar};
 
 /// How many statements a message lists for each file.
 const SHOWN_MAX: usize = 6;
-
-const REGISTRY_CONFIG: &str = "registry/config.yml";
 
 /// The keys of config.yml whose values may be shown.
 const PUBLIC: [&str; 6] = ["enabled", "addr", "net", "remoteurl", "level", "disabled"];
