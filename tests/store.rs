@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::Sandbox;
+use common::{Sandbox, is_thorough};
 
 /// Every file below `dir` with its mode and bytes; `.regcert/lock` says nothing.
 fn state(dir: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
@@ -65,8 +65,10 @@ fn outputs(sandbox: &Sandbox) -> Vec<PathBuf> {
 fn nothing_is_written_through_what_was_planted() {
     let sandbox = Sandbox::new();
     let victim = sandbox.path().join("victim");
-    for output in outputs(&sandbox) {
-        for kind in ["symlink", "dangling", "fifo", "directory", "hard link"] {
+    let kinds = ["symlink", "dangling", "fifo", "directory", "hard link"];
+    for (n, output) in outputs(&sandbox).into_iter().enumerate() {
+        // The plain tier plants one kind in each place.
+        for (_, kind) in (0..).zip(kinds).filter(|(k, _)| is_thorough() || *k == n % kinds.len()) {
             let dir = sandbox.path().join("registry");
             let at = dir.join(&output);
             fs::create_dir_all(at.parent().unwrap()).unwrap();

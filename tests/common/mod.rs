@@ -48,6 +48,11 @@ fn clock() -> &'static Path {
     &CLOCK
 }
 
+/// Whether everything is tried, or only every promise once: `tests/run` says which, and without it the latter.
+pub fn is_thorough() -> bool {
+    std::env::var_os("TEST_TIER").is_some_and(|tier| tier == "all")
+}
+
 /// A place to run commands in.
 pub struct Sandbox {
     root: tempfile::TempDir,
