@@ -24,7 +24,7 @@ const ADVISED_MIN: usize = 8;
 /// 2^10 rounds: 60 ms of CPU for each guess. Every step doubles what a login costs the server as well.
 pub const COST: u32 = 10;
 
-/// Letters and digits nobody mistakes for another when reading them out.
+/// Letters and digits that are not mistaken for one another when read out.
 const ALPHABET: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
 
 /// A password in clear, wiped when dropped, silent in `Debug`.
@@ -128,7 +128,7 @@ pub enum Login {
     Good,
     /// It is another.
     WrongPassword,
-    /// Nobody of that name is there.
+    /// No user has that name.
     NoSuchUser,
     /// What is stored is no bcrypt hash: nginx may know it, regcert and the registry do not.
     OtherHash,

@@ -61,9 +61,9 @@ impl Mode {
 pub enum Origin {
     /// The only copy of something: a key, a user, a setting. Read back at each run, so an edit by hand counts.
     Kept,
-    /// Made once for somebody else, who takes it away: not looked at again.
+    /// Made once for another authority, and taken away: not looked at again.
     HandedOver,
-    /// Made anew from the rest at each run. An edit by hand is a difference, and stays until `--force`.
+    /// Rewritten from the rest at each run. An edit by hand is a difference, and stays until `--force`.
     Rendered,
 }
 

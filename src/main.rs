@@ -119,7 +119,7 @@ fn site(dir: &Path) -> Site {
 // Long because each thing that the machine says has its line.
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn world(cli: &Cli) -> Result<World> {
-    // The person who types, whoever works.
+    // The person who types, also where root does the work.
     let as_root = as_root();
     let dir = directory(cli.dir.clone());
     let mut site = site(&dir);
@@ -183,7 +183,7 @@ fn done((): ()) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// `./registry`, unless somebody said otherwise or stands in a registry's directory.
+/// `./registry`, unless another is given or the current directory is a registry's.
 fn directory(given: Option<PathBuf>) -> PathBuf {
     let here =
         || if Path::new("regcert.toml").exists() { PathBuf::from(".") } else { PathBuf::from("registry") };

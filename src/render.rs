@@ -138,7 +138,7 @@ pub struct Facts {
     user: Option<String>,
     /// 64 hexadecimal digits.
     http_secret: String,
-    /// Who runs it, in their own words; nothing where nobody is named.
+    /// Who runs it, in their own words; nothing where that is not set.
     company: String,
     /// The registry that this one is a mirror of, or nothing.
     mirror_of: String,
@@ -233,7 +233,7 @@ impl Facts {
         }
     }
 
-    /// The same where nobody would keep others than admins from deleting.
+    /// The registry's own configuration where nothing would keep others than admins from deleting.
     pub fn without_delete(mut self) -> Self {
         self.delete = false;
         self
@@ -431,7 +431,7 @@ mod tests {
         })
     }
 
-    /// `SNAPSHOTS=overwrite cargo test golden` writes them anew.
+    /// `SNAPSHOTS=overwrite cargo test golden` rewrites them.
     #[test]
     fn every_shape_is_as_in_its_golden_files() {
         for proxy in ["nginx", "none"] {

@@ -67,7 +67,7 @@ fn shown(text: &str) -> String {
     text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// What goes on while somebody waits; nothing for a file or a timer.
+/// What goes on while a person waits; nothing for a file or a timer.
 pub fn busy(line: impl AsRef<str>) {
     if io::stderr().is_terminal() {
         say(format!("{} …", line.as_ref()));
@@ -79,7 +79,7 @@ pub fn warn(message: impl AsRef<str>) {
     tell(format!("warning: {}", message.as_ref()));
 }
 
-/// Data, for whoever reads stdout. A closed pipe is the reader's business; a full disk loses what was to be read.
+/// Data, for the reader of stdout. A closed pipe is the reader's business; a full disk loses what was to be read.
 pub fn data(text: impl AsRef<str>) -> Result<()> {
     match writeln!(io::stdout(), "{}", shown(text.as_ref())) {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(e).context("the output cannot be written"),
@@ -224,7 +224,7 @@ pub fn ask_new_password(user: &str) -> Result<Option<Password>> {
     }
 }
 
-/// Asks for the password of somebody who has one, hidden.
+/// Asks for the password of an existing user, hidden.
 pub fn ask_password(user: &str) -> Result<Password> {
     give_terminal_back()?;
     let answer = dialoguer::Password::new().with_prompt(format!("Password for {user}")).interact();
@@ -249,7 +249,7 @@ pub fn confirm(question: &str) -> Result<bool> {
         Err(dialoguer::Error::IO(e)) if e.kind() == io::ErrorKind::Interrupted => loop {
             std::thread::park();
         },
-        answer => answer.context("nobody can be asked"),
+        answer => answer.context("there is no terminal to ask on"),
     }
 }
 

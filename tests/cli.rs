@@ -1,5 +1,5 @@
 //! What every command prints and where, word for word: each `tests/cmd/<topic>/<claim>.console` is run in a directory of
-//! its own and compared whole. `SNAPSHOTS=overwrite cargo test --test cli` writes them anew.
+//! its own and compared whole. `SNAPSHOTS=overwrite cargo test --test cli` rewrites them.
 //!
 //! In a case, `$ ` begins a line for `sh`; `1| ` is stdout, `2| ` is stderr, `? ` is an exit code other than 0. `# ` is a
 //! remark. No other program of the machine is found than the few that `TOOLS` names.

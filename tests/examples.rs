@@ -82,7 +82,7 @@ fn run(sandbox: &Sandbox, line: &str) {
     } else {
         line.into()
     };
-    // Nothing listens below the ports that the system gives to whoever asks, and that is what it says.
+    // Nothing listens below the ports that the system hands out, and that is what it says.
     if line.starts_with("regcert check") {
         sandbox.ok("rm -r registry && regcert init --registry-server-name 127.0.0.1 --https-port 1");
         let output = sandbox.sh(&line.replace("registry1.myhouse.local:5443", "127.0.0.1:1"));
@@ -91,7 +91,7 @@ fn run(sandbox: &Sandbox, line: &str) {
         assert!(said.contains("as a client sees it") || said.starts_with('{'), "`{line}`: {said}");
         return;
     }
-    // Nobody is there to be asked for a password, and nobody listens.
+    // There is no terminal to ask on for a password, and nothing listens.
     if line.starts_with("regcert images") || line.starts_with("regcert delete") {
         sandbox.ok("rm -r registry && regcert init --registry-server-name 127.0.0.1 --https-port 1");
         let stderr = sandbox.fails(1, &line.replace("registry1.myhouse.local:5443", "127.0.0.1:1"));

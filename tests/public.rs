@@ -12,7 +12,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use common::Sandbox;
 use flate2::read::MultiGzDecoder;
 
-/// What no client has any business with, whoever's it is: keys in PEM, password hashes, and the DER of an EC key, whose
+/// What no client has any business with, whatever it belongs to: keys in PEM, password hashes, and the DER of an EC key, whose
 /// version and length of 32 bytes stand before the secret (RFC 5915 §3).
 const MARKS: [&[u8]; 7] =
     [b"PRIVATE KEY", b"$2y$", b"$2b$", b"$2a$", b"$apr1$", b"dockerconfigjson", b"\x02\x01\x01\x04\x20"];

@@ -264,10 +264,10 @@ fn reload_while_showing(served: &str) -> String {
 }
 
 /// stderr of a reload of a registry whose container ended.
-fn reload_while_nobody_listens() -> String {
+fn reload_while_nothing_listens() -> String {
     let sandbox = Sandbox::new();
     sandbox.program("docker", DOCKER);
-    // Below the ports that the system gives to whoever asks: no other test listens there.
+    // Below the ports that the system hands out: no other test listens there.
     sandbox.ok("regcert init --https-port 1");
     sandbox.fails(1, "regcert init --reload")
 }
@@ -275,7 +275,7 @@ fn reload_while_nobody_listens() -> String {
 #[test]
 fn anything_but_the_new_certificate_is_no_success() {
     // All at once: each waits 15 seconds for the right one.
-    let nobody = std::thread::spawn(reload_while_nobody_listens);
+    let silent = std::thread::spawn(reload_while_nothing_listens);
     let other = std::thread::spawn(|| reload_while_showing("other"));
     let stale = reload_while_showing("registry");
     assert!(
@@ -292,8 +292,8 @@ fn anything_but_the_new_certificate_is_no_success() {
         last.starts_with("error: the registry was reloaded and does not answer: invalid peer certificate: "),
         "{last}"
     );
-    let nobody = nobody.join().unwrap();
-    let last = nobody.lines().last().unwrap();
+    let silent = silent.join().unwrap();
+    let last = silent.lines().last().unwrap();
     assert!(last.starts_with("error: the registry was reloaded and does not answer: 127.0.0.1:"), "{last}");
     assert!(last.contains(" does not take a connection: "), "{last}");
 }

@@ -259,7 +259,7 @@ fn first_runs_at_once_make_one_registry() {
     sandbox.ok("regcert init");
 }
 
-/// Somebody without rights: whoever runs the tests, or nobody in particular where root does.
+/// A user without rights: the one who runs the tests, or an unprivileged one where root does.
 fn unprivileged(sandbox: &Sandbox, line: &str) -> std::process::Output {
     use std::os::unix::process::CommandExt;
     let mut command = sandbox.command(line);
@@ -269,7 +269,7 @@ fn unprivileged(sandbox: &Sandbox, line: &str) -> std::process::Output {
     command.output().unwrap()
 }
 
-/// A sandbox that somebody without rights may use.
+/// A sandbox that a user without rights may use.
 fn shared_sandbox() -> Sandbox {
     let sandbox = Sandbox::new();
     let work = sandbox.path();
@@ -316,7 +316,7 @@ fn what_may_not_be_read_is_told_with_its_cure() {
     }
 }
 
-/// Whoever goes by the time of a file in seconds, as nginx's ETag does, sees every change.
+/// A program that goes by the time of a file in seconds, as nginx's ETag does, sees every change.
 #[test]
 fn a_file_that_replaces_another_is_a_second_younger() {
     let sandbox = Sandbox::new();

@@ -136,8 +136,8 @@ impl Accesses {
         limited.map(Access::password_file).collect()
     }
 
-    /// Notes what `name` may do. nginx reads one line for all who are called that, whatever their capitals. That
-    /// somebody may do what everybody may is said only of who may have been an admin.
+    /// Notes what `name` may do. nginx reads one line for all who are called that, whatever their capitals. The
+    /// default is stored only for a user who may have been an admin.
     pub fn set(&mut self, name: Username, access: Access) {
         let alike = |known: &Username| known.as_str().eq_ignore_ascii_case(name.as_str());
         let was_more = self.0.iter().any(|(known, access)| alike(known) && !access.is_limited());
@@ -147,7 +147,7 @@ impl Accesses {
         }
     }
 
-    /// What was said of whoever was called `name` holds no longer.
+    /// Forgets role and repositories of `name`.
     pub fn forget(&mut self, name: &Username) {
         self.set(name.clone(), Access::default());
     }
@@ -189,7 +189,7 @@ mod tests {
         let mut accesses = Accesses::default();
         accesses.set("bob".parse().unwrap(), access(Role::Pull, &["team-a/*", "b"]));
         accesses.set("carol".parse().unwrap(), access(Role::Admin, &[]));
-        assert_eq!(accesses.of("nobody"), Access::default());
+        assert_eq!(accesses.of("stranger"), Access::default());
         assert_eq!(accesses.limited().map(ToString::to_string).collect::<Vec<_>>(), ["bob"]);
         let json = serde_json::to_string(&accesses).unwrap();
         assert_eq!(
@@ -217,7 +217,7 @@ mod tests {
     fn who_was_an_admin_is_let_in_only_by_an_nginx_that_knows_better() {
         let mut accesses = Accesses::default();
         accesses.set("carol".parse().unwrap(), access(Role::Admin, &[]));
-        assert!(!accesses.must_be_read("carol") && !accesses.must_be_read("nobody"));
+        assert!(!accesses.must_be_read("carol") && !accesses.must_be_read("stranger"));
         accesses.forget(&"carol".parse().unwrap());
         assert!(accesses.must_be_read("carol") && accesses.limited().next().is_none());
         let map = |accesses: &Accesses| accesses.to_map(PasswordFiles::OneForAll);
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(map(&accesses).lines().count(), 2);
         // Of others nothing need be said any more.
         accesses.forget(&"carol".parse().unwrap());
-        accesses.forget(&"nobody".parse().unwrap());
+        accesses.forget(&"stranger".parse().unwrap());
         assert_eq!(accesses, Accesses::default());
     }
 

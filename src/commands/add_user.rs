@@ -173,7 +173,7 @@ fn asked(args: &Args) -> Result<Asked> {
     Ok(Asked { name: name.expect("a name that is none was refused"), role: role.flatten(), repositories })
 }
 
-/// A password that nobody has seen yet, to stdout.
+/// A password that was just made, to stdout.
 fn show(name: &Username, password: &Password) -> Result<()> {
     ui::say("password (shown only now):");
     let again = || {

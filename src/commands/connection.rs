@@ -101,7 +101,7 @@ impl Connection {
                 let user = user.map_or_else(|| only_user(&deployment), Ok)?;
                 let roots = deployment.roots().into_iter().cloned().collect();
                 match target {
-                    // Whoever names a host means that one, wherever its name leads.
+                    // A host that is named is the one that is meant, whatever its name resolves to.
                     Some(target) => (Names::of(target), roots, user, None),
                     None => (Names::own(&deployment), roots, user, Some(deployment.spec)),
                 }
@@ -121,7 +121,7 @@ impl Connection {
             return ui::ask_password(user.as_str());
         }
         bail!(
-            Fault::new(format!("nobody is here to be asked for the password of {user}"))
+            Fault::new(format!("there is no terminal to ask on for the password of {user}"))
                 .hint("give it with `--password-stdin` or `--password-file FILE`")
         )
     }
@@ -182,7 +182,7 @@ impl Connected {
     }
 }
 
-/// The root certificates in a file that somebody named.
+/// The root certificates in the file that the user named.
 pub fn roots(path: &Path) -> Result<Vec<Certificate>> {
     Certificate::read(&store::read_given(path)?).with_context(|| format!("`{}`", path.display()))
 }
@@ -201,7 +201,7 @@ pub fn served(world: &World, hint: &str) -> Result<Deployment> {
     Ok(deployment)
 }
 
-/// Who logs in where nobody was named.
+/// Who logs in where no user was named.
 fn only_user(deployment: &Deployment) -> Result<Username> {
     let mut names = deployment.users.names();
     names.sort();

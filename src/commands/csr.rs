@@ -1,4 +1,4 @@
-//! `regcert csr`: a request for somebody else's authority.
+//! `regcert csr`: a request for an external authority.
 
 use anyhow::Result;
 

@@ -164,7 +164,8 @@ fn agreed() -> Result<bool> {
         return ui::confirm("Delete it?");
     }
     bail!(
-        Fault::new("nobody is here to be asked: nothing was deleted").hint("`--yes` deletes without asking")
+        Fault::new("there is no terminal to ask on: nothing was deleted")
+            .hint("`--yes` deletes without asking")
     )
 }
 

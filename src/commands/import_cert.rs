@@ -1,4 +1,4 @@
-//! `regcert import-cert`: what somebody else's authority signed.
+//! `regcert import-cert`: what an external authority signed.
 
 use std::path::{Path, PathBuf};
 

@@ -158,7 +158,7 @@ impl World {
         )
     }
 
-    /// The same, able to sign. A person is asked for the passphrase while nobody has to wait for the lock.
+    /// The same, able to sign. A person is asked for the passphrase before the lock is taken.
     fn open_to_sign(&self) -> Result<(Store, Deployment)> {
         let (store, deployment) = self.open()?;
         if !deployment.is_locked() {
@@ -167,7 +167,7 @@ impl World {
         drop(store);
         let passphrase = self.passphrase()?;
         let (store, mut deployment) = self.open()?;
-        // As many rounds as whoever encrypted it chose.
+        // As many rounds as were chosen when it was encrypted.
         ui::busy("opening the authority's key");
         match (deployment.unlock(&passphrase), self.passphrase_with_mark()?) {
             (Ok(()), _) => {}
@@ -185,7 +185,7 @@ impl World {
             None if ui::can_ask() => ui::ask_passphrase(),
             None => bail!(
                 Fault::new(
-                    "the authority's key is encrypted, and nobody is here to be asked for its passphrase"
+                    "the authority's key is encrypted, and there is no terminal to ask on for its passphrase"
                 )
                 .hint("name a file with `--ca-passphrase-file`")
             ),
@@ -208,7 +208,7 @@ impl World {
             Some(file) => read_passphrase(file),
             None if ui::can_ask() => ui::ask_new_passphrase(),
             None => bail!(
-                Fault::new("nobody is here to be asked for a passphrase")
+                Fault::new("there is no terminal to ask on for a passphrase")
                     .hint("name a file with `--ca-passphrase-file`")
             ),
         }
@@ -250,7 +250,7 @@ fn warn_without_admin(deployment: &Deployment, had_admin: bool) {
     }
 }
 
-/// The first line of a file that somebody named.
+/// The first line of the file that the user named.
 fn read_passphrase(file: &PassphraseFile) -> Result<Passphrase> {
     let (path, passphrase) = match file {
         PassphraseFile::Named(path) => {

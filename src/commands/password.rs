@@ -33,7 +33,7 @@ pub enum Known {
 /// Whether to ask where no option says anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Prompt {
-    /// Ask, where somebody is there.
+    /// Ask on a terminal.
     IfPossible,
     /// Make one.
     Never,

@@ -1,5 +1,5 @@
 //! Client certificates: who may connect at all. They have an authority of their own that only nginx trusts, so that a
-//! rotation of the root, a root kept offline or somebody else's root leave them alone.
+//! rotation of the root, a root kept offline or an external root leave them alone.
 
 use time::{Duration, OffsetDateTime};
 

@@ -1,4 +1,4 @@
-//! Somebody else's authority: a request goes out, a signed chain comes in, and only then is anything served with it.
+//! An external authority: a request goes out, a signed chain comes in, and only then is anything served with it.
 
 use time::OffsetDateTime;
 
@@ -15,7 +15,7 @@ impl Deployment {
         Ok(())
     }
 
-    /// Takes the chain that somebody signed for the request, in any order and with or without its root, which then is
+    /// Takes the chain that was signed for the request, in any order and with or without its root, which then is
     /// among `more` or known from before. Checked as a client would, with our names, before anything is changed. Returns
     /// the names of the certificate that the request did not ask for.
     pub fn import(
@@ -56,7 +56,7 @@ impl Deployment {
         let unasked = chain[0].names.iter().filter(|name| !asked.contains(name)).cloned().collect();
         let pending = self.pending.take().expect("looked at above");
         self.server = Some(ServerIdentity::of(chain, pending.key)?);
-        // Our own root's key is not thrown away with the first certificate of somebody else: `--finish` does that.
+        // Our own root's key is not thrown away with the first certificate of another authority: `--finish` does that.
         match std::mem::replace(&mut self.issuer, Issuer::External { root: Some(root) }) {
             Issuer::Own { authority, root_key } => {
                 let root = authority.root().clone();

@@ -278,7 +278,7 @@ impl Deployment {
         format!("{}/auth/registry.passwd", front(self.spec.proxy))
     }
 
-    /// Where a request for somebody else's authority lies.
+    /// Where a request for an external authority lies.
     pub fn request_path(&self) -> String {
         format!("request/{}.csr", self.spec.host_stem())
     }

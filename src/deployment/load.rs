@@ -1,4 +1,4 @@
-//! The registry out of its files. A part that is missing or damaged is named with its cure and never made anew in
+//! The registry out of its files. A part that is missing or damaged is named with its cure and never made again in
 //! silence: clients and users depend on the one that was there.
 
 use std::collections::BTreeSet;
@@ -167,7 +167,7 @@ impl Reader<'_> {
         Some(Issuer::Own { authority: self.gather.take(&format!("`{root_path}`"), pair)?, root_key })
     }
 
-    /// No key of an authority is here: somebody else signs, and has either done so or not yet. A registry of our own
+    /// No key of an authority is here: an external one signs, and has either done so or not yet. A registry of our own
     /// that lost its key looks the same but for its server certificate, which has no request behind it.
     fn external(&mut self, found: &Found, waiting: bool) -> Option<Issuer> {
         let external = self.files.get(super::files::SPEC).is_some_and(|file| {

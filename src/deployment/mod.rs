@@ -45,9 +45,9 @@ pub struct Deployment {
     pub issuer: Issuer,
     /// The root that is on its way out, while a rotation is under way.
     pub retiring: Option<Retiring>,
-    /// Who serves; `None` until somebody else's authority has signed the first request.
+    /// Who serves; `None` until an external authority has signed the first request.
     pub server: Option<ServerIdentity>,
-    /// A key that waits for somebody else's signature.
+    /// A key that waits for an external authority's signature.
     pub pending: Option<Pending>,
     /// Who may log in.
     pub users: Htpasswd,
@@ -74,7 +74,7 @@ pub enum Issuer {
         /// The root's key as it is stored, where an intermediate signs and the root's key has not been moved away.
         root_key: Option<KeyAtRest>,
     },
-    /// Somebody else does.
+    /// An external authority does.
     External {
         /// Their root, known from the first import on.
         root: Option<Certificate>,
@@ -113,7 +113,7 @@ pub enum Origin {
     },
     /// Brought along.
     Import(Authority),
-    /// Somebody else signs.
+    /// An external authority signs.
     External,
 }
 
@@ -226,7 +226,7 @@ impl Deployment {
         Spec::check(&settings, Side::File, invoker, &mut Gather::default())
     }
 
-    /// Takes other settings and a new server certificate; authority and users stay. Where somebody else signs, the
+    /// Takes other settings and a new server certificate; authority and users stay. Where an external authority signs, the
     /// certificate stays as well, as long as it covers every name.
     pub fn reconfigure(&mut self, spec: Spec, key: ServerKey, now: OffsetDateTime) -> Result<(), Fault> {
         self.spec = spec;
@@ -295,7 +295,7 @@ impl Deployment {
         self.server.as_ref().map(|server| server.leaf().names.clone()).unwrap_or_default()
     }
 
-    /// Where somebody else signs: refuses names that the certificate lacks.
+    /// Where an external authority signs: refuses names that the certificate lacks.
     fn covered(&self) -> Result<(), Fault> {
         let Some(server) = &self.server else {
             return Ok(());
@@ -391,7 +391,7 @@ impl Deployment {
         }
     }
 
-    /// The root that clients are to trust; `None` until the first import from somebody else.
+    /// The root that clients are to trust; `None` until the first import from an external authority.
     pub fn root(&self) -> Option<&Certificate> {
         match &self.issuer {
             Issuer::Own { authority, .. } => Some(authority.root()),
@@ -454,9 +454,9 @@ impl Deployment {
 /// What becomes of the server's key when it gets another certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerKey {
-    /// A new one: the old one may be known to somebody.
+    /// A new key: the old one may have become known.
     New,
-    /// The same, for whoever has pinned it.
+    /// The same key, for clients that have pinned it.
     Keep,
 }
 

@@ -15,8 +15,8 @@ pub struct Retiring {
     pub root: Certificate,
     /// Its key as it is stored, until the rotation is finished.
     pub key: Option<KeyAtRest>,
-    /// The new root, certified by the old one's key: served, so that old clients find their way. `None` where somebody
-    /// else's root came in its place, for which the old one does not vouch.
+    /// The new root, certified by the old one's key: served, so that old clients find their way. `None` where an
+    /// external root came in its place, for which the old one does not vouch.
     pub vouched: Option<Certificate>,
 }
 

@@ -221,7 +221,7 @@ fn no_key_of_an_authority_leaves_its_passphrase() {
         deployment.finish_rotation(NOW).unwrap();
         assert_eq!(clear(&deployment), [""; 0]);
 
-        // As the next run finds it: locked, until somebody knows the passphrase.
+        // As the next run finds it: locked, until the passphrase is given.
         let mut next = load(&deployment.files(&site()).unwrap()).unwrap().unwrap();
         assert!(next.is_locked());
         assert!(next.unlock(&Passphrase::first_line(b"another").unwrap()).is_err());

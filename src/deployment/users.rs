@@ -13,7 +13,7 @@ impl Deployment {
     pub fn set_user(&mut self, name: &Username, hash: &str) -> Result<Set, Fault> {
         let set = self.users.set(name, hash);
         if set == Set::Added {
-            // What was said of somebody else who had that name, and was taken out by hand.
+            // Role and repositories of an earlier user of that name, who was taken out by hand.
             self.state.access.forget(name);
             self.tell_apart(name)?;
         }
@@ -101,7 +101,7 @@ impl Deployment {
         }
     }
 
-    /// Refuses limits that nobody holds up: the registry by itself lets everybody do everything.
+    /// Refuses limits that nothing enforces: the registry by itself lets every user do everything.
     pub(super) fn limits_hold(&self) -> Result<(), Fault> {
         let limited: Vec<_> = self.state.access.limited().map(ToString::to_string).collect();
         if self.spec.proxy == Proxy::Nginx || limited.is_empty() {

@@ -98,7 +98,7 @@ impl Words {
         }
     }
 
-    /// `docker WORDS`, by whoever may.
+    /// `docker WORDS`, with sudo where that is needed.
     pub fn docker(&self, words: &str) -> String {
         prefixed(self.docker, &format!("{} {words}", probe::engine()))
     }

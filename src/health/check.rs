@@ -238,7 +238,7 @@ pub fn check(known: &Known<'_>, seen: &Seen) -> Vec<Link> {
 /// What the links that cannot be tried say: the broken one that is in their way.
 pub(super) fn waits(links: &[Link]) -> String {
     let broken = |link: &&Link| link.state == State::Broken;
-    // Whoever speaks with the registry is past the links before it, broken ones too.
+    // An answer of the registry proves the links before it, broken ones too.
     let talk = links
         .iter()
         .filter(broken)
@@ -271,7 +271,7 @@ fn name(known: &Known<'_>, seen: &Seen) -> Link {
             };
             return Link::broken("name", message, hint);
         }
-        None => return Link::not_tried("name", "nobody asked"),
+        None => return Link::not_tried("name", "not asked for"),
     };
     let from_file = !known.hosts_file.is_empty() && known.hosts_file.iter().all(|ip| addresses.contains(ip));
     // The registry is here, and the name is not: unless what it leads to hands on to this machine.

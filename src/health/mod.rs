@@ -123,7 +123,7 @@ fn files(change: &Change, findings: &mut Vec<Finding>) {
                 (Severity::Warning, "missing, or not as it should be", "run `regcert trust` to rewrite it")
             }
             Action::EditedByHand => (Severity::Note, "edited by hand, and kept", ""),
-            // Somebody took it away to have it signed; it is made again from its key.
+            // It was taken away to be signed; it is made again from its key.
             Action::Added if path.as_str().ends_with(".csr") => continue,
             Action::Added => (Severity::Error, "missing", "run `regcert init` to rewrite it"),
             Action::Changed => (

@@ -8,7 +8,7 @@ use crate::deployment::{NGINX_CONF, ROLES};
 use crate::names::{Pattern, Repositories};
 use crate::spec::Proxy;
 
-/// Where trial images go, unless somebody says otherwise.
+/// Where trial images go, unless an option names another repository.
 const USUAL: &str = "regcert-check";
 
 /// Whether this is a repository that `regcert check` makes for its trial images. A registry has no request that removes an
@@ -41,7 +41,7 @@ pub fn trial(given: Option<&str>, is_mirror: bool, access: Option<&Access>) -> T
     let (repository, extent) = match (given, below, patterns.first()) {
         (Some(given), ..) => (given.to_owned(), Extent::Images),
         (None, Some(below), _) => (below, Extent::Images),
-        // Somebody's own: no trial image among theirs.
+        // The user's own repository: no trial image among theirs.
         (None, None, Some(one)) => (one.to_string(), Extent::Upload),
         (None, None, None) => (USUAL.to_owned(), Extent::Images),
     };

@@ -50,7 +50,7 @@ pub struct Machine<'a> {
     pub told: &'a str,
 }
 
-/// Where programs are; what else is on somebody's PATH is not a daemon's.
+/// Where programs are; what else is on a person's PATH is not a daemon's.
 const PROGRAMS: [&str; 5] = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/opt/bin"];
 
 /// The one file of all roots that each family of systems makes (Debian, Fedora, SUSE, Alpine).
@@ -103,7 +103,7 @@ enum Certificates {
     Trusted(PathBuf),
     /// There are others.
     Other(Vec<String>),
-    /// A file that makes every request fail, or that nobody reads, and what mends it.
+    /// A file that makes every request fail, or that is never read, and what mends it.
     Fault(String, String),
 }
 

@@ -19,7 +19,7 @@ use crate::spec::RunAs;
 pub struct Target {
     /// Name or address.
     pub host: Host,
-    /// 443 where nobody says otherwise.
+    /// 443 unless another is given.
     pub port: u16,
 }
 
@@ -239,9 +239,9 @@ pub enum Refusal {
 /// What is behind the port that a registry has without a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bare {
-    /// Nobody, or nobody who answers.
+    /// Nothing listens, or nothing answers.
     Closed,
-    /// Somebody else.
+    /// Another server.
     Other,
     /// A registry.
     Registry,

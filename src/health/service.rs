@@ -268,7 +268,7 @@ fn digest(known: &Known<'_>, seen: &Seen) -> Link {
     let trip = match seen.trip.as_ref() {
         Some(Ok(trip)) => trip,
         Some(Err(why)) => return unanswered(known, "digest", "a blob and a manifest", why),
-        None => return Link::not_tried("digest", "nobody asked"),
+        None => return Link::not_tried("digest", "not asked for"),
     };
     match trip.steps.last().filter(|step| !step.is_done()) {
         Some(step) if step.answer.status == step.expected => Link::broken(

@@ -1,4 +1,4 @@
-//! What the tags of a registry add up to. Each manifest and each configuration is in it once, whoever names it.
+//! What the tags of a registry add up to. Each manifest and each configuration is in it once, however many tags name it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

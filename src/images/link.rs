@@ -90,7 +90,7 @@ fn value(text: &str) -> (String, &str) {
     (value, "")
 }
 
-/// Path and query of `reference` seen from `base` (RFC 3986 §5.2); `None` where it leads to somebody else.
+/// Path and query of `reference` seen from `base` (RFC 3986 §5.2); `None` for another host.
 fn resolve(target: &Target, base: &str, reference: &str) -> Option<String> {
     let reference = reference.split('#').next().unwrap_or_default();
     let base_path = base.split('?').next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Which repositories somebody may use.
+//! Which repositories a user may use.
 
 use std::fmt;
 use std::str::FromStr;
@@ -55,7 +55,7 @@ impl fmt::Display for Pattern {
 /// The most that one user's patterns may take in nginx's file, whose words have 4096 bytes at most.
 const WORDS_MAX: usize = 3800;
 
-/// The repositories that somebody may use.
+/// The repositories that a user may use.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "Vec<String>", try_from = "Vec<String>")]
 pub enum Repositories {

@@ -54,7 +54,7 @@ impl Url {
     }
 }
 
-/// The text without a password that somebody may have put into it.
+/// The text without the password that it may contain.
 fn shown(text: &str) -> String {
     let begin = text.find("://").map_or(0, |at| at + 3);
     let end = text[begin..].find('@').map_or(begin, |at| begin + at);
@@ -134,7 +134,7 @@ impl fmt::Display for Upstream {
     }
 }
 
-/// Somebody who is told of each push and pull: a name for the registry's log, and where to send it. `NAME=URL`.
+/// A receiver of an event for each push and pull: a name for the registry's log, and its URL. `NAME=URL`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webhook {
     name: String,

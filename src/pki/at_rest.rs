@@ -21,7 +21,7 @@ impl KeyAtRest {
         Self { stored: Zeroizing::new(key.pem().to_owned()), open: Some(key), passphrase: None }
     }
 
-    /// A key as it was stored: in clear, or locked until somebody knows the passphrase.
+    /// A key as it was stored: in clear, or locked until its passphrase is given.
     pub fn from_pem(text: &str) -> Result<Self, Fault> {
         let stored = Zeroizing::new(text.to_owned());
         if PrivateKey::is_encrypted(text.as_bytes()) {
@@ -30,7 +30,7 @@ impl KeyAtRest {
         Ok(Self { open: Some(PrivateKey::read(text.as_bytes(), None)?), stored, passphrase: None })
     }
 
-    /// A key that somebody brings along, in any form; an encrypted one stays under its passphrase.
+    /// A key that the user brings along, in any form; an encrypted one stays under its passphrase.
     pub fn read(bytes: &[u8], passphrase: Option<&Passphrase>) -> Result<Self, Fault> {
         let mut key = Self::clear(PrivateKey::read(bytes, passphrase)?);
         if let (true, Some(passphrase)) = (PrivateKey::is_encrypted(bytes), passphrase) {

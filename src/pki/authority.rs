@@ -76,7 +76,7 @@ impl Authority {
         Self::of([vec![signer], self.chain.clone()].concat(), KeyAtRest::clear(key))
     }
 
-    /// The root of `successor` certified by this one's key: whoever trusts only this root can follow the chain there.
+    /// The root of `successor` certified by this one's key: a client that trusts only this root can follow the chain there.
     pub fn vouch_for(
         &self,
         successor: &Self,
@@ -105,7 +105,7 @@ impl Authority {
         Ok(())
     }
 
-    /// An authority that somebody else made: the certificates in any order, and the key of one of them.
+    /// An authority made elsewhere: the certificates in any order, and the key of one of them.
     pub fn import(
         certificates: Vec<Certificate>,
         key: KeyAtRest,
@@ -201,7 +201,7 @@ impl Authority {
         ServerIdentity::of([vec![leaf], self.intermediates().to_vec()].concat(), key)
     }
 
-    /// A server certificate for somebody else's request: our policy, their key, their names where we admit them.
+    /// A server certificate for a request made elsewhere: our policy, its key, its names where we admit them.
     pub fn issue_for(
         &self,
         request: &Request,

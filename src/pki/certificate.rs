@@ -31,7 +31,7 @@ impl Validity {
     }
 
     /// `days` from an hour before `now` (clients' clocks differ), one second short of whole days: both ends count, so
-    /// that second would be one day more to whoever counts days.
+    /// that second would be one day more to a program that counts days.
     pub fn starting(now: OffsetDateTime, days: u16) -> Result<Self, Fault> {
         let whole = now.replace_nanosecond(0).expect("zero is a nanosecond");
         let not_before = whole.checked_sub(Duration::HOUR);
@@ -113,7 +113,7 @@ impl Certificate {
             .collect()
     }
 
-    /// The certificates of a file that somebody brings along: PEM, or one in DER.
+    /// The certificates of a file that the user brings along: PEM, or one in DER.
     pub fn read(bytes: &[u8]) -> Result<Vec<Self>, Fault> {
         // A DER certificate is a SEQUENCE (X.690 §8.9).
         if bytes.first() == Some(&0x30) {
@@ -221,7 +221,7 @@ impl Certificate {
         self.issuer == issuer.subject && (is_weak(&own) || signed())
     }
 
-    /// `first`, whoever signed it, and so on up to the root, all out of `others`.
+    /// `first`, the certificate of its issuer, and so on up to the root, all out of `others`.
     pub fn order(first: Certificate, others: &[Certificate]) -> Result<Vec<Certificate>, Fault> {
         let mut chain = vec![first];
         loop {

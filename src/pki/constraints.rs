@@ -6,7 +6,7 @@ use rcgen::{CidrSubnet, GeneralSubtree, NameConstraints};
 
 use crate::names::{Host, SubjectAltName, Subtree, masked};
 
-/// Reserved, so that nobody has it (RFC 6761 §6.4).
+/// Reserved, so that no domain can have it (RFC 6761 §6.4).
 const NO_DOMAIN: &str = "none.invalid";
 
 /// What a root may speak for (RFC 5280 §4.2.1.10).
@@ -20,7 +20,7 @@ pub struct Constraints {
 
 impl Constraints {
     /// Room for exactly `permitted`. A list without addresses would let every address through, so a family without a
-    /// network is excluded whole; one without domains would let every name through, so a domain that nobody can have
+    /// network is excluded whole; one without domains would let every name through, so a domain that cannot exist
     /// stands in for "none".
     pub fn to(mut permitted: Vec<Subtree>) -> Self {
         if !permitted.iter().any(|tree| matches!(tree, Subtree::Domain(_))) {

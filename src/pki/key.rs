@@ -33,7 +33,7 @@ pub enum KeyType {
 }
 
 impl KeyType {
-    /// Whether making such a key takes so long that somebody wonders: two primes have to be found.
+    /// Whether making such a key takes so long that a person wonders: two primes have to be found.
     pub fn is_slow(self) -> bool {
         match self {
             Self::P256 | Self::P384 => false,

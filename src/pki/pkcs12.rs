@@ -29,7 +29,7 @@ const FRIENDLY_NAME: &str = "1.2.840.113549.1.9.20";
 const LOCAL_KEY_ID: &str = "1.2.840.113549.1.9.21";
 const SHA1: &str = "1.3.14.3.2.26";
 
-/// Key and chain (leaf first) under `name`, for whoever knows the passphrase.
+/// Key and chain (leaf first) under `name`, encrypted with the passphrase.
 ///
 /// 3DES and a SHA-1 MAC: macOS up to at least 14 answers AES and a SHA-256 MAC with "wrong password", and the same file
 /// opens on OpenSSL 3 (without its legacy provider), NSS, Windows and Java. What that costs is a cheap guess at the

@@ -1,4 +1,4 @@
-//! Certificate requests (PKCS#10, RFC 2986): made for another authority, and read from somebody who wants a certificate.
+//! Certificate requests (PKCS#10, RFC 2986): made for another authority, and read from a server that wants a certificate.
 //! Of what a request asks for only the key and the names are ever used; the rest is told and never copied, or a request
 //! for a CA would be one (rcgen's own reader copies it).
 
@@ -20,7 +20,7 @@ use crate::names::{SubjectAltName, printable};
 /// What the messages say a file should hold.
 const WANTED: &str = "certificate request";
 
-/// A request whose signature proves that whoever made it has the key.
+/// A request whose signature proves that its maker has the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     pem: String,

@@ -30,7 +30,7 @@ impl ServerIdentity {
         Self::of(Certificate::chain_from_pem(text)?, PrivateKey::read(text.as_bytes(), None)?)
     }
 
-    /// Key and chain in one PEM text: whoever replaces the file replaces both.
+    /// Key and chain in one PEM text: replacing the file replaces both.
     pub fn pem(&self) -> Zeroizing<String> {
         Zeroizing::new(format!("{}{}", self.key.pem(), self.chain_pem()))
     }
@@ -40,7 +40,7 @@ impl ServerIdentity {
         self.chain.iter().map(Certificate::pem).collect()
     }
 
-    /// Leaf first, then what stands between it and a root that somebody trusts.
+    /// Leaf first, then the certificates between it and a root that clients trust.
     pub fn chain(&self) -> &[Certificate] {
         &self.chain
     }

@@ -1,5 +1,5 @@
 //! The one place where an issuer signs. rcgen writes the certificate or list; the issuer's name is then put in byte for
-//! byte, and the result signed anew: rcgen keeps a name as a map, so of `DC=corp, DC=example` one survives and no
+//! byte, and the result signed again: rcgen keeps a name as a map, so of `DC=corp, DC=example` one survives and no
 //! verifier finds the issuer again. It decides nothing about names, dates or usages.
 
 #[cfg(test)]
@@ -66,7 +66,7 @@ pub(super) fn placeholder<'k>(
     Issuer::new(params, &issuer_key.pair)
 }
 
-/// The issuer's own identifier. Where it has none any will do, for nobody has one to compare it with; but there must be
+/// The issuer's own identifier. Where it has none any will do, for there is none to compare it with; but there must be
 /// one (RFC 5280 §4.2.1.1), and `openssl verify -x509_strict` asks for it. rcgen's own hash of the key stands in.
 pub(super) fn key_identifier(parsed: &X509Certificate<'_>) -> KeyIdMethod {
     use x509_parser::extensions::ParsedExtension::SubjectKeyIdentifier;
@@ -76,7 +76,7 @@ pub(super) fn key_identifier(parsed: &X509Certificate<'_>) -> KeyIdMethod {
     own.map_or(KeyIdMethod::Sha256, KeyIdMethod::PreSpecified)
 }
 
-/// `signed` with the element at `place` of what is signed replaced by the issuer's name, and signed anew.
+/// `signed` with the element at `place` of what is signed replaced by the issuer's name, and signed again.
 pub(super) fn under_name_of(
     signed: &[u8],
     place: usize,

@@ -1,4 +1,4 @@
-//! The registry's API for whoever looks after its images: lists, manifests, and a manifest deleted.
+//! The part of the registry's API that manages images: lists, manifests, and a manifest deleted.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -214,7 +214,7 @@ impl<'a> Api<'a> {
         Ok(Ok(pages))
     }
 
-    /// The answer to whoever was let in; the inner fault is about its body.
+    /// The answer to an accepted login; the inner fault is about its body.
     fn ask(&self, method: Method, path: &str, accept: &str, most: u64) -> Result<Result<Answer, Fault>> {
         let mut tries = 0;
         loop {

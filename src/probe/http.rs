@@ -96,7 +96,7 @@ impl<'a> Client<'a> {
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
-            // Nobody between: a proxy would answer for the registry.
+            // No proxy between: it would answer for the registry.
             .proxy(None)
             .user_agent(concat!("regcert/", env!("CARGO_PKG_VERSION")))
             .accept(AutoHeaderValue::None)

@@ -112,7 +112,7 @@ fn endpoint(settings: &Path, name: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// A user id that is not root's, and whose files the test can make: the one of who runs it, or of nobody.
+    /// A user id that is not root's, and whose files the test can make: the one of who runs it, or an unprivileged one.
     fn user(path: &Path) -> u32 {
         match fs::metadata(path).unwrap().uid() {
             0 => {

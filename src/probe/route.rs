@@ -18,7 +18,7 @@ const CONNECT: Duration = Duration::from_secs(4);
 /// For a neighbour that should not be there.
 const GLANCE: Duration = Duration::from_secs(1);
 
-/// Where a registry listens that nobody configured (distribution's default).
+/// Where a registry without configuration listens (distribution's default).
 const BARE_PORT: u16 = 5000;
 
 /// A connection that ends at a fixed time, however slowly the other side drips.
@@ -135,7 +135,7 @@ fn bare(address: SocketAddr) -> Bare {
     }
 }
 
-/// What is answered to a plain request; `None` where nobody takes the connection.
+/// What is answered to a plain request; `None` where nothing takes the connection.
 pub(super) fn say_http(address: SocketAddr, limit: Duration) -> Option<String> {
     let mut socket = Timed::open(address, limit).ok()?;
     let mut said = Vec::new();

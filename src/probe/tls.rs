@@ -65,7 +65,7 @@ impl ServerCertVerifier for Recorder {
     }
 }
 
-/// The chain that the server shows to whoever asks for `host`.
+/// The chain that the server shows to a client that asks for `host`.
 pub(super) fn chain(address: SocketAddr, host: &Host) -> Result<Vec<Certificate>, Refusal> {
     let schemes = provider().signature_verification_algorithms.supported_schemes();
     let recorder = Arc::new(Recorder { chain: Mutex::default(), schemes });
@@ -149,7 +149,7 @@ fn refusal(error: &std::io::Error, address: SocketAddr) -> Refusal {
 
 /// What speaks there, by its answer to a plain request. One that does not speak TLS may also cut the handshake off.
 fn without_tls(said: &str, cut: bool) -> Refusal {
-    // nginx and Go tell whoever asks their TLS port plainly that it is one.
+    // nginx and Go answer a plain request to their TLS port by saying that it is one.
     match (said.starts_with("HTTP/"), said.contains("HTTPS"), cut) {
         (true, false, _) => Refusal::PlainHttp,
         (false, _, true) if said.is_empty() || said.starts_with(['\u{15}', '\u{16}']) => Refusal::Closed,

@@ -11,18 +11,18 @@ use crate::names::{VolumeName, printable};
 pub enum Proxy {
     /// nginx ends TLS and checks passwords.
     Nginx,
-    /// Nobody: the registry does both itself.
+    /// No proxy: the registry does both itself.
     None,
 }
 
 /// Whether clients must show a certificate of their own, beside the password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientAuth {
-    /// Nobody is asked.
+    /// No client is asked for a certificate.
     Off,
-    /// Whoever has one shows it; a bad one is refused.
+    /// A client that has one shows it; a bad one is refused.
     Optional,
-    /// Nobody connects without one.
+    /// No client connects without one.
     Required,
 }
 
@@ -40,7 +40,7 @@ pub enum BlobsBy {
 pub enum Delete {
     /// They may.
     On,
-    /// Nobody may.
+    /// No user may.
     Off,
 }
 
@@ -49,7 +49,7 @@ pub enum Delete {
 pub enum Signer {
     /// An authority whose key is here.
     Own,
-    /// Somebody else: `regcert csr` asks, `regcert import-cert` takes the answer.
+    /// Another authority: `regcert csr` asks, `regcert import-cert` takes the answer.
     External,
 }
 

@@ -60,7 +60,7 @@ pub struct Spec {
     pub blobs_by: BlobsBy,
     /// Whether admins may delete images.
     pub delete: Delete,
-    /// Published beside `https_port`: nobody is asked for a password there, and nothing is taken.
+    /// Published beside `https_port`: a port that asks for no password and takes no push.
     pub anonymous_port: Option<u16>,
     /// What can be pulled there.
     pub anonymous_repos: Repositories,
@@ -217,7 +217,7 @@ impl Spec {
         self.registry_at(self.https_port)
     }
 
-    /// The same of the port where nobody is asked for a password.
+    /// The host with the port that asks for no password.
     pub fn anonymous_registry(&self) -> Option<String> {
         self.anonymous_port.map(|port| self.registry_at(port))
     }

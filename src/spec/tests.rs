@@ -153,10 +153,10 @@ fn all_faults_of_one_file_are_told_under_their_keys() {
 fn a_port_is_asked_for_once() {
     let both = |proxy| Settings { http_port: some("443"), proxy: some(proxy), ..Settings::default() };
     assert_eq!(faults(both("nginx")), ["port 443 is asked for twice"]);
-    assert!(check(&both("none")).is_ok(), "without nginx nobody redirects");
+    assert!(check(&both("none")).is_ok(), "without nginx nothing redirects");
     let metrics = |proxy| Settings { metrics_port: some("80"), proxy: some(proxy), ..Settings::default() };
     assert_eq!(faults(metrics("nginx")), ["port 80 is asked for twice"]);
-    assert!(check(&metrics("none")).is_ok(), "without nginx nobody redirects");
+    assert!(check(&metrics("none")).is_ok(), "without nginx nothing redirects");
 }
 
 #[test]
@@ -274,7 +274,7 @@ proptest! {
     #[test]
     fn what_is_written_is_read_back(settings in settings(), kept in any::<bool>()) {
         let spec = check(&settings).unwrap();
-        // Into a new file, or into somebody's own.
+        // Into a new file, or into the user's own.
         let old = kept.then_some("# mine\nunit = 'x' # y\n");
         let file = spec.to_toml(old).unwrap();
         let again = check(&Settings::from_toml(&file).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! The one write: staged and made durable, decided by one rename, then put in place. Whoever comes next finishes what was
+//! The one write: staged and made durable, decided by one rename, then put in place. The next command finishes what was
 //! decided and discards what was not.
 
 use std::collections::BTreeSet;

@@ -1,5 +1,5 @@
 //! The only disk. One directory, one lock, one way to write: everything is staged and made durable beside its place,
-//! one rename decides, and whoever comes next finishes what was decided or discards what was not.
+//! one rename decides, and the next command finishes what was decided or discards what was not.
 #![allow(clippy::disallowed_methods)] // The one module that may.
 
 use std::collections::BTreeSet;
@@ -87,7 +87,7 @@ pub struct Store {
 
 impl Store {
     /// Opens the directory, which need not exist yet, waits for its lock, and finishes or discards what an
-    /// interrupted run left. Creates nothing where nothing is. `waits` is told when the lock is somebody else's.
+    /// interrupted run left. Creates nothing where nothing is. `waits` is told when another process holds the lock.
     pub fn open(dir: &Path, waits: impl FnOnce()) -> Result<Self> {
         let mut store = Self { dir: dir.to_owned(), tree: Tree::open(dir)?, lock: None };
         if let Some(tree) = &store.tree {
@@ -173,7 +173,7 @@ impl Store {
                 }
             }
         }
-        // Each time: whoever made them may have been stopped before it had given them away.
+        // Each time: the process that made them may have been stopped before it had given them away.
         let owner = self.owner(Mode::Secret, RunAs { uid: 0, gid: 0 })?;
         tree.hand_over(OWN, owner)?;
         hand_over(&file, owner).with_context(|| format!("`{}` cannot change its owner", path.display()))?;
@@ -237,7 +237,7 @@ impl Store {
         }
     }
 
-    /// Who owns the directory for the images, where it is there: a registry that runs as somebody else cannot write.
+    /// Who owns the directory for the images, where it is there: a registry that runs as another user cannot write.
     pub fn data_owner(&self, data: &Data) -> Option<u32> {
         match data {
             Data::Directory(path) => fs::metadata(self.dir.join(path)).ok().map(|metadata| metadata.uid()),

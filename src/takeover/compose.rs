@@ -1,4 +1,4 @@
-//! The parts of somebody's docker-compose.yml that say what runs: images, ports, mounts, environment.
+//! The parts of an existing docker-compose.yml that say what runs: images, ports, mounts, environment.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

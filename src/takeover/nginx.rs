@@ -1,4 +1,4 @@
-//! The directives of somebody's nginx.conf that say what is served: names, certificate, users, port.
+//! The directives of an existing nginx.conf that say what is served: names, certificate, users, port.
 
 /// What the `server` blocks that serve https say.
 #[derive(Debug, Default, PartialEq, Eq)]

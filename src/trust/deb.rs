@@ -92,7 +92,7 @@ fn changelog(package: &Package) -> String {
 fn copyright(package: &Package) -> String {
     format!(
         "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\n\
-         Files: *\nCopyright: {}, whoever runs the authority for {}\nLicense: public-data\n \
+         Files: *\nCopyright: {}, the owner of the authority for {}\nLicense: public-data\n \
          A root certificate holds public data only. It may be copied and passed on\n \
          without restriction, and comes without any warranty.\n",
         package.released.to_offset(UtcOffset::UTC).year(),

@@ -136,7 +136,7 @@ mod tests {
     use crate::pki::Certificate;
     use crate::spec::{RunAs, Settings, Side, Spec};
 
-    /// Two roots, of nobody: what is in them does not matter here.
+    /// Two roots: what is in them does not matter here.
     fn anchors(server: &str, port: &str, roots: usize) -> Anchors {
         let server = Some(server.to_owned());
         anchors_of(&Settings { server, https_port: Some(port.to_owned()), ..Settings::default() }, roots)
@@ -155,7 +155,7 @@ mod tests {
         Anchors::of(&spec, &certificates.iter().collect::<Vec<_>>(), &release)
     }
 
-    /// `SNAPSHOTS=overwrite cargo test golden` writes them anew. The packages have tests of their own, and whatever is
+    /// `SNAPSHOTS=overwrite cargo test golden` rewrites them. The packages have tests of their own, and whatever is
     /// the certificates alone is compared with them.
     #[test]
     fn every_file_for_clients_is_as_in_its_golden_files() {

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use super::archive::Files;
 
-/// The top-level domain `invalid` is reserved (RFC 2606): mail to it can reach nobody.
+/// The top-level domain `invalid` is reserved (RFC 2606): mail to it cannot arrive.
 pub const PACKAGER: &str = "regcert <regcert@registry.invalid>";
 
 /// As SPDX writes a licence that is not on its list: a root certificate holds public data only.

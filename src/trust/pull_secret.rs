@@ -50,7 +50,7 @@ impl fmt::Display for ObjectName {
 }
 
 impl ObjectName {
-    /// What a registry's Secret is called where nobody says: its host.
+    /// What a registry's Secret is called unless a name is given: its host.
     pub fn of(host: &str) -> Self {
         // An IPv6 address may begin or end with colons.
         Self(host.replace(':', "-").trim_matches('-').to_owned())

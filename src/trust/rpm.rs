@@ -34,7 +34,7 @@ fn package_of(package: &Package) -> Result<rpm::Package, Error> {
     let time = u32::try_from(package.time()).unwrap_or(u32::MAX);
     let summary = "Private root certificate, trusted system-wide";
     let mut rpm = PackageBuilder::new(package.name, package.version, LICENSE, "noarch", summary);
-    // Space for a signature is left, so that whoever wants one can add it with `rpmsign`.
+    // Space for a signature is left, so that one can be added with `rpmsign`.
     rpm.using_config(BuildConfig::v4().source_date(time).compression(CompressionType::Gzip))
         .release(RELEASE)
         .build_host("localhost")

@@ -146,7 +146,7 @@ if (-not $Yes -and -not $Fingerprint -and -not $Uninstall) {
 
 # ---- the change --------------------------------------------------------------
 
-# The list comes first: what is not on it would be taken for somebody else's.
+# The list comes first: what is not on it would be taken for a foreign one.
 [void] [IO.Directory]::CreateDirectory([IO.Path]::GetDirectoryName($list))
 Set-Content -LiteralPath $list -Encoding ASCII -Value @($old + $new | Select-Object -Unique)
 foreach ($item in $writes) {

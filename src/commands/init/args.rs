@@ -377,7 +377,7 @@ impl Args {
     }
 }
 
-/// A path as it was typed, for somebody who stands elsewhere.
+/// A path as it was typed, for a person in another directory.
 fn from_here(data: &str) -> String {
     let absolute =
         || std::path::absolute(data).ok().and_then(|path| path.into_os_string().into_string().ok());
@@ -388,7 +388,7 @@ fn from_here(data: &str) -> String {
     }
 }
 
-/// An authority that somebody brings along.
+/// An authority that the user brings along.
 fn import(certificate: &Path, key: &Path, world: &World) -> Result<Authority> {
     let read = |path: &Path| store::read_given(path);
     let named = |path: &Path| format!("`{}`", path.display());

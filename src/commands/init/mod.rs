@@ -117,7 +117,7 @@ fn create(args: &Args, settings: Settings, world: &World, mut store: Store) -> R
     if args.json {
         ui::data(summary(&deployment, world, &change, Some((&user, password))).to_string())?;
     }
-    // A password goes to one place: whoever takes the JSON may well keep stderr as a log.
+    // A password goes to one place: a program that takes the JSON may well keep stderr as a log.
     let for_people = password.filter(|_| !args.json);
     if !ui::is_quiet() {
         let here = probe::here(&deployment.spec.host(), world.compose);

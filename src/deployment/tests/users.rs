@@ -112,7 +112,7 @@ fn a_role_ends_with_its_user() {
     assert!(made.remove_user("ann") && !made.remove_user("ann"));
     made.set_user(&"ann".parse().unwrap(), "HASH").unwrap();
     assert_eq!(made.state.access.of("ann"), Access::default());
-    // Nor does one stay that somebody took out by hand.
+    // Nor does one stay that was taken out by hand.
     made.set_access("ann".parse().unwrap(), pull()).unwrap();
     made.users.remove("ann");
     made.set_user(&"ann".parse().unwrap(), "HASH").unwrap();

@@ -9,7 +9,7 @@ fn access(role: Role, repositories: &[&str]) -> Access {
     Access { role, repositories: Repositories::parse(&texts).unwrap() }
 }
 
-/// A push that is refused, by whoever has the word.
+/// A push that nginx or the registry refuses.
 fn denied(seen: &mut Seen) {
     let body = br#"{"errors":[{"code":"DENIED","message":"this user may pull, and not push"}]}"#.to_vec();
     seen.start = Some(Ok(Answer { body, ..answer(403, &[]) }));
@@ -51,7 +51,7 @@ fn a_user_is_held_to_its_role() {
         assert_eq!(broken.len(), usize::from(state == State::Broken), "{broken:?}");
         assert!(broken.iter().all(|link| link.hint.contains("nginx -s reload")), "{broken:?}");
     }
-    // From afar nobody knows what is right.
+    // From another machine the right answer is not known.
     let mut seen = seen();
     assert_eq!(
         links_of(&seen, false, None, None, RolesOnDisk::Fit)

@@ -223,7 +223,7 @@ function list(root, search, words, draw) {
     page = Math.min(page, pages - 1);
     const from = page * AT_ONCE;
     const some = found.slice(from, from + AT_ONCE);
-    // Rows that stay the same stay in place: somebody may stand on one while more names come.
+    // Rows that stay the same stay in place: the focus may be on one while more names come.
     if (some.join('\n') !== drawn) rows.replaceChildren(...some.map(draw));
     drawn = some.join('\n');
     const total = search.value.trim() ? `${number(found.length)} of ${number(all.length)}` : number(all.length);
@@ -242,7 +242,7 @@ function list(root, search, words, draw) {
     });
     buttons.splice(2, 0, element('span', `Page ${number(page + 1)} of ${number(pages)}`));
     pager.replaceChildren(...buttons);
-    // Drawn anew: whoever pressed a button stands on it still, or on one that goes on.
+    // Drawn again: the focus stays on the button that was pressed, or goes to one that goes on.
     const open = buttons.filter(button => button.disabled === false);
     if (here) (open.find(button => button.textContent === here) ?? open[0])?.focus();
   }

@@ -27,14 +27,14 @@ FORMS = [
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who asks. `secret` is None for who sends no password; a `wrong` one is not theirs."""
+    """A client with its credentials. `secret` is None for who sends no password; a `wrong` one is not theirs."""
 
     name: str
     secret: str | None = None
     role: str = "push"
     patterns: tuple = ("*",)
     wrong: bool = False
-    # Where nobody is asked for a password, this port is what makes them who they are.
+    # On the port without passwords, the port is what makes them who they are.
     port: int = 0
 
     def limited(self):
@@ -75,7 +75,7 @@ def repository(target):
 
 
 def act(method, target):
-    """`read`, `write` or `delete`; None for a method that nobody may use."""
+    """`read`, `write` or `delete`; None for a method that no user may use."""
     path = target.split("?", 1)[0]
     if method == "DELETE" and re.fullmatch(FORMS[4], path, re.ASCII):
         return "write"
@@ -98,7 +98,7 @@ def verdict(person, method, target):
 def people(file):
     """A line each: NAME PASSWORD ROLE PATTERN..., between tabs, for a name may hold a space.
 
-    A name with a colon is nobody's: `anyone:5443` is who comes to the port that asks for no password.
+    A name with a colon is no user's: `anyone:5443` is who comes to the port that asks for no password.
     """
     with open(file, encoding="utf-8") as lines:
         for line in lines:
@@ -107,5 +107,5 @@ def people(file):
             yield Person(name, None if port else secret, role, tuple(patterns) or ("*",), port=int(port or 0))
 
 
-NOBODY = Person("no password")
+NO_USER = Person("no password")
 STRANGER = Person("wrong password", "not-the-password", wrong=True)

@@ -1,6 +1,6 @@
 """Everybody, every method, every path of the API, in every repository."""
 
-from contract import NOBODY, STRANGER, act, verdict
+from contract import NO_USER, STRANGER, act, verdict
 from shelf import ABSENT, V2
 
 METHODS = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"]
@@ -57,7 +57,7 @@ def requests(shelf):
 def prove(proof, people):
     shelf = proof.shelf
     # The owner fills the registry; another admin is asked in their place.
-    everybody = [NOBODY, *people[1:]]
+    everybody = [NO_USER, *people[1:]]
     asked = [(person, *each, verdict(person, each[1], each[2])) for person in everybody for each in requests(shelf)]
 
     before = shelf.tree()

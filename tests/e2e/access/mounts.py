@@ -1,4 +1,4 @@
-"""A mount copies a layer from one repository into another without a download: whoever names the source must see it."""
+"""A mount copies a layer from one repository into another without a download: the user who names the source must be allowed to see it."""
 
 from contract import MAY
 from shelf import digest

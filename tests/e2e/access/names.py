@@ -1,4 +1,4 @@
-"""Names that differ little, that are words of nginx's language, or that somebody wrote into the file by hand."""
+"""Names that differ little, that are words of nginx's language, or that were written into the file by hand."""
 
 from contract import verdict
 from matrix import FEW, content, destroys, paths
@@ -16,7 +16,7 @@ def requests(shelf):
 
 
 def prove(proof, people):
-    """Each is who they are, and nobody else."""
+    """Each is who they are, and no one else."""
     shelf = proof.shelf
     before = shelf.tree()
     for refused in (True, False):

@@ -1,4 +1,4 @@
-"""What is in the registry while it is asked: repositories, each with things in it that nobody else may ever see."""
+"""What is in the registry while it is asked: repositories, each with things in it that no other user may ever see."""
 
 import hashlib
 import json
@@ -38,7 +38,7 @@ class Repository:
         self.session = ""
 
     def secrets(self):
-        """What shows that somebody has seen into it."""
+        """What shows that a client has seen into it."""
         return [text.encode() for text in (self.tag, self.blob, self.manifest_digest)]
 
 
@@ -111,7 +111,7 @@ class Shelf:
         return os.path.exists(os.path.join(self.data, "repositories", name, "_layers/sha256", blob[7:], "link"))
 
     def seen(self, person, sent, answer):
-        """The repositories whose secrets are in an answer to somebody who may not read them and did not name them."""
+        """The repositories whose secrets are in an answer to a client that may not read them and did not name them."""
         raw = answer.raw()
         if b"canary-" not in raw and b"sha256:" not in raw:
             return []

@@ -6,7 +6,7 @@ Who asks is limited to `team-a/*` and wants what is in `team-c/app`, or is not a
 import base64
 from urllib.parse import unquote
 
-from contract import MAY, NOBODY, verdict
+from contract import MAY, NO_USER, verdict
 from mounts import status
 from shelf import ABSENT, V2
 from wire import NOTHING, Wire, basic, request
@@ -16,7 +16,7 @@ REFUSED = {"denied", "bad", "closed", "unsupported"}
 
 
 def targets(tail):
-    """Request targets that end at FOREIGN, for somebody who reads them otherwise than a strict reader does."""
+    """Request targets that end at FOREIGN, for a program that reads them otherwise than a strict reader does."""
     there, here = f"{FOREIGN}/{tail}", f"{OWN}/tags/list"
     dots = ["..", "%2e%2e", "%2E.", ".%2e", "%252e%252e", "..%00", "..;", "%c0%ae%c0%ae", "%e0%80%ae%e0%80%ae", "..%20", "%uff0e%uff0e"]
     slashes = ["/", "//", "%2f", "%2F", "%252F", "\\", "%5c", "%c0%af", "/./", "/%2e/", ";/", "%00/", "%09/"]
@@ -95,7 +95,7 @@ def paths(proof, limited, there):
                 for method in ("GET", "DELETE") if person.role == "admin" and tail != "tags/list" else ("GET",):
                     proof.ask(person, method, target, exactly(target) | ({"passed"} if is_base(target) else set()))
         for target in targets(tail):
-            proof.ask(NOBODY, "GET", target, REFUSED | {"unauthorized"})
+            proof.ask(NO_USER, "GET", target, REFUSED | {"unauthorized"})
     own = proof.shelf.repositories[OWN]
     for tail in ("tags/list", f"manifests/{own.tag}", f"blobs/{own.blob}"):
         for person in limited:
@@ -128,7 +128,7 @@ def deletions(proof, people, there):
 
 
 def claims(proof, people, there):
-    """Where nobody is asked for a password, the owner's right one opens nothing more, and a wrong one closes nothing."""
+    """On the port without passwords, the owner's right one opens nothing more, and a wrong one closes nothing."""
     owner = people[0]
     for person in people:
         if not person.port:
@@ -246,9 +246,9 @@ def versions(proof, limited, there):
     host, target = shelf.authority(person), f"/v2/{FOREIGN}/manifests/{there.tag}"
     raw(proof, person, f"GET {target} HTTP/1.0", [], REFUSED)
     raw(proof, person, f"GET {target} HTTP/1.0", [f"Host: {host}"], REFUSED)
-    raw(proof, NOBODY, f"GET {target} HTTP/1.0", [f"Host: {host}"], {"unauthorized"})
+    raw(proof, NO_USER, f"GET {target} HTTP/1.0", [f"Host: {host}"], {"unauthorized"})
     for data in (f"GET {target}\r\n", "GET /v2/\r\n", f"GET {target}\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"):
-        each(proof, NOBODY, data.encode("latin-1"), REFUSED | {"unauthorized"})
+        each(proof, NO_USER, data.encode("latin-1"), REFUSED | {"unauthorized"})
     try:
         wire = Wire(shelf.host, shelf.port, shelf.root, ["h2"])
         wire.open()
@@ -265,11 +265,11 @@ def pipelines(proof, people, limited, there):
     own, owner = shelf.repositories[OWN], people[0]
     foreign, mine = f"/v2/{FOREIGN}/tags/list", f"/v2/{OWN}/tags/list"
     for person in limited:
-        # Where nobody is asked who they are, all are the same.
+        # On the port without passwords all are the same.
         if person.port:
             continue
-        asked = [(person, mine), (person, foreign), (owner, foreign), (person, foreign), (NOBODY, foreign), (person, mine), (owner, mine), (NOBODY, mine)]
-        answers = shelf.wire(NOBODY).ask_all(b"".join(request("GET", target, shelf.authority(who), who) for who, target in asked), len(asked))
+        asked = [(person, mine), (person, foreign), (owner, foreign), (person, foreign), (NO_USER, foreign), (person, mine), (owner, mine), (NO_USER, mine)]
+        answers = shelf.wire(NO_USER).ask_all(b"".join(request("GET", target, shelf.authority(who), who) for who, target in asked), len(asked))
         if len(answers) != len(asked):
             proof.note(f"pipelined: {len(asked)} requests, {len(answers)} answers")
         for (who, target), answer in zip(asked, answers):
@@ -306,7 +306,7 @@ def smuggled(proof, limited, there):
                     (["X: y\r\n Content-Length: 0"], inner),
                 ):
                     data = "\r\n".join([f"{method} {outer} HTTP/1.1", f"Host: {host}", f"Authorization: {basic(person.name, person.secret)}", *lines])
-                    for answer in shelf.wire(NOBODY).ask_all(data.encode("latin-1") + b"\r\n\r\n" + body + end):
+                    for answer in shelf.wire(NO_USER).ask_all(data.encode("latin-1") + b"\r\n\r\n" + body + end):
                         # Some are requests of their own to nginx as well: without a password, like all that follow here.
                         proof.claim(person, f"smuggled in {method} {outer} with {lines}", outer.encode(), answer, REFUSED | {"unauthorized", "passed"})
 

@@ -3,7 +3,7 @@ and through what stands before it.
 
     python3 conformance --bare URL --proxied URL --certificate FILE --user NAME [--list]
 
-The password comes on standard input. The cases are those of the official suite, in its order, written anew: that suite
+The password comes on standard input. The cases are those of the official suite, in its order, written afresh: that suite
 is a program in Go, and what is asked here besides is whether the two answers are the same, header by header.
 
 A case passes on a side where all statuses and bodies are such as the specification has them. It is different where
@@ -30,7 +30,7 @@ EXCUSED = {
     "GET with Range: bytes=10-5": NO_PART,
     "GET with Range: bytes=300-": NO_PART,
     "GET of a part of the empty blob": "registry 2.8.2 answers 416, later ones 200 as nginx does",
-    "a method that nobody has": METHODS,
+    "a method that does not exist": METHODS,
     "OPTIONS": METHODS,
 }
 

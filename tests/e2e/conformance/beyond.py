@@ -91,11 +91,11 @@ asked("catalog", "the repositories, one at a time", "kept for clients of old", "
       (200, 404, 405))
 asked("end-13", "GET of an upload that is not there", "an unknown upload is answered with 404", "GET",
       uploads() + "00000000-0000-4000-8000-000000000000", 404)
-asked("methods", "a method that nobody has", "UNSUPPORTED, where there is a body", "PROPFIND", BLOB,
+asked("methods", "a method that does not exist", "UNSUPPORTED, where there is a body", "PROPFIND", BLOB,
       (400, 404, 405, 501))
 asked("methods", "OPTIONS", "optional", "OPTIONS", BLOB, (200, 204, 400, 404, 405))
 asked("methods", "POST where only GET is", "405", "POST", f"/v2/{NAME}/tags/list", (404, 405))
-asked("paths", "an endpoint that nobody has", "404", "GET", f"/v2/{NAME}/nothing/here", (404, 405))
+asked("paths", "an endpoint that does not exist", "404", "GET", f"/v2/{NAME}/nothing/here", (404, 405))
 asked("paths", "two slashes in a blob's address", "not in the specification", "GET", BLOB.replace("/blobs", "//blobs"),
       (200, 301, 307, 308, 400, 404))
 asked("paths", "a dot segment in a blob's address", "not in the specification", "GET",
@@ -159,7 +159,7 @@ def _(side):
     side.ask("POST", with_query(uploads(OTHER), mount=ABSENT, **{"from": NAME}), 202)
 
 
-@beyond.case("end-7", "a manifest whose layers nobody pushed", "400 or 404 with MANIFEST_BLOB_UNKNOWN, or 201")
+@beyond.case("end-7", "a manifest whose layers were not pushed", "400 or 404 with MANIFEST_BLOB_UNKNOWN, or 201")
 def _(side):
     answer = push_manifest(side, unknown_layers, "unknown", accepted=(201, 400, 404))
     if answer.status != 201:
@@ -220,7 +220,7 @@ def _(side):
     side.ask("HEAD", BLOB, 404 if first.status == 202 else 200)
 
 
-@beyond.case("end-10", "DELETE of a blob that nobody has", "404, or 405 where blobs are not deleted")
+@beyond.case("end-10", "DELETE of a blob that does not exist", "404, or 405 where blobs are not deleted")
 def _(side):
     side.ask("DELETE", blobs(ABSENT), (404, 405))
 

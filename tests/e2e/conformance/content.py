@@ -56,7 +56,7 @@ chunked = noise("chunked", 42)
 FIRST, SECOND = chunked[:22], chunked[22:]
 FIRST_RANGE, SECOND_RANGE = "0-21", "22-41"
 
-ABSENT = digest(b"nobody pushed this")
+ABSENT = digest(b"this was not pushed")
 NO_MANIFEST = ".INVALID_MANIFEST_NAME"
 TAG = "tagtest0"
 

@@ -88,7 +88,7 @@ def _(side):
     side.expect(len(found) <= count and all(tag > last for tag in found), f"{found} after {last}")
 
 
-@discovery.case("end-12a", "what refers to a digest that nobody has", LIST)
+@discovery.case("end-12a", "what refers to a digest that does not exist", LIST)
 def _(side):
     _, found = referring(side, ABSENT)
     side.expect(not found, f"{len(found)} descriptors")

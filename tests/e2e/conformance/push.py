@@ -111,7 +111,7 @@ def _(side):
     close(side, side.last, chunked)
 
 
-@push.case("end-11", "mount of a blob that nobody has, without `from`", "what is not mounted becomes an upload: 202")
+@push.case("end-11", "mount of a blob that does not exist, without `from`", "what is not mounted becomes an upload: 202")
 def _(side):
     side.place(side.ask("POST", with_query(uploads(OTHER), mount=ABSENT), 202))
 

@@ -124,10 +124,10 @@ misuse() { # MESSAGE
     exit 2
 }
 
-# Asks whoever sits there; stdin may be this script.
+# Asks on the terminal; stdin may be this script.
 confirm() { # QUESTION
     if ! (: </dev/tty) 2>/dev/null; then
-        fail 'nobody is here to be asked' 'compare the fingerprint, then say --yes'
+        fail 'there is no terminal to ask on' 'compare the fingerprint, then say --yes'
     fi
     printf '%s [y/N] ' "$1" >/dev/tty
     read -r answer </dev/tty || answer=
@@ -237,7 +237,7 @@ fingerprints() {
         digest=$(digest "$stem")
         case $digest in
         "${stem##*-}"*) ;;
-        *) fail 'this script is damaged: a root certificate in it is not the one it names' 'get it anew' ;;
+        *) fail 'this script is damaged: a root certificate in it is not the one it names' 'download it again' ;;
         esac
         fingerprint=$(colons "$digest")
         say "  SHA-256 $fingerprint"
@@ -675,14 +675,14 @@ is_free() { # PATH
 stays() { # PATH TEXT
     kept="$kept$1$newline"
     if [ "$action" = uninstall ] && { [ -n "$(recorded "$1")" ] || grep -qsF "$2" "$1"; }; then
-        later "\`$1\` is somebody else's, or was changed, and stays: take out of it what it has of $registry"
+        later "\`$1\` is not of this script, or was changed, and stays: take out of it what it has of $registry"
     fi
 }
 
-# A file of somebody else stays: the person merges.
+# A foreign file stays: the person merges.
 merge() { # FILE WHERE LINES
     if [ "$action" = install ]; then
-        later "\`$1\` is somebody else's, or was changed, and stays; add to it, $2:$newline$(printf '%s\n' "$3" | sed 's/^/      /')"
+        later "\`$1\` is not of this script, or was changed, and stays; add to it, $2:$newline$(printf '%s\n' "$3" | sed 's/^/      /')"
     fi
 }
 
@@ -757,7 +757,7 @@ name_restarts() {
     if [ "$store" = keychain ] || changes "${HOME:-/nonexistent}/.docker"; then later 'restart Docker Desktop, if it runs'; fi
     if changes '' && [ "$action" = install ] &&
         grep -qsr '"docker-container"' "${HOME:-/nonexistent}/.docker/buildx/instances"; then
-        later 'make builders of `docker buildx` that run in containers anew, with --buildkitd-config'
+        later 'make builders of `docker buildx` that run in containers again, with --buildkitd-config'
     fi
 }
 
@@ -1198,7 +1198,7 @@ others() {
     set -f
 }
 
-# Without this the root would stay trusted, and nobody would know why.
+# Without this the root would stay trusted, for no visible reason.
 show_others() {
     for other in $(others); do
         say "note: \`$other\` has the same root here: another registry, or another name or port that this one had;"
@@ -1398,7 +1398,7 @@ why_not() { # PATH
 
 apply() {
     try_directories
-    # The list comes first: what is not on it would be taken for somebody else's.
+    # The list comes first: what is not on it would be taken for a foreign file.
     save "unfinished  -$newline$list$(cat "$record" 2>/dev/null || true)$newline"
     IFS=$newline
     for line in $writes; do
