@@ -369,7 +369,7 @@ fn a_directory_that_others_can_write_to_is_refused() {
     assert_eq!(
         sandbox.fails(1, "regcert list-users"),
         "error: `registry/.regcert` belongs to `64321`: what it says is not believed\n\
-         hint: run regcert as that user; where it is your registry, `sudo chown -R root registry/.regcert`\n"
+         hint: run regcert as that user; where it is your registry, `chown -R root registry/.regcert`\n"
     );
 }
 

@@ -149,6 +149,7 @@ impl Words {
             (Some(words), _) if sudo => self.regcert_as_root(words),
             (Some(words), _) => format!("{} {words}", self.regcert()),
             (None, Some(words)) => self.compose(words),
+            (None, None) if sudo => self.by_root(bare),
             (None, None) => command.to_owned(),
         }
     }
@@ -208,6 +209,13 @@ mod tests {
              `sudo docker compose -f registry/docker-compose.yml up -d`; docker compose"
         );
         assert_eq!(words(AsRoot::Sudo).complete("`regcert init` and `x`"), "`regcert init` and `x`");
+        for (as_root, chown) in [
+            (AsRoot::Already, "`chown 1:1 data && x`"),
+            (AsRoot::Sudo, "`sudo chown 1:1 data && x`"),
+            (AsRoot::Su, "`su -c 'chown 1:1 data' && x`"),
+        ] {
+            assert_eq!(words(as_root).complete("`sudo chown 1:1 data && x`"), chown);
+        }
         let elsewhere = "`(cd /srv/old && docker compose down)`";
         assert_eq!(there.complete(elsewhere), elsewhere);
     }

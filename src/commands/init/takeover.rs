@@ -245,7 +245,10 @@ fn writable(spec: &Spec, world: &World) -> Result<()> {
     }
     bail!(
         Fault::new("the images belong to root, so the containers must run as root, and only root can make the files that they read")
-            .hint("run this command with sudo; or give the images to yourself first, `sudo chown -R $(id -u):$(id -g) DIRECTORY`")
+            .hint(format!(
+                "run this command with sudo; or give the images to yourself first, `sudo chown -R {} DIRECTORY`",
+                world.me
+            ))
     )
 }
 
