@@ -199,17 +199,15 @@ fn look(
     let seen = probe::look(target, &client, world.now);
     let running = running(world, asked, subject, user, &seen);
     let home = deployment.map_or_else(Home::elsewhere, |deployment| Home::of(world, deployment));
-    let reload = match deployment.map(|deployment| deployment.spec.proxy) {
-        Some(Proxy::Nginx) | None => Step::ReloadNginx,
-        Some(Proxy::None) => Step::RestartRegistry,
-    };
     let known = Known {
         target,
         roots,
         deployment: *deployment,
         server: server(world, *deployment),
         data: home.data.as_deref(),
-        reload: &reload.commands(world.compose)[0].join(" "),
+        reload: &reload(*deployment).commands(world.compose)[0].join(" "),
+        dir: &world.dir,
+        own: &home.own,
         // Of another machine only the usual command is known.
         compose: &deployment.map_or(Compose::Plugin, |_| world.compose).to_string(),
         user: user.map(|(user, _)| user),
@@ -232,6 +230,14 @@ fn look(
         links.extend(as_client(world, asked, subject, &seen));
     }
     Ok((target.to_string(), if deployment.is_some() { typed(world, links) } else { links }))
+}
+
+/// What makes the containers take new files.
+fn reload(deployment: Option<&Deployment>) -> Step {
+    match deployment.map(|deployment| deployment.spec.proxy) {
+        Some(Proxy::Nginx) | None => Step::ReloadNginx,
+        Some(Proxy::None) => Step::RestartRegistry,
+    }
 }
 
 /// With cures as this person types them.

@@ -14,7 +14,7 @@ use crate::trust::{self, Anchors, Artefact, Format};
 
 pub(super) const SPEC: &str = "regcert.toml";
 pub(super) const STATE: &str = ".regcert/state.json";
-const COMPOSE: &str = "docker-compose.yml";
+pub const COMPOSE: &str = "docker-compose.yml";
 /// Compose reads it, 1.29 and v2 alike; a top-level `name:` in docker-compose.yml is refused by 1.29.
 pub const ENV: &str = ".env";
 pub const NGINX_CONF: &str = "nginx/nginx.conf";

@@ -14,7 +14,7 @@ mod users;
 mod webhooks;
 
 pub use clients::{CLIENTS_AHEAD, Clients};
-pub use files::{ENV, IGNORED, NGINX_CONF, REGISTRY_CONFIG, ROLES, password_files, reads_roles};
+pub use files::{COMPOSE, ENV, IGNORED, NGINX_CONF, REGISTRY_CONFIG, ROLES, password_files, reads_roles};
 pub use mirror::Credentials;
 pub use rotation::Retiring;
 pub use state::{Client, ComposeProject, State};

@@ -22,8 +22,10 @@ pub(super) enum Cure {
     DataOwner,
     /// The disk that images lie on is full.
     DataSpace,
-    /// The disk or the registry takes no writes at all.
-    DataReadOnly,
+    /// The disk that images lie on is mounted read-only.
+    DiskReadOnly,
+    /// The registry's configuration allows no writes.
+    ReadOnlyMode,
     /// The files that the server reads at each login.
     UsersFile,
     /// What the user may do.
@@ -67,6 +69,22 @@ fn registry_error(answer: &Answer) -> Option<RegistryError> {
     })
 }
 
+/// What a file system's refusal is called (strerror(3), in lower case), and what mends it.
+const FILE_SYSTEM: [(&str, Disk, Cure); 3] = [
+    ("no space left on device", Disk::Full, Cure::DataSpace),
+    ("read-only file system", Disk::ReadOnly, Cure::DiskReadOnly),
+    ("permission denied", Disk::Forbidden, Cure::DataOwner),
+];
+
+/// What mends the reason that the health check of the registry's container gives for its storage.
+pub(super) fn storage(said: &str) -> Option<Cure> {
+    let said = said.to_lowercase();
+    let named = FILE_SYSTEM.into_iter().find_map(|(why, _, cure)| said.contains(why).then_some(cure));
+    // Without a reason: the check tests the permission of a directory before it writes.
+    let owner = || said.contains("storage of the registry cannot be").then_some(Cure::DataOwner);
+    if said.contains("storage of the registry") { named.or_else(owner) } else { None }
+}
+
 /// distribution hands the system's error on as a number, however deep, or as a text that ends in its name.
 fn disk(detail: &serde_json::Value) -> Option<Disk> {
     match detail {
@@ -81,13 +99,9 @@ fn disk(detail: &serde_json::Value) -> Option<Disk> {
             own.or_else(|| fields.values().find_map(disk))
         }
         serde_json::Value::Array(items) => items.iter().find_map(disk),
-        serde_json::Value::String(text) => [
-            ("no space left on device", Disk::Full),
-            ("read-only file system", Disk::ReadOnly),
-            ("permission denied", Disk::Forbidden),
-        ]
-        .into_iter()
-        .find_map(|(end, disk)| text.ends_with(end).then_some(disk)),
+        serde_json::Value::String(text) => {
+            FILE_SYSTEM.into_iter().find_map(|(end, disk, _)| text.ends_with(end).then_some(disk))
+        }
         serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => None,
     }
 }
@@ -127,7 +141,7 @@ pub(super) fn reason(answer: &Answer, what: &str) -> Reason {
             "nothing is served there: the proxy does not hand it to a registry",
             Cure::Proxy("location /v2/ { … } … location @authenticated { … proxy_pass http://registry; }"),
         ),
-        405 => ("the registry is in read-only mode, or a mirror", Cure::DataReadOnly),
+        405 => ("the registry is in read-only mode, or a mirror", Cure::ReadOnlyMode),
         411 => ("the proxy takes no body of unknown length", Cure::Proxy("proxy_http_version 1.1;")),
         413 => ("the proxy refuses bodies of that size", Cure::Proxy("client_max_body_size 0;")),
         421 => ("the server has no such name", Cure::ServerName),
@@ -149,7 +163,7 @@ fn is_of_nginx(status: u16, error: &RegistryError) -> bool {
 fn registry_reason(status: u16, error: &RegistryError, what: &str) -> Reason {
     let (why, cure) = match (error.disk, status, error.code.as_str()) {
         (Some(Disk::Full), ..) => ("no space is left on the disk with the images", Cure::DataSpace),
-        (Some(Disk::ReadOnly), ..) => ("the disk with the images is mounted read-only", Cure::DataReadOnly),
+        (Some(Disk::ReadOnly), ..) => ("the disk with the images is mounted read-only", Cure::DiskReadOnly),
         (Some(Disk::Forbidden), ..) => {
             ("the registry may not write to the directory with the images", Cure::DataOwner)
         }
@@ -157,7 +171,7 @@ fn registry_reason(status: u16, error: &RegistryError, what: &str) -> Reason {
             ("a garbage collection is under way", Cure::Collection)
         }
         (None, 421, _) => ("the server has no such name", Cure::ServerName),
-        (None, 405, _) => ("it is in read-only mode, or a mirror", Cure::DataReadOnly),
+        (None, 405, _) => ("it is in read-only mode, or a mirror", Cure::ReadOnlyMode),
         (None, _, "DENIED") | (None, 403, _) => ("the user may not do that", Cure::Rights),
         (None, 401, _) => {
             ("it asks for a password again", Cure::Proxy("proxy_set_header Authorization \"\";"))

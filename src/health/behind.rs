@@ -3,9 +3,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::answer::storage;
 use super::check::{Known, Link, list};
 use super::seen::{Containers, Listener, Seen};
-use crate::deployment::{Deployment, NGINX_CONF, REGISTRY_CONFIG};
+use super::service;
+use crate::deployment::{COMPOSE, Deployment, NGINX_CONF, REGISTRY_CONFIG};
 use crate::error::Fault;
 use crate::names::{DnsName, Host};
 use crate::spec::Proxy;
@@ -57,6 +59,12 @@ impl Known<'_> {
         )
     }
 
+    /// Whether the container that takes connections runs well, as far as Docker knows.
+    pub(super) fn front_runs(&self) -> bool {
+        let front = self.deployment.and_then(|deployment| self.containers.of(front(deployment)));
+        front.is_some_and(|front| front.is_running && front.trouble.is_none())
+    }
+
     /// Why the container that takes connections does not run, where Docker knows.
     pub(super) fn front_trouble(&self) -> Option<Fault> {
         let deployment = self.deployment?;
@@ -86,8 +94,17 @@ impl Known<'_> {
             );
             return Fault { message, hint };
         }
+        if let Some(cure) = storage(&message) {
+            return Fault { message, hint: service::cure(self, cure) };
+        }
         let named = CONFIGURATIONS.iter().find(|(path, _)| message.contains(path));
+        let is_denied = message.to_lowercase().contains("permission denied");
         let hint = match named {
+            Some((path, file)) if is_denied && !self.files.iter().any(|(path, _)| path == file) => {
+                let directory = file.split('/').next().unwrap_or_default();
+                let opens = self.opens(directory, "up -d --force-recreate");
+                format!("the container must be able to read `{path}`: {opens}")
+            }
             Some((path, file)) => self.mends(file, &format!("the container must be able to read `{path}`")),
             None => hint,
         };
@@ -139,7 +156,16 @@ pub(super) fn registry(known: &Known<'_>, seen: &Seen, waits: &str) -> Link {
     }
 }
 
-fn start(known: &Known<'_>) -> String {
+/// How the registry behind nginx comes to answer.
+pub(super) fn start(known: &Known<'_>) -> String {
+    let runs = known.containers.of("registry").is_some_and(|registry| registry.is_running);
+    let files = [REGISTRY_CONFIG, COMPOSE, NGINX_CONF];
+    if runs && known.files.iter().any(|(path, _)| files.contains(&path.as_str())) {
+        return known.mends_one_of(&files, "nginx and the registry must name the same socket");
+    }
+    if runs {
+        return known.restarts();
+    }
     format!("{}; `{} logs registry` says why it ended", known.compose("up -d"), known.compose)
 }
 
@@ -171,7 +197,7 @@ pub(super) fn second(known: &Known<'_>, seen: &Seen, peer: SocketAddr) -> Link {
 }
 
 /// The command that takes the name from the lines of these addresses; the other names there stay.
-fn out_of_hosts(ips: &[IpAddr], name: &DnsName) -> String {
+pub(super) fn out_of_hosts(ips: &[IpAddr], name: &DnsName) -> String {
     let literal = |text: String| text.replace('.', r"\.");
     let name = literal(name.to_string());
     let lines: Vec<_> =

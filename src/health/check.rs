@@ -3,6 +3,7 @@
 // Long because every link has its question, its answer and its cure beside each other.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -12,7 +13,7 @@ use super::seen::{Bare, Containers, Listener, Refusal, Seen, Target, Trial};
 use super::settings::Running;
 use super::{behind, service, settings, shown};
 use crate::auth::{Access, Login};
-use crate::deployment::{Deployment, Issuer, NGINX_CONF, ROLES};
+use crate::deployment::{COMPOSE, Deployment, NGINX_CONF, ROLES};
 use crate::error::Fault;
 use crate::names::{Host, Username};
 use crate::pki::Certificate;
@@ -82,6 +83,10 @@ pub struct Known<'a> {
     pub server: Option<RunAs>,
     /// Where its images are kept, as one word of a shell; `None` for a volume.
     pub data: Option<&'a str>,
+    /// The registry's directory, as the person names it.
+    pub dir: &'a Path,
+    /// The files of the person's own that the containers read beside those that regcert writes.
+    pub own: &'a [&'a str],
     /// The command that runs Docker Compose.
     pub compose: &'a str,
     /// The words after it that make the containers take new files.
@@ -121,92 +126,6 @@ pub enum Ill {
     Edited,
     /// It is missing or old, and `init` writes it.
     Due,
-}
-
-impl Known<'_> {
-    /// A command for where the registry's directory is. `commands::check` completes it: with -C, with sudo.
-    pub(super) fn regcert(&self, words: &str) -> String {
-        match self.deployment {
-            Some(_) => format!("run `regcert {words}`"),
-            None => format!("on the registry's machine, run `regcert {words}`"),
-        }
-    }
-
-    /// The same for compose.
-    pub(super) fn compose(&self, words: &str) -> String {
-        match self.deployment {
-            Some(_) => format!("run `{} {words}`", self.compose),
-            None => format!("on the registry's machine, in its directory, run `{} {words}`", self.compose),
-        }
-    }
-
-    /// How the server comes to do what `says` asks of `file`, or of a file below it. Only an edit by hand is overwritten
-    /// with `--force`.
-    pub(super) fn mends(&self, file: &str, says: &str) -> String {
-        if self.deployment.is_none() {
-            return format!("{says}: on the registry's machine, `regcert check` says whether it does");
-        }
-        let edited: Vec<_> = self.files.iter().filter(|(_, ill)| *ill == Ill::Edited).collect();
-        match self.files.iter().find(|(path, _)| path.starts_with(file)) {
-            Some((path, Ill::Edited)) => {
-                let all: Vec<_> = edited.iter().map(|(path, _)| format!("`{path}`")).collect();
-                format!(
-                    "{says}: correct `{path}`, which was edited by hand, or {}, which overwrites the edits in {}",
-                    self.regcert("init --force --reload"),
-                    all.join(", ")
-                )
-            }
-            Some((_, Ill::Due)) => format!("{says}: {}", self.regcert("init --reload")),
-            None => format!(
-                "{says}, and the file in the directory does: {}, so that the server reads it",
-                self.compose("up -d --force-recreate")
-            ),
-        }
-    }
-
-    pub(super) fn reloads(&self) -> String {
-        self.compose(self.reload)
-    }
-
-    /// How another certificate comes about.
-    pub(super) fn renews(&self) -> String {
-        match self.deployment.map(|deployment| &deployment.issuer) {
-            Some(Issuer::External { .. }) => {
-                "run `regcert csr`, have the request signed, run `regcert import-cert FILE --reload`"
-                    .to_owned()
-            }
-            Some(Issuer::Own { .. }) | None => self.regcert("rotate --reload"),
-        }
-    }
-
-    /// How another root comes about.
-    pub(super) fn replaces_root(&self) -> String {
-        match self.deployment.map(|deployment| &deployment.issuer) {
-            Some(Issuer::External { .. }) => {
-                format!("ask the external authority for its next root, and {}", self.renews())
-            }
-            Some(Issuer::Own { .. }) | None => self.regcert("rotate --ca --reload"),
-        }
-    }
-
-    /// How the certificate comes to cover the name that was asked for.
-    pub(super) fn names_it(&self) -> String {
-        let host = &self.target.host;
-        let has = |deployment: &Deployment| {
-            deployment.names().iter().any(|name| name.to_string() == host.to_string())
-        };
-        match self.deployment {
-            Some(deployment) if has(deployment) => {
-                self.mends(NGINX_CONF, &format!("nginx.conf must name `{host}`"))
-            }
-            Some(_) | None => self.regcert(&format!("init --san {host} --reload")),
-        }
-    }
-
-    /// The leaf on disk.
-    pub(super) fn leaf(&self) -> Option<&Certificate> {
-        self.deployment.and_then(|deployment| deployment.server.as_ref()).map(|server| server.leaf())
-    }
 }
 
 /// Every link, in a client's order.
@@ -284,7 +203,10 @@ fn name(known: &Known<'_>, seen: &Seen) -> Link {
             if from_file { "; /etc/hosts says so" } else { "; /etc/hosts does not say so" }
         );
         let hint = if from_file {
-            format!("in /etc/hosts, write this machine's address before `{host}`")
+            format!(
+                "run `{} && sudo regcert trust install`, which take the name from that address and give it this machine's",
+                behind::out_of_hosts(known.hosts_file, host)
+            )
         } else {
             format!(
                 "mend the record in the DNS, or add a line with this machine's address and `{host}` to /etc/hosts"
@@ -320,12 +242,14 @@ fn tcp(known: &Known<'_>, seen: &Seen) -> Link {
             {
                 return Link::broken("tcp", format!("no connection: {why}; {message}"), hint);
             }
-            let hint = if why.contains("refused") {
-                format!("{start}; `{compose} ps` says what runs, and on which port")
-            } else {
-                format!(
-                    "{start}; let port {port} through every firewall on the way, and see that the address is the registry's"
-                )
+            let firewall = format!("let port {port} through every firewall on the way");
+            let hint = match (why.contains("refused"), known.front_runs()) {
+                (true, false) => format!("{start}; `{compose} ps` says what runs, and on which port"),
+                (true, true) => format!("{start}; where that does not help, {firewall}"),
+                (false, true) => format!("{firewall}, this machine's own as well: its container runs"),
+                (false, false) => {
+                    format!("{start}; {firewall}, and see that the address is the registry's")
+                }
             };
             Link::broken("tcp", format!("no connection: {why}"), hint)
         }
@@ -354,8 +278,8 @@ fn tls(known: &Known<'_>, seen: &Seen) -> Link {
     let (message, hint) = match refusal {
         Refusal::PlainHttp => (
             format!("port {port} speaks plain HTTP, not TLS"),
-            known.mends(
-                NGINX_CONF,
+            known.mends_one_of(
+                &[NGINX_CONF, COMPOSE],
                 &format!(
                     "nginx.conf must say `listen 8443 ssl;`, and docker-compose.yml publish that port as {port}"
                 ),
@@ -375,10 +299,10 @@ fn tls(known: &Known<'_>, seen: &Seen) -> Link {
         ),
         Refusal::Closed => (
             "the server cuts the handshake off: it may have no certificate for that name".to_owned(),
-            known.compose("logs nginx registry"),
+            known.restarts(),
         ),
         Refusal::Silent => silent(known),
-        Refusal::Other(why) => (format!("the handshake fails: {why}"), known.compose("logs nginx registry")),
+        Refusal::Other(why) => (format!("the handshake fails: {why}"), known.restarts()),
     };
     Link::broken("tls", message, hint)
 }
@@ -393,7 +317,7 @@ fn silent(known: &Known<'_>) -> (String, String) {
     };
     match trouble {
         Some(fault) => (format!("{message}: {}", fault.message), fault.hint),
-        None => (message, known.compose("restart")),
+        None => (message, known.restarts()),
     }
 }
 
@@ -404,8 +328,8 @@ fn bypass(known: &Known<'_>, seen: &Seen) -> Link {
             "a registry answers on {address} over plain HTTP: every client that reaches this port bypasses TLS and passwords"
         );
         let hint = format!(
-            "`docker ps --filter publish=5000` says who publishes it; {}",
-            known.mends("docker-compose.yml", "docker-compose.yml must not publish port 5000")
+            "{}; `docker ps --filter publish=5000` says which container publishes it",
+            known.mends(COMPOSE, "docker-compose.yml must not publish port 5000")
         );
         return Link::broken("bypass", message, hint);
     }

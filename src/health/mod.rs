@@ -4,6 +4,7 @@
 mod answer;
 mod behind;
 mod check;
+mod cures;
 mod dates;
 mod edits;
 mod roles;

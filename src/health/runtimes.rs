@@ -175,7 +175,8 @@ impl Machine<'_> {
             let mend = if self.is_ours(&path) {
                 format!("run `sudo mv {shown} {}`", path.with_extension("crt").display())
             } else {
-                format!("run `sudo rm {shown}`")
+                // A key without its certificate may be the only copy of it.
+                format!("run `sudo mv {shown} {shown}.unused`")
             };
             let fault =
                 format!("`{shown}` is half of a client's pair without the other: every request fails");

@@ -8,10 +8,12 @@ use time::macros::format_description;
 
 use super::answer::{Cure, location_fault, reason};
 use super::check::{Known, Link, waits};
+use super::roles::RolesOnDisk;
 use super::seen::{Answer, Seen};
 use super::{behind, roles};
 use crate::auth::Login;
-use crate::deployment::NGINX_CONF;
+use crate::deployment::{COMPOSE, NGINX_CONF, REGISTRY_CONFIG};
+use crate::spec::ClientAuth;
 
 /// RFC 9110 §5.6.7: the one form that servers write.
 const DATE: StaticFormatDescription =
@@ -53,37 +55,38 @@ pub(super) fn links(known: &Known<'_>, seen: &Seen, links: &mut Vec<Link>) {
 }
 
 fn unanswered(known: &Known<'_>, name: &'static str, what: &str, why: &str) -> Link {
-    Link::broken(name, format!("{what}: {why}"), known.compose("logs nginx registry"))
+    Link::broken(name, format!("{what}: {why}"), known.restarts())
 }
 
 /// What mends the reason of an answer.
-fn cure(known: &Known<'_>, cure: Cure) -> String {
+pub(super) fn cure(known: &Known<'_>, cure: Cure) -> String {
     match cure {
         Cure::Proxy(line) => known.mends(NGINX_CONF, &format!("nginx.conf must say `{line}`")),
-        Cure::Start => {
-            format!("{}; `{} logs registry` says why it ended", known.compose("up -d"), known.compose)
-        }
+        Cure::Start => behind::start(known),
         Cure::DataOwner => match (known.server, known.data) {
             (Some(server), Some(data)) => format!("run `sudo chown -R {server} {data}`"),
             (_, _) => known.compose("up -d --force-recreate"),
         },
-        Cure::DataSpace => "make room on the disk with the images: `df -h` says which is full".to_owned(),
-        Cure::DataReadOnly => format!(
-            "mount the disk with the images read-write, and see that registry/config.yml has no `readonly`: {}",
-            known.compose("restart registry")
+        Cure::DataSpace => format!(
+            "make room on the disk with the images, which `df -h` shows: {}, which frees the space of deleted images; or remove other files",
+            known.regcert("gc")
         ),
-        Cure::UsersFile => format!(
-            "the password file must be there and readable by the containers' user: {}",
-            known.regcert("init --reload")
-        ),
+        Cure::DiskReadOnly => disk_read_write(known),
+        Cure::ReadOnlyMode => known.mends(REGISTRY_CONFIG, "registry/config.yml must not set `readonly`"),
+        Cure::UsersFile => users_file(known),
         Cure::Rights => match known.user {
             Some(user) => format!("give `{user}` the right to push, or name another user"),
             None => "name a user: `--user NAME --password-stdin`".to_owned(),
         },
-        Cure::ClientCertificate => format!(
-            "{}, and name its files here: `--client-cert FILE --client-key FILE`",
-            known.regcert("add-client NAME")
-        ),
+        Cure::ClientCertificate => {
+            if known.deployment.is_some_and(|deployment| deployment.spec.client_auth == ClientAuth::Off) {
+                return known.mends(NGINX_CONF, "nginx.conf must not ask for a client certificate");
+            }
+            format!(
+                "{}, and name its files here: `--client-cert FILE --client-key FILE`",
+                known.regcert("add-client NAME")
+            )
+        }
         Cure::ServerName => known.names_it(),
         Cure::Wait => format!(
             "try again in a few seconds; where that does not help, a client is guessing passwords: to see which, {}",
@@ -92,8 +95,33 @@ fn cure(known: &Known<'_>, cure: Cure) -> String {
         Cure::Collection => {
             format!("wait until the collection has ended; if none runs, {}", known.regcert("gc"))
         }
-        Cure::Log => known.compose("logs nginx registry"),
+        Cure::Log => known.restarts(),
     }
+}
+
+/// How the disk with the images comes to take writes.
+fn disk_read_write(known: &Known<'_>) -> String {
+    let says = "the disk with the images must be mounted read-write";
+    let Some(data) = known.data else {
+        return format!("{says}: `dmesg` says why the kernel allows no writes");
+    };
+    // docker-compose.yml itself can mount it read-only.
+    if known.files.iter().any(|(path, _)| path == COMPOSE) {
+        return known.mends(COMPOSE, says);
+    }
+    format!(
+        "{says}: run `sudo mount -o remount,rw \"$(findmnt -n -o TARGET -T {data})\"`; where that fails, `dmesg` says why"
+    )
+}
+
+/// How the server comes to read the passwords.
+fn users_file(known: &Known<'_>) -> String {
+    let says = "the password file must be there and readable by the containers' user";
+    let is_passwords = |path: &str| path.starts_with("nginx/auth/") || path.starts_with("registry/auth/");
+    if known.files.iter().any(|(path, _)| is_passwords(path)) {
+        return format!("{says}: {}", known.regcert("init --reload"));
+    }
+    known.mends(NGINX_CONF, &format!("{says}, and nginx.conf must name it"))
 }
 
 fn unexpected(known: &Known<'_>, name: &'static str, what: &str, answer: &Answer) -> Link {
@@ -208,21 +236,30 @@ fn refused(known: &Known<'_>, user: &str) -> Link {
         ),
         Some(Login::WrongPassword) => (
             format!("the password is not the one of `{user}`"),
-            format!("try another, or {again}, which gives a new one"),
+            format!("try another, or {again}, which gives a new one in place of the old"),
         ),
         Some(Login::Good) => (
             format!(
                 "the password of `{user}` is right, and the server refuses it: it has not read the roles since they changed, or reads another password file"
             ),
-            format!(
-                "{}; where that does not help, {}",
-                roles::cure(known),
-                known.compose("up -d --force-recreate")
-            ),
+            other_passwords(known),
         ),
-        None => (format!("`{user}` is refused: no such user, or another password"), again),
+        None => (
+            format!("`{user}` is refused: no such user, or another password"),
+            format!("try another; or {again}, which gives a new password in place of an old one"),
+        ),
     };
     Link::broken("login", message, hint)
+}
+
+/// What mends a server that has read other roles or passwords than those of the directory.
+fn other_passwords(known: &Known<'_>) -> String {
+    let first = roles::cure(known);
+    if known.roles == RolesOnDisk::Unread {
+        return first;
+    }
+    let then = known.mends(NGINX_CONF, "nginx.conf must name the password files of the directory");
+    format!("{first}; where that does not help: {then}")
 }
 
 fn location(known: &Known<'_>, start: &Result<Answer, String>) -> Link {

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use super::check::{Known, Link};
 use super::seen::{Answer, Contained, Seen, Tried};
-use crate::deployment::{Deployment, NGINX_CONF};
+use crate::deployment::{COMPOSE, Deployment, NGINX_CONF};
 use crate::spec::{ClientAuth, Data, Delete, Proxy, Spec};
 
 /// A repository that is open on the port without passwords only where all are.
@@ -97,6 +97,16 @@ impl Comparison<'_> {
         self.known.mends(NGINX_CONF, "nginx.conf must say what regcert.toml says")
     }
 
+    /// How a port comes to answer.
+    fn published(&self, port: u16) -> String {
+        let can_differ = [COMPOSE, NGINX_CONF];
+        if self.known.files.iter().any(|(path, _)| can_differ.contains(&path.as_str())) {
+            let says = format!("docker-compose.yml must publish port {port}, and nginx.conf serve it");
+            return self.known.mends_one_of(&can_differ, &says);
+        }
+        self.known.compose("up -d")
+    }
+
     fn client_auth(&mut self, running: &Running) {
         let Some(asks) = running.asks_for_certificate else {
             return;
@@ -133,7 +143,7 @@ impl Comparison<'_> {
                 Some(format!("`GET /v2/` without a password is answered with {}", answer.status)),
                 self.in_nginx(),
             ),
-            Err(why) => (Some(format!("there is no answer: {why}")), self.known.compose("up -d")),
+            Err(why) => (Some(format!("there is no answer: {why}")), self.published(port)),
         };
         if let Some(wrong) = wrong {
             self.differs(format!("anonymous-port is {port}, and {wrong}"), cure);
@@ -158,15 +168,16 @@ impl Comparison<'_> {
         };
         self.compared.push("http-port");
         let wanted = format!("https://{}/", self.spec.registry());
-        let wrong = match answer {
+        let (wrong, cure) = match answer {
             Ok(answer) if answer.header("location").is_some_and(|to| to.starts_with(&wanted)) => return,
             Ok(answer) => match answer.header("location") {
-                Some(to) => format!("it redirects to `{}`", crate::names::printable(to)),
-                None => format!("it answers with {} and no redirect to https", answer.status),
+                Some(to) => (format!("it redirects to `{}`", crate::names::printable(to)), self.in_nginx()),
+                None => {
+                    (format!("it answers with {} and no redirect to https", answer.status), self.in_nginx())
+                }
             },
-            Err(why) => format!("there is no answer: {why}"),
+            Err(why) => (format!("there is no answer: {why}"), self.published(port)),
         };
-        let cure = self.known.compose("up -d");
         self.differs(format!("http-port is {port}, and {wrong}"), cure);
     }
 
@@ -176,7 +187,7 @@ impl Comparison<'_> {
         };
         self.compared.push("metrics-port");
         if let Err(why) = answer {
-            let cure = self.known.compose("up -d");
+            let cure = self.published(port);
             self.differs(format!("metrics-port is {port}, and there is no answer: {why}"), cure);
         }
     }

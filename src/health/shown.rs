@@ -76,7 +76,7 @@ fn served(known: &Known<'_>, leaf: &Certificate) -> Link {
             format!(
                 "nginx goes on with what it read before, and cannot start again with its files on disk: {why}"
             ),
-            known.mends("nginx/", "the files below nginx/ must be ones that nginx takes"),
+            refused_files(known, why),
         );
     }
     match known.leaf() {
@@ -90,6 +90,20 @@ fn served(known: &Known<'_>, leaf: &Certificate) -> Link {
             known.reloads(),
         ),
     }
+}
+
+/// What mends the files that nginx refuses. To recreate its container, or to restart it, would end it for good.
+fn refused_files(known: &Known<'_>, why: &str) -> String {
+    let says = "the files below nginx/ must be ones that nginx takes";
+    if known.files.iter().any(|(path, _)| path.starts_with("nginx/")) {
+        return known.mends("nginx/", says);
+    }
+    if why.contains("Permission denied") {
+        return format!("{says}: {}", known.opens("nginx", known.reload));
+    }
+    let named = known.own.iter().find(|own| why.contains(&format!("/etc/{own}")));
+    let what = named.map_or_else(|| "what it names".to_owned(), |own| format!("`{own}`"));
+    format!("{says}: correct {what} before nginx restarts, then {}", known.reloads())
 }
 
 /// The form of the chain, and whether something is missing from it.
@@ -172,7 +186,7 @@ fn trust(known: &Known<'_>, chain: &[Certificate], cure: &dyn Fn(String) -> Stri
         renew
     } else {
         format!(
-            "the root here has the SHA-256 {}: where `regcert status` on the registry's machine says another, copy the root from there again",
+            "the root here has the SHA-256 {}: where `regcert status` on the registry's machine says another, copy the root from there again; where it says this one, `regcert check` there says what mends the server",
             root.fingerprint()
         )
     };

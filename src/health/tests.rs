@@ -1,6 +1,7 @@
 //! The rules of `check`: what is found decides which links are broken, and each broken one names its cure.
 #![allow(clippy::unwrap_used)]
 
+use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::spec::{RunAs, Settings, Side, Spec};
 
 mod addresses;
 mod behind;
+mod cures;
 mod roles;
 
 const NOW: OffsetDateTime = datetime!(2026-11-20 12:00 UTC);
@@ -94,6 +96,8 @@ fn links_of(
         deployment: here.then_some(&*HERE),
         server: Some(RunAs { uid: 65532, gid: 65532 }),
         data: Some("registry/data"),
+        dir: Path::new("registry"),
+        own: &[],
         compose: "docker compose",
         reload: "exec -T nginx nginx -s reload",
         user: Some(&user),
@@ -217,6 +221,8 @@ fn a_certificate_lasts_or_is_due() {
             target: &target,
             roots: &roots,
             deployment: Some(&HERE),
+            dir: Path::new("registry"),
+            own: &[],
             compose: "docker compose",
             server: Some(RunAs { uid: 65532, gid: 65532 }),
             data: None,
@@ -256,9 +262,9 @@ fn a_handshake_that_fails_says_who_speaks_there() {
         (Refusal::NotTls, "--https-port 5443 && docker compose"),
         (Refusal::Alert("protocol version".into()), "ssl_protocols"),
         (Refusal::Alert("handshake failure".into()), "the one of its certificate"),
-        (Refusal::Closed, "docker compose logs"),
+        (Refusal::Closed, "docker compose restart"),
         (Refusal::Silent, "docker compose restart"),
-        (Refusal::Other("no route".into()), "docker compose logs"),
+        (Refusal::Other("no route".into()), "docker compose restart"),
     ] {
         let (names, hint) = broken(|seen| {
             *seen = Seen {
@@ -357,15 +363,15 @@ fn an_answer_tells_the_proxy_from_the_registry() {
         ),
         (502, json("{'errors':[{'code':'UNAVAILABLE','message':'it does not answer'}]}"), Cure::Start),
         (503, json("{'errors':[{'code':'UNAVAILABLE','message':'health check failed'}]}"), Cure::Log),
-        (405, b"Method not allowed".to_vec(), Cure::DataReadOnly),
-        (405, json("{'errors':[{'code':'UNSUPPORTED'}]}"), Cure::DataReadOnly),
+        (405, b"Method not allowed".to_vec(), Cure::ReadOnlyMode),
+        (405, json("{'errors':[{'code':'UNSUPPORTED'}]}"), Cure::ReadOnlyMode),
         (
             405,
             json("{'errors':[{'code':'UNSUPPORTED','message':'read-only while `regcert gc` removes'}]}"),
             Cure::Collection,
         ),
         (500, disk(28), Cure::DataSpace),
-        (500, disk(30), Cure::DataReadOnly),
+        (500, disk(30), Cure::DiskReadOnly),
         (500, disk(13), Cure::DataOwner),
         (500, disk(5), Cure::Log),
         (500, full, Cure::DataSpace),

@@ -89,7 +89,7 @@ pub struct Container {
     pub mounts: BTreeMap<String, PathBuf>,
     /// By which proxy it reaches other machines.
     pub outward: Outward,
-    /// Why it ended, in its own words; empty while it runs well.
+    /// Why it ended, or what its health check says, in its own words; empty while it runs well.
     pub last_line: String,
 }
 
@@ -165,7 +165,7 @@ impl Project {
         let mut containers: Vec<_> =
             named.filter_map(|inspected| Some(inspected.container(inspected.service()?))).collect();
         for container in &mut containers {
-            if container.trouble().is_some() {
+            if container.trouble().is_some() && container.last_line.is_empty() {
                 container.last_line = self.why(&container.id);
             }
         }

@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::containers::{Container, Service};
+use super::engine::last_line;
 use super::outward::Outward;
 
 /// Where docker-compose.yml mounts the directories of the registry and, for nginx alone, of client trust.
@@ -48,6 +49,15 @@ pub(super) struct InspectedState {
 #[serde(rename_all = "PascalCase")]
 struct Health {
     status: String,
+    // Podman has none, or null.
+    log: Option<Vec<HealthCheck>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct HealthCheck {
+    #[serde(default)]
+    output: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -72,6 +82,16 @@ struct Mount {
     destination: String,
     #[serde(default)]
     source: PathBuf,
+}
+
+impl InspectedState {
+    /// What the last health check printed, where the container is unhealthy.
+    fn unhealthy(&self) -> Option<String> {
+        let health = self.health.as_ref().filter(|health| health.status == "unhealthy")?;
+        let last = health.log.as_ref()?.last()?;
+        let lines = last.output.lines().map(str::trim).filter(|line| !line.is_empty());
+        Some(last_line(&lines.collect::<Vec<_>>().join("; ")))
+    }
 }
 
 impl Inspected {
@@ -133,7 +153,7 @@ impl Inspected {
             restarts: self.restart_count,
             mounts: self.mounts.iter().map(|m| (m.destination.clone(), m.source.clone())).collect(),
             outward: self.config.env.clone(),
-            last_line: String::new(),
+            last_line: self.state.unhealthy().unwrap_or_default(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::commands::World;
 use crate::deployment::Deployment;
 use crate::error::{Fault, faults};
+use crate::guide::OVERRIDE;
 use crate::health::{Contained, Containers, Ill, Listener};
 use crate::names::shell;
 use crate::probe::{Container, Outward, Project, Service};
@@ -18,6 +19,8 @@ pub(super) struct Home {
     pub free_ports: (u16, u16),
     pub files: Vec<(String, Ill)>,
     pub refused: Option<String>,
+    /// The files of the person's own that are there.
+    pub own: Vec<&'static str>,
     pub data: Option<String>,
     pub outward: Outward,
 }
@@ -31,6 +34,7 @@ impl Home {
             free_ports: FREE_PORTS,
             files: Vec::new(),
             refused: None,
+            own: Vec::new(),
             data: None,
             outward: Outward::default(),
         }
@@ -54,6 +58,7 @@ impl Home {
             free_ports: (free(FREE_PORTS.0), free(FREE_PORTS.1)),
             files: world.ill(deployment).unwrap_or_default(),
             refused: (*proxy == Proxy::Nginx).then(|| project.nginx_refuses()).flatten(),
+            own: OWN.into_iter().filter(|own| world.dir.join(own).exists()).collect(),
             data: data(world, deployment),
         }
     }
@@ -93,6 +98,9 @@ fn containers(project: &Project, found: anyhow::Result<Vec<Container>>) -> Conta
     };
     Containers::Known(all.into_iter().map(contained).collect())
 }
+
+/// The files that the containers read and regcert never writes.
+const OWN: [&str; 3] = ["nginx/local.conf", "nginx/local.server.conf", OVERRIDE];
 
 /// Ports that are proposed where others are taken, as README has them: for http and for https.
 const FREE_PORTS: (u16, u16) = (8080, 5443);

@@ -105,7 +105,10 @@ fn docker_reads_files_that_end_in_crt_and_stumbles_over_half_a_pair() {
     assert_eq!(link("docker", &[DOCKERD]), (State::Broken, install));
     assert_eq!(docker("ca.pem", root).1, format!("run `sudo mv {CERTS}/ca.pem {CERTS}/ca.crt`"));
     assert_eq!(docker("ca.cert", root).1, format!("run `sudo mv {CERTS}/ca.cert {CERTS}/ca.crt`"));
-    assert_eq!(docker("server.key", "a key").1, format!("run `sudo rm {CERTS}/server.key`"));
+    assert_eq!(
+        docker("server.key", "a key").1,
+        format!("run `sudo mv {CERTS}/server.key {CERTS}/server.key.unused`")
+    );
     let pair = [
         DOCKERD,
         (&*format!("{CERTS}/client.cert"), "", 0),

@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::Fault;
 
-fn contained(service: &'static str, is_healthy: Option<bool>, trouble: Option<&str>) -> Contained {
+pub(super) fn contained(service: &'static str, is_healthy: Option<bool>, trouble: Option<&str>) -> Contained {
     let trouble = trouble.map(|message| Fault::new(message).hint("run `docker compose up -d`"));
     let name = format!("r-{service}-1");
     let is_running = trouble.is_none();
@@ -36,7 +36,7 @@ fn links(
 }
 
 /// These links, with something else known besides.
-fn links_with(
+pub(super) fn links_with(
     seen: &Seen,
     containers: &Containers,
     listeners: &[(u16, Listener)],
@@ -51,6 +51,8 @@ fn links_with(
         deployment: Some(&HERE),
         server: Some(RunAs { uid: 65532, gid: 65532 }),
         data: None,
+        dir: Path::new("registry"),
+        own: &[],
         compose: "docker compose",
         reload: "exec -T nginx nginx -s reload",
         user: None,
@@ -72,7 +74,7 @@ fn links_with(
 }
 
 /// What is seen without a user.
-fn anonymous() -> Seen {
+pub(super) fn anonymous() -> Seen {
     Seen { login: None, start: None, chunk: None, trip: None, ..seen() }
 }
 
@@ -183,9 +185,9 @@ fn force_is_proposed_only_where_it_mends_and_says_what_it_overwrites() {
     let mut open = anonymous();
     open.api = Some(Ok(answer(200, &[VERSION])));
     let hint = |files: &[(&str, Ill)]| summary(&links(&open, &unknown(), &[], files)).1;
-    let edited = hint(&[("docker-compose.yml", Ill::Edited), ("nginx/nginx.conf", Ill::Edited)]);
+    let edited = hint(&[("nginx/nginx.conf", Ill::Edited)]);
     assert!(
-        edited.ends_with("`regcert init --force --reload`, which overwrites the edits in `docker-compose.yml`, `nginx/nginx.conf`"),
+        edited.ends_with("`regcert init --force --reload`, which overwrites the edits in `nginx/nginx.conf`"),
         "{edited}"
     );
     for (files, cure) in [

@@ -31,14 +31,15 @@ answer=$(fetch /debug/health) || {
 }
 
 cd /var/lib/registry || unusable read /var/lib/registry
+# First of all, because a write that fails says why: the disk is full, or read-only, or of another user.
+probe=.regcert-health
+echo 'written by the health check' >$probe || unusable written /var/lib/registry
+read -r line <$probe || unusable read /var/lib/registry
+rm -f $probe
+[ "$line" = 'written by the health check' ] || unusable read /var/lib/registry
 for part in docker docker/registry/v2 docker/registry/v2/blobs docker/registry/v2/repositories; do
     # A new registry has none of them.
     [ -e "$part" ] || continue
     ls "$part" >/dev/null || unusable read "/var/lib/registry/$part"
     [ -w "$part" ] || unusable written "/var/lib/registry/$part"
 done
-probe=.regcert-health
-echo 'written by the health check' >$probe || unusable written /var/lib/registry
-read -r line <$probe || unusable read /var/lib/registry
-rm -f $probe
-[ "$line" = 'written by the health check' ] || unusable read /var/lib/registry
