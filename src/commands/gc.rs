@@ -9,7 +9,7 @@ use super::World;
 use crate::deployment::{Deployment, NGINX_CONF, REGISTRY_CONFIG};
 use crate::error::Fault;
 use crate::images::{Amount, Garbage, Plan};
-use crate::probe::{Collected, Collector, READ_ONLY};
+use crate::probe::{Collected, Collector, Errand, READ_ONLY};
 use crate::spec::Proxy;
 use crate::store::Store;
 use crate::takeover::document;
@@ -68,7 +68,8 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
         )
         .into());
     }
-    let look = containers.look(garbage)?;
+    let errand = if args.dry_run { Errand::Tell } else { Errand::Collect };
+    let look = containers.look(garbage, errand)?;
     warn(&look.plan);
     if args.dry_run {
         return report(args, look.stored, &look.plan, None);

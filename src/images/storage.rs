@@ -2,14 +2,17 @@
 //! that of distribution's file system driver, alike in registry:2 and registry:3 (`registry/storage/paths.go`). Nothing
 //! here reads or removes a file.
 
+mod again;
+mod contents;
 mod plan;
 
+use contents::Children;
+pub use contents::Contents;
 pub use plan::{Amount, Plan};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-use super::manifest::Manifest;
 use crate::error::Fault;
 use crate::names::{Repository, printable};
 use crate::pki::{hex, sha256};
@@ -59,6 +62,11 @@ impl Sum {
         let hex = self.hex();
         format!("blobs/sha256/{}/{hex}", &hex[..2])
     }
+
+    /// The file that has its bytes.
+    pub fn file(self) -> String {
+        format!("{}/data", self.blob())
+    }
 }
 
 impl fmt::Display for Sum {
@@ -81,6 +89,8 @@ pub enum Garbage {
 pub struct Storage {
     /// The time of the listing, in seconds since 1970.
     now: u64,
+    /// The storage's own clock before the listing began. It can differ from that of the machine.
+    clock: Option<u64>,
     repositories: BTreeMap<String, Holding>,
     /// The bytes of each blob.
     blobs: HashMap<Sum, u64>,
@@ -99,27 +109,47 @@ struct Holding {
     signatures: BTreeSet<Sum>,
     /// When its manifests and tags last changed.
     changed: u64,
+    /// The stamp of the directory that has the layers.
+    layers_stamp: Option<u64>,
+    /// The stamp of the directory that has the manifests.
+    revisions_stamp: Option<u64>,
+    /// Directories of manifests that were deleted: one that is stored again has its link made in there.
+    emptied: BTreeSet<Sum>,
+    /// Whether a tag was left out that could not be read, because it seemed to go at that moment.
+    lacks_tags: bool,
+}
+
+/// A file or directory in a listing.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    size: u64,
+    /// When it was written: `st_mtime`, which a restored backup brings along.
+    time: u64,
+    /// When anything about it changed: `st_ctime`, which only the kernel sets.
+    stamp: u64,
 }
 
 /// A file that holds a digest. Its own path says which.
 #[derive(Debug, Clone, Copy)]
 struct Link {
-    size: u64,
+    /// Whether it was cut off, as a full disk leaves it.
+    is_torn: bool,
     time: u64,
+    stamp: u64,
 }
 
-impl Link {
-    /// Whether it was cut off, as a full disk leaves it. It holds `sha256:` and 64 digits.
-    fn is_torn(self) -> bool {
-        self.size != 71
+impl From<Entry> for Link {
+    fn from(entry: Entry) -> Self {
+        // It holds `sha256:` and 64 digits.
+        Self { is_torn: entry.size != 71, time: entry.time, stamp: entry.stamp }
     }
 }
 
 #[derive(Debug, Default)]
 struct TagLinks {
     current: Current,
-    /// Whether what it names was cut off when it was listed.
-    is_torn: bool,
+    /// The file that says what it names.
+    link: Option<Link>,
     /// What it named at any time.
     history: BTreeMap<Sum, Link>,
 }
@@ -144,6 +174,10 @@ impl TagLinks {
             Current::Nothing | Current::Unread => None,
         }
     }
+
+    fn is_torn(&self) -> bool {
+        self.link.is_some_and(|link| link.is_torn)
+    }
 }
 
 /// An upload that has not ended.
@@ -153,123 +187,77 @@ struct Upload {
     touched: u64,
 }
 
-/// Manifests, and what they say.
-#[derive(Debug, Default)]
-pub struct Contents(HashMap<Sum, Content>);
-
-#[derive(Debug)]
-struct Content {
-    /// Every digest in its text. More than it names, such as that of a base image, does no harm: it is kept.
-    mentioned: Vec<Sum>,
-    children: Children,
-}
-
-/// The manifests that a manifest names.
-#[derive(Debug)]
-enum Children {
-    These(Vec<Sum>),
-    /// It is damaged.
-    Unknown,
-}
-
-impl Contents {
-    /// Takes the bytes that are stored under a digest. Any text may be given: what is not a manifest mentions nothing.
-    pub fn take(&mut self, sum: Sum, bytes: &[u8]) {
-        let mentioned = mentioned(bytes);
-        let children = match Manifest::read(bytes) {
-            _ if Sum::of(bytes) != sum => Children::Unknown,
-            Manifest::Single { .. } => Children::These(Vec::new()),
-            Manifest::Index(entries) => Children::These(
-                entries.iter().filter_map(|entry| Sum::from_digest(entry.digest.as_str())).collect(),
-            ),
-            Manifest::Foreign => Children::These(mentioned.clone()),
-        };
-        self.0.insert(sum, Content { mentioned, children });
-    }
-}
-
-/// Every SHA-256 digest in a text.
-fn mentioned(bytes: &[u8]) -> Vec<Sum> {
-    let word = b"sha256:";
-    let starts = bytes.windows(word.len()).enumerate().filter(|(_, window)| window == word);
-    let digits = starts.filter_map(|(at, _)| bytes.get(at + word.len()..at + word.len() + 64));
-    let mut sums: Vec<_> =
-        digits.filter_map(|digits| Sum::from_hex(std::str::from_utf8(digits).ok()?)).collect();
-    sums.sort_unstable();
-    sums.dedup();
-    sums
-}
-
 impl Storage {
-    /// Takes one line of a listing: `SIZE SECONDS PATH`, the path below the storage's root, or `now=SECONDS`.
+    /// To be listed now, by the storage's own clock where it has one.
+    pub fn new(clock: Option<u64>) -> Self {
+        Self { clock, ..Self::default() }
+    }
+
+    /// Takes one line of a listing: `SIZE TIME STAMP PATH`, the path below the storage's root; `now=SECONDS`.
     pub fn take(&mut self, line: &str) -> Result<(), Fault> {
-        let strange = || {
-            Fault::new(format!("`{}` in the registry's storage is not known to regcert", printable(line)))
-                .hint("move away what does not belong there, or report it")
-        };
         if let Some(now) = line.strip_prefix("now=") {
-            self.now = now.parse().map_err(|_| strange())?;
+            self.now = now.parse().map_err(|_| strange(line))?;
             return Ok(());
         }
-        let mut parts = line.splitn(3, ' ');
-        let mut number = || parts.next()?.parse().ok();
-        let (Some(size), Some(time)) = (number(), number()) else {
-            return Err(strange());
-        };
-        let path = parts.next().ok_or_else(strange)?;
-        self.take_file(path, Link { size, time }).ok_or_else(strange)
+        let (path, entry) = entry(line).ok_or_else(|| strange(line))?;
+        self.take_entry(path, entry).ok_or_else(|| strange(line))
     }
 
-    fn take_file(&mut self, path: &str, link: Link) -> Option<()> {
+    fn take_entry(&mut self, path: &str, entry: Entry) -> Option<()> {
         if let Some(blob) = path.strip_prefix("blobs/") {
             let parts: Vec<_> = blob.split('/').collect();
             let ["sha256", start, hex, "data"] = parts[..] else {
                 return None;
             };
-            self.blobs.insert(Sum::from_hex(hex).filter(|_| hex.starts_with(start))?, link.size);
+            self.blobs.insert(Sum::from_hex(hex).filter(|_| hex.starts_with(start))?, entry.size);
             return Some(());
         }
         let (repository, rest) = path.strip_prefix("repositories/")?.split_once("/_")?;
         if let Some(upload) = rest.strip_prefix("uploads/") {
             let id = upload.split('/').next()?;
             let upload = self.uploads.entry(format!("repositories/{repository}/_uploads/{id}")).or_default();
-            upload.bytes += link.size;
-            upload.touched = upload.touched.max(link.time);
+            upload.bytes += entry.size;
+            upload.touched = upload.touched.max(entry.time);
             return Some(());
         }
         if !self.repositories.contains_key(repository) {
             repository.parse::<Repository>().ok()?;
         }
         let holding = self.repositories.entry(repository.to_owned()).or_default();
-        holding.take(&rest.split('/').collect::<Vec<_>>(), link)
+        holding.take(&rest.split('/').collect::<Vec<_>>(), entry)
     }
 
-    /// The files of the tags, which say what each names now.
-    pub fn tag_files(&self) -> Vec<String> {
+    /// The files that say what tags name now and were not read yet.
+    pub fn tag_files(&self) -> BTreeSet<String> {
         let tags = self.repositories.iter().flat_map(|(name, holding)| {
-            let written = holding.tags.iter().filter(|(_, tag)| tag.current != Current::Nothing);
+            let written = holding.tags.iter().filter(|(_, tag)| tag.current == Current::Unread);
             written.map(move |(tag, _)| format!("repositories/{name}/_manifests/tags/{tag}/current/link"))
         });
         tags.collect()
     }
 
-    /// Takes what the files of the tags hold: `FILE:TEXT` for each that is not empty. Unless it `is_final`, a tag can have gone
-    /// since it was listed.
-    pub fn take_tags(&mut self, lines: &str, is_final: bool) {
-        for (file, text) in lines.lines().filter_map(|line| line.split_once("/current/link:")) {
-            let name =
-                file.strip_prefix("repositories/").and_then(|name| name.split_once("/_manifests/tags/"));
-            if let Some((repository, tag)) = name
-                && let Some(holding) = self.repositories.get_mut(repository)
-                && let Some(tag) = holding.tags.get_mut(tag)
-                && let Some(sum) = Sum::from_digest(text)
-            {
-                tag.current = Current::Names(sum);
-            }
+    /// Takes what the file of a tag holds: `FILE:TEXT`. An empty one has no line.
+    pub fn take_tag(&mut self, line: &str) {
+        if let Some((file, text)) = line.split_once("/current/link:")
+            && let Some((repository, tag)) =
+                file.strip_prefix("repositories/").and_then(|name| name.split_once("/_manifests/tags/"))
+            && let Some(holding) = self.repositories.get_mut(repository)
+            && let Some(tag) = holding.tags.get_mut(tag)
+            && let Some(sum) = Sum::from_digest(text)
+        {
+            tag.current = Current::Names(sum);
         }
+    }
+
+    /// Says that all tags were read. Unless that `is_final`, one can have gone since it was listed.
+    pub fn end_tags(&mut self, is_final: bool) {
         if !is_final {
-            let is_there = |tag: &TagLinks| tag.current != Current::Unread || tag.is_torn;
-            self.repositories.values_mut().for_each(|holding| holding.tags.retain(|_, tag| is_there(tag)));
+            let is_there = |tag: &TagLinks| tag.current != Current::Unread || tag.is_torn();
+            for holding in self.repositories.values_mut() {
+                let listed = holding.tags.len();
+                holding.tags.retain(|_, tag| is_there(tag));
+                holding.lacks_tags |= holding.tags.len() < listed;
+            }
         }
         for tag in self.repositories.values_mut().flat_map(|holding| holding.tags.values_mut()) {
             if let (Current::Unread, [only]) = (tag.current, &tag.history.keys().collect::<Vec<_>>()[..]) {
@@ -278,8 +266,8 @@ impl Storage {
         }
     }
 
-    /// The blobs that are manifests of repositories and are not known yet, with file and size of each.
-    pub fn manifests(&self, known: &Contents) -> Vec<(Sum, String, u64)> {
+    /// The blobs that are manifests of repositories and are not known yet, with the size of each.
+    pub fn manifests(&self, known: &Contents) -> Vec<(Sum, u64)> {
         let linked = self.repositories.values().flat_map(|holding| {
             holding.revisions.keys().copied().chain(holding.tags.values().filter_map(TagLinks::names))
         });
@@ -288,7 +276,7 @@ impl Storage {
 
     /// The blobs that may be manifests that were deleted, where it matters: they tell a push that is complete from one
     /// that is under way.
-    pub fn deleted_manifests(&self, contents: &Contents) -> Vec<(Sum, String, u64)> {
+    pub fn deleted_manifests(&self, contents: &Contents) -> Vec<(Sum, u64)> {
         let young = |holding: &Holding| holding.layers.values().any(|link| self.is_young(link.time));
         if !self.repositories.values().any(young) {
             return Vec::new();
@@ -296,18 +284,23 @@ impl Storage {
         let layers: BTreeSet<_> =
             self.repositories.values().flat_map(|holding| holding.layers.keys()).collect();
         let unknown = self.blobs.keys().filter(|sum| !layers.contains(sum) && !contents.0.contains_key(sum));
-        self.files(unknown.copied().collect()).filter(|(_, _, size)| *size <= MANIFEST_MAX).collect()
+        self.files(unknown.copied().collect()).filter(|(_, size)| *size <= MANIFEST_MAX).collect()
     }
 
     /// Those that are stored and not empty.
-    fn files(&self, sums: BTreeSet<Sum>) -> impl Iterator<Item = (Sum, String, u64)> {
-        let stored = |sum: Sum| Some((sum, format!("{}/data", sum.blob()), *self.blobs.get(&sum)?));
-        sums.into_iter().filter_map(stored).filter(|(_, _, size)| *size > 0)
+    fn files(&self, sums: BTreeSet<Sum>) -> impl Iterator<Item = (Sum, u64)> {
+        let stored = |sum: Sum| Some((sum, *self.blobs.get(&sum)?));
+        sums.into_iter().filter_map(stored).filter(|(_, size)| *size > 0)
     }
 
     /// Whether a blob is stored.
     pub fn has(&self, sum: Sum) -> bool {
         self.blobs.contains_key(&sum)
+    }
+
+    /// Whether repositories have manifests and no blob is there, as where a disk is not mounted.
+    pub fn lacks_blobs(&self) -> bool {
+        self.blobs.is_empty() && self.repositories.values().any(|holding| !holding.revisions.is_empty())
     }
 
     /// Everything that is stored.
@@ -317,16 +310,26 @@ impl Storage {
 }
 
 impl Holding {
-    fn take(&mut self, parts: &[&str], link: Link) -> Option<()> {
+    fn take(&mut self, parts: &[&str], entry: Entry) -> Option<()> {
+        let link = Link::from(entry);
         match parts {
+            ["layers", "sha256"] => {
+                self.layers_stamp = Some(entry.stamp);
+                return Some(());
+            }
             ["layers", "sha256", hex, "link"] => {
                 self.layers.insert(Sum::from_hex(hex)?, link);
                 return Some(());
             }
             // Directories: their times are those of manifests that came and went.
-            ["manifests", "revisions", "sha256"] | ["manifests", "revisions", "sha256", _] => {}
+            ["manifests", "revisions", "sha256"] => self.revisions_stamp = Some(entry.stamp),
+            ["manifests", "revisions", "sha256", hex] => {
+                self.emptied.insert(Sum::from_hex(hex)?);
+            }
             ["manifests", "revisions", "sha256", hex, "link"] => {
-                self.revisions.insert(Sum::from_hex(hex)?, link);
+                let sum = Sum::from_hex(hex)?;
+                self.emptied.remove(&sum);
+                self.revisions.insert(sum, link);
             }
             ["manifests", "revisions", "sha256", _, "signatures", "sha256", hex, "link"] => {
                 self.signatures.insert(Sum::from_hex(hex)?);
@@ -334,7 +337,7 @@ impl Holding {
             ["manifests", "revisions", "sha256", _, "signatures", ..] => {}
             ["manifests", "tags", tag, "current", "link"] => {
                 let tag = self.tags.entry((*tag).to_owned()).or_default();
-                (tag.current, tag.is_torn) = (Current::Unread, link.is_torn());
+                (tag.current, tag.link) = (Current::Unread, Some(link));
             }
             ["manifests", "tags", tag, "index", "sha256", hex, "link"] => {
                 self.tags.entry((*tag).to_owned()).or_default().history.insert(Sum::from_hex(hex)?, link);
@@ -344,6 +347,19 @@ impl Holding {
         self.changed = self.changed.max(link.time);
         Some(())
     }
+}
+
+fn strange(line: &str) -> Fault {
+    Fault::new(format!("`{}` in the registry's storage is not known to regcert", printable(line)))
+        .hint("move away what does not belong there, or report it")
+}
+
+/// One line of a listing: `SIZE TIME STAMP PATH`.
+fn entry(line: &str) -> Option<(&str, Entry)> {
+    let mut parts = line.splitn(4, ' ');
+    let mut number = || parts.next()?.parse().ok();
+    let (size, time, stamp) = (number()?, number()?, number()?);
+    Some((parts.next()?, Entry { size, time, stamp }))
 }
 
 #[cfg(test)]

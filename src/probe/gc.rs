@@ -7,22 +7,22 @@
 //! whether a layer is there and its answer to a push, a removal from outside would go unnoticed.
 
 mod drain;
+mod look;
 mod shell;
 
-use std::io::Write;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail};
 
 pub(super) use drain::{Workers, workers};
+pub use look::{Errand, Look};
 use shell::{COLLECTS, Shell};
 
 use super::containers::{Project, Service};
-use super::engine::{failed, not_started, started};
-use super::program::{engine, program};
+use super::engine::{failed, started};
+use super::program::engine;
 use crate::error::Fault;
-use crate::images::{Amount, Garbage, Named, Plan, Storage, Sum};
+use crate::images::{Amount, Garbage, Plan};
 
 /// What nginx.conf looks for.
 pub const READ_ONLY: &str = "/run/regcert/read-only";
@@ -36,32 +36,6 @@ const ROOT: &str = "/var/lib/registry/docker/registry/v2";
 /// How long a container takes to come back.
 const RESTART: Duration = Duration::from_secs(10);
 
-/// How often a look without the mark is repeated that another collection disturbs. What clients delete meanwhile does not.
-const LOOKS: u32 = 3;
-
-/// Lists every link and blob below the directories named, with size and time. Symbolic links are followed, as the registry
-/// does; one that leads nowhere is an error.
-const LIST: &str = r#"
-date +now=%s
-for top; do
-    [ ! -d "$top" ] || find -L "$top" -name _uploads -prune -o \
-        \( -type f \( -name link -o -name data \) -o -type l -o -type d -path '*/_manifests/revisions/sha256*' \) \
-        -exec stat -L -c '%s %Y %n' {} +
-done
-"#;
-
-/// Lists the files of uploads, which come and go all the time.
-const LIST_UPLOADS: &str = r#"
-[ ! -d repositories ] || find -L repositories \( -name _layers -o -name _manifests \) -prune -o \
-    -type f -path '*/_uploads/*' -exec stat -L -c '%s %Y %n' {} + 2>/dev/null
-"#;
-
-/// Prints the files whose names stand on its stdin.
-const PRINT: &str = "xargs -r cat";
-
-/// Prints them with the name before each line.
-const PRINT_NAMED: &str = "xargs -r grep -H ''";
-
 /// The running containers of a registry, for a collection in them.
 #[derive(Debug)]
 pub struct Collector {
@@ -72,17 +46,6 @@ pub struct Collector {
     asks_late: bool,
 }
 
-/// What a collection has found.
-#[derive(Debug)]
-pub struct Look {
-    /// Everything that is stored.
-    pub stored: Amount,
-    /// What there is to do.
-    pub plan: Plan,
-    /// What manifests say, which does not change.
-    named: Named,
-}
-
 /// What was collected.
 #[derive(Debug)]
 pub struct Collected {
@@ -90,15 +53,6 @@ pub struct Collected {
     pub before: Amount,
     /// What was to be done.
     pub plan: Plan,
-}
-
-/// What a look is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Certainty {
-    /// To tell what there is: what goes meanwhile is no error.
-    Passing,
-    /// To decide what is removed, while pushes are refused.
-    Final,
 }
 
 impl Collector {
@@ -117,17 +71,6 @@ impl Collector {
         Ok(environment.lines().any(|line| line.starts_with("REGISTRY_STORAGE_CACHE")))
     }
 
-    /// What would be collected now.
-    pub fn look(&self, garbage: Garbage) -> Result<Look> {
-        let mut looks = 1;
-        loop {
-            match self.look_once(garbage, Named::default(), Certainty::Passing) {
-                Err(_) if looks < LOOKS => looks += 1,
-                answer => return answer,
-            }
-        }
-    }
-
     /// Collects while pushes are refused. `say` is told of each step.
     pub fn collect(
         &self,
@@ -139,7 +82,7 @@ impl Collector {
         let mut shell = Shell::start(&self.project, &self.registry, ROOT)?;
         let result = self.drain(patience, &say).and_then(|()| {
             say("collecting");
-            let look = self.look_once(garbage, before.named, Certainty::Final)?;
+            let look = self.look_again(garbage, before)?;
             shell.work(&look.plan);
             Ok(look)
         });
@@ -148,14 +91,6 @@ impl Collector {
         let Look { stored: before, plan, .. } = result?;
         ended?;
         Ok(Collected { before, plan })
-    }
-
-    /// What is stored after a collection, and what of its plan is no longer there.
-    pub fn freed(&self, plan: &Plan) -> Result<(Amount, Amount)> {
-        let mut storage = Storage::default();
-        self.list(LIST, &["blobs"], Certainty::Passing, &mut storage)?;
-        let gone = plan.gone.iter().filter(|(sum, _)| !storage.has(*sum));
-        Ok((storage.stored(), gone.map(|(_, size)| *size).collect()))
     }
 
     /// Makes sure that pushes are taken, also after a shell that was killed: one that lives ends with the mark itself. A
@@ -173,90 +108,6 @@ impl Collector {
                 }
             }
         }
-    }
-
-    fn look_once(&self, garbage: Garbage, mut named: Named, certainty: Certainty) -> Result<Look> {
-        let mut storage = Storage::default();
-        self.list(LIST, &["repositories", "blobs"], certainty, &mut storage)?;
-        self.list(LIST_UPLOADS, &[], certainty, &mut storage)?;
-        let tags = self.print(PRINT_NAMED, &storage.tag_files(), certainty)?;
-        storage.take_tags(&String::from_utf8_lossy(&tags), certainty == Certainty::Final);
-        self.read(&storage.manifests(&named), &mut named)?;
-        self.read(&storage.deleted_manifests(&named), &mut named)?;
-        let plan = storage.plan(&named, garbage);
-        Ok(Look { stored: storage.stored(), plan, named })
-    }
-
-    fn list(&self, script: &str, tops: &[&str], certainty: Certainty, storage: &mut Storage) -> Result<()> {
-        let said = self.below_root(script, tops, String::new(), certainty)?;
-        for line in String::from_utf8_lossy(&said).lines() {
-            storage.take(line)?;
-        }
-        Ok(())
-    }
-
-    /// Reads manifests: their bytes follow each other, and their sizes are known.
-    fn read(&self, files: &[(Sum, String, u64)], named: &mut Named) -> Result<()> {
-        let names: Vec<_> = files.iter().map(|(_, file, _)| file.clone()).collect();
-        let said = self.print(PRINT, &names, Certainty::Final)?;
-        let mut rest = &said[..];
-        for (sum, _, size) in files {
-            let text = usize::try_from(*size).ok().and_then(|size| rest.split_at_checked(size));
-            let (text, after) = text.context("the manifests changed while they were read")?;
-            named.take(*sum, text);
-            rest = after;
-        }
-        ensure!(rest.is_empty(), "the manifests changed while they were read");
-        Ok(())
-    }
-
-    fn print(&self, script: &str, files: &[String], certainty: Certainty) -> Result<Vec<u8>> {
-        if files.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.below_root(script, &[], files.iter().map(|file| format!("{file}\n")).collect(), certainty)
-    }
-
-    /// What a script prints in the directory of the storage. Whatever it complains of is an error: what was not seen would be
-    /// taken for what is not there. Nothing where there is no storage yet.
-    fn below_root(
-        &self,
-        script: &str,
-        words: &[&str],
-        input: String,
-        certainty: Certainty,
-    ) -> Result<Vec<u8>> {
-        let pass_over = match certainty {
-            Certainty::Passing => "| grep -v 'No such file or directory'",
-            Certainty::Final => "",
-        };
-        let checked = format!(
-            r#"[ -d "$1" ] || exit 0
-cd "$1" && shift || exit
-exec 3>&1
-said=$({{
-{script}
-}} 2>&1 >&3 3>&- {pass_over})
-[ -z "$said" ] || {{ echo "$said" | tail -n 1 >&2; exit 1; }}"#
-        );
-        let mut child = program(engine())
-            .args(["exec", "-i", &self.registry, "sh", "-c", &checked, "sh", ROOT])
-            .args(words)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| not_started(engine(), &error))?;
-        let mut stdin = child.stdin.take().expect("it is piped");
-        // One that stops early says why.
-        let writer = std::thread::spawn(move || _ = stdin.write_all(input.as_bytes()));
-        let output = child.wait_with_output().context("`docker exec` cannot be waited for")?;
-        _ = writer.join();
-        if output.status.success() {
-            return Ok(output.stdout);
-        }
-        let what = "the registry's storage cannot be read";
-        Err(failed(what, &output.stderr, &self.project.logs()).into())
     }
 
     /// What `docker exec` prints.

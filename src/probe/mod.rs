@@ -27,7 +27,7 @@ pub use api::{Api, Session};
 pub use compose::{Compose, PROJECT_NAME, on_path};
 pub use containers::{Container, Project, Service};
 pub use docker::{Volume, running, volume};
-pub use gc::{Collected, Collector, READ_ONLY};
+pub use gc::{Collected, Collector, Errand, READ_ONLY};
 pub use here::{
     Here, Leads, Version, docker_is_for_root, has_rootless_docker, here, is_running, own_address,
 };

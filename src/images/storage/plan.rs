@@ -150,7 +150,7 @@ impl Storage {
                 let path = format!("repositories/{name}/_layers/sha256/{}", sum.hex());
                 if leads_nowhere.contains(sum) || !self.has(*sum) {
                     plan.remove.push(path);
-                } else if link.is_torn() {
+                } else if link.is_torn {
                     plan.mend.push((format!("{path}/link"), *sum));
                 }
             }
@@ -203,8 +203,7 @@ impl Holding {
         let directory = format!("repositories/{name}/_manifests");
         for (tag, links) in &self.tags {
             let path = format!("{directory}/tags/{tag}");
-            let is_gone = |sum: Sum| !self.revisions.contains_key(&sum) && !storage.has(sum);
-            if links.names().is_some_and(is_gone) {
+            if links.names().is_some_and(|sum| !storage.has(sum)) {
                 plan.remove.push(path);
                 continue;
             }
@@ -217,14 +216,14 @@ impl Holding {
                 let entry = format!("{path}/index/sha256/{}", sum.hex());
                 if !kept.contains(sum) && links.current != Current::Unread {
                     plan.remove.push(entry);
-                } else if link.is_torn() {
+                } else if link.is_torn {
                     plan.mend.push((format!("{entry}/link"), *sum));
                 }
             }
         }
         let revision = |sum: &Sum| format!("{directory}/revisions/sha256/{}", sum.hex());
         plan.remove.extend(self.revisions.keys().filter(|sum| !kept.contains(sum)).map(revision));
-        let is_whole = |sum: &&Sum| self.revisions.get(sum).is_some_and(|link| !link.is_torn());
+        let is_whole = |sum: &&Sum| self.revisions.get(sum).is_some_and(|link| !link.is_torn);
         let broken = kept.iter().filter(|sum| !is_whole(sum));
         plan.mend.extend(broken.map(|sum| (format!("{}/link", revision(sum)), *sum)));
     }

@@ -14,23 +14,23 @@ struct Bed {
     texts: Vec<String>,
 }
 
-fn sum(text: &str) -> Sum {
+pub(super) fn sum(text: &str) -> Sum {
     Sum::of(text.as_bytes())
 }
 
-fn image(layers: &[&str]) -> String {
+pub(super) fn image(layers: &[&str]) -> String {
     let layers: Vec<_> =
         layers.iter().map(|layer| format!(r#"{{"digest":"{}","size":1}}"#, sum(layer))).collect();
     format!(r#"{{"schemaVersion":2,"layers":[{}]}}"#, layers.join(","))
 }
 
-fn index(children: &[&str]) -> String {
+pub(super) fn index(children: &[&str]) -> String {
     image(children).replace("layers", "manifests")
 }
 
 impl Bed {
     fn line(&mut self, size: usize, time: u64, path: &str) {
-        self.lines.push(format!("{size} {time} {path}"));
+        self.lines.push(format!("{size} {time} {time} {path}"));
     }
 
     fn blob(&mut self, text: &str) {
@@ -66,14 +66,20 @@ impl Bed {
         text
     }
 
-    fn plan(&self, garbage: Garbage) -> Plan {
+    fn storage(&self) -> Storage {
         let mut storage = Storage::default();
         storage.take(&format!("now={NOW}")).unwrap();
         self.lines.iter().for_each(|line| storage.take(line).unwrap());
-        storage.take_tags(&self.tags, true);
+        self.tags.lines().for_each(|line| storage.take_tag(line));
+        storage.end_tags(true);
+        storage
+    }
+
+    fn plan(&self, garbage: Garbage) -> Plan {
+        let storage = self.storage();
         let mut contents = Contents::default();
-        let read = |files: Vec<(Sum, String, u64)>, contents: &mut Contents| {
-            for (wanted, _, _) in files {
+        let read = |files: Vec<(Sum, u64)>, contents: &mut Contents| {
+            for (wanted, _) in files {
                 let text = self.texts.iter().find(|text| sum(text) == wanted).unwrap();
                 contents.take(wanted, text.as_bytes());
             }
@@ -195,10 +201,10 @@ fn images_that_wait_for_their_index_stay_for_an_hour() {
 fn a_tag_that_goes_while_it_is_looked_at_is_no_torn_one() {
     let mut storage = Storage::default();
     let tags = "repositories/app/_manifests/tags";
-    for line in [&format!("71 1 {tags}/gone/current/link"), &format!("0 1 {tags}/torn/current/link")] {
+    for line in [&format!("71 1 1 {tags}/gone/current/link"), &format!("0 1 1 {tags}/torn/current/link")] {
         storage.take(line).unwrap();
     }
-    storage.take_tags("", false);
+    storage.end_tags(false);
     let plan = storage.plan(&Contents::default(), Garbage::Untagged);
     assert_eq!(plan.unreadable, ["app:torn"]);
 }
@@ -241,7 +247,7 @@ fn what_cannot_be_read_keeps_its_repository() {
     let mut contents = Contents::default();
     contents.take(sum("another"), image.as_bytes());
     assert!(matches!(contents.0[&sum("another")].children, Children::Unknown));
-    assert_eq!(contents.0[&sum("another")].mentioned, [sum("layer")]);
+    assert_eq!(contents.0[&sum("another")].mentioned[..], [sum("layer")]);
 }
 
 #[test]
@@ -278,7 +284,7 @@ fn an_empty_manifest_makes_room_for_the_whole_one() {
     bed.lines
         .iter_mut()
         .filter(|line| line.contains(&path))
-        .for_each(|line| *line = format!("0 {OLD} {path}/data"));
+        .for_each(|line| *line = format!("0 {OLD} {OLD} {path}/data"));
     let plan = bed.plan(Garbage::Unreferenced);
     assert!(plan.remove.contains(&path));
     assert!(!plan.remove.iter().any(|path| path.contains("_manifests")));
@@ -295,9 +301,23 @@ fn a_tag_beside_a_deletion_is_served_again_or_goes() {
     let link = format!("repositories/app/_manifests/revisions/sha256/{}/link", sum(&image).hex());
     assert_eq!(plan.mend, [(link, sum(&image))]);
     assert!(plan.remove.is_empty());
+    // Its bytes are lost, with and without the link.
     let mut bed = Bed::default();
     bed.tag("app", "1", &image);
     assert_eq!(bed.plan(Garbage::Unreferenced).remove, ["repositories/app/_manifests/tags/1"]);
+    bed.manifest("app", &image, OLD);
+    bed.lines.retain(|line| !line.contains("/data"));
+    assert_eq!(bed.plan(Garbage::Unreferenced).remove, ["repositories/app/_manifests/tags/1"]);
+}
+
+#[test]
+fn a_storage_without_any_blob_is_told_from_an_empty_one() {
+    let mut bed = Bed::default();
+    assert!(!bed.storage().lacks_blobs());
+    bed.tagged("app", "1", "layer");
+    assert!(!bed.storage().lacks_blobs());
+    bed.lines.retain(|line| !line.contains("/data"));
+    assert!(bed.storage().lacks_blobs());
 }
 
 #[test]
@@ -333,16 +353,17 @@ fn what_is_not_known_is_refused() {
         "",
         "now=then",
         "1 2",
-        "1 2 elsewhere/link",
-        "x 2 blobs/sha256/ab/data",
-        &format!("1 2 blobs/sha512/ab/{hex}/data"),
-        &format!("1 2 blobs/sha256/cd/{hex}/data"),
-        &format!("1 2 repositories/App/_layers/sha256/{hex}/link"),
-        &format!("1 2 repositories/app/_layers/sha512/{hex}/link"),
-        &format!("1 2 repositories/app/_layers/sha256/{hex}0/link"),
-        &format!("1 2 repositories/app/_manifests/revisions/sha512/{hex}/link"),
-        "1 2 repositories/app/_manifests/tags/1/link",
-        "1 2 repositories/app/link",
+        "1 2 3",
+        "1 2 3 elsewhere/link",
+        "x 2 3 blobs/sha256/ab/data",
+        &format!("1 2 3 blobs/sha512/ab/{hex}/data"),
+        &format!("1 2 3 blobs/sha256/cd/{hex}/data"),
+        &format!("1 2 3 repositories/App/_layers/sha256/{hex}/link"),
+        &format!("1 2 3 repositories/app/_layers/sha512/{hex}/link"),
+        &format!("1 2 3 repositories/app/_layers/sha256/{hex}0/link"),
+        &format!("1 2 3 repositories/app/_manifests/revisions/sha512/{hex}/link"),
+        "1 2 3 repositories/app/_manifests/tags/1/link",
+        "1 2 3 repositories/app/link",
     ] {
         assert!(Storage::default().take(line).is_err(), "{line}");
     }

@@ -77,6 +77,40 @@ def index_at_the_last_moment(world):
         world.empty(["late"], world.pool.indexes)
 
 
+def back_at_the_last_moment(world):
+    """What a collection has found to go is needed again before it goes. All else is older than its look."""
+    hand, pool = worker(world, "back/tag", "back/index", "back/deleted", "back/layer", "back/rest"), world.pool
+    index = pool.manifests[pool.indexes[2]]
+    first, deleted, unfinished, last = pool.images[:4]
+    for digest in (first, last):
+        hand.push_manifest("back/tag", "1", digest)
+        hand.push_manifest("back/rest", "1", digest)
+    for child in index.children:
+        hand.push_manifest("back/index", None, child)
+    hand.push_manifest("back/deleted", "1", deleted)
+    hand.delete_manifest("back/deleted", deleted)
+    for blob in pool.manifests[unfinished].blobs:
+        hand.upload("back/layer", blob)
+    world.age(uploads=True)
+    time.sleep(4)
+    collection = world.start(*UNTAGGED)
+    while (line := collection.stderr.readline()) and "found" not in line:
+        pass
+    hand.put("back/tag", "2", pool.manifests[first])
+    hand.put("back/index", "1", index)
+    hand.push_manifest("back/deleted", "2", deleted)
+    came = [hand.client.end_upload(begun, blob, pool.blobs[blob], False).status if begun.status == 202 else begun.status
+            for blob in pool.manifests[unfinished].blobs for begun in [hand.client.begin_upload("back/layer")]]
+    print(f"pushed after `{line.strip()}`; then: {collection.communicate()}")
+    is_whole = hand.put("back/layer", "1", pool.manifests[unfinished])
+    print(f"uploads of layers that were to go: {came}; then the manifest is {'' if is_whole else 'not '}accepted")
+    if not is_whole and set(came) == {201}:
+        world.wrong("layers that were uploaded again were removed")
+    if hand.client.has_manifest("back/rest", first):
+        world.wrong("what lost its tag before was not removed")
+    world.look(untagged_may_go=True)
+
+
 def repository_without_a_tag(world):
     hand = worker(world, "tagged", "never-tagged")
     hand.push_manifest("tagged", "1", world.pool.images[0])

@@ -22,6 +22,8 @@ FORMS = (("gc",), ("gc", "--delete-untagged"), ("gc", "--dry-run"), ("gc", "--dr
 REFUSALS = re.compile(r"another .*gc|registry \d+ would remove")
 # Older than what a collection spares because its push may be under way, in seconds.
 AGE = 2 * 86_400
+# What is older than that before a collection looks counts as unchanged, in seconds.
+SETTLES = 4
 # Losses shown before the test ends: each following one can come from the first.
 LOSSES = 5
 KEPT = "kept"
@@ -84,6 +86,9 @@ class World:
         ended = threading.Event()
         quiet = choice.random() < 0.1
         self.age(uploads=True)
+        if choice.random() < 0.1:
+            # Now a collection looks again only at what changes from here on.
+            time.sleep(SETTLES)
         workers = [] if quiet else [
             Worker(self, random.Random(f"{self.options.seed}/{number}/{worker}"), ended, 2) for worker in range(3)]
         puller = [Puller(self, KEPT, self.kept, ended)]

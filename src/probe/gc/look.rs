@@ -1,0 +1,305 @@
+//! Looks at a registry's storage, from inside its container. A look without the mark takes as long as the storage is large;
+//! one under the mark sees again what may have changed since (`images::storage::again`).
+
+use std::collections::BTreeSet;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::process::Stdio;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+
+use super::{Collector, ROOT};
+use crate::error::Fault;
+use crate::images::{Amount, Garbage, Named, Plan, Storage, Sum};
+use crate::probe::engine::{failed, not_started};
+use crate::probe::program::{engine, program};
+
+/// How often a look without the mark is repeated that another collection disturbs. What clients delete meanwhile does not.
+const LOOKS: u32 = 3;
+
+/// Prints the time in seconds by the clock of the storage, which can be on another machine; nothing where that cannot be known.
+const CLOCK: &str = r#"
+touch regcert-clock 2>/dev/null && stat -c %Z regcert-clock
+rm -f regcert-clock 2>/dev/null
+"#;
+
+/// Lists every link and blob below the directories on its stdin, with size and times, and the directories that links are made in.
+/// Symbolic links are followed, as the registry does; one that leads nowhere is an error.
+const LIST: &str = r#"
+date +now=%s
+while read -r top; do
+    [ ! -d "$top" ] || echo "$top"
+done | xargs -r sh -c '
+    find -L "$@" -name _uploads -prune -o \
+        \( -type f \( -name link -o -name data \) -o -type l -o \
+            -type d \( -path "*/_layers/sha256" -o -path "*/_manifests/revisions/sha256*" \) \) \
+        -exec stat -L -c "%s %Y %Z %n" {} +' sh
+"#;
+
+/// Lists the files of uploads, which come and go all the time.
+const LIST_UPLOADS: &str = r#"
+[ ! -d repositories ] || find -L repositories \( -name _layers -o -name _manifests \) -prune -o \
+    -type f -path '*/_uploads/*' -exec stat -L -c '%s %Y %Z %n' {} + 2>/dev/null
+"#;
+
+/// Lists the directories that links of layers and manifests are made in.
+const LIST_DIRECTORIES: &str = r#"
+[ ! -d repositories ] || find -L repositories \( -name _uploads -o -path '*/_manifests/tags' \) -prune -o \
+    -type d \( -path '*/_layers/sha256' -o -path '*/_manifests/revisions/sha256' \) -prune \
+    -exec stat -L -c '%s %Y %Z %n' {} +
+"#;
+
+/// Lists the files whose names stand on its stdin, where they are there.
+const LIST_FILES: &str = "xargs -r stat -L -c '%s %Y %Z %n' 2>/dev/null";
+
+/// Prints the files whose names stand on its stdin.
+const PRINT: &str = "xargs -r cat";
+
+/// Prints them with the name before each line.
+const PRINT_NAMED: &str = "xargs -r grep -H ''";
+
+/// What a collection has found.
+#[derive(Debug)]
+pub struct Look {
+    /// Everything that is stored.
+    pub stored: Amount,
+    /// What there is to do.
+    pub plan: Plan,
+    began: Instant,
+    storage: Storage,
+    /// What manifests say, which does not change.
+    named: Named,
+}
+
+/// What a look is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Errand {
+    /// To tell what there is. Nothing is written.
+    Tell,
+    /// To collect afterwards.
+    Collect,
+}
+
+/// How what is missing is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Certainty {
+    /// What goes meanwhile is no error.
+    Passing,
+    /// Pushes are refused: nothing goes.
+    Final,
+}
+
+impl Collector {
+    /// What would be collected now.
+    pub fn look(&self, garbage: Garbage, errand: Errand) -> Result<Look> {
+        let mut looks = 1;
+        loop {
+            let clock = match errand {
+                Errand::Tell => None,
+                Errand::Collect => self.clock()?,
+            };
+            match self.look_once(garbage, clock, Named::default(), Certainty::Passing) {
+                Err(_) if looks < LOOKS => looks += 1,
+                answer => return answer,
+            }
+        }
+    }
+
+    /// What is to be collected, while pushes are refused: what the look `before` found, but for what changed since.
+    pub(super) fn look_again(&self, garbage: Garbage, before: Look) -> Result<Look> {
+        let Look { began, mut storage, mut named, .. } = before;
+        let since = began.elapsed();
+        if !storage.keeps_time(self.clock()?, since) {
+            named.forget_damaged();
+            return self.look_once(garbage, None, named, Certainty::Final);
+        }
+        storage.forget_uploads();
+        self.list(LIST_UPLOADS, None, Certainty::Final, &mut storage)?;
+        let mut asked = storage.directories();
+        let mut changed = storage.changed(&asked, &self.text(LIST_DIRECTORIES, None, Certainty::Final)?)?;
+        let mut current = BTreeSet::new();
+        loop {
+            self.list_again(&changed, &mut storage)?;
+            current.append(&mut changed);
+            let doubtful = lines(storage.doubtful(&named));
+            self.list(LIST_FILES, Some(&doubtful), Certainty::Final, &mut storage)?;
+            named.forget_damaged();
+            self.read(&storage.manifests(&named), &mut named)?;
+            let plan = storage.plan(&named, garbage);
+            let ask = &storage.at_stake(&plan, &current) - &asked;
+            changed = storage.changed(&ask, &self.text(LIST_FILES, Some(&lines(&ask)), Certainty::Final)?)?;
+            if changed.is_empty() {
+                return Ok(Look { stored: storage.stored(), plan, began, storage, named });
+            }
+            asked.extend(ask);
+        }
+    }
+
+    /// What is stored after a collection, and what of its plan is no longer there.
+    pub fn freed(&self, plan: &Plan) -> Result<(Amount, Amount)> {
+        let mut storage = Storage::default();
+        self.list(LIST, Some("blobs\n"), Certainty::Passing, &mut storage)?;
+        let gone = plan.gone.iter().filter(|(sum, _)| !storage.has(*sum));
+        Ok((storage.stored(), gone.map(|(_, size)| *size).collect()))
+    }
+
+    fn look_once(
+        &self,
+        garbage: Garbage,
+        clock: Option<u64>,
+        mut named: Named,
+        certainty: Certainty,
+    ) -> Result<Look> {
+        let began = Instant::now();
+        let mut storage = Storage::new(clock);
+        self.list(LIST, Some("repositories\nblobs\n"), certainty, &mut storage)?;
+        ensure!(
+            !storage.lacks_blobs(),
+            Fault::new("`blobs` in the registry's storage is empty, and repositories have images")
+                .hint("mount its disk, or restore it from a backup")
+        );
+        self.list(LIST_UPLOADS, None, certainty, &mut storage)?;
+        self.read_tags(certainty, &mut storage)?;
+        self.read(&storage.manifests(&named), &mut named)?;
+        self.read(&storage.deleted_manifests(&named), &mut named)?;
+        let plan = storage.plan(&named, garbage);
+        Ok(Look { stored: storage.stored(), plan, began, storage, named })
+    }
+
+    /// The time by the clock of the storage, where it has one.
+    fn clock(&self) -> Result<Option<u64>> {
+        Ok(self.text(CLOCK, None, Certainty::Final)?.trim().parse().ok())
+    }
+
+    /// Lists repositories instead of what was known of them.
+    fn list_again(&self, repositories: &BTreeSet<String>, storage: &mut Storage) -> Result<()> {
+        if repositories.is_empty() {
+            return Ok(());
+        }
+        storage.forget(repositories);
+        let both = |name| ["_layers", "_manifests"].map(|end| format!("repositories/{name}/{end}"));
+        let tops = lines(repositories.iter().flat_map(both));
+        self.list(LIST, Some(&tops), Certainty::Final, storage)?;
+        self.read_tags(Certainty::Final, storage)
+    }
+
+    fn list(
+        &self,
+        script: &str,
+        input: Option<&str>,
+        certainty: Certainty,
+        storage: &mut Storage,
+    ) -> Result<()> {
+        self.each_line(script, input, certainty, |line| Ok(storage.take(line)?))
+    }
+
+    /// Reads what tags name.
+    fn read_tags(&self, certainty: Certainty, storage: &mut Storage) -> Result<()> {
+        let files = lines(storage.tag_files());
+        self.each_line(PRINT_NAMED, Some(&files), certainty, |line| {
+            storage.take_tag(line);
+            Ok(())
+        })?;
+        storage.end_tags(certainty == Certainty::Final);
+        Ok(())
+    }
+
+    /// Reads manifests: their bytes follow each other, and their sizes are known.
+    fn read(&self, manifests: &[(Sum, u64)], named: &mut Named) -> Result<()> {
+        let files = lines(manifests.iter().map(|(sum, _)| sum.file()));
+        self.below_root(PRINT, Some(&files), Certainty::Final, |output| {
+            let changed = "the manifests changed while they were read";
+            let mut text = Vec::new();
+            for (sum, size) in manifests {
+                text.clear();
+                let read = output.take(*size).read_to_end(&mut text)?;
+                ensure!(u64::try_from(read) == Ok(*size), changed);
+                named.take(*sum, &text);
+            }
+            ensure!(output.read(&mut [0])? == 0, changed);
+            Ok(())
+        })
+    }
+
+    fn text(&self, script: &str, input: Option<&str>, certainty: Certainty) -> Result<String> {
+        let mut text = String::new();
+        self.each_line(script, input, certainty, |line| {
+            text.push_str(line);
+            text.push('\n');
+            Ok(())
+        })?;
+        Ok(text)
+    }
+
+    fn each_line(
+        &self,
+        script: &str,
+        input: Option<&str>,
+        certainty: Certainty,
+        mut take: impl FnMut(&str) -> Result<()>,
+    ) -> Result<()> {
+        self.below_root(script, input, certainty, |output| {
+            let mut line = Vec::new();
+            while output.read_until(b'\n', &mut line)? > 0 {
+                take(String::from_utf8_lossy(&line).trim_end_matches('\n'))?;
+                line.clear();
+            }
+            Ok(())
+        })
+    }
+
+    /// Gives `take` what a script prints in the directory of the storage, with `input` on its stdin; it is not run where that is
+    /// empty. Whatever it complains of is an error: what was not seen would be taken for what is not there. Nothing where there
+    /// is no storage yet.
+    fn below_root(
+        &self,
+        script: &str,
+        input: Option<&str>,
+        certainty: Certainty,
+        take: impl FnOnce(&mut dyn BufRead) -> Result<()>,
+    ) -> Result<()> {
+        if input.is_some_and(str::is_empty) {
+            return take(&mut io::empty());
+        }
+        let pass_over = match certainty {
+            Certainty::Passing => "| grep -v 'No such file or directory'",
+            Certainty::Final => "",
+        };
+        let checked = format!(
+            r#"[ -d "$1" ] || exit 0
+cd "$1" || exit
+exec 3>&1
+said=$({{
+{script}
+}} 2>&1 >&3 3>&- {pass_over})
+[ -z "$said" ] || {{ echo "$said" | tail -n 1 >&2; exit 1; }}"#
+        );
+        let mut child = program(engine())
+            .args(["exec", "-i", &self.registry, "sh", "-c", &checked, "sh", ROOT])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| not_started(engine(), &error))?;
+        let mut stdin = child.stdin.take().expect("it is piped");
+        let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let taken = std::thread::scope(|scope| {
+            // One that stops early says why.
+            scope.spawn(move || _ = stdin.write_all(input.unwrap_or_default().as_bytes()));
+            let taken = take(&mut stdout);
+            // What is left would stop it.
+            _ = io::copy(&mut stdout, &mut io::sink());
+            taken
+        });
+        let output = child.wait_with_output().context("`docker exec` cannot be waited for")?;
+        if output.status.success() {
+            return taken;
+        }
+        let what = "the registry's storage cannot be read";
+        Err(failed(what, &output.stderr, &self.project.logs()).into())
+    }
+}
+
+fn lines(names: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    names.into_iter().fold(String::new(), |all, name| all + name.as_ref() + "\n")
+}
