@@ -9,13 +9,15 @@ use super::World;
 use crate::deployment::{Clients, Deployment, Issuer};
 use crate::files::Edits;
 use crate::health::{self, Finding, Severity};
+use crate::images::{Amount, Garbage, Named, Storage};
 use crate::pki::{Certificate, date, days_until, when};
 use crate::ui;
 
 /// Show the registry's certificates and users, and what needs your attention
 ///
-/// From the files alone: `regcert check` asks the running registry. The exit code is 3 where something needs doing, so
-/// that a timer can tell.
+/// From the files alone: `regcert check` asks the running registry. Unfinished uploads are counted where the images are in a
+/// directory that you can read; `regcert gc --dry-run` counts them in a volume. The exit code is 3 where something needs doing,
+/// so that a timer can tell.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -36,6 +38,10 @@ pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
     if store.collection_was_interrupted() {
         findings.push(health::interrupted_collection());
     }
+    let given_up = given_up(store.uploads(&deployment.spec.data).unwrap_or_default(), world);
+    if given_up.blobs > 0 {
+        findings.push(health::given_up_uploads(given_up.blobs, &ui::size(given_up.bytes)));
+    }
     if args.json {
         ui::data(summary(&deployment, world, &findings).to_string())?;
     } else {
@@ -43,6 +49,16 @@ pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
     }
     let due = findings.iter().any(|finding| finding.severity != Severity::Note);
     Ok(if due { ExitCode::from(3) } else { ExitCode::SUCCESS })
+}
+
+/// The uploads among these files that a collection removes.
+fn given_up(files: Vec<String>, world: &World) -> Amount {
+    let mut storage = Storage::default();
+    for line in std::iter::once(format!("now={}", world.now.unix_timestamp())).chain(files) {
+        // What the registry did not make counts for nothing here; gc names it.
+        _ = storage.take(&line);
+    }
+    storage.plan(&Named::default(), Garbage::Unreferenced).uploads
 }
 
 /// `2026-11-20, 365 days left`, or when it ended.

@@ -110,6 +110,13 @@ pub fn interrupted_collection() -> Finding {
     Finding::new(Severity::Warning, "gc", message, "run `regcert gc`")
 }
 
+/// Uploads that clients have not ended for so long that a collection removes them. `size` is for people.
+pub fn given_up_uploads(count: u64, size: &str) -> Finding {
+    let uploads = if count == 1 { "1 unfinished upload" } else { &format!("{count} unfinished uploads") };
+    let message = format!("{uploads} ({size}): untouched for a day or longer");
+    Finding::new(Severity::Note, "gc", message, "`regcert gc` frees the space")
+}
+
 fn files(change: &Change, findings: &mut Vec<Finding>) {
     for (path, action) in &change.actions {
         let for_clients = path.as_str().starts_with("trust/");

@@ -25,6 +25,7 @@ mod disk;
 mod old;
 mod standing;
 mod tree;
+mod uploads;
 
 pub use clone::{Lead, is_clone, lead_compose};
 pub use disk::{changed, is_same_directory, look, read_given, read_raw, set_changed};
