@@ -51,7 +51,8 @@ while read -r digest link; do
 done
 [ -n "$begun" ] && cd "$root" && sed -n 's/ ok$//p' | xargs -r rm -rf || exit
 printf %s "$links" | while read -r digest link; do
-    mkdir -p "${link%/*}" && printf %s "$digest" >"$link" || exit
+    mkdir -p "${link%/*}" && printf %s "$digest" >"$link" && [ -s "$link" ] ||
+        { echo "$link cannot be written: look whether the disk is full" >&2; exit 1; }
 done
 "#;
 
