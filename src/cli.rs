@@ -25,12 +25,13 @@ Examples:
 Data for scripts goes to stdout, text for people to stderr.
 Exit codes: 0 done, 1 failed, 2 wrong command line, 3 something needs your attention.")]
 pub struct Cli {
-    /// The registry's directory [default: ./registry, or the current directory if it holds regcert.toml]
-    #[arg(short = 'C', long, global = true, env = "REGCERT_DIR", value_name = "DIR", hide_env = true)]
+    /// The registry's directory [env: REGCERT_DIR] [default: ./registry, or the current directory if it holds regcert.toml]
+    #[arg(short = 'C', long, global = true, value_name = "DIR")]
     pub dir: Option<PathBuf>,
 
-    /// Read the passphrase of the authority's encrypted key from the first line of a file
-    #[arg(long, global = true, env = "REGCERT_CA_PASSPHRASE_FILE", value_name = "FILE", hide_env = true)]
+    /// Read the passphrase of the authority's encrypted key from the first line of a file [env:
+    /// REGCERT_CA_PASSPHRASE_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
     pub ca_passphrase_file: Option<PathBuf>,
 
     /// Print only data, warnings and errors; a generated password is then alone on stdout

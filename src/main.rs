@@ -32,6 +32,7 @@ mod takeover;
 mod trust;
 mod ui;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -121,7 +122,9 @@ fn site(dir: &Path) -> Site {
 fn world(cli: &Cli) -> Result<World> {
     // The person who types, also where root does the work.
     let as_root = as_root();
-    let dir = directory(cli.dir.clone());
+    // Not left to clap, which takes an empty variable for a path that is missing.
+    let given = cli.dir.clone().or_else(|| variable("REGCERT_DIR").map(PathBuf::from));
+    let dir = directory(given.clone());
     let mut site = site(&dir);
     printable(&site)?;
     let uid = rustix::process::geteuid().as_raw();
@@ -131,7 +134,8 @@ fn world(cli: &Cli) -> Result<World> {
         founds: matches!(cli.command, Command::Init(_)),
         needs_root: cli.command.needs_root(),
     };
-    let mut passphrase = cli.ca_passphrase_file.clone().map(PassphraseFile::Named);
+    let passphrase = variable("REGCERT_CA_PASSPHRASE_FILE").map(PathBuf::from);
+    let mut passphrase = cli.ca_passphrase_file.clone().or(passphrase).map(PassphraseFile::Named);
     let mut config_home = config_home();
     let owner = store::owner_to_become(&dir, caller)?;
     if let Some(owner) = &owner {
@@ -156,7 +160,7 @@ fn world(cli: &Cli) -> Result<World> {
         typed: typed(),
         program: PathBuf::from(&site.program),
         dir: dir.clone(),
-        finds_dir: cli.dir.is_none(),
+        finds_dir: given.is_none(),
         as_root,
         docker,
         compose,
@@ -179,6 +183,12 @@ fn world(cli: &Cli) -> Result<World> {
     })
 }
 
+/// A variable of the environment; an empty one is as good as none.
+#[allow(clippy::disallowed_methods)] // The one place that asks the machine.
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
 fn done((): ()) -> ExitCode {
     ExitCode::SUCCESS
 }
@@ -193,10 +203,10 @@ fn directory(given: Option<PathBuf>) -> PathBuf {
 /// How Docker Compose is called here.
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn compose(owner: Option<&Account>) -> Compose {
-    let own = || std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+    let own = || variable("DOCKER_CONFIG").map(PathBuf::from);
     let home = match owner {
         Some(owner) => owner.home.clone(),
-        None => std::env::var_os("HOME").map(PathBuf::from),
+        None => variable("HOME").map(PathBuf::from),
     };
     let settings = if owner.is_some() { None } else { own() };
     let settings = settings.or_else(|| home.map(|home| home.join(".docker")));
@@ -206,8 +216,9 @@ fn compose(owner: Option<&Account>) -> Compose {
 /// Whose container engine `docker` talks to. `owner` is the user that regcert has become, whose environment is not known.
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn engine(uid: u32, owner: Option<&Account>) -> Engine {
-    let (host, context) = (std::env::var("DOCKER_HOST").ok(), std::env::var("DOCKER_CONTEXT").ok());
-    let set = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let text = |name: &str| variable(name).and_then(|value| value.into_string().ok());
+    let (host, context) = (text("DOCKER_HOST"), text("DOCKER_CONTEXT"));
+    let set = |name: &str| variable(name).map(PathBuf::from);
     let path = std::env::var_os("PATH");
     match owner {
         Some(owner) => Engine::find(
@@ -265,14 +276,14 @@ fn as_root() -> AsRoot {
 /// How this user runs `docker`.
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn docker(as_root: AsRoot) -> AsRoot {
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let has_own = std::env::var_os("DOCKER_HOST").is_some() || probe::has_rootless_docker(runtime.as_deref());
+    let runtime = variable("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let has_own = variable("DOCKER_HOST").is_some() || probe::has_rootless_docker(runtime.as_deref());
     if !has_own && probe::docker_is_for_root() { as_root } else { AsRoot::Already }
 }
 
 /// Where the person's own settings are (XDG base directories).
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn config_home() -> Option<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let set = |name: &str| variable(name).map(PathBuf::from);
     set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")))
 }
