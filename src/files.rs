@@ -204,6 +204,8 @@ pub struct Change {
     pub files: FileSet,
     /// The digests to keep after the run.
     pub digests: Digests,
+    /// Whether the digests that are stored are those of the files.
+    pub digests_fit: bool,
     /// The digests kept before it.
     written: Digests,
 }
@@ -267,7 +269,7 @@ impl Change {
             }
         }
         actions.sort_by(|a, b| a.0.cmp(&b.0));
-        Self { actions, files: wanted, digests, written: written.clone() }
+        Self { actions, files: wanted, digests, digests_fit: true, written: written.clone() }
     }
 
     /// The same for the files that `concerns` alone: the others stay as they are, and known as they were.

@@ -152,6 +152,11 @@ impl Accesses {
         self.set(name.clone(), Access::default());
     }
 
+    /// Everyone of whom something was said, and what.
+    pub fn iter(&self) -> impl Iterator<Item = (&Username, &Access)> {
+        self.0.iter()
+    }
+
     /// Those who may do less than push everywhere.
     pub fn limited(&self) -> impl Iterator<Item = &Username> {
         self.0.iter().filter(|(_, access)| access.is_limited()).map(|(name, _)| name)

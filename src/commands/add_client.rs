@@ -44,8 +44,8 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
             .hint("choose another name")
             .into());
     }
-    let (mut store, mut deployment) = world.open_to_sign()?;
-    World::settled(&deployment)?;
+    let (mut store, mut deployment) = world.able_to_sign(|| world.open())?;
+    World::warn_of_edit(&deployment);
     let client = deployment.add_client(&name, days.flatten().unwrap_or(deployment.spec.days), world.now)?;
     let password = Password::generate();
     let passphrase = Passphrase::first_line(password.expose().as_bytes())?;
@@ -59,7 +59,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     if let Some(root) = deployment.root() {
         files.put(format!("{dir}/ca.crt"), root.pem(), Mode::Public, Origin::HandedOver);
     }
-    let change = store.compare(files, deployment.spec.run_as, Edits::Keep)?;
+    let change = store.compare(files, deployment.spec.run_as, Edits::Keep, None)?;
     world.reaches(&store, &deployment, &change, "run `regcert init --force`, which rewrites it")?;
     store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
 

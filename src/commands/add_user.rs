@@ -89,7 +89,6 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
         (!keeps_password).then(|| args.password.read_new(name.as_str(), Prompt::IfPossible)).transpose()?;
     let hash = password.as_ref().map(|(password, _)| password.hash());
     let (mut store, mut deployment) = world.open()?;
-    World::settled(&deployment)?;
     if hash.is_none() && !deployment.users.has(name.as_str()) {
         bail!(Fault::new(format!("`{name}` was removed meanwhile")).hint("run the command again"));
     }

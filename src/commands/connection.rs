@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::World;
 use super::password::{Prompt, Source};
 use crate::auth::Password;
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, Mends};
 use crate::error::{Blame, Fault, Gather};
 use crate::health::Target;
 use crate::names::{Typed, Username, printable};
@@ -189,7 +189,7 @@ pub fn roots(path: &Path) -> Result<Vec<Certificate>> {
 
 /// The registry in the directory, with a certificate to serve. Nothing is kept locked while the network is asked.
 pub fn served(world: &World, hint: &str) -> Result<Deployment> {
-    let (_store, deployment) = world.open_or(hint)?;
+    let deployment = world.find(hint, Mends::Nothing)?.1.known();
     if deployment.server.is_none() || deployment.root().is_none() {
         bail!(
             Fault::new(

@@ -2,13 +2,16 @@
 
 use anyhow::Result;
 
-use super::{World, busy_with_keys};
+use super::{MAKE_ONE, World, busy_with_keys};
+use crate::deployment::Mends;
+use crate::files::Edits;
 use crate::pki::PrivateKey;
 use crate::ui;
 
 /// Make a key and a certificate signing request for an external authority
 ///
-/// What is served goes on until `regcert import-cert` brings the answer.
+/// The request has the names of regcert.toml, whether they are applied or not. What is served goes on until
+/// `regcert import-cert` brings the answer, which applies them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -17,7 +20,8 @@ pub struct Args {}
 
 /// Runs the command.
 pub fn run(_: &Args, world: &World) -> Result<()> {
-    let (mut store, mut deployment) = world.open()?;
+    let (mut store, loaded) = world.find(MAKE_ONE, Mends::Request)?;
+    let mut deployment = loaded.known();
     // The key of a request that is perhaps being signed at this moment stays.
     let waiting = deployment.pending.take().map(|pending| pending.key);
     if waiting.is_none() {
@@ -25,8 +29,10 @@ pub fn run(_: &Args, world: &World) -> Result<()> {
     }
     let key = waiting.unwrap_or_else(|| PrivateKey::generate(deployment.spec.key_type));
     deployment.request(key)?;
-    world.commit(&mut store, &deployment)?;
-    let names: Vec<_> = deployment.spec.names().iter().map(ToString::to_string).collect();
+    // The request and nothing else: it is no reason to apply an edit.
+    let change = world.compare(&store, &deployment, Edits::Keep)?.only(|path| path.starts_with("request/"));
+    store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
+    let names: Vec<_> = deployment.asked().names().iter().map(ToString::to_string).collect();
     ui::say(format!("{} asks for {}", deployment.request_path(), names.join(", ")));
     ui::say("have it signed, then run `regcert import-cert FILE` with what comes back");
     Ok(())

@@ -4,7 +4,7 @@
 use anyhow::{Result, bail};
 
 use super::World;
-use crate::deployment::{Deployment, IGNORED};
+use crate::deployment::{Deployment, IGNORED, Loaded, Mends};
 use crate::error::{Blame, Fault, Faults};
 use crate::files::{Action, Change, Edits, FileSet, RelPath};
 use crate::health::{self, Found, Ill};
@@ -26,14 +26,11 @@ impl World {
     }
 
     /// The files as the settings last applied make them; `None` on a first run, or where those settings are not known.
-    fn before(&self, store: &Store) -> Result<Option<(Spec, FileSet)>> {
-        let Some(mut old) = self.load(store)? else {
+    pub(super) fn before(&self, store: &Store) -> Result<Option<(Spec, FileSet)>> {
+        let loaded = self.load(store, Mends::Derived { force: true }).ok().flatten();
+        let Some(Ok(old)) = loaded.map(Loaded::in_force) else {
             return Ok(None);
         };
-        let Some(spec) = old.applied(self.invoker) else {
-            return Ok(None);
-        };
-        old.spec = spec;
         let files = self.files(store, &old, Edits::Keep)?;
         Ok(Some((old.spec, files)))
     }

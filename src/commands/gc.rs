@@ -52,7 +52,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<()> {
-    let (store, deployment) = world.open()?;
+    let (store, deployment) = world.look()?;
     let garbage = if args.delete_untagged { Garbage::Untagged } else { Garbage::Unreferenced };
     can_collect(args, &store, &deployment, world)?;
     let conf = store.read()?.text(NGINX_CONF).unwrap_or_default().to_owned();
@@ -74,7 +74,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     if args.dry_run {
         return report(args, look.stored, &look.plan, None);
     }
-    let collection = world.open()?.0.begin_collection()?;
+    let collection = world.look()?.0.begin_collection()?;
     if !look.plan.has_work() {
         // An earlier run may have been killed.
         containers.take_pushes()?;

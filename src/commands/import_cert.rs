@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::{World, Writing};
+use super::{MAKE_ONE, World, Writing};
+use crate::deployment::Mends;
 use crate::guide::News;
 use crate::names::printable;
 use crate::pki::Certificate;
@@ -14,7 +15,7 @@ use crate::{store, ui};
 /// Import the certificate that an external authority signed for `regcert csr`
 ///
 /// The chain may be in any order. It is checked as a client would check it: key, names, dates, signatures. Only then is
-/// it served.
+/// it served. Names that were changed in regcert.toml are applied with it, and no other setting.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -34,7 +35,10 @@ pub struct Args {
 pub fn run(args: &Args, world: &World) -> Result<()> {
     let given = certificates(&args.file)?;
     let more = args.ca_cert.as_deref().map(certificates).transpose()?.unwrap_or_default();
-    let (mut store, mut deployment) = world.open()?;
+    // Where an older regcert did not note the settings applied last, those of regcert.toml are the only ones.
+    let (mut store, loaded) = world.find(MAKE_ONE, Mends::Request)?;
+    let mut deployment = loaded.known();
+    let before = (deployment.spec.clone(), deployment.covers());
     let unasked = deployment.import(given, more, world.now)?;
     if !unasked.is_empty() {
         let names: Vec<_> = unasked.iter().map(|name| format!("`{}`", printable(name))).collect();
@@ -46,7 +50,10 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     if let Some(server) = &deployment.server {
         warn_of_days(server.leaf().validity.days());
     }
-    args.writing.apply(world, &mut store, &deployment, &News::default(), None, |_| Ok(()))?;
+    let mut news = News::default();
+    news.of_settings(&before.0, &deployment.spec)?;
+    news.of_names(&before.1, &deployment.covers());
+    args.writing.apply(world, &mut store, &deployment, &news, None, |_| Ok(()))?;
     Ok(())
 }
 

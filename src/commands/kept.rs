@@ -31,7 +31,7 @@ impl World {
                 return Ok(None);
             }
         };
-        let change = store.compare(deployment.files(&self.site)?, deployment.spec.run_as, edits)?;
+        let change = store.compare(deployment.files(&self.site)?, deployment.spec.run_as, edits, None)?;
         let stays = change.with(Action::EditedByHand).any(|path| path.as_str() == NGINX_CONF);
         Ok(stays.then_some(bytes))
     }

@@ -23,7 +23,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<()> {
-    let (_store, deployment) = world.open()?;
+    let (_store, deployment) = world.look()?;
     let day = |seconds: i64| OffsetDateTime::from_unix_timestamp(seconds).map(date).unwrap_or_default();
     let state = |client: &Client| match client.revoked {
         Some(at) => format!("revoked {}", day(at)),

@@ -27,7 +27,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<()> {
-    let (_store, deployment) = world.open()?;
+    let (_store, deployment) = world.look()?;
     let users = deployment.users.names().into_iter().map(|name| (deployment.state.access.of(&name), name));
     let locked_out: BTreeMap<_, _> = deployment.locked_out().into_iter().collect();
     // Without nginx there are no roles.

@@ -31,21 +31,24 @@ use zeroize::Zeroizing;
 
 use edits::guard;
 
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, Loaded, Mends};
 use crate::error::Fault;
-use crate::files::{Change, Edits, MARK, utf8};
+use crate::files::{Action, Change, Edits, MARK, utf8};
 use crate::guide::Words;
 use crate::names::shell;
 use crate::pki::{KeyType, Passphrase};
 use crate::probe::{Compose, Engine, Project};
 use crate::render::Site;
-use crate::spec::RunAs;
+use crate::spec::{RunAs, Spec};
 use crate::store::{self, Store};
 use crate::takeover::{self, Maker};
 use crate::ui;
 
 pub use writing::Writing;
 use writing::{dry_run, take};
+
+/// What to do where there is no registry.
+const MAKE_ONE: &str = "make one with `regcert init`, or name its directory with -C";
 
 /// What `main` asked the machine for.
 #[derive(Debug)]
@@ -107,15 +110,28 @@ impl World {
         Store::open(&self.dir, waits)
     }
 
-    /// The registry in the directory, which must be there.
+    /// The settings in force, where they are known.
+    fn spec_in_force(&self, store: &Store) -> Option<Spec> {
+        let loaded = self.load(store, Mends::Derived { force: true }).ok()??;
+        Some(loaded.in_force().ok()?.spec)
+    }
+
+    /// The registry in the directory, which must be there, with the settings in force.
     fn open(&self) -> Result<(Store, Deployment)> {
-        self.open_or("make one with `regcert init`, or name its directory with -C")
+        let (store, loaded) = self.find(MAKE_ONE, Mends::Nothing)?;
+        Ok((store, loaded.in_force()?))
+    }
+
+    /// The registry in the directory for a command that writes nothing that depends on settings.
+    fn look(&self) -> Result<(Store, Deployment)> {
+        let (store, loaded) = self.find(MAKE_ONE, Mends::Nothing)?;
+        Ok((store, loaded.known()))
     }
 
     /// The registry in the directory that `store` holds; `None` where there is none. A registry that regcert did not make
     /// is named as what it is.
-    fn load(&self, store: &Store) -> Result<Option<Deployment>> {
-        let loaded = store.read().and_then(|files| Ok(Deployment::load(&files, self.invoker)?));
+    fn load(&self, store: &Store, mends: Mends<'_>) -> Result<Option<Loaded>> {
+        let loaded = store.read().and_then(|files| Ok(Deployment::load(&files, self.invoker, mends)?));
         let own = ["regcert.toml", ".regcert"].iter().any(|name| self.dir.join(name).exists());
         if own || matches!(loaded, Ok(Some(_))) {
             return loaded;
@@ -134,39 +150,39 @@ impl World {
         )))
     }
 
-    /// The same, with the cure of a command that has another where there is none.
-    fn open_or(&self, hint: &str) -> Result<(Store, Deployment)> {
+    /// The registry in the directory, or a fault with `hint`.
+    fn find(&self, hint: &str, mends: Mends<'_>) -> Result<(Store, Loaded)> {
         let store = self.store()?;
-        let deployment = self.load(&store)?.ok_or_else(|| {
+        let loaded = self.load(&store, mends)?.ok_or_else(|| {
             let above = store::registry_above(&self.site.directory).map(|above| {
                 format!("one is in `{}`: name it with -C, or change to it; or else ", above.display())
             });
             Fault::new(format!("there is no registry in `{}`", self.dir.display()))
                 .hint(above.unwrap_or_default() + hint)
         })?;
-        Ok((store, deployment))
+        Ok((store, loaded))
     }
 
-    /// The same, for a command that is not about settings: it would apply an edit of regcert.toml in passing.
-    fn settled(deployment: &Deployment) -> Result<()> {
-        if deployment.is_applied() {
-            return Ok(());
+    /// Warns where an edit of regcert.toml stays one: this command does not apply it.
+    fn warn_of_edit(deployment: &Deployment) {
+        let keys: Vec<_> = deployment.unapplied().into_iter().map(|(key, ..)| format!("`{key}`")).collect();
+        if !keys.is_empty() {
+            ui::warn(format!(
+                "regcert.toml has edits that are not applied, and this command leaves them out: {}; `regcert init` applies them",
+                keys.join(", ")
+            ));
         }
-        bail!(
-            Fault::new("regcert.toml was changed and not applied yet")
-                .hint("run `regcert init`, which applies it; `regcert init --dry-run` shows what changes")
-        )
     }
 
-    /// The same, able to sign. A person is asked for the passphrase before the lock is taken.
-    fn open_to_sign(&self) -> Result<(Store, Deployment)> {
-        let (store, deployment) = self.open()?;
+    /// The registry as `open` finds it, able to sign. A person is asked for the passphrase while the lock is free.
+    fn able_to_sign(&self, open: impl Fn() -> Result<(Store, Deployment)>) -> Result<(Store, Deployment)> {
+        let (store, deployment) = open()?;
         if !deployment.is_locked() {
             return Ok((store, deployment));
         }
         drop(store);
         let passphrase = self.passphrase()?;
-        let (store, mut deployment) = self.open()?;
+        let (store, mut deployment) = open()?;
         // As many rounds as were chosen when it was encrypted.
         ui::busy("opening the authority's key");
         match (deployment.unlock(&passphrase), self.passphrase_with_mark()?) {
@@ -216,11 +232,19 @@ impl World {
 
     /// What differs between the disk and the registry.
     fn compare(&self, store: &Store, deployment: &Deployment, edits: Edits) -> Result<Change> {
-        store.compare(self.files(store, deployment, edits)?, deployment.spec.run_as, edits)
+        let run_as = deployment.spec.run_as;
+        let change = store.compare(self.files(store, deployment, edits)?, run_as, edits, None)?;
+        if change.with(Action::EditedByHand).next().is_none() {
+            return Ok(change);
+        }
+        // Where the digests are lost, a file that is as the registry was before this change is not an edit.
+        let before = self.before(store)?.map(|(_, files)| files);
+        store.compare(change.files, run_as, edits, before.as_ref())
     }
 
     /// Writes what differs between the disk and the registry.
     fn commit(&self, store: &mut Store, deployment: &Deployment) -> Result<Change> {
+        Self::warn_of_edit(deployment);
         let change = self.compare(store, deployment, Edits::Keep)?;
         self.reaches(
             store,

@@ -26,7 +26,6 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<()> {
     let (mut store, mut deployment) = world.open()?;
-    World::settled(&deployment)?;
     let had_admin = deployment.has_admin();
     if !deployment.remove_user(&args.name) {
         bail!(

@@ -21,8 +21,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<()> {
-    let (mut store, mut deployment) = world.open_to_sign()?;
-    World::settled(&deployment)?;
+    let (mut store, mut deployment) = world.able_to_sign(|| world.open())?;
     let revoked = deployment.revoke(&args.which, world.now)?;
     let change = world.commit(&mut store, &deployment)?;
     for client in &revoked {

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{World, Writing, busy_with_keys};
-use crate::deployment::{Deployment, ServerKey};
+use super::{MAKE_ONE, World, Writing, busy_with_keys};
+use crate::deployment::{Deployment, Mends, ServerKey};
 use crate::error::{Blame, Fault, Gather};
 use crate::guide::News;
 use crate::health::{self, Due, SERVER_DAYS};
@@ -71,7 +71,10 @@ pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
         ui::say("nothing was changed");
         return Ok(ExitCode::SUCCESS);
     }
-    let (mut store, mut deployment) = world.open_to_sign()?;
+    let (mut store, mut deployment) = world.able_to_sign(|| {
+        let (store, loaded) = world.find(MAKE_ONE, Mends::Derived { force: false })?;
+        Ok((store, loaded.in_force()?))
+    })?;
     if !args.keep_key {
         busy_with_keys(deployment.spec.key_type);
     }

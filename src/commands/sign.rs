@@ -32,7 +32,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     gather.finish(Blame::CommandLine)?;
     let request = Request::read(&store::read_given(&args.file)?)
         .with_context(|| format!("`{}`", args.file.display()))?;
-    let (_store, deployment) = world.open_to_sign()?;
+    let (_store, deployment) = world.able_to_sign(|| world.look())?;
     deployment.admit(&request.names).map_err(|fault| Fault {
         message: format!("nothing was signed: {}", fault.message),
         hint: fault.hint.replacen("leave it out", "have a request made without it", 1),

@@ -5,12 +5,15 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde_json::json;
 
-use super::World;
-use crate::deployment::{Clients, Deployment, Issuer};
+use super::init::foreign_files;
+use super::{MAKE_ONE, World};
+use crate::deployment::{Clients, Deployment, Issuer, Mends};
+use crate::error::Fault;
 use crate::files::Edits;
 use crate::health::{self, Finding, Severity};
 use crate::images::{Amount, Garbage, Named, Storage};
 use crate::pki::{Certificate, date, days_until, when};
+use crate::store::{self, Store};
 use crate::ui;
 
 /// Show the registry's certificates and users, and what needs your attention
@@ -31,17 +34,10 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
-    let (store, deployment) = world.open()?;
-    let change = world.compare(&store, &deployment, Edits::Keep)?;
-    let swallowed = health::swallowed(&deployment, &world.site, &world.edited(&deployment, &change))?;
-    let mut findings = health::findings(&deployment, &change, &swallowed, world.now);
-    if store.collection_was_interrupted() {
-        findings.push(health::interrupted_collection());
-    }
-    let given_up = given_up(store.uploads(&deployment.spec.data).unwrap_or_default(), world);
-    if given_up.blobs > 0 {
-        findings.push(health::given_up_uploads(given_up.blobs, &ui::size(given_up.bytes)));
-    }
+    let (store, loaded) = world.find(MAKE_ONE, Mends::Nothing)?;
+    let is_unknown = loaded.is_unknown();
+    let deployment = loaded.known();
+    let findings = findings(world, &store, &deployment, is_unknown)?;
     if args.json {
         ui::data(summary(&deployment, world, &findings).to_string())?;
     } else {
@@ -59,6 +55,32 @@ fn given_up(files: Vec<String>, world: &World) -> Amount {
         _ = storage.take(&line);
     }
     storage.plan(&Named::default(), Garbage::Unreferenced).uploads
+}
+
+/// What needs doing, the worst first. `is_unknown`: the settings in force are not known.
+fn findings(world: &World, store: &Store, deployment: &Deployment, is_unknown: bool) -> Result<Vec<Finding>> {
+    let change = world.compare(store, deployment, Edits::Keep)?;
+    let edited = world.edited(deployment, &change);
+    let swallowed = health::swallowed(deployment, &world.site, &edited)?;
+    let mut findings = health::findings(deployment, &change, &swallowed, world.now);
+    health::damage(deployment, &edited, &mut findings);
+    findings.extend(health::unapplied(deployment, is_unknown));
+    findings.extend(health::lost_users(deployment));
+    if !change.digests_fit {
+        findings.push(health::lost_digests(store::DIGESTS));
+    }
+    if let Some((subject, Fault { message, hint })) = foreign_files(deployment, store, world) {
+        findings.push(Finding { severity: Severity::Warning, subject, message, hint });
+    }
+    if store.collection_was_interrupted() {
+        findings.push(health::interrupted_collection());
+    }
+    let given_up = given_up(store.uploads(&deployment.spec.data).unwrap_or_default(), world);
+    if given_up.blobs > 0 {
+        findings.push(health::given_up_uploads(given_up.blobs, &ui::size(given_up.bytes)));
+    }
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    Ok(findings)
 }
 
 /// `2026-11-20, 365 days left`, or when it ended.

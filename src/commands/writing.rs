@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 
 use super::edits::guard;
 use super::{World, rotate};
-use crate::deployment::{Deployment, IGNORED, REGISTRY_CONFIG};
+use crate::deployment::{Deployment, IGNORED, Mends, REGISTRY_CONFIG};
 use crate::error::Fault;
 use crate::files::{Action, Change, Edits};
 use crate::guide::{News, Words};
@@ -44,6 +44,7 @@ impl Writing {
         written: impl FnOnce(&Change) -> Result<()>,
     ) -> Result<Option<Change>> {
         rotate::warn_if_cut(deployment);
+        World::warn_of_edit(deployment);
         let change = world.compare(store, deployment, self.edits())?;
         let rewrites = "run this command again with `--force`, which rewrites it";
         world.reaches(store, deployment, &change, rewrites)?;
@@ -56,7 +57,8 @@ impl Writing {
             return Ok(None);
         }
         let steps = guide::steps(deployment, &change);
-        let before = if self.reload { world.load(store)? } else { None };
+        let before = self.reload.then(|| world.load(store, Mends::Nothing).ok().flatten()).flatten();
+        let before = before.and_then(|before| before.in_force().ok());
         let changed = store::changed(&world.dir.join(REGISTRY_CONFIG));
         store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
         // An nginx of another user or image is not the one that will read the files.

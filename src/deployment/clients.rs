@@ -100,6 +100,11 @@ impl Deployment {
     pub(super) fn make_clients(&mut self, days: i64, now: OffsetDateTime) -> Result<(), Fault> {
         if let Some(clients) = &mut self.clients {
             clients.retiring.take_if(|retiring| retiring.authority.ends() < now);
+            let all = [&mut clients.current].into_iter().chain(&mut clients.retiring);
+            // A list that was lost.
+            for signing in all.filter(|signing| signing.crl.is_empty()) {
+                signing.sign_crl(&mut self.state, now)?;
+            }
         }
         let lasts = |signing: &Signing| signing.authority.ends() > now + Duration::days(days);
         if self.clients.as_ref().is_some_and(|clients| lasts(&clients.current)) {

@@ -5,19 +5,21 @@ use time::OffsetDateTime;
 use super::{Deployment, Issuer, Pending, Retiring};
 use crate::error::Fault;
 use crate::pki::{Certificate, PrivateKey, Request, ServerIdentity, date, verify};
-use crate::spec::Signer;
+use crate::spec::{Signer, Spec};
 
 impl Deployment {
-    /// Makes a request for `key` with every name of the registry; what is served now goes on.
+    /// Makes a request for `key` with every name that regcert.toml has, applied or not; what is served now goes on.
     pub fn request(&mut self, key: PrivateKey) -> Result<(), Fault> {
-        let request = Request::create(&key, &self.spec.names(), &self.spec.subject)?.pem().to_owned();
+        let asked = self.asked();
+        let request = Request::create(&key, &asked.names(), &asked.subject)?.pem().to_owned();
         self.pending = Some(Pending { key, request });
         Ok(())
     }
 
     /// Takes the chain that was signed for the request, in any order and with or without its root, which then is
-    /// among `more` or known from before. Checked as a client would, with our names, before anything is changed. Returns
-    /// the names of the certificate that the request did not ask for.
+    /// among `more` or known from before. Checked as a client would, with our names, before anything is changed. An edit of
+    /// regcert.toml that the request was made for is applied: names and subject, and nothing else. Returns the names of the
+    /// certificate that the request did not ask for.
     pub fn import(
         &mut self,
         given: Vec<Certificate>,
@@ -52,7 +54,7 @@ impl Deployment {
         if !matches!(&self.issuer, Issuer::External { root: Some(known) } if *known == root) {
             self.state.trust_changes(now);
         }
-        let asked: Vec<_> = self.spec.names().iter().map(ToString::to_string).collect();
+        let asked: Vec<_> = self.asked().names().iter().map(ToString::to_string).collect();
         let unasked = chain[0].names.iter().filter(|name| !asked.contains(name)).cloned().collect();
         let pending = self.pending.take().expect("looked at above");
         self.server = Some(ServerIdentity::of(chain, pending.key)?);
@@ -66,7 +68,12 @@ impl Deployment {
             }
             Issuer::External { .. } => {}
         }
-        self.spec.authority = Signer::External;
+        if let Some(edited) = &mut self.edited {
+            edited.authority = Signer::External;
+        }
+        let Spec { server, domain, sans, subject, .. } = self.asked().clone();
+        let authority = Signer::External;
+        self.put_in_force(Spec { server, domain, sans, subject, authority, ..self.spec.clone() })?;
         Ok(unasked)
     }
 
@@ -85,7 +92,7 @@ impl Deployment {
             .hint("have the request signed again, or set this machine's clock"));
         }
         let lacks = |name: &String| !chain[0].names.contains(name);
-        let names: Vec<_> = self.spec.names().iter().map(ToString::to_string).collect();
+        let names: Vec<_> = self.asked().names().iter().map(ToString::to_string).collect();
         let lacking: Vec<_> = names.iter().filter(|name| lacks(name)).cloned().collect();
         if !lacking.is_empty() {
             return Err(Fault::new(format!("the certificate does not cover {}", lacking.join(", "))).hint(

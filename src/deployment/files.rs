@@ -7,7 +7,7 @@ use crate::auth::PasswordFiles;
 use crate::error::Fault;
 use crate::files::{FileSet, Mode, Origin};
 use crate::names::{Webhook, file_stem};
-use crate::pki::{Certificate, ServerIdentity};
+use crate::pki::Certificate;
 use crate::render::{Facts, PAGE, Site, render};
 use crate::spec::{ClientAuth, Proxy, Spec};
 use crate::trust::{self, Anchors, Artefact, Format};
@@ -55,6 +55,10 @@ pub(super) const RETIRING_CLIENTS: [&str; 3] =
     ["clients/retiring-ca.crt", "clients/retiring-ca.key", "clients/retiring.crl"];
 /// The registry's configuration, which it reads when it starts.
 pub const REGISTRY_CONFIG: &str = "registry/config.yml";
+/// The roots that clients trust, the one that signs first.
+pub(super) const ROOT_COPY: &str = "trust/ca.crt";
+/// The authorities for clients as nginx reads them.
+pub(super) const CLIENTS_SERVED: &str = "nginx/ssl/clients-ca.crt";
 /// What Docker runs in the registry's container to see whether it is healthy.
 const REGISTRY_HEALTH: &str = "registry/health.sh";
 
@@ -67,7 +71,7 @@ struct Page<'a> {
 }
 
 /// The directory that the container which ends TLS has mounted.
-fn front(proxy: Proxy) -> &'static str {
+pub(super) fn front(proxy: Proxy) -> &'static str {
     match proxy {
         Proxy::Nginx => "nginx",
         Proxy::None => "registry",
@@ -84,7 +88,7 @@ impl Deployment {
     /// user may delete.
     pub fn files_beside(&self, nginx_conf: &[u8], site: &Site) -> Result<FileSet, Fault> {
         let mut files = self.files_for(site, password_files(nginx_conf))?;
-        if self.server.is_some() && !reads_roles(nginx_conf) {
+        if self.root().is_some() && !reads_roles(nginx_conf) {
             let config = render(REGISTRY_CONFIG, &self.facts(&self.spec, site).without_delete())?;
             files.put(REGISTRY_CONFIG, config, Mode::Server, Origin::Rendered);
         }
@@ -93,7 +97,7 @@ impl Deployment {
 
     fn files_for(&self, site: &Site, passwords: PasswordFiles) -> Result<FileSet, Fault> {
         let mut files = FileSet::default();
-        files.put(SPEC, self.spec.to_toml(self.spec_text.as_deref())?, Mode::Public, Origin::Kept);
+        files.put(SPEC, self.asked().to_toml(self.spec_text.as_deref())?, Mode::Public, Origin::Kept);
         files.put(STATE, self.state.to_json().as_bytes(), Mode::Secret, Origin::Kept);
         match self.spec.proxy {
             Proxy::None => files.put(self.users_path(), self.users.as_bytes(), Mode::Server, Origin::Kept),
@@ -115,9 +119,9 @@ impl Deployment {
                 Origin::Kept,
             );
         }
-        // Nothing is served, and nothing made that could be started, before there is a certificate to serve.
-        if let Some(server) = &self.server {
-            self.put_service(server, site, &mut files)?;
+        // Nothing is made that could be started before there was a certificate to serve.
+        if self.root().is_some() {
+            self.put_service(site, &mut files)?;
             if self.spec.proxy == Proxy::Nginx {
                 // An edit by hand is not kept: the roles that regcert was told last count.
                 files.put(ROLES, self.state.access.to_map(passwords), Mode::Server, Origin::Kept);
@@ -192,17 +196,15 @@ impl Deployment {
         }
     }
 
-    fn put_service(&self, server: &ServerIdentity, site: &Site, files: &mut FileSet) -> Result<(), Fault> {
-        let pem: Wiped = server.pem();
-        files.put(
-            self.certificate_path().replace(".crt", ".pem"),
-            pem.as_bytes(),
-            Mode::Server,
-            Origin::Kept,
-        );
-        files.put(self.certificate_path(), server.chain_pem(), Mode::Public, Origin::Rendered);
+    /// What runs. A server certificate that was lost, and that an external authority signs, is not there.
+    fn put_service(&self, site: &Site, files: &mut FileSet) -> Result<(), Fault> {
+        if let Some(server) = &self.server {
+            let pem: Wiped = server.pem();
+            files.put(self.identity_path(), pem.as_bytes(), Mode::Server, Origin::Kept);
+            files.put(self.certificate_path(), server.chain_pem(), Mode::Public, Origin::Rendered);
+        }
         if let (Some(clients), true) = (&self.clients, self.spec.client_auth != ClientAuth::Off) {
-            files.put("nginx/ssl/clients-ca.crt", clients.trusted(), Mode::Public, Origin::Rendered);
+            files.put(CLIENTS_SERVED, clients.trusted(), Mode::Public, Origin::Rendered);
             files.put("nginx/ssl/clients.crl", clients.revoked(), Mode::Public, Origin::Rendered);
         }
         for (path, file) in self.configuration(&self.spec, site)?.iter() {
@@ -255,6 +257,11 @@ impl Deployment {
     /// Where the server certificate lies: `<server>.<domain>.crt`.
     pub fn certificate_path(&self) -> String {
         format!("{}/ssl/{}.crt", front(self.spec.proxy), self.spec.host_stem())
+    }
+
+    /// Where the server's key lies, with the certificate chain.
+    pub fn identity_path(&self) -> String {
+        self.certificate_path().replace(".crt", ".pem")
     }
 
     /// Where the root certificate lies.

@@ -2,10 +2,14 @@
 //! files and turns back into one. Touches no disk, asks no clock.
 
 mod clients;
+mod create;
 mod external;
 mod files;
 mod load;
+mod loaded;
+mod lost;
 mod mirror;
+mod read;
 mod rotation;
 mod state;
 #[cfg(test)]
@@ -14,7 +18,11 @@ mod users;
 mod webhooks;
 
 pub use clients::{CLIENTS_AHEAD, Clients};
+use create::own;
+pub use create::{First, New, Origin};
 pub use files::{COMPOSE, ENV, IGNORED, NGINX_CONF, REGISTRY_CONFIG, ROLES, password_files, reads_roles};
+pub use loaded::Loaded;
+pub use lost::Mends;
 pub use mirror::Credentials;
 pub use rotation::Retiring;
 pub use state::{Client, ComposeProject, State};
@@ -25,22 +33,23 @@ use std::fmt;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use crate::auth::{Access, Htpasswd, Password, Role};
-use crate::error::{Fault, Gather};
-use crate::names::{Host, SubjectAltName, Subtree, Username};
+use crate::auth::Htpasswd;
+use crate::error::Fault;
+use crate::names::{Host, SubjectAltName, Subtree};
 use crate::pki::{
-    Authority, Certificate, Constraints, KeyAtRest, Passphrase, PrivateKey, RootProfile, ServerIdentity,
-    ServerProfile, verify,
+    Authority, Certificate, KeyAtRest, Passphrase, PrivateKey, ServerIdentity, ServerProfile, verify,
 };
-use crate::spec::{ClientAuth, RunAs, Settings, Side, Spec};
+use crate::spec::{ClientAuth, Settings, Spec};
 
 /// The registry.
 #[derive(PartialEq)]
 pub struct Deployment {
-    /// What it is wanted to be.
+    /// The settings in force.
     pub spec: Spec,
     /// `regcert.toml` as it was read, for its comments.
     spec_text: Option<String>,
+    /// What regcert.toml says, where an edit of it is not applied yet: the file keeps it.
+    edited: Option<Spec>,
     /// Who signs.
     pub issuer: Issuer,
     /// The root that is on its way out, while a rotation is under way.
@@ -82,6 +91,14 @@ pub enum Issuer {
 }
 
 impl Issuer {
+    /// The root of our own authority.
+    fn own_root(&self) -> Option<&Certificate> {
+        match self {
+            Self::Own { authority, .. } => Some(authority.root()),
+            Self::External { .. } => None,
+        }
+    }
+
     /// The keys of ours that are stored here.
     fn keys_mut(&mut self) -> Vec<&mut KeyAtRest> {
         match self {
@@ -102,135 +119,16 @@ pub struct Pending {
     pub request: String,
 }
 
-/// Where a new registry's authority comes from.
-pub enum Origin {
-    /// Made here.
-    Create {
-        /// What its root may speak for beyond the names of the spec; `None` lifts every limit.
-        permit: Option<Vec<Subtree>>,
-        /// Whether an intermediate signs, so that the root's key can be moved away.
-        offline_root: bool,
-    },
-    /// Brought along.
-    Import(Authority),
-    /// An external authority signs.
-    External,
-}
-
-/// What makes a new registry.
-pub struct New {
-    /// What it is to be.
-    pub spec: Spec,
-    /// Who is to sign.
-    pub origin: Origin,
-    /// What the authority's key is stored under.
-    pub passphrase: Option<Passphrase>,
-    /// Who may log in.
-    pub users: First,
-}
-
-/// Who may log in to a new registry.
-pub enum First {
-    /// One new user, an admin.
-    Admin(Username, Password),
-    /// The users of a registry that is taken over, as they are.
-    Existing(Htpasswd),
-}
-
 impl Deployment {
-    /// A new registry: authority, server certificate and first user.
-    pub fn create(new: New, now: OffsetDateTime) -> Result<Self, Fault> {
-        let New { spec, origin, passphrase, users: first } = new;
-        // Keys and a hash, each the work of one core for a while.
-        let (root_key, server_key, hash) = std::thread::scope(|scope| {
-            let root = scope.spawn(|| {
-                matches!(origin, Origin::Create { .. }).then(|| PrivateKey::generate(spec.key_type))
-            });
-            let hash = scope.spawn(|| match &first {
-                First::Admin(_, password) => Some(password.hash()),
-                First::Existing(_) => None,
-            });
-            let server = PrivateKey::generate(spec.key_type);
-            (root.join().expect("no panic"), server, hash.join().expect("no panic"))
-        });
-        let mut state = State::new(now);
-        let mut users = Htpasswd::default();
-        match (first, hash) {
-            (First::Admin(user, _), Some(hash)) => {
-                users.set(&user, &hash);
-                state.access.set(user, Access { role: Role::Admin, ..Access::default() });
-            }
-            (First::Existing(existing), _) => users = existing,
-            (First::Admin(..), None) => unreachable!("the password of a new user was hashed"),
-        }
-        let issuer = match origin {
-            Origin::Create { permit, offline_root } => {
-                let constraints = permit.map(|permit| Constraints::to([subtrees(&spec), permit].concat()));
-                let label = spec.label();
-                let levels = if offline_root { 2 } else { 1 };
-                let edition = state.release().version;
-                let profile = RootProfile {
-                    label: &label,
-                    edition: &edition,
-                    subject: &spec.subject,
-                    constraints,
-                    levels,
-                };
-                let key = root_key.expect("made for a root that is made");
-                let root = Authority::create(&profile, key, now)?;
-                own(root, offline_root, &profile, spec.key_type, now)?
-            }
-            Origin::Import(authority) => Issuer::Own { authority, root_key: None },
-            Origin::External => Issuer::External { root: None },
-        };
-        let mut deployment = Self {
-            spec,
-            spec_text: None,
-            issuer,
-            retiring: None,
-            server: None,
-            pending: None,
-            users,
-            clients: None,
-            state,
-        };
-        deployment.state.apply(&deployment.spec.to_toml(None)?);
-        match &deployment.issuer {
-            Issuer::Own { .. } => deployment.server = Some(deployment.issue(server_key, now)?),
-            Issuer::External { .. } => deployment.request(server_key)?,
-        }
-        deployment.prepare_clients(now)?;
-        if let Some(passphrase) = passphrase {
-            deployment.encrypt(&passphrase)?;
-        }
-        Ok(deployment)
-    }
-
     /// The settings as they stand in `regcert.toml`, unchecked.
     pub fn settings(&self) -> Result<Settings, Fault> {
         self.spec_text.as_deref().map_or_else(|| Ok(Settings::default()), Settings::from_toml)
     }
 
-    /// Whether regcert.toml is as it was last applied, comments aside.
-    pub fn is_applied(&self) -> bool {
-        self.spec.to_toml(None).is_ok_and(|settings| self.state.has_applied(&settings))
-    }
-
-    /// The settings last applied, where they are known. An older regcert did not keep them: then they are known only as long
-    /// as regcert.toml has them.
-    pub fn applied(&self, invoker: RunAs) -> Option<Spec> {
-        if self.is_applied() {
-            return Some(self.spec.clone());
-        }
-        let settings = Settings::from_toml(self.state.applied_settings()?).ok()?;
-        Spec::check(&settings, Side::File, invoker, &mut Gather::default())
-    }
-
     /// Takes other settings and a new server certificate; authority and users stay. Where an external authority signs, the
     /// certificate stays as well, as long as it covers every name.
     pub fn reconfigure(&mut self, spec: Spec, key: ServerKey, now: OffsetDateTime) -> Result<(), Fault> {
-        self.spec = spec;
-        self.state.apply(&self.spec.to_toml(None)?);
+        self.put_in_force(spec)?;
         self.limits_hold()?;
         self.prepare_clients(now)?;
         match &self.issuer {
@@ -244,8 +142,11 @@ impl Deployment {
             }
             Issuer::External { .. } => {
                 // The request that waits asks for the names as they are now, for the same key.
-                if let Some(pending) = self.pending.take() {
-                    self.request(pending.key)?;
+                match (self.pending.take(), &self.server) {
+                    (Some(pending), _) => self.request(pending.key)?,
+                    // The key that was certified is lost.
+                    (None, None) => self.request(PrivateKey::generate(self.spec.key_type))?,
+                    (None, Some(_)) => {}
                 }
                 self.covered()
             }
@@ -427,10 +328,14 @@ impl Deployment {
                 key.unlock(passphrase)?;
             }
         }
-        if let Issuer::Own { authority, .. } = &self.issuer {
-            authority.check_unlocked()?;
-        }
-        Ok(())
+        let Issuer::Own { authority, .. } = &self.issuer else {
+            return Ok(());
+        };
+        let signer = if authority.intermediates().is_empty() { "root-cert" } else { "intermediate" };
+        let path = self.root_path().replace("/root-cert-", &format!("/{signer}-")).replace(".crt", ".key");
+        authority.check_unlocked().map_err(|fault| {
+            Fault::new(format!("`{path}`: {}", fault.message)).hint("bring it back from a backup; without one, remove that file and run `regcert init --accept-loss`, which makes another root, and each client refuses the registry until it has the new root")
+        })
     }
 
     /// Stores the authority's keys under a passphrase.
@@ -458,21 +363,6 @@ pub enum ServerKey {
     New,
     /// The same key, for clients that have pinned it.
     Keep,
-}
-
-/// Our own authority: the root itself, or an intermediate so that the root's key can be moved away.
-fn own(
-    root: Authority,
-    offline_root: bool,
-    profile: &RootProfile<'_>,
-    key_type: crate::pki::KeyType,
-    now: OffsetDateTime,
-) -> Result<Issuer, Fault> {
-    if !offline_root {
-        return Ok(Issuer::Own { authority: root, root_key: None });
-    }
-    let authority = root.delegate(profile, PrivateKey::generate(key_type), now)?;
-    Ok(Issuer::Own { authority, root_key: Some(root.into_key()) })
 }
 
 /// What a root must admit for the name to be in a certificate.

@@ -7,6 +7,7 @@ use time::macros::datetime;
 
 use super::files::{SPEC, STATE};
 use super::*;
+use crate::auth::{Access, Password, Role};
 use crate::error::{Faults, Gather};
 use crate::files::{FileSet, Mode, Origin as Made};
 use crate::pki::{Request, Subject};
@@ -49,8 +50,9 @@ fn create(change: impl FnOnce(&mut Settings)) -> Deployment {
 }
 
 fn load(files: &FileSet) -> Result<Option<Deployment>, Vec<String>> {
-    let messages = |faults: Faults| faults.faults.into_iter().map(|fault| fault.message).collect();
-    Deployment::load(files, INVOKER).map_err(messages)
+    let messages = |faults: Faults| faults.faults.into_iter().map(|fault| fault.message).collect::<Vec<_>>();
+    let loaded = Deployment::load(files, INVOKER, Mends::Nothing).map_err(messages)?;
+    Ok(loaded.map(Loaded::wanted))
 }
 
 /// The files without `gone`, and with `damaged` in the place of one.
@@ -91,7 +93,7 @@ fn nothing_is_no_registry() {
 }
 
 #[test]
-fn a_missing_part_is_named_and_not_made_anew() {
+fn a_missing_part_is_named_and_not_made_again() {
     for (gone, message) in [
         (SPEC, format!("`regcert.toml` is missing, though `{ROOT_KEY}` is there")),
         (
@@ -99,7 +101,7 @@ fn a_missing_part_is_named_and_not_made_anew() {
             "`root-cert/root-cert-myhouse.local.crt` is missing".into(),
         ),
         (ROOT_KEY, format!("`{ROOT_KEY}` is missing")),
-        ("nginx/ssl/r.myhouse.local.pem", "`nginx/ssl/….pem` is missing".into()),
+        ("nginx/ssl/r.myhouse.local.pem", "`nginx/ssl/r.myhouse.local.pem` is missing".into()),
         ("nginx/auth/registry.passwd", "`nginx/auth/registry.passwd` is missing".into()),
         (STATE, "`.regcert/state.json` is missing".into()),
     ] {
@@ -132,7 +134,8 @@ fn a_damaged_part_is_named() {
 fn every_missing_part_is_told_at_once() {
     let mut files = FileSet::default();
     files.put(SPEC, "", Mode::Public, Made::Kept);
-    assert_eq!(load(&files).unwrap_err().len(), 4);
+    // What is remembered, users, server, root, and its key.
+    assert_eq!(load(&files).unwrap_err().len(), 5);
 }
 
 #[test]
@@ -354,7 +357,9 @@ fn a_request_that_was_taken_away_is_made_again_for_the_same_key() {
 fn an_edit_of_the_settings_is_noticed_and_a_comment_is_none() {
     let edited = |from: &str, to: &str| {
         let text = FILES.text(SPEC).unwrap().replace(from, to);
-        load(&with("", Some((SPEC, &text)))).unwrap().unwrap().is_applied()
+        let files = with("", Some((SPEC, &text)));
+        let loaded = Deployment::load(&files, INVOKER, Mends::Nothing).unwrap().unwrap();
+        matches!(loaded, Loaded::Applied(_))
     };
     assert!(edited("", "") && edited("# The settings of this registry.", "# Mine."));
     assert!(!edited("days = 365", "days = 300"));

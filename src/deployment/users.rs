@@ -2,10 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Deployment;
-use crate::auth::{Access, EVERY_NGINX, Htpasswd, LIMITED, PasswordFiles, Reader, Role, Set, Unusable};
+use super::files::{AUTH, STATE};
+use super::lost::Part;
+use super::read::{Found, Reader};
+use super::{Deployment, State};
+use crate::auth::{
+    self, Access, Accesses, EVERY_NGINX, Htpasswd, LIMITED, PasswordFiles, Role, Set, Unusable,
+};
 use crate::error::Fault;
-use crate::names::Username;
+use crate::files::utf8;
+use crate::names::{Username, printable};
 use crate::spec::{Delete, Proxy, Spec};
 
 impl Deployment {
@@ -24,10 +30,13 @@ impl Deployment {
     /// Takes the user out; false where it was not in.
     pub fn remove_user(&mut self, name: &str) -> bool {
         // A name that add-user would refuse has no role.
-        if let Ok(name) = name.parse() {
+        let mut had_role = false;
+        if let Ok(name) = name.parse::<Username>() {
+            had_role = self.state.access.of(name.as_str()) != Access::default();
             self.state.access.forget(&name);
         }
-        self.users.remove(name)
+        // The line of a user with a role may have been lost.
+        self.users.remove(name) || had_role
     }
 
     /// Whether a user who can log in is an admin.
@@ -79,8 +88,8 @@ impl Deployment {
     /// The users who cannot log in whatever they send, and why.
     pub fn locked_out(&self) -> Vec<(String, Unusable)> {
         self.users.unusable(match self.spec.proxy {
-            Proxy::Nginx => Reader::Nginx,
-            Proxy::None => Reader::Registry,
+            Proxy::Nginx => auth::Reader::Nginx,
+            Proxy::None => auth::Reader::Registry,
         })
     }
 
@@ -112,5 +121,71 @@ impl Deployment {
             limited.join(", ")
         ))
         .hint("take `--proxy nginx`, or `--role push --repo '*'` for each"))
+    }
+}
+
+impl Reader<'_> {
+    /// A password file; without the mark of a Windows editor, which nginx would take for a part of the first name.
+    fn htpasswd(&mut self, path: &str) -> Option<Htpasswd> {
+        let bytes = self.files.get(path).map_or(&[][..], |file| &file.bytes);
+        self.gather.take(&format!("`{path}`"), utf8(bytes)).map(Htpasswd::parse)
+    }
+
+    /// Who may log in. `is_forgotten`: it is not known who is limited, so that those whom a role limits stay out.
+    pub fn users(
+        &mut self,
+        found: &Found,
+        default: &str,
+        state: Option<&State>,
+        is_forgotten: bool,
+    ) -> Option<Htpasswd> {
+        let mut users = match found.users.as_deref().filter(|path| self.files.get(path).is_some()) {
+            Some(path) => self.htpasswd(path)?,
+            None => {
+                self.missing(default, Part::Users);
+                if !self.mends.covers(Part::Users) {
+                    return None;
+                }
+                Htpasswd::default()
+            }
+        };
+        let is_nginx = found.users.as_deref().unwrap_or(default).starts_with(AUTH);
+        let paths: Vec<_> =
+            self.files.matching(AUTH, "passwd").map(|path| path.as_str().to_owned()).collect();
+        let name_of = |path: &str| path[AUTH.len() + 1..].to_owned();
+        let names: BTreeSet<_> = paths.iter().map(|path| name_of(path)).collect();
+        let Some(accesses) = state.map(|state| &state.access).filter(|_| is_nginx && !is_forgotten) else {
+            return Some(users);
+        };
+        // In an older directory one file has them all.
+        if !names.contains(LIMITED) {
+            let lost: Vec<_> =
+                accesses.limited_files().into_iter().filter(|name| !names.contains(name)).collect();
+            for name in lost {
+                self.missing(&format!("{AUTH}/{name}"), Part::Users);
+            }
+        }
+        for path in paths.iter().filter(|path| name_of(path).starts_with("limited")) {
+            let mut limited = self.htpasswd(path)?;
+            self.belong(path, &name_of(path), &mut limited, accesses);
+            users = users.join(&limited);
+        }
+        Some(users)
+    }
+
+    /// Refuses a user in the password file of another access; leaves the user out where passwords may be lost.
+    fn belong(&mut self, path: &str, file: &str, users: &mut Htpasswd, accesses: &Accesses) {
+        let is_right = |name: &String| {
+            accesses.must_be_read(name) && (file == LIMITED || accesses.password_file(name) == file)
+        };
+        let wrong: Vec<_> = users.names().into_iter().filter(|name| !is_right(name)).collect();
+        if let Some(name) = wrong.first() {
+            let what =
+                format!("`{path}` has `{}`, whose access in `{STATE}` is another one", printable(name));
+            self.lost(Part::Users, what);
+        }
+        for name in wrong {
+            users.remove(&name);
+        }
     }
 }

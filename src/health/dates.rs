@@ -128,7 +128,9 @@ fn server(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Findi
     let (Some(server), Some(end)) = (&deployment.server, deployment.served_until()) else {
         return;
     };
-    let path = deployment.certificate_path();
+    let is_good = end >= now && refused(deployment, now).is_ok();
+    // What is refused before its end is not the registry's: the file with the key.
+    let path = if is_good || end < now { deployment.certificate_path() } else { deployment.identity_path() };
     let hint = if own {
         "run `regcert rotate --reload`"
     } else {
@@ -142,7 +144,6 @@ fn server(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Findi
         && !is_as_long_as_can_be(deployment, now)
         && !deployment.root_until().is_some_and(|end| own && end < now)
     {
-        let is_good = end >= now && refused(deployment, now).is_ok();
         let severity = if is_good { Severity::Warning } else { Severity::Error };
         findings.push(Finding::new(severity, &path, format!("the server certificate is due: {why}"), hint));
     }

@@ -363,6 +363,16 @@ impl Unreached {
     }
 }
 
+/// Whether a file only tells clients what to trust.
+pub(super) fn for_clients(path: &str) -> bool {
+    path.starts_with("trust/")
+}
+
+/// Whether the registry runs by the file.
+pub(super) fn runs(path: &str) -> bool {
+    !says(path) && !path.starts_with("nginx/www/")
+}
+
 fn carries(path: &str, statement: &str) -> bool {
     let known = CARRIERS.iter().find(|(known, _)| *known == path);
     known.is_some_and(|(_, parts)| parts.iter().any(|part| statement.contains(part)))

@@ -5,6 +5,7 @@ mod answer;
 mod behind;
 mod check;
 mod cures;
+mod damage;
 mod dates;
 mod edits;
 mod roles;
@@ -17,6 +18,7 @@ mod upstream;
 
 pub use answer::{explained, location_fault, registry_said};
 pub use check::{Ill, Known, Link, State, check};
+pub use damage::{damage, lost_digests, lost_users, unapplied};
 pub use dates::{Due, SERVER_DAYS, days_ahead, due, ends_within};
 pub use edits::{Unreached, edit, swallowed, unreached};
 pub use roles::{RolesOnDisk, is_trial, trial};
@@ -125,12 +127,14 @@ fn files(change: &Change, findings: &mut Vec<Finding>) {
             Action::EditedByHand if for_clients => (
                 Severity::Warning,
                 "edited by hand: it keeps the root certificates that it had",
-                "keep a copy elsewhere, remove it, and run `regcert trust`",
+                "run `regcert trust --force`, which rewrites it; keep a copy of your edit",
             ),
             Action::Added | Action::Changed if for_clients => {
                 (Severity::Warning, "missing, or not as it should be", "run `regcert trust` to rewrite it")
             }
-            Action::EditedByHand => (Severity::Note, "edited by hand, and kept", ""),
+            Action::EditedByHand => {
+                (Severity::Note, "edited by hand, and kept; `regcert init --force` rewrites it", "")
+            }
             // It was taken away to be signed; it is made again from its key.
             Action::Added if path.as_str().ends_with(".csr") => continue,
             Action::Added => (Severity::Error, "missing", "run `regcert init` to rewrite it"),

@@ -74,6 +74,10 @@ pub(super) fn settings(known: &Known<'_>, seen: &Seen, waits: &str) -> Link {
     comparison.delete(seen);
     comparison.mirror(running);
     comparison.containers(running);
+    for (key, in_force, wanted) in deployment.unapplied() {
+        let cure = "run `regcert init --reload`, which applies regcert.toml";
+        comparison.differs(format!("{key} is {wanted} there, and {in_force} in force"), cure.to_owned());
+    }
     let Comparison { compared, differs, .. } = comparison;
     if !differs.is_empty() {
         let what: Vec<_> = differs.iter().map(|differs| differs.what.as_str()).collect();

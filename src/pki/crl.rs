@@ -4,6 +4,8 @@
 mod tests;
 
 use rcgen::{CertificateRevocationListParams, RevokedCertParams, SerialNumber};
+use rustls_pki_types::CertificateRevocationListDer;
+use rustls_pki_types::pem::PemObject;
 use time::OffsetDateTime;
 
 use super::{Certificate, PrivateKey, broken, der, sign};
@@ -56,6 +58,13 @@ pub fn crl(
     let der = sign::under_name_of(signed.der(), 2, &parsed, issuer_key)?;
     sign::check_signature(&der, &issuer.public_key)?;
     Ok(der::pem("X509 CRL", &der))
+}
+
+/// Fails if the text is not a revocation list of `issuer`, in PEM.
+pub fn is_revocation_list(text: &str, issuer: &Certificate) -> Result<(), Fault> {
+    let der = CertificateRevocationListDer::from_pem_slice(text.as_bytes())
+        .map_err(|_| Fault::new("it holds no revocation list in PEM"))?;
+    sign::check_signature(&der, &issuer.public_key)
 }
 
 /// A serial number out of its hexadecimal digits, colons allowed as openssl prints them.

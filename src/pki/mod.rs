@@ -21,7 +21,7 @@ pub use at_rest::KeyAtRest;
 pub use authority::{Authority, RootProfile, ServerProfile};
 pub use certificate::{Certificate, Validity, date, days_until, when};
 pub use constraints::Constraints;
-pub use crl::crl;
+pub use crl::{crl, is_revocation_list};
 pub use key::{KeyType, Passphrase, PrivateKey};
 pub use pkcs12::pkcs12;
 pub use request::Request;

@@ -33,12 +33,23 @@ pub use old::{entry, is_root, others_may_read, owner, real};
 pub use standing::{Account, Caller, owner_to_become};
 
 const OWN: &str = ".regcert";
-const DIGESTS: &str = ".regcert/digests.json";
+/// The digests of what regcert wrote.
+pub const DIGESTS: &str = ".regcert/digests.json";
 const LOCK: &str = ".regcert/lock";
 
 /// What belongs to a registry; nothing else in the directory is looked at.
-const READ: [&str; 7] =
-    ["regcert.toml", "nginx", "registry", "root-cert", "request", "clients", ".regcert/state.json"];
+const READ: [&str; 9] = [
+    "regcert.toml",
+    "nginx",
+    "registry",
+    "root-cert",
+    "request",
+    "clients",
+    ".regcert/state.json",
+    // They show which of two other files is the wrong one.
+    ".env",
+    "trust/ca.crt",
+];
 
 /// What regcert writes: these files, and what lies below these directories. A redo log that names another path is not ours.
 /// Those of Compose are removed where a registry is taken over.
@@ -112,9 +123,16 @@ impl Store {
         Ok(files)
     }
 
-    /// The difference between the disk and `wanted`.
-    pub fn compare(&self, wanted: FileSet, run_as: RunAs, edits: Edits) -> Result<Change> {
-        let digests = self.digests()?;
+    /// The difference between the disk and `wanted`. A file that is as in `known` is regcert's own, whatever its digest.
+    pub fn compare(
+        &self,
+        wanted: FileSet,
+        run_as: RunAs,
+        edits: Edits,
+        known: Option<&FileSet>,
+    ) -> Result<Change> {
+        let written = self.digests()?;
+        let mut digests = written.clone();
         let mut paths: BTreeSet<RelPath> = wanted.iter().map(|(path, _)| path.clone()).collect();
         paths.extend(digests.keys().filter_map(|path| RelPath::new(path.clone())));
         let mut on_disk = std::collections::BTreeMap::new();
@@ -127,13 +145,22 @@ impl Store {
                 }
             }
         }
-        Ok(Change::between(
-            wanted,
-            &digests,
-            edits,
-            |bytes| hex(&sha256(bytes)),
-            |path| on_disk.get(path).cloned(),
-        ))
+        let digest = |bytes: &[u8]| hex(&sha256(bytes));
+        let is_as = |path: &RelPath, bytes: &[u8]| {
+            on_disk.get(path).is_some_and(|on_disk: &OnDisk| on_disk.digest == digest(bytes))
+        };
+        let rendered =
+            known.into_iter().flat_map(FileSet::iter).filter(|(_, file)| file.origin == Origin::Rendered);
+        for (path, file) in rendered.filter(|(path, file)| is_as(path, &file.bytes)) {
+            digests.insert(path.to_string(), digest(&file.bytes));
+        }
+        let rendered = || wanted.iter().filter(|(_, file)| file.origin == Origin::Rendered);
+        let digests_fit = rendered().all(|(path, file)| {
+            !is_as(path, &file.bytes) || written.get(path.as_str()) == Some(&digest(&file.bytes))
+        });
+        let mut change = Change::between(wanted, &digests, edits, digest, |path| on_disk.get(path).cloned());
+        change.digests_fit = digests_fit;
+        Ok(change)
     }
 
     fn lock(&mut self, waits: impl FnOnce()) -> Result<()> {
@@ -189,12 +216,8 @@ impl Store {
         if !tree.exists(DIGESTS)? {
             return Ok(Digests::new());
         }
-        let path = tree.at(DIGESTS);
-        serde_json::from_slice(&tree.read(DIGESTS)?).map_err(|e| {
-            let hint =
-                "remove it: regcert then takes every file for edited by hand, and `--force` rewrites them";
-            anyhow::Error::new(Fault::new(format!("`{}` is damaged: {e}", path.display())).hint(hint))
-        })
+        // Where it is damaged, `status` says so, and the next change writes it again.
+        Ok(serde_json::from_slice(&tree.read(DIGESTS)?).unwrap_or_default())
     }
 
     /// Who must own a file of this mode; `None` where it cannot be chosen, because only root gives files away.

@@ -76,6 +76,16 @@ pub fn directives(text: &str) -> Vec<Vec<String>> {
     all
 }
 
+/// Whether each directive ends with a semicolon and each block with its brace.
+pub fn directives_are_whole(text: &str) -> bool {
+    let all = directives(text);
+    let count =
+        |brace: &str| all.iter().filter(|words| words.last().is_some_and(|last| last == brace)).count();
+    // What has no end is in no directive.
+    let ended = directives(&format!("{text}\n;")).len() == all.len();
+    !all.is_empty() && count("{") == count("}") && ended
+}
+
 /// The directives of one block.
 type Block<'a> = Vec<&'a Vec<String>>;
 

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
 /// What a case may run besides regcert.
-const TOOLS: [&str; 22] = [
+pub const TOOLS: [&str; 22] = [
     "cat", "chmod", "cmp", "cp", "echo", "find", "grep", "head", "ln", "ls", "mkdir", "mkfifo", "mv",
     "printf", "readlink", "rm", "sed", "sort", "stat", "tail", "touch", "wc",
 ];

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::super::password::Source;
 use super::super::{World, Writing};
+use super::place::from_here;
 use crate::deployment::{Credentials, Headers, Origin};
 use crate::error::{Blame, Fault, Faults};
 use crate::names::{Subtree, shell};
@@ -54,6 +55,9 @@ pub struct Args {
     /// `regcert rotate --ca`, which replaces the root while clients go on working.
     #[arg(long)]
     pub(super) start_over: bool,
+    /// Go on without files that are missing or damaged and that regcert cannot make again, as `regcert status` tells it
+    #[arg(long, conflicts_with_all = ["from", "start_over"])]
+    pub(super) accept_loss: bool,
     #[command(flatten)]
     pub(super) names: Names,
     #[command(flatten)]
@@ -374,17 +378,6 @@ impl Args {
     /// Whether the authority's key is to be encrypted.
     pub(super) fn encrypts(&self) -> bool {
         self.authority.encrypt_ca_key
-    }
-}
-
-/// A path as it was typed, for a person in another directory.
-fn from_here(data: &str) -> String {
-    let absolute =
-        || std::path::absolute(data).ok().and_then(|path| path.into_os_string().into_string().ok());
-    if matches!(data, "volume" | "") || data.starts_with("volume:") {
-        data.to_owned()
-    } else {
-        absolute().unwrap_or_else(|| data.to_owned())
     }
 }
 

@@ -2,32 +2,35 @@
 
 mod args;
 mod compose;
+mod loss;
 mod place;
+mod report;
 mod start_over;
 mod takeover;
 mod warnings;
 
 use anyhow::{Result, bail};
-use serde_json::json;
 use zeroize::Zeroizing;
 
 pub use args::Args;
+pub(super) use warnings::foreign_files;
 
 use compose::{name_project, rename_copy, warn_about_compose};
+use loss::tell_loss;
 use place::{beside_the_source, outside_of_others};
+use report::summary;
 use start_over::{or_start_over, unused, use_of};
 use warnings::warn_about;
 
 use super::password::{Known, Prompt, warn_if_weak};
 use super::rotate::warn_if_cut;
-use super::{World, busy_with_keys, dry_run};
+use super::{MAKE_ONE, World, busy_with_keys};
 use crate::auth::{Password, Set};
 use crate::deployment::{Credentials, Deployment, First, Headers, IGNORED, New, ServerKey};
 use crate::error::{Blame, Fault, Gather};
 use crate::files::{Action, Change};
 use crate::guide::News;
 use crate::names::{Subtree, Upstream, Username};
-use crate::pki::{Certificate, date};
 use crate::spec::{Proxy, Settings, Side, Spec};
 use crate::store::Store;
 use crate::{guide, probe, ui};
@@ -44,12 +47,14 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
         return takeover::run(args, from, world);
     }
     let store = world.store()?;
-    match world.load(&store)? {
+    tell_loss(args, world, &store);
+    match world.load(&store, args.mends(world))? {
         None => {
             outside_of_others(world)?;
             create(args, args.settings(), world, store)
         }
         Some(old) if args.start_over => {
+            let old = old.wanted();
             unused(&old, &store)?;
             create(args, with_stored(args.settings(), old.settings()?), world, store)
         }
@@ -105,8 +110,7 @@ fn create(args: &Args, settings: Settings, world: &World, mut store: Store) -> R
     let change = world.compare(&store, &deployment, args.writing.edits())?;
     nothing_foreign(args, world, &change)?;
     if args.writing.dry_run {
-        dry_run(&News::default(), &change);
-        return Ok(());
+        return args.would_change(world, &deployment, &News::default(), &change);
     }
     warn_about(args, &deployment, &store, world);
     warn_if_cut(&deployment);
@@ -173,9 +177,15 @@ fn added(mut settings: Settings, deployment: &Deployment) -> Settings {
     settings
 }
 
+/// The registry with the settings of regcert.toml.
+fn wanted(args: &Args, world: &World) -> Result<(Store, Deployment)> {
+    let (store, loaded) = world.find(MAKE_ONE, args.mends(world))?;
+    Ok((store, loaded.wanted()))
+}
+
 /// A later run.
 fn renew(args: &Args, world: &World) -> Result<()> {
-    let (mut store, mut deployment) = world.open_to_sign()?;
+    let (mut store, mut deployment) = world.able_to_sign(|| wanted(args, world))?;
     let mut gather = Gather::default();
     let settings = with_stored(added(args.settings(), &deployment), deployment.settings()?);
     let spec = Spec::check(&settings, Side::Options, world.invoker, &mut gather);
@@ -198,11 +208,13 @@ fn renew(args: &Args, world: &World) -> Result<()> {
         }
         shown = (known == Known::ToNobody).then(|| Zeroizing::new(password.expose().to_owned()));
     }
-    let before = (deployment.spec.clone(), deployment.covers());
+    // What an edit of regcert.toml changes is told as well.
+    let in_force = world.spec_in_force(&store).unwrap_or_else(|| deployment.spec.clone());
+    let before = (in_force, deployment.covers());
     let credentials = args.credentials()?;
     let (headers, roots) = (args.headers()?, args.upstream_roots()?);
     busy_with_keys(spec.key_type);
-    warn_of_taken_ports(&spec, Some(&deployment.spec));
+    warn_of_taken_ports(&spec, Some(&before.0));
     deployment.reconfigure(spec, ServerKey::New, world.now).map_err(|fault| {
         let hint = or_start_over(&fault.hint, can_start_over);
         fault.hint(hint)
@@ -223,6 +235,10 @@ fn renew(args: &Args, world: &World) -> Result<()> {
         let user = password.map(|password| (&user, Some(password)));
         if args.json { ui::data(summary(&deployment, world, change, user).to_string()) } else { Ok(()) }
     };
+    if args.writing.dry_run && args.json {
+        let change = world.compare(&store, &deployment, args.writing.edits())?;
+        return args.would_change(world, &deployment, &news, &change);
+    }
     args.writing.apply(world, &mut store, &deployment, &news, for_people, told)?;
     Ok(())
 }
@@ -331,34 +347,4 @@ fn later_password(
         return args.user.password.read_new(user.as_str(), Prompt::Never).map(Some);
     }
     Ok(None)
-}
-
-fn summary(
-    deployment: &Deployment,
-    world: &World,
-    change: &Change,
-    user: Option<(&Username, Option<&str>)>,
-) -> serde_json::Value {
-    let leaf = deployment.server.as_ref().map(|server| server.leaf());
-    json!({
-        "directory": world.dir,
-        "registry": deployment.spec.registry(),
-        "fingerprint": deployment.root().map(Certificate::fingerprint),
-        "root": deployment.root().map(|root| json!({
-            "certificate": deployment.root_path(),
-            "until": date(root.validity.not_after),
-            "admits": root.constraints.as_ref().map(|constraints| {
-                constraints.permitted.iter().map(ToString::to_string).collect::<Vec<_>>()
-            }),
-        })),
-        "server": leaf.map(|leaf| json!({
-            "certificate": deployment.certificate_path(),
-            "names": leaf.names,
-            "serial": leaf.serial,
-            "until": date(leaf.validity.not_after),
-        })),
-        "request": deployment.pending.as_ref().map(|_| deployment.request_path()),
-        "user": user.map(|(name, password)| json!({ "name": name.as_str(), "password": password })),
-        "files": change.actions.iter().map(|(path, action)| json!({ "path": path.as_str(), "action": action })).collect::<Vec<_>>(),
-    })
 }

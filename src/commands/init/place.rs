@@ -32,3 +32,14 @@ pub(super) fn outside_of_others(world: &World) -> Result<()> {
         ),
     }
 }
+
+/// A path as it was typed, for a program that runs elsewhere.
+pub(super) fn from_here(data: &str) -> String {
+    let absolute =
+        || std::path::absolute(data).ok().and_then(|path| path.into_os_string().into_string().ok());
+    if matches!(data, "volume" | "") || data.starts_with("volume:") {
+        data.to_owned()
+    } else {
+        absolute().unwrap_or_else(|| data.to_owned())
+    }
+}

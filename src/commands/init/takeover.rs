@@ -6,10 +6,10 @@ use anyhow::{Context, Result, bail};
 use zeroize::Zeroizing;
 
 use super::super::password::{Known, Prompt};
-use super::super::{World, busy_with_keys, dry_run};
+use super::super::{World, busy_with_keys};
 use super::{Args, checked, foreign, later_password, name_project, summary, warn_about};
 use crate::auth::Password;
-use crate::deployment::{Deployment, First, New, Origin};
+use crate::deployment::{Deployment, First, Mends, New, Origin};
 use crate::error::{Blame, Fault, Faults, Gather};
 use crate::files::{Action, Change, Edits, FileSet, Mode, Origin as FileOrigin, RelPath};
 use crate::guide::{self, News, Takeover};
@@ -31,7 +31,7 @@ pub fn run(args: &Args, from: &Path, world: &World) -> Result<()> {
     let old = Old::find(&dir, &look)?;
     let in_place = store::real(&world.dir).is_ok_and(|target| target == dir);
     let mut store = world.store()?;
-    if !in_place && Deployment::load(&store.read()?, world.invoker)?.is_some() {
+    if !in_place && Deployment::load(&store.read()?, world.invoker, Mends::Nothing)?.is_some() {
         bail!(
             Fault::new(format!("there is a registry in `{}` already", world.dir.display()))
                 .hint("--from makes a new one: name a new directory with -C")
@@ -68,8 +68,7 @@ pub fn run(args: &Args, from: &Path, world: &World) -> Result<()> {
                 "the old registry is running: stop it with `{command}` before you run this without --dry-run"
             ));
         }
-        dry_run(&News::default(), &change);
-        return Ok(());
+        return args.would_change(world, &deployment, &News::default(), &change);
     }
     warn_about(args, &deployment, &store, world);
     store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
@@ -294,7 +293,7 @@ fn change(
     for (path, bytes) in &own {
         wanted.put(format!("{ASIDE}/{path}"), bytes.as_slice(), Mode::Secret, FileOrigin::HandedOver);
     }
-    let mut change = store.compare(wanted, deployment.spec.run_as, Edits::Overwrite)?;
+    let mut change = store.compare(wanted, deployment.spec.run_as, Edits::Overwrite, None)?;
     let gone = own.into_iter().map(|(path, _)| path).filter(|path| change.files.get(path.as_str()).is_none());
     let gone: Vec<_> = gone.map(|path| (path, Action::Removed)).collect();
     change.actions.extend(gone);

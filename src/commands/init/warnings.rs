@@ -58,22 +58,34 @@ pub(super) fn warn_about(args: &Args, deployment: &Deployment, store: &Store, wo
 
 /// Warns where the containers cannot read the registry's files, or write where it keeps images.
 fn warn_about_owner(deployment: &Deployment, store: &Store, world: &World) {
+    if let Some((_, fault)) = foreign_files(deployment, store, world) {
+        ui::warn(format!("{}: {}", fault.message, fault.hint));
+    }
+}
+
+/// Where the containers cannot read the registry's files, or write where it keeps images: which, and why.
+pub(in crate::commands) fn foreign_files(
+    deployment: &Deployment,
+    store: &Store,
+    world: &World,
+) -> Option<(String, Fault)> {
     let (spec, server) = (&deployment.spec, world.server(deployment));
     if world.engine == Engine::Own && spec.run_as.uid != 0 {
-        ui::warn(format!(
-            "{} in a container of your own Docker or Podman is not you, and cannot read the registry's files: run `regcert init --run-as 0:0`, root in such a container is you",
+        let fault = Fault::new(format!(
+            "{} in a container of your own Docker or Podman is not you, and cannot read the registry's files",
             spec.run_as
         ));
-        return;
+        let hint = "run `regcert init --run-as 0:0`, root in such a container is you";
+        return Some(("run-as".to_owned(), fault.hint(hint)));
     }
     if let (Data::Directory(path), Some(owner)) = (&spec.data, store.data_owner(&spec.data))
         && owner != server.uid
     {
-        ui::warn(format!(
-            "`{path}` belongs to user {owner} and the registry runs as {server}: run `sudo chown -R {server} {shown}`",
-            shown = shell(&std::path::Path::new(&world.site.directory).join(path).display().to_string())
-        ));
+        let shown = shell(&std::path::Path::new(&world.site.directory).join(path).display().to_string());
+        let fault = Fault::new(format!("`{path}` belongs to user {owner} and the registry runs as {server}"));
+        return Some(("data".to_owned(), fault.hint(format!("run `sudo chown -R {server} {shown}`"))));
     }
+    None
 }
 
 /// Refuses a directory that cannot be mounted.

@@ -35,6 +35,9 @@ pub struct Args {
     /// Print a JSON array: name, purpose, and path and SHA-256 of each file
     #[arg(long)]
     json: bool,
+    /// Overwrite files that were edited by hand
+    #[arg(long)]
+    force: bool,
     #[command(subcommand)]
     action: Option<Verb>,
 }
@@ -64,10 +67,11 @@ impl Args {
 /// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
     // Not left to clap's `args_conflicts_with_subcommands`, which takes the global -C for such an argument.
-    if args.action.is_some() && (args.json || !args.formats.is_empty()) {
+    if args.action.is_some() && (args.json || args.force || !args.formats.is_empty()) {
         let mut gather = Gather::default();
         gather.push(
-            Fault::new("FORMAT and --json are for the list alone").hint("leave them out, or run both apart"),
+            Fault::new("FORMAT, --json and --force are for the list alone")
+                .hint("leave them out, or run both apart"),
         );
         gather.finish(Blame::CommandLine)?;
     }
@@ -83,7 +87,6 @@ pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
 /// The registry, which has roots to be trusted.
 fn open(world: &World) -> Result<(Store, Deployment)> {
     let (store, deployment) = world.open()?;
-    World::settled(&deployment)?;
     if deployment.server.is_none() {
         bail!(Fault::new("there is no root certificate yet that clients could trust").hint(
             "`regcert import-cert` imports the certificate that the external authority signed, and its root"
@@ -109,12 +112,14 @@ fn list(args: &Args, world: &World) -> Result<()> {
         // What was asked for is remembered.
         None => path.starts_with(".regcert/"),
     };
-    let change = world.compare(&store, &deployment, Edits::Keep)?.only(concerns);
+    let edits = if args.force { Edits::Overwrite } else { Edits::Keep };
+    World::warn_of_edit(&deployment);
+    let change = world.compare(&store, &deployment, edits)?.only(concerns);
     store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
     ui::changes(&change);
     for path in change.with(Action::EditedByHand) {
         ui::warn(format!(
-            "`{path}` was edited by hand and stays as it is: remove it, and this command writes it again"
+            "`{path}` was edited by hand and stays as it is: `regcert trust --force` rewrites it"
         ));
     }
     if args.json { ui::data(summary(&wanted).to_string()) } else { ui::data(table(&wanted)) }

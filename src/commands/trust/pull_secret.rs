@@ -53,7 +53,6 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     let (password, _) = args.password.read(user.as_str(), Prompt::Never)?;
 
     let (mut store, deployment) = world.open()?;
-    World::settled(&deployment)?;
     match deployment.users.login(&user, &password) {
         Login::Good => {}
         Login::NoSuchUser => bail!(
@@ -76,7 +75,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     let path = format!("clients/pull-secret-{user}.yaml");
     let mut files = deployment.files(&world.site)?;
     files.put(&path, secret.as_bytes(), Mode::Secret, Origin::HandedOver);
-    let change = store.compare(files, deployment.spec.run_as, Edits::Keep)?.only(|known| known == path);
+    let change = store.compare(files, deployment.spec.run_as, Edits::Keep, None)?.only(|known| known == path);
     store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
     ui::say(format!("{path} has {user}'s password in it: `kubectl apply -f` it, then remove it"));
     ui::say(format!("  in the pods  imagePullSecrets: [{{name: \"{name}\"}}]"));

@@ -1,0 +1,201 @@
+//! What a missing or damaged part means: whether a command makes it again, what is lost with it, and the way out.
+
+use time::OffsetDateTime;
+
+use super::create::successor;
+use super::{Deployment, Issuer, State};
+use crate::auth::Access;
+use crate::error::Fault;
+use crate::files::FileSet;
+use crate::pki::{Authority, Certificate, Constraints, KeyAtRest, PrivateKey};
+use crate::spec::{Proxy, Spec};
+
+use super::files::ENV;
+use super::state::ComposeProject;
+use super::subtrees;
+
+/// Which parts a command makes again where they are missing or damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mends<'a> {
+    /// None: each is a fault.
+    Nothing,
+    /// Those on which nothing outside the directory depends: `init` and `rotate`.
+    Derived {
+        /// Whether a regcert.toml that cannot be read gives way to the settings applied last.
+        force: bool,
+    },
+    /// The request for an external authority, and the server's key that it certified: `csr`.
+    Request,
+    /// Each, whatever is lost with it: `init --accept-loss`.
+    Everything {
+        /// When what is made again begins.
+        now: OffsetDateTime,
+        /// The registry's directory, absolute.
+        directory: &'a str,
+    },
+}
+
+/// A part of the registry, by what becomes of it when its file is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The server's key and certificate, signed by our own authority.
+    Server,
+    /// The server's key and certificate, signed by an external authority.
+    SignedServer,
+    /// A file of which another one has what was in it.
+    Copied,
+    /// The list of revoked client certificates: it is signed again.
+    Revoked,
+    /// The root of our own authority, or its key.
+    Root,
+    /// The certificate or key of an intermediate authority.
+    Intermediate,
+    /// A key that only another root could need.
+    SpareKey,
+    /// The root of an external authority.
+    SignedRoot,
+    /// The old root of a rotation, or the new one as certified by it.
+    Retiring,
+    /// The authority for client certificates.
+    Clients,
+    /// A file of passwords.
+    Users,
+    /// What regcert remembers.
+    State,
+    /// The key of a request.
+    Request,
+}
+
+impl Part {
+    /// What a person can do about its loss.
+    pub fn cure(self) -> &'static str {
+        match self {
+            Self::Server => {
+                "run `regcert rotate`, which makes another key and certificate; no client has to be told"
+            }
+            Self::SignedServer => {
+                "bring it back from a backup; or run `regcert csr`, have the request signed, and run `regcert import-cert FILE`"
+            }
+            Self::Copied | Self::Revoked => "run `regcert init`, which writes it again; nothing is lost",
+            Self::Root => {
+                "bring it back from a backup; without one, `regcert init --accept-loss` makes another root, and each client refuses the registry until it has the new root"
+            }
+            Self::Intermediate => {
+                "bring it back from a backup; without one, put the root's key back beside the root certificate and run `regcert init --accept-loss`, which makes another intermediate, and no client has to be told; without the root's key, that command makes another root, and each client refuses the registry until it has the new root"
+            }
+            Self::SpareKey => {
+                "bring it back from a backup; without one, `regcert init --accept-loss` goes on without it: no other root can then be certified by this one"
+            }
+            Self::SignedRoot => {
+                "bring it back from a backup, or ask the external authority for its root certificate and put it there"
+            }
+            Self::Retiring => {
+                "bring it back from a backup; without one, `regcert init --accept-loss` ends the rotation, and clients with only the old root refuse the registry"
+            }
+            Self::Clients => {
+                "bring it back from a backup; without one, `regcert init --accept-loss` gives every client certificate up; issue each again with `regcert add-client NAME`"
+            }
+            Self::Users => {
+                "bring it back from a backup; without one, the passwords in it are lost, and `regcert init --accept-loss` goes on without them; `regcert status` then names the users to add again"
+            }
+            Self::State => {
+                "bring it back from a backup; without one, `regcert init --accept-loss` goes on without it: users whom a role limits have to be added again, admins given their role again, every client certificate issued again, and logins at upstreams and headers of webhooks given again"
+            }
+            Self::Request => {
+                "run `regcert csr`, which makes another request; an answer to this one is of no use"
+            }
+        }
+    }
+}
+
+impl Mends<'_> {
+    /// Whether the part is made again.
+    pub(super) fn covers(self, part: Part) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Derived { .. } => matches!(part, Part::Server | Part::Copied | Part::Revoked),
+            Self::Request => matches!(part, Part::SignedServer | Part::Request),
+            Self::Everything { .. } => part != Part::SignedRoot,
+        }
+    }
+
+    /// Whether missing settings are those that were applied last.
+    pub(super) fn restores_settings(self) -> bool {
+        matches!(self, Self::Derived { .. } | Self::Everything { .. })
+    }
+
+    /// The same of settings that cannot be read.
+    pub(super) fn replaces_settings(self) -> bool {
+        matches!(self, Self::Derived { force: true } | Self::Everything { .. })
+    }
+}
+
+/// What is remembered after its loss: nothing but what other files tell.
+pub(super) fn forgotten(files: &FileSet, now: OffsetDateTime, directory: &str) -> State {
+    let mut state = State::new(now);
+    let name = files.text(ENV).and_then(|text| {
+        text.lines().find_map(|line| line.strip_prefix("COMPOSE_PROJECT_NAME=")).map(str::to_owned)
+    });
+    state.project = name.map(|name| ComposeProject { name, directory: directory.to_owned() });
+    state
+}
+
+/// What is left of an authority of our own.
+#[derive(Default)]
+pub(super) struct Remains {
+    pub root: Option<Certificate>,
+    pub root_key: Option<KeyAtRest>,
+    /// Whether an intermediate signed.
+    pub is_offline: bool,
+}
+
+impl Remains {
+    /// An authority in the place of the lost one: an intermediate below the same root where its key is here, else another
+    /// root.
+    pub fn replace(self, spec: &Spec, state: &mut State, now: OffsetDateTime) -> Result<Issuer, Fault> {
+        let Self { root, root_key, is_offline } = self;
+        if let (Some(root), Some(key), true) = (&root, &root_key, is_offline)
+            && key.is_open()
+            && let Ok(whole) = Authority::of(vec![root.clone()], key.again())
+        {
+            return super::create::below(whole, spec, &state.release().version, now);
+        }
+        let constraints = match &root {
+            Some(Certificate { constraints: None, .. }) => None,
+            Some(Certificate { constraints: Some(old), .. }) => {
+                Some(Constraints::to([subtrees(spec), old.permitted.clone()].concat()))
+            }
+            None => Some(Constraints::to(subtrees(spec))),
+        };
+        state.trust_changes(now);
+        let key = PrivateKey::generate(spec.key_type);
+        successor(spec, constraints, is_offline, key, &state.release().version, now)
+    }
+}
+
+impl Deployment {
+    /// The users whose role is remembered and who have no line in their password file, each with the file and the words
+    /// that add the user again.
+    pub fn lost_users(&self) -> Vec<(String, String, String)> {
+        if self.spec.proxy == Proxy::None {
+            return Vec::new();
+        }
+        let lost = self
+            .state
+            .access
+            .iter()
+            .filter(|(name, access)| **access != Access::default() && !self.users.has(name.as_str()));
+        let told = |(name, access): (&crate::names::Username, &Access)| {
+            let repositories = Vec::from(access.repositories.clone());
+            let limits = repositories.iter().filter(|pattern| *pattern != "*");
+            let limits: String =
+                limits.map(|pattern| format!(" --repo {}", crate::names::shell(pattern))).collect();
+            (
+                name.to_string(),
+                format!("nginx/auth/{}", access.password_file()),
+                format!("{name} --role {}{limits}", access.role),
+            )
+        };
+        lost.map(told).collect()
+    }
+}

@@ -1,0 +1,400 @@
+//! The parts of a registry out of their files, each compared with those that it belongs to: of two files that do not
+//! belong together, the one that a third contradicts is named.
+
+use super::clients::Signing;
+use super::files::{CLIENTS, CLIENTS_SERVED, ENV, REGISTRY_CONFIG, RETIRING_CLIENTS, ROOT_COPY, STATE};
+use super::lost::{Mends, Part, Remains};
+use super::{Clients, Issuer, Pending, Retiring, State};
+use crate::error::{Fault, Gather};
+use crate::files::{FileSet, RelPath, utf8};
+use crate::names::visible;
+use crate::pki::{
+    Authority, Certificate, KeyAtRest, PrivateKey, Request, ServerIdentity, is_revocation_list,
+};
+use crate::spec::{Settings, Spec};
+
+/// Where the parts lie: by what is there, not by what regcert.toml says, because that may have been edited since.
+pub(super) struct Found {
+    root: Option<String>,
+    root_key: Option<String>,
+    intermediate: Option<String>,
+    intermediate_key: Option<String>,
+    retiring: Option<String>,
+    server: Option<String>,
+    pub users: Option<String>,
+    request: Option<String>,
+}
+
+impl Found {
+    pub fn look(files: &FileSet) -> Self {
+        let first = |directory: &str, prefix: &str, extension: &str| {
+            let named = |path: &&RelPath| path.as_str()[directory.len() + 1..].starts_with(prefix);
+            files.matching(directory, extension).find(named).map(RelPath::to_string)
+        };
+        let either = |below: &str, prefix: &str, extension: &str| {
+            first(&format!("nginx/{below}"), prefix, extension)
+                .or_else(|| first(&format!("registry/{below}"), prefix, extension))
+        };
+        Self {
+            root: first("root-cert", "root-cert-", "crt"),
+            root_key: first("root-cert", "root-cert-", "key"),
+            intermediate: first("root-cert", "intermediate-", "crt"),
+            intermediate_key: first("root-cert", "intermediate-", "key"),
+            // Any part of the old root stands for the whole, so that a missing one is noticed.
+            retiring: first("root-cert", "retiring-", "crt")
+                .or_else(|| first("root-cert", "retiring-", "key").map(|key| key.replace(".key", ".crt")))
+                .or_else(|| {
+                    first("root-cert", "vouched-", "crt").map(|crt| crt.replace("/vouched-", "/retiring-"))
+                }),
+            server: either("ssl", "", "pem"),
+            users: either("auth", "registry", "passwd"),
+            request: first("request", "", "key")
+                .or_else(|| first("request", "", "csr").map(|csr| csr.replace(".csr", ".key"))),
+        }
+    }
+
+    /// Whether any part of an old root is there.
+    pub fn has_retiring(&self) -> bool {
+        self.retiring.is_some()
+    }
+
+    /// Any part of a registry.
+    pub fn trace(&self) -> Option<&String> {
+        [&self.root_key, &self.root, &self.intermediate_key, &self.server, &self.users, &self.request]
+            .into_iter()
+            .find_map(Option::as_ref)
+    }
+}
+
+/// Reads parts and gathers what is wrong with those that the command does not make again.
+pub(super) struct Reader<'a> {
+    pub files: &'a FileSet,
+    pub gather: &'a mut Gather,
+    pub mends: Mends<'a>,
+}
+
+impl Reader<'_> {
+    /// The part at `path` is missing.
+    pub fn missing(&mut self, path: &str, part: Part) {
+        self.lost(part, format!("`{}` is missing", visible(path)));
+    }
+
+    pub fn damaged(&mut self, path: &str, part: Part, why: &str) {
+        self.lost(part, format!("`{}`: {why}", visible(path)));
+    }
+
+    pub fn lost(&mut self, part: Part, what: String) {
+        if !self.mends.covers(part) {
+            self.gather.push(Fault::new(what).hint(part.cure()));
+        }
+    }
+
+    /// The part at `path`, through `parse`.
+    fn parsed<T>(
+        &mut self,
+        path: &str,
+        part: Part,
+        parse: impl FnOnce(&str) -> Result<T, Fault>,
+    ) -> Option<T> {
+        let Some(file) = self.files.get(path) else {
+            self.missing(path, part);
+            return None;
+        };
+        let text = utf8(&file.bytes)
+            .and_then(|bytes| std::str::from_utf8(bytes).map_err(|_| Fault::new("it is not text")));
+        match text.and_then(parse) {
+            Ok(value) => Some(value),
+            Err(fault) => {
+                self.damaged(path, part, &fault.message);
+                None
+            }
+        }
+    }
+
+    /// What is remembered. Two files that carry what is in it show that it is another registry's.
+    pub fn state(&mut self) -> Option<State> {
+        let state = self.parsed(STATE, Part::State, State::from_json)?;
+        let project = state.project.as_ref().map(|project| project.name.clone());
+        let line = |path: &str, key: &str| {
+            let text = self.files.text(path)?;
+            text.lines().find_map(|line| line.trim().strip_prefix(key)).map(|value| value.trim().to_owned())
+        };
+        let named = line(ENV, "COMPOSE_PROJECT_NAME=");
+        let secret = line(REGISTRY_CONFIG, "secret:");
+        let is_foreign = secret.is_some_and(|secret| !secret.contains(state.http_secret()))
+            && named.is_some()
+            && named != project;
+        if is_foreign {
+            let why =
+                format!("it is another registry's: neither `{ENV}` nor `{REGISTRY_CONFIG}` agrees with it");
+            self.damaged(STATE, Part::State, &why);
+            return None;
+        }
+        Some(state)
+    }
+
+    /// Whether an external authority signs: regcert.toml says so, and no key of an authority is here.
+    pub fn is_external(&self, settings: Option<&str>, found: &Found) -> bool {
+        let says = settings.and_then(|text| Settings::from_toml(text).ok());
+        let says = says.is_some_and(|settings| settings.authority.as_deref() == Some("external"));
+        says && found.root_key.is_none() && found.intermediate_key.is_none()
+    }
+
+    /// The certificates of a file that was made from others; none where it cannot be read.
+    fn copies(&self, path: &str) -> Vec<Certificate> {
+        let text = self.files.text(path).unwrap_or_default();
+        Certificate::chain_from_pem(text).unwrap_or_default()
+    }
+
+    /// The root certificate. Clients' own copy of it tells a foreign one, and brings back a lost one.
+    fn root(&mut self, path: &str, part: Part, server: Option<&ServerIdentity>) -> Option<Certificate> {
+        let text = self.files.text(path).unwrap_or_default();
+        let there = Certificate::from_pem(text).ok();
+        let signed = |root: &&Certificate| {
+            server.is_some_and(|server| server.chain().iter().any(|one| one.is_signed_by(root)))
+        };
+        let copy = self.copies(ROOT_COPY).into_iter().find(|copy| signed(&copy));
+        match (there, copy) {
+            (Some(root), Some(copy)) if root != copy && !signed(&&root) => {
+                self.damaged(path, Part::Copied, "it is another registry's");
+                Some(copy)
+            }
+            (Some(root), _) => Some(root),
+            (None, Some(copy)) => self.parsed(path, Part::Copied, Certificate::from_pem).or(Some(copy)),
+            (None, None) => self.parsed(path, part, Certificate::from_pem),
+        }
+    }
+
+    /// Our own authority, and what is left of it where it is not whole.
+    pub fn own(
+        &mut self,
+        found: &Found,
+        default: &str,
+        server: Option<&ServerIdentity>,
+    ) -> (Option<Issuer>, Remains) {
+        let root_path =
+            found.root.clone().or_else(|| found.root_key.as_ref().map(|key| key.replace(".key", ".crt")));
+        let root_path = root_path.unwrap_or_else(|| default.to_owned());
+        let root = self.root(&root_path, Part::Root, server);
+        let key_path = found.root_key.clone().unwrap_or_else(|| root_path.replace(".crt", ".key"));
+        let beside = found
+            .intermediate
+            .clone()
+            .or_else(|| found.intermediate_key.as_ref().map(|key| key.replace(".key", ".crt")));
+        let Some(path) = beside else {
+            let key = self.parsed(&key_path, Part::Root, KeyAtRest::from_pem);
+            let remains = Remains { root: root.clone(), ..Remains::default() };
+            let issuer = root.zip(key).and_then(|(root, key)| {
+                let authority = self.pair(vec![root], key, [&root_path, &key_path], Part::Root, server)?;
+                Some(Issuer::Own { authority, root_key: None })
+            });
+            return (issuer, remains);
+        };
+        // The root's key may have been moved away.
+        let root_key =
+            found.root_key.as_ref().and_then(|path| self.parsed(path, Part::SpareKey, KeyAtRest::from_pem));
+        let root_key = root_key.filter(|key| self.fits(key, root.as_ref(), &key_path));
+        let chain = self.intermediates(&path, server);
+        let signer_path = path.replace(".crt", ".key");
+        let key = self.parsed(&signer_path, Part::Intermediate, KeyAtRest::from_pem);
+        let remains = Remains {
+            root: root.clone(),
+            root_key: root_key.as_ref().map(KeyAtRest::again),
+            is_offline: true,
+        };
+        let issuer = root.zip(chain).zip(key).and_then(|((root, chain), key)| {
+            let chain = [chain, vec![root]].concat();
+            let authority = self.pair(chain, key, [&path, &signer_path], Part::Intermediate, server)?;
+            Some(Issuer::Own { authority, root_key })
+        });
+        (issuer, remains)
+    }
+
+    /// What stands between the server and the root; the server's own chain has it as well.
+    fn intermediates(&mut self, path: &str, server: Option<&ServerIdentity>) -> Option<Vec<Certificate>> {
+        let text = self.files.text(path).unwrap_or_default();
+        let there = Certificate::chain_from_pem(text).ok().filter(|chain| !chain.is_empty());
+        let served = server.map(|server| server.chain()[1..].to_vec()).filter(|chain| !chain.is_empty());
+        // While a root is replaced, the certificate by which the old one certifies the new one stands behind.
+        let served = served.map(|mut chain| {
+            chain.truncate(1);
+            chain
+        });
+        match (there, served) {
+            (Some(there), _) => Some(there),
+            (None, Some(served)) => {
+                self.parsed(path, Part::Copied, some_certificates);
+                Some(served)
+            }
+            (None, None) => self.parsed(path, Part::Intermediate, some_certificates),
+        }
+    }
+
+    /// Whether a key that may be used later belongs to the root.
+    fn fits(&mut self, key: &KeyAtRest, root: Option<&Certificate>, path: &str) -> bool {
+        let (Ok(open), Some(root)) = (key.open(), root) else {
+            return true;
+        };
+        let fits = open.public_key() == root.public_key;
+        if !fits {
+            self.damaged(path, Part::SpareKey, "it does not belong to the root certificate");
+        }
+        fits
+    }
+
+    /// An authority out of certificates and key. Where they do not belong together, what the authority signed tells which
+    /// is the wrong one.
+    fn pair(
+        &mut self,
+        chain: Vec<Certificate>,
+        key: KeyAtRest,
+        [certificate, key_path]: [&str; 2],
+        part: Part,
+        server: Option<&ServerIdentity>,
+    ) -> Option<Authority> {
+        let signer = chain.first().cloned();
+        match Authority::of(chain, key) {
+            Ok(authority) => Some(authority),
+            Err(fault) => {
+                let signed =
+                    signer.zip(server).is_some_and(|(signer, server)| server.leaf().is_signed_by(&signer));
+                self.damaged(if signed { key_path } else { certificate }, part, &fault.message);
+                None
+            }
+        }
+    }
+
+    /// An external authority has signed, or has not yet.
+    pub fn external(
+        &mut self,
+        found: &Found,
+        default: &str,
+        waiting: bool,
+        server: Option<&ServerIdentity>,
+    ) -> Option<Issuer> {
+        let is_first = found.root.is_none() && found.server.is_none() && self.files.get(ROOT_COPY).is_none();
+        if is_first && (waiting || self.mends.covers(Part::Request)) {
+            return Some(Issuer::External { root: None });
+        }
+        let path = found.root.as_deref().unwrap_or(default);
+        Some(Issuer::External { root: Some(self.root(path, Part::SignedRoot, server)?) })
+    }
+
+    pub fn retiring(&mut self, found: &Found, root: Option<&Certificate>) -> Option<Retiring> {
+        let path = found.retiring.as_ref()?;
+        let (vouched_path, key_path) =
+            (path.replace("/retiring-", "/vouched-"), path.replace(".crt", ".key"));
+        let old = self.parsed(path, Part::Retiring, Certificate::from_pem);
+        // An external authority's root is certified by none of ours.
+        let vouched = match root {
+            Some(_) => Some(self.parsed(&vouched_path, Part::Retiring, Certificate::from_pem)?),
+            None => None,
+        };
+        let old = old?;
+        if let (Some(vouched), Some(root)) = (&vouched, root)
+            && !(vouched.public_key == root.public_key && vouched.is_signed_by(&old))
+        {
+            let wrong = if vouched.public_key == root.public_key { path } else { &vouched_path };
+            self.damaged(wrong, Part::Retiring, "it does not belong to this rotation");
+            return None;
+        }
+        let key = self
+            .files
+            .get(&key_path)
+            .and_then(|_| self.parsed(&key_path, Part::SpareKey, KeyAtRest::from_pem));
+        let key = key.filter(|key| self.fits(key, Some(&old), &key_path));
+        Some(Retiring { root: old, key, vouched })
+    }
+
+    /// The server's key with its certificate; `None` as well where an external authority has not signed yet.
+    pub fn server(
+        &mut self,
+        found: &Found,
+        default: &str,
+        is_external: bool,
+        waiting: bool,
+    ) -> Option<ServerIdentity> {
+        if waiting && is_external {
+            let text = found.server.as_ref().and_then(|path| self.files.text(path));
+            return text.and_then(|text| ServerIdentity::from_pem(text).ok());
+        }
+        let part = if is_external { Part::SignedServer } else { Part::Server };
+        self.parsed(found.server.as_deref().unwrap_or(default), part, ServerIdentity::from_pem)
+    }
+
+    /// The key is what counts: the request may have been taken away to be signed, and is made again.
+    pub fn pending(&mut self, found: &Found, spec: Option<&Spec>) -> Option<Pending> {
+        let path = found.request.as_ref()?;
+        let key = self.parsed(path, Part::Request, |text| PrivateKey::read(text.as_bytes(), None))?;
+        let there = self.files.text(&path.replace(".key", ".csr")).filter(|text| {
+            Request::read(text.as_bytes()).is_ok_and(|request| request.public_key == key.public_key())
+        });
+        let request = match (there, spec) {
+            (Some(request), _) => request.to_owned(),
+            (None, Some(spec)) => {
+                self.gather.take(path, Request::create(&key, &spec.names(), &spec.subject))?.pem().to_owned()
+            }
+            (None, None) => return None,
+        };
+        Some(Pending { key, request })
+    }
+
+    /// The authorities for client certificates, which are there where one was ever issued.
+    pub fn clients(&mut self, state: Option<&State>) -> Option<Clients> {
+        let was_issued = state.is_some_and(|state| !state.clients.is_empty());
+        if was_issued && !CLIENTS.iter().any(|part| self.files.get(part).is_some()) {
+            self.missing(CLIENTS[1], Part::Clients);
+        }
+        let retiring = self.signing(RETIRING_CLIENTS);
+        // A retiring authority stands beside one that signs.
+        let current = if retiring.is_some() { Some(self.whole(CLIENTS)) } else { self.signing(CLIENTS) };
+        Some(Clients { current: current??, retiring: retiring.flatten() })
+    }
+
+    /// An authority for clients, where any part of it is there.
+    fn signing(&mut self, parts: [&str; 3]) -> Option<Option<Signing>> {
+        parts.iter().find_map(|part| self.files.get(part))?;
+        Some(self.whole(parts))
+    }
+
+    fn whole(&mut self, [certificate, key, crl]: [&str; 3]) -> Option<Signing> {
+        let key_at_rest = self.parsed(key, Part::Clients, KeyAtRest::from_pem);
+        let public_key = key_at_rest.as_ref().and_then(|key| Some(key.open().ok()?.public_key()));
+        let there = Certificate::from_pem(self.files.text(certificate).unwrap_or_default()).ok();
+        // nginx has a copy of the certificate.
+        let copy = self
+            .copies(CLIENTS_SERVED)
+            .into_iter()
+            .find(|copy| Some(&copy.public_key) == public_key.as_ref());
+        let root = match (there, copy) {
+            (None, Some(copy)) => {
+                self.parsed(certificate, Part::Copied, Certificate::from_pem).or(Some(copy))
+            }
+            (Some(root), Some(copy)) if Some(&root.public_key) != public_key.as_ref() => {
+                self.damaged(certificate, Part::Copied, "it does not belong to its key");
+                Some(copy)
+            }
+            (Some(root), _) => Some(root),
+            (None, None) => self.parsed(certificate, Part::Clients, Certificate::from_pem),
+        };
+        let (root, key_at_rest) = (root?, key_at_rest?);
+        let is_list = |text: &str| is_revocation_list(text, &root);
+        let text = self.files.text(crl).unwrap_or_default().to_owned();
+        let authority = match Authority::of(vec![root.clone()], key_at_rest) {
+            Ok(authority) => authority,
+            Err(fault) => {
+                let wrong = if is_list(&text).is_ok() { key } else { certificate };
+                self.damaged(wrong, Part::Clients, &fault.message);
+                return None;
+            }
+        };
+        // An empty text is signed again.
+        let crl = self.parsed(crl, Part::Revoked, |text| is_list(text).map(|()| text.to_owned()));
+        Some(Signing { authority, crl: crl.unwrap_or_default() })
+    }
+}
+
+fn some_certificates(text: &str) -> Result<Vec<Certificate>, Fault> {
+    let chain = Certificate::chain_from_pem(text)?;
+    if chain.is_empty() { Err(Fault::new("it holds no certificate in PEM")) } else { Ok(chain) }
+}

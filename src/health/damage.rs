@@ -1,0 +1,111 @@
+//! Files that are there and do not do what they are for: edits that no program can read, passwords whose line is gone,
+//! settings that nothing follows yet. Pure; the files come in as bytes.
+
+use super::edits::{for_clients, runs};
+use super::{Finding, Severity};
+use crate::deployment::{Deployment, ENV, Issuer};
+use crate::files::utf8;
+use crate::names::{printable, visible};
+use crate::takeover::{directives_are_whole, document};
+
+/// Files that were edited by hand, and that their reader cannot read: these take the place of what was found of them.
+pub fn damage(deployment: &Deployment, edited: &[(String, Vec<u8>)], findings: &mut Vec<Finding>) {
+    for (path, bytes) in edited.iter().filter(|(path, _)| !for_clients(path)) {
+        let Some(why) = unreadable(deployment, path, bytes) else {
+            continue;
+        };
+        findings.retain(|finding| finding.subject != *path);
+        let severity = if runs(path) { Severity::Error } else { Severity::Warning };
+        let hint =
+            "correct it, or run `regcert init --force`, which rewrites each file that was edited by hand";
+        findings.push(Finding::new(severity, path, format!("edited by hand, and damaged: {why}"), hint));
+    }
+}
+
+/// Why the program that reads a file cannot.
+fn unreadable(deployment: &Deployment, path: &str, bytes: &[u8]) -> Option<String> {
+    let Some(text) = utf8(bytes).ok().and_then(|bytes| std::str::from_utf8(bytes).ok()) else {
+        return Some("it is not UTF-8 text".to_owned());
+    };
+    if text.trim().is_empty() {
+        return Some("it is empty".to_owned());
+    }
+    if path == ENV {
+        let project = deployment.state.project.as_ref()?;
+        let line = format!("COMPOSE_PROJECT_NAME={}", project.name);
+        let why = format!("it does not have `{line}`, by which Compose finds the containers");
+        return (!text.lines().any(|known| known.trim() == line)).then_some(why);
+    }
+    match path.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("yml") => match document(text) {
+            Ok(document) if document.as_mapping().is_some() => None,
+            Ok(_) => Some("it is not a mapping in YAML".to_owned()),
+            Err(fault) => Some(visible(&fault.message)),
+        },
+        Some("conf") => {
+            (!directives_are_whole(text)).then(|| "a directive or a block in it has no end".to_owned())
+        }
+        Some("crt" | "crl") => (!text.contains("-----BEGIN ")).then(|| "it holds nothing in PEM".to_owned()),
+        Some(_) | None => None,
+    }
+}
+
+/// An edit of regcert.toml that is not applied. `is_unknown`: what is in force is not known.
+pub fn unapplied(deployment: &Deployment, is_unknown: bool) -> Option<Finding> {
+    let changed: Vec<_> = deployment
+        .unapplied()
+        .into_iter()
+        .map(|(key, in_force, wanted)| format!("`{key}` is {wanted} there, and {in_force} in force"))
+        .collect();
+    if changed.is_empty() && !is_unknown {
+        return None;
+    }
+    let mut message = "it was changed and not applied yet".to_owned();
+    if !changed.is_empty() {
+        message = format!("{message}: {}", visible(&changed.join("; ")));
+    }
+    let covered = deployment.covers();
+    let lacks = deployment.asked().names().iter().any(|name| !covered.contains(&name.to_string()));
+    let hint = match (&deployment.issuer, lacks, &deployment.pending) {
+        (Issuer::External { .. }, true, Some(_)) => format!(
+            "have `{}` signed, and run `regcert import-cert FILE`, which applies the names",
+            deployment.request_path()
+        ),
+        (Issuer::External { .. }, true, None) => {
+            "run `regcert csr`, have the request signed, and run `regcert import-cert FILE`, which applies the names".to_owned()
+        }
+        (Issuer::External { .. } | Issuer::Own { .. }, ..) => {
+            let back = if is_unknown {
+                ""
+            } else {
+                ". To take the edit back, remove regcert.toml first: the command then writes the settings in force"
+            };
+            format!("run `regcert init`, which applies it; `regcert init --dry-run` shows what changes{back}")
+        }
+    };
+    Some(Finding::new(Severity::Warning, "regcert.toml", message, hint))
+}
+
+/// Users with a role whose line in the password file is gone.
+pub fn lost_users(deployment: &Deployment) -> Vec<Finding> {
+    let finding = |(name, path, words): (String, String, String)| {
+        let name = printable(&name);
+        let message = format!("`{name}` has a role and no line in the file, and cannot log in");
+        let hint = format!(
+            "run `regcert add-user {words}`, which gives another password; or `regcert remove-user {name}`"
+        );
+        Finding::new(Severity::Warning, &path, message, hint)
+    };
+    deployment.lost_users().into_iter().map(finding).collect()
+}
+
+/// The notes by which an edit by hand is told are not those of this directory.
+pub fn lost_digests(path: &str) -> Finding {
+    let message = "missing, damaged or another registry's: an edit by hand cannot be told from an old file";
+    Finding::new(
+        Severity::Warning,
+        path,
+        message,
+        "run `regcert init`, which writes it again; nothing is lost",
+    )
+}
