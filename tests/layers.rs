@@ -19,9 +19,56 @@ fn sources(directory: &str) -> Vec<(PathBuf, String)> {
     sources
 }
 
-/// Without its tests, which may use what they like.
-fn program(text: &str) -> &str {
-    text.split("#[cfg(test)]").next().unwrap()
+/// Without its tests, which may use what they like: each item below `#[cfg(test)]`, and nothing else.
+fn program(text: &str) -> String {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let (mut program, mut lines) = (String::new(), text.lines());
+    while let Some(line) = lines.next() {
+        if line.trim() != "#[cfg(test)]" {
+            program += &format!("{line}\n");
+            continue;
+        }
+        let mut item = lines.by_ref().skip_while(|line| line.trim().starts_with("#["));
+        let first = item.next().unwrap();
+        if !first.ends_with([';', '}']) {
+            item.find(|line| indent(line) == indent(first) && line.trim().starts_with('}'));
+        }
+    }
+    program
+}
+
+/// The modules of the crate that a file names: below `crate::`, or below as many `super::` as lead there.
+fn used(path: &Path, text: &str) -> Vec<String> {
+    let stem = path.with_extension("");
+    let depth = stem.components().filter(|part| part.as_os_str() != "mod").count() - 1;
+    let program = program(text);
+    let (crate_, above) = ("crate::".to_owned(), "super::".repeat(depth));
+    let below = |root: &str| {
+        let parts = program.split(root).skip(1).map(str::to_owned).collect::<Vec<_>>();
+        parts.into_iter().filter(|part| !part.starts_with("super::"))
+    };
+    let mut parts: Vec<_> = below(&crate_).collect();
+    if depth > 0 {
+        parts.extend(below(&above));
+    }
+    let names = |part: String| match part.strip_prefix('{') {
+        Some(list) => list.split('}').next().unwrap().split(',').map(|name| name.trim().to_owned()).collect(),
+        None => vec![part],
+    };
+    let name = |used: String| {
+        let end = used.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(used.len());
+        used[..end].to_owned()
+    };
+    parts.into_iter().flat_map(names).map(name).filter(|used| !used.is_empty()).collect()
+}
+
+#[test]
+fn only_tests_are_left_out() {
+    let text = "use a;\n#[cfg(test)]\nmod tests;\nuse b;\n    #[cfg(test)]\n    #[allow(x)]\n    mod tests {\n        use c;\n    }\nuse d;\n#[cfg(test)]\nfn one() {}\nuse e;\n";
+    assert_eq!(program(text), "use a;\nuse b;\nuse d;\nuse e;\n");
+    let uses = "use crate::{ui, probe};\nuse super::super::guide::Words;\nuse super::files::AUTH;\n";
+    assert_eq!(used(Path::new("src/deployment/state.rs"), uses), ["ui", "probe", "guide"]);
+    assert_eq!(used(Path::new("src/deployment/mod.rs"), "use super::ui;"), ["ui"]);
 }
 
 /// The names between the dots and arrows of the map, in its order; the same number where they stand on one level.
@@ -41,18 +88,10 @@ fn a_module_uses_only_those_before_it() {
         let inner = path.strip_prefix("src").unwrap().components().next().unwrap();
         let module = Path::new(&inner).file_stem().unwrap().to_str().unwrap().to_owned();
         let own = level(&module).unwrap_or_else(|| panic!("`{module}` is not on the map in src/main.rs"));
-        for part in program(&text).split("crate::").skip(1) {
-            let used: Vec<_> = match part.strip_prefix('{') {
-                Some(list) => list.split('}').next().unwrap().split(',').map(str::trim).collect(),
-                None => vec![part],
-            };
-            for used in used.into_iter().filter(|used| !used.is_empty()) {
-                let end = used.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(used.len());
-                let used = &used[..end];
-                let at = level(used).unwrap_or_else(|| panic!("`{used}` is not on the map in src/main.rs"));
-                if at >= own && used != module {
-                    wrong.push(format!("{} uses `{used}`, which comes after it", path.display()));
-                }
+        for used in used(&path, &text) {
+            let at = level(&used).unwrap_or_else(|| panic!("`{used}` is not on the map in src/main.rs"));
+            if at >= own && used != module {
+                wrong.push(format!("{} uses `{used}`, which comes after it", path.display()));
             }
         }
     }
@@ -77,7 +116,8 @@ fn every_file_says_what_it_owns() {
 fn files_and_functions_have_a_size_to_be_read_in() {
     let mut wrong = Vec::new();
     for (path, text) in [sources("src"), sources("tests")].concat() {
-        let lines: Vec<_> = program(&text).lines().collect();
+        let program = program(&text);
+        let lines: Vec<_> = program.lines().collect();
         let excused =
             |from: usize| lines[..from].iter().rev().take(8).any(|line| line.contains("// Long because"));
         let length = lines.len();
