@@ -24,8 +24,8 @@ const TOLD: usize = 5;
 /// ago. Layers of the last hour that no manifest names yet stay: their push may be under way. Links that a full disk has
 /// cut off are mended.
 ///
-/// Pushes are refused for the seconds of the removal, and pulls go on; nothing is restarted. Pushes that began before are waited
-/// for. A push whose next request comes while pushes are refused fails, and has to be run again. Interrupted in any way, the
+/// Pushes are refused during the removal: for seconds, or for minutes where tens of thousands of images go at once. Pulls go on,
+/// and nothing is restarted. Pushes that began before are waited for. A push whose next request comes while pushes are refused fails, and has to be run again. Interrupted in any way, the
 /// registry takes pushes again by itself, and the rest waits for the next run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
