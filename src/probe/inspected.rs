@@ -85,9 +85,13 @@ struct Mount {
 }
 
 impl InspectedState {
-    /// What the last health check printed, where the container is unhealthy.
+    /// What the last health check printed, where the container runs and is unhealthy. One that has ended keeps the result of
+    /// before: its log says why it ended.
     fn unhealthy(&self) -> Option<String> {
         let health = self.health.as_ref().filter(|health| health.status == "unhealthy")?;
+        if self.status != "running" {
+            return None;
+        }
         let last = health.log.as_ref()?.last()?;
         let lines = last.output.lines().map(str::trim).filter(|line| !line.is_empty());
         Some(last_line(&lines.collect::<Vec<_>>().join("; ")))
@@ -154,6 +158,30 @@ impl Inspected {
             mounts: self.mounts.iter().map(|m| (m.destination.clone(), m.source.clone())).collect(),
             outward: self.config.env.clone(),
             last_line: self.state.unhealthy().unwrap_or_default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_health_check_speaks_only_for_a_container_that_runs() {
+        let state = |status: &str, health: &str| -> Option<String> {
+            let log = r#"[{"Output": "an earlier one"}, {"Output": "cannot be read\n"}]"#;
+            let text =
+                format!(r#"{{"Status": "{status}", "Health": {{"Status": "{health}", "Log": {log}}}}}"#);
+            serde_json::from_str::<InspectedState>(&text).unwrap().unhealthy()
+        };
+        assert_eq!(state("running", "unhealthy").as_deref(), Some("cannot be read"));
+        for (status, health) in [
+            ("restarting", "unhealthy"),
+            ("exited", "unhealthy"),
+            ("running", "healthy"),
+            ("running", "starting"),
+        ] {
+            assert_eq!(state(status, health), None, "{status}, {health}");
         }
     }
 }
