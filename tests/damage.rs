@@ -222,7 +222,9 @@ impl Case {
     fn tried(&self, file: usize) -> impl Iterator<Item = Damage> + use<> {
         let shape = SHAPES.iter().position(|(shape, _)| *shape == self.shape).unwrap();
         let damages = DAMAGES.into_iter().enumerate();
-        damages.filter(move |(d, _)| is_thorough() || (d + file + shape) % 2 == 0).map(|(_, damage)| damage)
+        damages
+            .filter(move |(d, _)| is_thorough() || (d + file + shape).is_multiple_of(2))
+            .map(|(_, damage)| damage)
     }
 
     /// One after the other: what is the only copy of something. What was told of the same file in another shape, and mended
