@@ -5,6 +5,9 @@ use super::Deployment;
 use crate::error::{Fault, Gather};
 use crate::spec::{RunAs, Settings, Side, Spec};
 
+/// How an edit of regcert.toml is applied.
+pub const APPLY: &str = "run `regcert init`, which applies it; `regcert init --dry-run` shows what changes";
+
 /// A registry as its directory has it.
 #[derive(Debug, PartialEq)]
 pub enum Loaded {
@@ -43,16 +46,10 @@ impl Loaded {
     /// With the settings applied last, for every other command: an edit of regcert.toml stays an edit. Fails where they
     /// are not known.
     pub fn in_force(self) -> Result<Deployment, Fault> {
-        match self {
-            Self::Applied(deployment) => Ok(deployment),
-            Self::Edited { wanted, applied: Some(applied) } => {
-                Ok(Deployment { edited: Some(wanted.spec), spec: *applied, ..wanted })
-            }
-            Self::Edited { applied: None, .. } => Err(Fault::new(
-                "regcert.toml was changed and not applied yet",
-            )
-            .hint("run `regcert init`, which applies it; `regcert init --dry-run` shows what changes")),
+        if self.is_unknown() {
+            return Err(Fault::new("regcert.toml was changed and not applied yet").hint(APPLY));
         }
+        Ok(self.known())
     }
 
     /// With the settings applied last; with those of regcert.toml where they are not known. For a command that writes

@@ -21,7 +21,7 @@ pub use clients::{CLIENTS_AHEAD, Clients};
 use create::own;
 pub use create::{First, New, Origin};
 pub use files::{COMPOSE, ENV, IGNORED, NGINX_CONF, REGISTRY_CONFIG, ROLES, password_files, reads_roles};
-pub use loaded::Loaded;
+pub use loaded::{APPLY, Loaded};
 pub use lost::Mends;
 pub use mirror::Credentials;
 pub use rotation::Retiring;

@@ -3,7 +3,7 @@
 
 use super::edits::{for_clients, runs};
 use super::{Finding, Severity};
-use crate::deployment::{Deployment, ENV, Issuer};
+use crate::deployment::{APPLY, Deployment, ENV, Issuer};
 use crate::files::utf8;
 use crate::names::{printable, visible};
 use crate::takeover::{directives_are_whole, document};
@@ -80,7 +80,7 @@ pub fn unapplied(deployment: &Deployment, is_unknown: bool) -> Option<Finding> {
             } else {
                 ". To take the edit back, remove regcert.toml first: the command then writes the settings in force"
             };
-            format!("run `regcert init`, which applies it; `regcert init --dry-run` shows what changes{back}")
+            format!("{APPLY}{back}")
         }
     };
     Some(Finding::new(Severity::Warning, "regcert.toml", message, hint))

@@ -1,8 +1,10 @@
 //! What `init` makes again where a part of the registry is missing or damaged.
 
+use anyhow::Result;
+
 use super::super::World;
 use super::Args;
-use crate::deployment::Mends;
+use crate::deployment::{Loaded, Mends};
 use crate::error::faults;
 use crate::store::Store;
 use crate::ui;
@@ -18,17 +20,19 @@ impl Args {
     }
 }
 
-/// Says which parts are made again, and which are given up.
-pub(super) fn tell_loss(args: &Args, world: &World, store: &Store) {
-    let lost = |mends| world.load(store, mends).err().map(|error| faults(&error)).unwrap_or_default();
-    let missing = lost(Mends::Nothing);
-    // What this run does not make again is an error of its own.
-    if missing.is_empty() || !lost(args.mends(world)).is_empty() {
-        return;
-    }
-    let given_up = lost(Mends::Derived { force: args.writing.force });
+/// The registry in the directory. Says which parts are made again, and which are given up.
+pub(super) fn load(args: &Args, world: &World, store: &Store) -> Result<Option<Loaded>> {
+    let missing = match world.load(store, Mends::Nothing) {
+        Ok(whole) => return Ok(whole),
+        Err(error) => faults(&error),
+    };
+    // What this run does not make again is an error.
+    let loaded = world.load(store, args.mends(world))?;
+    let derived = Mends::Derived { force: args.writing.force };
+    let given_up = world.load(store, derived).err().map(|error| faults(&error)).unwrap_or_default();
     for fault in missing {
         let what = if given_up.contains(&fault) { "given up" } else { "made again" };
         ui::warn(format!("{}; it is {what}", fault.message));
     }
+    Ok(loaded)
 }

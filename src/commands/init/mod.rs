@@ -16,7 +16,6 @@ pub use args::Args;
 pub(super) use warnings::foreign_files;
 
 use compose::{name_project, rename_copy, warn_about_compose};
-use loss::tell_loss;
 use place::{beside_the_source, outside_of_others};
 use report::summary;
 use start_over::{or_start_over, unused, use_of};
@@ -47,8 +46,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
         return takeover::run(args, from, world);
     }
     let store = world.store()?;
-    tell_loss(args, world, &store);
-    match world.load(&store, args.mends(world))? {
+    match loss::load(args, world, &store)? {
         None => {
             outside_of_others(world)?;
             create(args, args.settings(), world, store)
