@@ -14,7 +14,7 @@ use crate::files::{Action, Change};
 use crate::names::{DnsName, Host, ImageRef, Username};
 use crate::pki::date;
 use crate::probe::{Here, Leads, Project, Step, Version};
-use crate::spec::Proxy;
+use crate::settings::Proxy;
 use crate::trust::INSTALL;
 
 /// Where a machine looks a name up before it asks DNS.

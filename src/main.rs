@@ -3,7 +3,7 @@
 //! The map, each module below those it may use:
 //!
 //! ```text
-//! error · names · files → pki → auth · spec → render · takeover → trust → deployment → health → images → store · probe → guide · ui → commands → cli → main
+//! error · names · files → pki → auth · settings → render · takeover → trust → deployment → health → images → store · probe → guide · ui → commands → cli → main
 //! ```
 //!
 //! What holds everywhere:
@@ -26,7 +26,7 @@ mod names;
 mod pki;
 mod probe;
 mod render;
-mod spec;
+mod settings;
 mod store;
 mod takeover;
 mod trust;
@@ -47,7 +47,7 @@ use guide::{AsRoot, OVERRIDE, Words};
 use health::Found;
 use probe::{Compose, Engine, PROJECT_NAME, Surroundings};
 use render::Site;
-use spec::RunAs;
+use settings::RunAs;
 use store::{Account, Caller};
 
 fn main() -> ExitCode {

@@ -10,7 +10,7 @@ use tera::{Context, Kwargs, State, Tera};
 
 use crate::error::Fault;
 use crate::names::{Upstream, Webhook, shell};
-use crate::spec::{BlobsBy, ClientAuth, Data, Delete, Proxy, Spec};
+use crate::settings::{BlobsBy, ClientAuth, Data, Delete, Proxy, Settings};
 
 /// Name below `templates/`, and text.
 const TEMPLATES: &[(&str, &str)] = &[
@@ -70,7 +70,7 @@ pub struct Site {
 }
 
 /// What the registry speaks to by a name of this machine's `/etc/hosts`. A loopback address would be the container itself.
-fn extra_hosts(spec: &Spec, site: &Site) -> Vec<String> {
+fn extra_hosts(spec: &Settings, site: &Site) -> Vec<String> {
     let outward = spec.mirror_of.iter().map(Upstream::host).chain(spec.notify.iter().map(Webhook::host));
     let names: BTreeSet<_> = outward.map(|host| host.to_string().to_ascii_lowercase()).collect();
     let known = site.hosts.iter().filter(|(name, ip)| names.contains(name) && !ip.is_loopback());
@@ -168,7 +168,7 @@ struct Hook {
 impl Facts {
     /// The facts of a registry.
     // Long because each fact has a line.
-    pub fn of(spec: &Spec, http_secret: &str, site: &Site) -> Self {
+    pub fn of(spec: &Settings, http_secret: &str, site: &Site) -> Self {
         let bracketed = |name: String| if name.contains(':') { format!("[{name}]") } else { name };
         let names: Vec<_> = spec.names().iter().map(|name| bracketed(name.to_string())).collect();
         // The source is taken literally but for `$`, which Compose would replace.
@@ -349,12 +349,12 @@ mod tests {
 
     use super::*;
     use crate::error::Gather;
-    use crate::spec::{RunAs, Settings, Side};
+    use crate::settings::{RawSettings, RunAs, Side};
 
-    fn spec(server: &str, change: impl FnOnce(&mut Settings)) -> Spec {
-        let mut settings = Settings { server: Some(server.to_owned()), ..Settings::default() };
+    fn spec(server: &str, change: impl FnOnce(&mut RawSettings)) -> Settings {
+        let mut settings = RawSettings { server: Some(server.to_owned()), ..RawSettings::default() };
         change(&mut settings);
-        Spec::check(&settings, Side::Options, RunAs { uid: 65532, gid: 65532 }, &mut Gather::default())
+        Settings::check(&settings, Side::Options, RunAs { uid: 65532, gid: 65532 }, &mut Gather::default())
             .unwrap()
     }
 
@@ -386,12 +386,12 @@ mod tests {
         }
     }
 
-    fn rendered(name: &str, spec: &Spec) -> String {
+    fn rendered(name: &str, spec: &Settings) -> String {
         render(name, &facts(spec, 1)).unwrap()
     }
 
     /// With what the page is told of the roots as well.
-    fn facts(spec: &Spec, roots: usize) -> serde_json::Value {
+    fn facts(spec: &Settings, roots: usize) -> serde_json::Value {
         let login = spec.mirror_of.is_some().then_some(("me", "a \"b\": # c"));
         let mut facts =
             serde_json::to_value(Facts::of(spec, &"ab".repeat(32), &site()).with_upstream_login(login))
@@ -401,7 +401,7 @@ mod tests {
             "plain_url": format!("http://{}", spec.host()),
             "package": format!("root-cert-{}", crate::names::file_stem(&spec.label())),
             "version": "2026.11.20",
-            "places": (spec.ways().iter().map(|(host, port)| serde_json::json!({ "registry": (crate::spec::reference(host, *port)) })).collect::<Vec<_>>()),
+            "places": (spec.ways().iter().map(|(host, port)| serde_json::json!({ "registry": (crate::settings::reference(host, *port)) })).collect::<Vec<_>>()),
             "roots": (["AB", "CD"].iter().take(roots).map(root).collect::<Vec<_>>()),
         });
         facts
@@ -413,7 +413,7 @@ mod tests {
     }
 
     /// With a port that asks for no password, and nothing to be deleted.
-    fn anonymous() -> Spec {
+    fn anonymous() -> Settings {
         spec("registry1.myhouse.local", |settings| {
             settings.anonymous_port = Some("5443".to_owned());
             settings.anonymous_repos = Some(vec!["public/*".to_owned()]);
@@ -422,7 +422,7 @@ mod tests {
     }
 
     /// With everything that speaks to others.
-    fn mirror(proxy: &str) -> Spec {
+    fn mirror(proxy: &str) -> Settings {
         spec("registry1.myhouse.local", |settings| {
             settings.proxy = Some(proxy.to_owned());
             settings.mirror_of = Some("https://registry-1.docker.io".to_owned());

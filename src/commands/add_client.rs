@@ -8,7 +8,7 @@ use crate::error::{Blame, Fault, Gather};
 use crate::files::{Edits, Mode, Origin};
 use crate::names::Username;
 use crate::pki::{Passphrase, date, pkcs12};
-use crate::spec::ClientAuth;
+use crate::settings::ClientAuth;
 use crate::{guide, ui};
 
 /// Issue a client certificate
@@ -34,7 +34,7 @@ pub struct Args {
 pub fn run(args: &Args, world: &World) -> Result<()> {
     let mut gather = Gather::default();
     let name: Option<Username> = gather.take("NAME", args.name.parse());
-    let days = args.days.as_deref().map(|text| gather.take("--days", crate::spec::days(text)));
+    let days = args.days.as_deref().map(|text| gather.take("--days", crate::settings::days(text)));
     gather.finish(Blame::CommandLine)?;
     let name = name.expect("a name that is none was refused");
     if ["clients-ca.", "retiring-ca."].iter().any(|stem| name.as_str().starts_with(stem))

@@ -9,7 +9,7 @@ use crate::deployment::{Deployment, NGINX_CONF, ROLES};
 use crate::error::{Blame, Fault, Gather};
 use crate::files::Edits;
 use crate::names::{Repositories, Username};
-use crate::spec::Proxy;
+use crate::settings::Proxy;
 use crate::{guide, ui};
 
 /// Add a user, or change a user's password or role

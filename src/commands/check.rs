@@ -25,7 +25,7 @@ use crate::health::{
 use crate::names::{Repository, Typed, Username, shell};
 use crate::pki::{Certificate, ServerIdentity};
 use crate::probe::{self, Client, Compose, Engine, Login, Outward, Step};
-use crate::spec::{Data, Proxy, RunAs};
+use crate::settings::{Data, Proxy, RunAs};
 use crate::trust::{self, Anchors, Release};
 use crate::{store, ui};
 

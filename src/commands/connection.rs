@@ -14,7 +14,7 @@ use crate::health::Target;
 use crate::names::{Typed, Username, printable};
 use crate::pki::{Certificate, ServerIdentity, covers};
 use crate::probe::{Api, Login, Session};
-use crate::spec::Spec;
+use crate::settings::Settings;
 use crate::{store, ui};
 
 /// The certificate that a client shows.
@@ -72,7 +72,7 @@ pub struct Connected {
     user: Username,
     password: Password,
     /// What it is meant to be, where it is the one in the directory.
-    deployed: Option<Spec>,
+    deployed: Option<Settings>,
 }
 
 impl Connection {

@@ -8,7 +8,7 @@ use crate::deployment::{Deployment, IGNORED, Loaded, Mends};
 use crate::error::{Blame, Fault, Faults};
 use crate::files::{Action, Change, Edits, FileSet, RelPath};
 use crate::health::{self, Found, Ill};
-use crate::spec::Spec;
+use crate::settings::Settings;
 use crate::store::{self, Store};
 use crate::ui;
 
@@ -26,7 +26,7 @@ impl World {
     }
 
     /// The files as the settings last applied make them; `None` on a first run, or where those settings are not known.
-    pub(super) fn before(&self, store: &Store) -> Result<Option<(Spec, FileSet)>> {
+    pub(super) fn before(&self, store: &Store) -> Result<Option<(Settings, FileSet)>> {
         let loaded = self.load(store, Mends::Derived { force: true }).ok().flatten();
         let Some(Ok(old)) = loaded.map(Loaded::in_force) else {
             return Ok(None);

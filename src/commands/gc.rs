@@ -10,7 +10,7 @@ use crate::deployment::{Deployment, NGINX_CONF, REGISTRY_CONFIG};
 use crate::error::Fault;
 use crate::images::{Amount, Garbage, Plan};
 use crate::probe::{Collected, Collector, Errand, READ_ONLY};
-use crate::spec::Proxy;
+use crate::settings::Proxy;
 use crate::store::Store;
 use crate::takeover::document;
 use crate::ui;

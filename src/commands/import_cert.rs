@@ -9,7 +9,7 @@ use crate::deployment::Mends;
 use crate::guide::News;
 use crate::names::printable;
 use crate::pki::Certificate;
-use crate::spec::{DAYS_ADVISED, DAYS_MAX};
+use crate::settings::{DAYS_ADVISED, DAYS_MAX};
 use crate::{store, ui};
 
 /// Import the certificate that an external authority signed for `regcert csr`

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::World;
 use crate::auth::Access;
-use crate::spec::Proxy;
+use crate::settings::Proxy;
 use crate::ui;
 
 /// List the users with their roles and repositories

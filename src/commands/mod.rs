@@ -39,7 +39,7 @@ use crate::names::shell;
 use crate::pki::{KeyType, Passphrase};
 use crate::probe::{Compose, Engine, Project};
 use crate::render::Site;
-use crate::spec::{RunAs, Spec};
+use crate::settings::{RunAs, Settings};
 use crate::store::{self, Store};
 use crate::takeover::{self, Maker};
 use crate::ui;
@@ -111,7 +111,7 @@ impl World {
     }
 
     /// The settings in force, where they are known.
-    fn spec_in_force(&self, store: &Store) -> Option<Spec> {
+    fn spec_in_force(&self, store: &Store) -> Option<Settings> {
         let loaded = self.load(store, Mends::Derived { force: true }).ok()??;
         Some(loaded.in_force().ok()?.spec)
     }

@@ -28,7 +28,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<()> {
     let mut gather = Gather::default();
-    let days = args.days.as_deref().map(|text| gather.take("--days", crate::spec::days(text)));
+    let days = args.days.as_deref().map(|text| gather.take("--days", crate::settings::days(text)));
     gather.finish(Blame::CommandLine)?;
     let request = Request::read(&store::read_given(&args.file)?)
         .with_context(|| format!("`{}`", args.file.display()))?;

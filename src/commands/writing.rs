@@ -9,7 +9,7 @@ use crate::deployment::{Deployment, IGNORED, Mends, REGISTRY_CONFIG};
 use crate::error::Fault;
 use crate::files::{Action, Change, Edits};
 use crate::guide::{News, Words};
-use crate::spec::Proxy;
+use crate::settings::Proxy;
 use crate::store::{self, Store};
 use crate::{guide, probe, ui};
 

@@ -9,7 +9,7 @@ use crate::names::Username;
 use crate::pki::{
     Authority, KeyAtRest, KeyType, PrivateKey, RootProfile, ServerIdentity, Subject, crl, date,
 };
-use crate::spec::Spec;
+use crate::settings::Settings;
 
 /// The authority for clients is replaced this many days before a new client certificate would outlast it. Only nginx
 /// trusts it, so no client has to be told.
@@ -35,7 +35,7 @@ pub struct Signing {
 
 impl Signing {
     /// A new authority, and an empty list, which nginx wants to have.
-    fn create(spec: &Spec, edition: &str, state: &mut State, now: OffsetDateTime) -> Result<Self, Fault> {
+    fn create(spec: &Settings, edition: &str, state: &mut State, now: OffsetDateTime) -> Result<Self, Fault> {
         let label = format!("{} clients", spec.label());
         let profile = RootProfile {
             label: &label,

@@ -7,7 +7,7 @@ use crate::auth::{Access, Htpasswd, Password, Role};
 use crate::error::Fault;
 use crate::names::{Subtree, Username};
 use crate::pki::{Authority, Constraints, KeyType, Passphrase, PrivateKey, RootProfile};
-use crate::spec::Spec;
+use crate::settings::Settings;
 
 /// Where a new registry's authority comes from.
 pub enum Origin {
@@ -27,7 +27,7 @@ pub enum Origin {
 /// What makes a new registry.
 pub struct New {
     /// What it is to be.
-    pub spec: Spec,
+    pub spec: Settings,
     /// Who is to sign.
     pub origin: Origin,
     /// What the authority's key is stored under.
@@ -106,7 +106,7 @@ impl Deployment {
 
 /// An authority of our own around the root's `key`.
 pub(super) fn successor(
-    spec: &Spec,
+    spec: &Settings,
     constraints: Option<Constraints>,
     offline_root: bool,
     key: PrivateKey,
@@ -123,7 +123,7 @@ pub(super) fn successor(
 /// An intermediate below `root`.
 pub(super) fn below(
     root: Authority,
-    spec: &Spec,
+    spec: &Settings,
     edition: &str,
     now: OffsetDateTime,
 ) -> Result<Issuer, Fault> {

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use super::{Deployment, Issuer, Pending, Retiring};
 use crate::error::Fault;
 use crate::pki::{Certificate, PrivateKey, Request, ServerIdentity, date, verify};
-use crate::spec::{Signer, Spec};
+use crate::settings::{Settings, Signer};
 
 impl Deployment {
     /// Makes a request for `key` with every name that regcert.toml has, applied or not; what is served now goes on.
@@ -71,9 +71,9 @@ impl Deployment {
         if let Some(edited) = &mut self.edited {
             edited.authority = Signer::External;
         }
-        let Spec { server, domain, sans, subject, .. } = self.asked().clone();
+        let Settings { server, domain, sans, subject, .. } = self.asked().clone();
         let authority = Signer::External;
-        self.put_in_force(Spec { server, domain, sans, subject, authority, ..self.spec.clone() })?;
+        self.put_in_force(Settings { server, domain, sans, subject, authority, ..self.spec.clone() })?;
         Ok(unasked)
     }
 

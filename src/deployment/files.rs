@@ -9,7 +9,7 @@ use crate::files::{FileSet, Mode, Origin};
 use crate::names::{Webhook, file_stem};
 use crate::pki::Certificate;
 use crate::render::{Facts, PAGE, Site, render};
-use crate::spec::{ClientAuth, Proxy, Spec};
+use crate::settings::{ClientAuth, Proxy, Settings};
 use crate::trust::{self, Anchors, Artefact, Format};
 
 pub(super) const SPEC: &str = "regcert.toml";
@@ -130,7 +130,7 @@ impl Deployment {
         Ok(files)
     }
 
-    fn facts(&self, spec: &Spec, site: &Site) -> Facts {
+    fn facts(&self, spec: &Settings, site: &Site) -> Facts {
         let headers = |webhook: &Webhook| self.webhook_headers(webhook);
         Facts::of(spec, self.state.http_secret(), site)
             .with_upstream_login(self.upstream_login())
@@ -220,7 +220,7 @@ impl Deployment {
     }
 
     /// The files that say how the registry runs, with the settings of `spec`.
-    pub fn configuration(&self, spec: &Spec, site: &Site) -> Result<FileSet, Fault> {
+    pub fn configuration(&self, spec: &Settings, site: &Site) -> Result<FileSet, Fault> {
         let facts = self.facts(spec, site);
         let mut files = FileSet::default();
         files.put(COMPOSE, render(COMPOSE, &facts)?, Mode::Public, Origin::Rendered);

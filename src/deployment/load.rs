@@ -8,7 +8,7 @@ use super::{Deployment, Issuer, Loaded, State};
 use crate::error::{Blame, Fault, Faults, Gather};
 use crate::files::{FileSet, utf8};
 use crate::names::file_stem;
-use crate::spec::{RunAs, Settings, Side, Signer, Spec};
+use crate::settings::{RawSettings, RunAs, Settings, Side, Signer};
 
 impl Deployment {
     /// The registry that lies in `files`; `None` where there is none.
@@ -40,7 +40,7 @@ impl Deployment {
             return None;
         }
         let checked = |text: &str, gather: &mut Gather| {
-            Spec::check(&Settings::from_toml(text).ok()?, Side::File, invoker, gather)
+            Settings::check(&RawSettings::from_toml(text).ok()?, Side::File, invoker, gather)
         };
         let spec = text.as_deref().and_then(|text| checked(text, gather));
         let in_force = noted.and_then(|text| checked(text, &mut Gather::default()));
@@ -85,7 +85,7 @@ impl Deployment {
 }
 
 /// Refuses an edit of who signs: the keys that are here decide.
-fn signs_as_said(spec: &Spec, issuer: &Issuer, gather: &mut Gather) {
+fn signs_as_said(spec: &Settings, issuer: &Issuer, gather: &mut Gather) {
     if spec.authority == Signer::External && issuer.own_root().is_some() {
         gather.push(
             Fault::new("regcert.toml says `authority = \"external\"`, and the authority's key is here")
@@ -102,9 +102,9 @@ struct Paths {
 }
 
 impl Paths {
-    fn of(spec: Option<&Spec>) -> Self {
+    fn of(spec: Option<&Settings>) -> Self {
         let front = spec.map_or("nginx", |spec| front(spec.proxy));
-        let host = spec.map_or("…".to_owned(), Spec::host_stem);
+        let host = spec.map_or("…".to_owned(), Settings::host_stem);
         let label = spec.map_or("…".to_owned(), |spec| file_stem(&spec.label()));
         Self {
             users: format!("{front}/auth/registry.passwd"),
@@ -148,7 +148,7 @@ fn settings_text(
         }
         return restored;
     }
-    let read = text.and_then(|text| Settings::from_toml(text).map(|_| text.to_owned()));
+    let read = text.and_then(|text| RawSettings::from_toml(text).map(|_| text.to_owned()));
     match read {
         Ok(text) => Some(text),
         Err(_) if restored.is_some() && mends.replaces_settings() => restored,

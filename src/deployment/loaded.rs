@@ -3,7 +3,7 @@
 
 use super::Deployment;
 use crate::error::{Fault, Gather};
-use crate::spec::{RunAs, Settings, Side, Spec};
+use crate::settings::{RawSettings, RunAs, Settings, Side};
 
 /// How an edit of regcert.toml is applied.
 pub const APPLY: &str = "run `regcert init`, which applies it; `regcert init --dry-run` shows what changes";
@@ -18,16 +18,16 @@ pub enum Loaded {
         /// The registry with the settings of regcert.toml.
         wanted: Deployment,
         /// The settings applied last; `None` where an older regcert did not note them.
-        applied: Option<Box<Spec>>,
+        applied: Option<Box<Settings>>,
     },
 }
 
 impl Loaded {
     /// `wanted` has the settings of regcert.toml.
     pub(super) fn of(wanted: Deployment, invoker: RunAs) -> Self {
-        let noted = wanted.state.applied_settings().and_then(|text| Settings::from_toml(text).ok());
-        let applied =
-            noted.and_then(|settings| Spec::check(&settings, Side::File, invoker, &mut Gather::default()));
+        let noted = wanted.state.applied_settings().and_then(|text| RawSettings::from_toml(text).ok());
+        let applied = noted
+            .and_then(|settings| Settings::check(&settings, Side::File, invoker, &mut Gather::default()));
         let has_applied = |settings: String| wanted.state.has_applied(&settings);
         if applied.as_ref() == Some(&wanted.spec) || wanted.spec.to_toml(None).is_ok_and(has_applied) {
             Self::Applied(wanted)
@@ -72,7 +72,7 @@ impl Loaded {
 
 impl Deployment {
     /// What regcert.toml says, applied or not.
-    pub fn asked(&self) -> &Spec {
+    pub fn asked(&self) -> &Settings {
         self.edited.as_ref().unwrap_or(&self.spec)
     }
 
@@ -83,7 +83,7 @@ impl Deployment {
     }
 
     /// Puts `spec` in force. What regcert.toml says beyond it stays an edit.
-    pub(super) fn put_in_force(&mut self, spec: Spec) -> Result<(), Fault> {
+    pub(super) fn put_in_force(&mut self, spec: Settings) -> Result<(), Fault> {
         self.state.apply(&spec.to_toml(None)?);
         self.edited.take_if(|edited| *edited == spec);
         self.spec = spec;

@@ -8,7 +8,7 @@ use crate::auth::Access;
 use crate::error::Fault;
 use crate::files::FileSet;
 use crate::pki::{Authority, Certificate, Constraints, KeyAtRest, PrivateKey};
-use crate::spec::{Proxy, Spec};
+use crate::settings::{Proxy, Settings};
 
 use super::files::ENV;
 use super::state::ComposeProject;
@@ -152,7 +152,7 @@ pub(super) struct Remains {
 impl Remains {
     /// An authority in the place of the lost one: an intermediate below the same root where its key is here, else another
     /// root.
-    pub fn replace(self, spec: &Spec, state: &mut State, now: OffsetDateTime) -> Result<Issuer, Fault> {
+    pub fn replace(self, spec: &Settings, state: &mut State, now: OffsetDateTime) -> Result<Issuer, Fault> {
         let Self { root, root_key, is_offline } = self;
         if let (Some(root), Some(key), true) = (&root, &root_key, is_offline)
             && key.is_open()

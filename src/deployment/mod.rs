@@ -39,17 +39,17 @@ use crate::names::{Host, SubjectAltName, Subtree};
 use crate::pki::{
     Authority, Certificate, KeyAtRest, Passphrase, PrivateKey, ServerIdentity, ServerProfile, verify,
 };
-use crate::spec::{ClientAuth, Settings, Spec};
+use crate::settings::{ClientAuth, RawSettings, Settings};
 
 /// The registry.
 #[derive(PartialEq)]
 pub struct Deployment {
     /// The settings in force.
-    pub spec: Spec,
+    pub spec: Settings,
     /// `regcert.toml` as it was read, for its comments.
     spec_text: Option<String>,
     /// What regcert.toml says, where an edit of it is not applied yet: the file keeps it.
-    edited: Option<Spec>,
+    edited: Option<Settings>,
     /// Who signs.
     pub issuer: Issuer,
     /// The root that is on its way out, while a rotation is under way.
@@ -121,13 +121,13 @@ pub struct Pending {
 
 impl Deployment {
     /// The settings as they stand in `regcert.toml`, unchecked.
-    pub fn settings(&self) -> Result<Settings, Fault> {
-        self.spec_text.as_deref().map_or_else(|| Ok(Settings::default()), Settings::from_toml)
+    pub fn settings(&self) -> Result<RawSettings, Fault> {
+        self.spec_text.as_deref().map_or_else(|| Ok(RawSettings::default()), RawSettings::from_toml)
     }
 
     /// Takes other settings and a new server certificate; authority and users stay. Where an external authority signs, the
     /// certificate stays as well, as long as it covers every name.
-    pub fn reconfigure(&mut self, spec: Spec, key: ServerKey, now: OffsetDateTime) -> Result<(), Fault> {
+    pub fn reconfigure(&mut self, spec: Settings, key: ServerKey, now: OffsetDateTime) -> Result<(), Fault> {
         self.put_in_force(spec)?;
         self.limits_hold()?;
         self.prepare_clients(now)?;
@@ -374,7 +374,7 @@ fn subtree(name: SubjectAltName) -> Subtree {
 }
 
 /// What the root of a registry must speak for.
-fn subtrees(spec: &Spec) -> Vec<Subtree> {
+fn subtrees(spec: &Settings) -> Vec<Subtree> {
     let own = spec.domain.clone();
     let within = |tree: &Subtree| match (tree, &own) {
         (Subtree::Domain(name), Some(domain)) => name.is_within(domain.as_str()),

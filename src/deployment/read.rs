@@ -11,7 +11,7 @@ use crate::names::visible;
 use crate::pki::{
     Authority, Certificate, KeyAtRest, PrivateKey, Request, ServerIdentity, is_revocation_list,
 };
-use crate::spec::{Settings, Spec};
+use crate::settings::{RawSettings, Settings};
 
 /// Where the parts lie: by what is there, not by what regcert.toml says, because that may have been edited since.
 pub(super) struct Found {
@@ -135,7 +135,7 @@ impl Reader<'_> {
 
     /// Whether an external authority signs: regcert.toml says so, and no key of an authority is here.
     pub fn is_external(&self, settings: Option<&str>, found: &Found) -> bool {
-        let says = settings.and_then(|text| Settings::from_toml(text).ok());
+        let says = settings.and_then(|text| RawSettings::from_toml(text).ok());
         let says = says.is_some_and(|settings| settings.authority.as_deref() == Some("external"));
         says && found.root_key.is_none() && found.intermediate_key.is_none()
     }
@@ -323,7 +323,7 @@ impl Reader<'_> {
     }
 
     /// The key is what counts: the request may have been taken away to be signed, and is made again.
-    pub fn pending(&mut self, found: &Found, spec: Option<&Spec>) -> Option<Pending> {
+    pub fn pending(&mut self, found: &Found, spec: Option<&Settings>) -> Option<Pending> {
         let path = found.request.as_ref()?;
         let key = self.parsed(path, Part::Request, |text| PrivateKey::read(text.as_bytes(), None))?;
         let there = self.files.text(&path.replace(".key", ".csr")).filter(|text| {

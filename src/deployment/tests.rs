@@ -12,7 +12,7 @@ use crate::error::{Faults, Gather};
 use crate::files::{FileSet, Mode, Origin as Made};
 use crate::pki::{Request, Subject};
 use crate::render::Site;
-use crate::spec::{RunAs, Side};
+use crate::settings::{RunAs, Side};
 
 mod users;
 
@@ -32,10 +32,10 @@ fn site() -> Site {
     }
 }
 
-fn create(change: impl FnOnce(&mut Settings)) -> Deployment {
-    let mut settings = Settings { server: Some("r.myhouse.local".to_owned()), ..Settings::default() };
+fn create(change: impl FnOnce(&mut RawSettings)) -> Deployment {
+    let mut settings = RawSettings { server: Some("r.myhouse.local".to_owned()), ..RawSettings::default() };
     change(&mut settings);
-    let spec = Spec::check(&settings, Side::Options, INVOKER, &mut Gather::default()).unwrap();
+    let spec = Settings::check(&settings, Side::Options, INVOKER, &mut Gather::default()).unwrap();
     let (user, password) = ("docker".parse().unwrap(), Password::generate());
     Deployment::create(
         New {
@@ -194,8 +194,8 @@ fn a_renewal_changes_key_and_serial_and_nothing_of_the_root() {
 
 /// A registry whose authority's key is encrypted, and maybe an intermediate's.
 fn encrypted(offline_root: bool) -> Deployment {
-    let settings = Settings { server: Some("r.myhouse.local".to_owned()), ..Settings::default() };
-    let spec = Spec::check(&settings, Side::Options, INVOKER, &mut Gather::default()).unwrap();
+    let settings = RawSettings { server: Some("r.myhouse.local".to_owned()), ..RawSettings::default() };
+    let spec = Settings::check(&settings, Side::Options, INVOKER, &mut Gather::default()).unwrap();
     let origin = Origin::Create { permit: Some(vec![]), offline_root };
     let passphrase = Some(Passphrase::first_line(b"a passphrase").unwrap());
     let new = New {
@@ -262,12 +262,12 @@ fn a_rotation_is_loaded_as_it_was_written() {
 
 #[test]
 fn a_request_that_waits_is_loaded_and_its_answer_checked() {
-    let settings = Settings {
+    let settings = RawSettings {
         server: Some("r.myhouse.local".to_owned()),
         authority: Some("external".to_owned()),
-        ..Settings::default()
+        ..RawSettings::default()
     };
-    let spec = Spec::check(&settings, Side::Options, INVOKER, &mut Gather::default()).unwrap();
+    let spec = Settings::check(&settings, Side::Options, INVOKER, &mut Gather::default()).unwrap();
     let password = Password::generate();
     let new = New {
         spec,

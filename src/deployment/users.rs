@@ -12,7 +12,7 @@ use crate::auth::{
 use crate::error::Fault;
 use crate::files::utf8;
 use crate::names::{Username, printable};
-use crate::spec::{Delete, Proxy, Spec};
+use crate::settings::{Delete, Proxy, Settings};
 
 impl Deployment {
     /// Adds the user, or gives it another password.
@@ -47,7 +47,7 @@ impl Deployment {
 
     /// Whether an admin may delete: without nginx, on a mirror or with `--delete off` no user may delete.
     pub fn lets_admins_delete(&self) -> bool {
-        let Spec { proxy, delete, mirror_of, .. } = &self.spec;
+        let Settings { proxy, delete, mirror_of, .. } = &self.spec;
         *proxy == Proxy::Nginx && *delete == Delete::On && mirror_of.is_none()
     }
 

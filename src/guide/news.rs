@@ -3,7 +3,7 @@
 use crate::error::Fault;
 use crate::files::Action;
 use crate::names::shell;
-use crate::spec::Spec;
+use crate::settings::Settings;
 
 /// The lines, in the order they are told.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -21,7 +21,7 @@ impl News {
     }
 
     /// What differs between the settings before and after.
-    pub fn of_settings(&mut self, before: &Spec, after: &Spec) -> Result<(), Fault> {
+    pub fn of_settings(&mut self, before: &Settings, after: &Settings) -> Result<(), Fault> {
         for (key, old, new) in before.differences(after)? {
             self.changed(format!("{key}: {new} (was {old})"));
         }

@@ -7,7 +7,7 @@ use crate::deployment::Deployment;
 use crate::guide::Words;
 use crate::names::{printable, shell};
 use crate::pki::date;
-use crate::spec::{Data, Proxy};
+use crate::settings::{Data, Proxy};
 use crate::takeover::Old;
 use crate::trust::INSTALL;
 

@@ -11,13 +11,13 @@ use crate::auth::Password;
 use crate::deployment::{First, New, Origin};
 use crate::error::Gather;
 use crate::probe::Compose;
-use crate::spec::{RunAs, Settings, Side, Spec};
+use crate::settings::{RawSettings, RunAs, Settings, Side};
 
-fn deployment(change: impl FnOnce(&mut Settings)) -> Deployment {
-    let mut settings = Settings::default();
+fn deployment(change: impl FnOnce(&mut RawSettings)) -> Deployment {
+    let mut settings = RawSettings::default();
     change(&mut settings);
     let run_as = RunAs { uid: 1000, gid: 1000 };
-    let spec = Spec::check(&settings, Side::Options, run_as, &mut Gather::default()).unwrap();
+    let spec = Settings::check(&settings, Side::Options, run_as, &mut Gather::default()).unwrap();
     let origin = Origin::Create { permit: Some(vec![]), offline_root: false };
     let users = First::Admin("docker".parse().unwrap(), Password::generate());
     let now = datetime!(2026-11-20 12:00 UTC);
@@ -57,7 +57,7 @@ fn shows(name: &str, deployment: &Deployment, words: &Words, here: &Here) {
     Assert::new().action_env("SNAPSHOTS").eq(screen, Data::read_from(&file, None).raw());
 }
 
-fn named(settings: &mut Settings) {
+fn named(settings: &mut RawSettings) {
     settings.server = Some("registry1.myhouse.local".to_owned());
 }
 

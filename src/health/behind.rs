@@ -10,7 +10,7 @@ use super::service;
 use crate::deployment::{COMPOSE, Deployment, NGINX_CONF, REGISTRY_CONFIG};
 use crate::error::Fault;
 use crate::names::{DnsName, Host};
-use crate::spec::Proxy;
+use crate::settings::Proxy;
 
 /// Who takes connections, in docker-compose.yml.
 fn front(deployment: &Deployment) -> &'static str {

@@ -17,7 +17,7 @@ use crate::deployment::{COMPOSE, Deployment, NGINX_CONF, ROLES};
 use crate::error::Fault;
 use crate::names::{Host, Username};
 use crate::pki::Certificate;
-use crate::spec::RunAs;
+use crate::settings::RunAs;
 
 /// How a link is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

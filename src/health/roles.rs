@@ -6,7 +6,7 @@ use super::seen::{Answer, Extent, Seen, Trial};
 use crate::auth::{Access, Role};
 use crate::deployment::{NGINX_CONF, ROLES};
 use crate::names::{Pattern, Repositories};
-use crate::spec::Proxy;
+use crate::settings::Proxy;
 
 /// Where trial images go, unless an option names another repository.
 const USUAL: &str = "regcert-check";

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use crate::error::Fault;
 use crate::names::{Host, printable};
 use crate::pki::Certificate;
-use crate::spec::RunAs;
+use crate::settings::RunAs;
 
 /// A registry as a client names it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use super::seen::{Answer, Seen};
 use super::{behind, roles};
 use crate::auth::Login;
 use crate::deployment::{COMPOSE, NGINX_CONF, REGISTRY_CONFIG};
-use crate::spec::ClientAuth;
+use crate::settings::ClientAuth;
 
 /// RFC 9110 §5.6.7: the one form that servers write.
 const DATE: StaticFormatDescription =

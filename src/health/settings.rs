@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use super::check::{Known, Link};
 use super::seen::{Answer, Contained, Seen, Tried};
 use crate::deployment::{COMPOSE, Deployment, NGINX_CONF};
-use crate::spec::{ClientAuth, Data, Delete, Proxy, Spec};
+use crate::settings::{ClientAuth, Data, Delete, Proxy, Settings};
 
 /// A repository that is open on the port without passwords only where all are.
 pub const NOT_OPEN: &str = "regcert-check-not-open";
@@ -45,7 +45,7 @@ struct Differs {
 /// What is compared.
 struct Comparison<'a> {
     known: &'a Known<'a>,
-    spec: &'a Spec,
+    spec: &'a Settings,
     /// Keys of the settings that were compared.
     compared: Vec<&'static str>,
     differs: Vec<Differs>,

@@ -14,7 +14,7 @@ use crate::deployment::{First, New, Origin};
 use crate::error::Gather;
 use crate::names::Username;
 use crate::pki::Certificate;
-use crate::spec::{RunAs, Settings, Side, Spec};
+use crate::settings::{RawSettings, RunAs, Settings, Side};
 
 mod addresses;
 mod behind;
@@ -29,9 +29,9 @@ static OTHER: LazyLock<Deployment> = LazyLock::new(|| deployment(false));
 
 fn deployment(offline_root: bool) -> Deployment {
     let server = Some("r.myhouse.local".to_owned());
-    let settings = Settings { server, ..Settings::default() };
+    let settings = RawSettings { server, ..RawSettings::default() };
     let invoker = RunAs { uid: 65532, gid: 65532 };
-    let spec = Spec::check(&settings, Side::Options, invoker, &mut Gather::default()).unwrap();
+    let spec = Settings::check(&settings, Side::Options, invoker, &mut Gather::default()).unwrap();
     let origin = Origin::Create { permit: Some(vec![]), offline_root };
     let (user, password) = ("docker".parse().unwrap(), Password::generate());
     Deployment::create(New { spec, origin, passphrase: None, users: First::Admin(user, password) }, NOW)

@@ -16,7 +16,7 @@ use crate::health::{Answer, Target, explained, registry_said};
 use crate::images::{CatalogPage, MANIFEST_TYPES, TagsPage, next_page, platform};
 use crate::names::{Digest, Reference, Repository, Username, printable};
 use crate::pki::{Certificate, ServerIdentity, hex, sha256};
-use crate::spec::{Delete, Proxy, Spec};
+use crate::settings::{Delete, Proxy, Settings};
 
 /// What distribution takes for a manifest; the configuration of an image is smaller.
 const MANIFEST_MAX: u64 = 4 << 20;
@@ -46,7 +46,7 @@ pub struct Session<'a> {
     pub login: Login<'a>,
     /// What it is meant to be, where it is the one in the directory: then it is on this machine as far as is known, and
     /// is found where the name leads nowhere yet.
-    pub deployed: Option<&'a Spec>,
+    pub deployed: Option<&'a Settings>,
 }
 
 /// The API of one registry for one user. An error ends the conversation; what concerns one name only is an inner one.
@@ -54,7 +54,7 @@ pub struct Api<'a> {
     http: http::Client<'a>,
     target: &'a Target,
     user: &'a Username,
-    deployed: Option<&'a Spec>,
+    deployed: Option<&'a Settings>,
     /// What may still be read.
     left: Allowance,
 }
@@ -309,19 +309,21 @@ impl Allowance {
 }
 
 /// When a registry deletes, as far as is known what it is meant to be.
-fn deletes_when(deployed: Option<&Spec>) -> &'static str {
+fn deletes_when(deployed: Option<&Settings>) -> &'static str {
     match deployed {
         None => {
             "where `regcert gc` is at work, try again when the collection is done; otherwise `regcert init --delete on --reload`, where the registry runs, lets admins delete: not from a mirror, and not without nginx"
         }
-        Some(Spec { mirror_of: Some(_), .. }) => {
+        Some(Settings { mirror_of: Some(_), .. }) => {
             "a mirror removes layers by itself, seven days after it fetched them"
         }
-        Some(Spec { proxy: Proxy::None, .. }) => {
+        Some(Settings { proxy: Proxy::None, .. }) => {
             "without nginx no user can delete: `regcert init --proxy nginx --reload` puts it in front"
         }
-        Some(Spec { delete: Delete::Off, .. }) => "`regcert init --delete on --reload` lets admins delete",
-        Some(Spec { delete: Delete::On, .. }) => {
+        Some(Settings { delete: Delete::Off, .. }) => {
+            "`regcert init --delete on --reload` lets admins delete"
+        }
+        Some(Settings { delete: Delete::On, .. }) => {
             "where `regcert gc` is at work, try again when the collection is done; otherwise nginx has not read its settings yet: `regcert init --reload`"
         }
     }
@@ -347,7 +349,7 @@ fn unreachable(target: &Target, why: &str) -> Fault {
 mod tests {
     use super::*;
     use crate::error::Gather;
-    use crate::spec::{RunAs, Settings, Side};
+    use crate::settings::{RawSettings, RunAs, Side};
 
     #[test]
     fn answers_without_end_use_up_what_may_be_read() {
@@ -369,16 +371,16 @@ mod tests {
 
     #[test]
     fn a_refused_deletion_is_explained_by_what_the_registry_is_meant_to_be() {
-        let spec = |change: &dyn Fn(&mut Settings)| {
-            let mut settings = Settings::default();
+        let spec = |change: &dyn Fn(&mut RawSettings)| {
+            let mut settings = RawSettings::default();
             change(&mut settings);
             let invoker = RunAs { uid: 65532, gid: 65532 };
-            Spec::check(&settings, Side::Options, invoker, &mut Gather::default()).unwrap()
+            Settings::check(&settings, Side::Options, invoker, &mut Gather::default()).unwrap()
         };
-        let off = |settings: &mut Settings| settings.delete = Some("off".to_owned());
+        let off = |settings: &mut RawSettings| settings.delete = Some("off".to_owned());
         let mirror =
-            |settings: &mut Settings| settings.mirror_of = Some("https://registry-1.docker.io".to_owned());
-        let bare = |settings: &mut Settings| settings.proxy = Some("none".to_owned());
+            |settings: &mut RawSettings| settings.mirror_of = Some("https://registry-1.docker.io".to_owned());
+        let bare = |settings: &mut RawSettings| settings.proxy = Some("none".to_owned());
         for (spec, expected) in [
             (spec(&|_| ()), "when the collection is done; otherwise nginx has not read its settings"),
             (spec(&off), "--delete on"),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::compose::on_path;
 use super::here::{SOCKET, docker_is_for_root};
 use crate::pki::{hex, sha256};
-use crate::spec::RunAs;
+use crate::settings::RunAs;
 
 /// Whose engine it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use super::program::engine;
 use crate::error::Fault;
 use crate::names::{Host, shell};
 use crate::pki::{Certificate, client_config};
-use crate::spec::{Data, Proxy, Spec};
+use crate::settings::{Data, Proxy, Settings};
 
 /// A reload is done when the old workers have handed over: milliseconds, or seconds on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -69,7 +69,7 @@ impl Project {
     pub fn reload(
         &self,
         steps: &[Step],
-        spec: &Spec,
+        spec: &Settings,
         root: &Certificate,
         expected: &Certificate,
     ) -> Result<()> {
@@ -103,7 +103,7 @@ impl Project {
 
     /// Succeeds where the registry itself, and not only nginx before it, has just answered, and can store images. Needs
     /// no password.
-    pub fn answers(&self, spec: &Spec) -> Result<()> {
+    pub fn answers(&self, spec: &Settings) -> Result<()> {
         let containers = self.containers()?;
         let registry = self.running_of(&containers, Service::Registry)?;
         if spec.proxy == Proxy::Nginx {
@@ -119,7 +119,7 @@ impl Project {
     }
 
     /// Succeeds where the registry may write where it keeps images.
-    fn stores(&self, spec: &Spec, registry: &Container) -> Result<()> {
+    fn stores(&self, spec: &Settings, registry: &Container) -> Result<()> {
         let output = started(&[engine()], &self.dir, &["exec", &registry.id, "sh", "-c", CAN_WRITE])?;
         if output.status.success() {
             return Ok(());
@@ -145,7 +145,7 @@ impl Project {
     }
 
     /// The user of this machine whom the registry acts as: it reads its configuration, so that is its owner's.
-    fn server(&self, spec: &Spec) -> String {
+    fn server(&self, spec: &Settings) -> String {
         let configuration = std::fs::metadata(self.dir.join("registry/config.yml"));
         configuration
             .map_or_else(|_| spec.run_as.to_string(), |found| format!("{}:{}", found.uid(), found.gid()))
@@ -230,7 +230,7 @@ impl Project {
     }
 
     /// Returns when the certificate is the one that a client gets. Where it does not come, the containers say why.
-    fn serves(&self, spec: &Spec, root: &Certificate, expected: &Certificate) -> Result<()> {
+    fn serves(&self, spec: &Settings, root: &Certificate, expected: &Certificate) -> Result<()> {
         let start = Instant::now();
         loop {
             let served = served(spec, root);
@@ -259,7 +259,7 @@ impl Project {
 }
 
 /// The server's own certificate, as a client on this machine gets it who trusts only our root.
-fn served(spec: &Spec, root: &Certificate) -> Result<Vec<u8>> {
+fn served(spec: &Settings, root: &Certificate) -> Result<Vec<u8>> {
     let host = spec.host();
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, spec.https_port));
     let mut socket = TcpStream::connect_timeout(&address, Duration::from_secs(5))

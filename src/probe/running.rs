@@ -7,11 +7,11 @@ use super::http::{self, Login};
 use super::tls;
 use crate::health::{NOT_OPEN, Running, Seen, Target};
 use crate::pki::{Certificate, ServerIdentity};
-use crate::spec::{Proxy, Spec};
+use crate::settings::{Proxy, Settings};
 
 /// Tries the settings of `spec` where `seen` found the registry.
 pub fn try_settings(
-    spec: &Spec,
+    spec: &Settings,
     seen: &Seen,
     roots: &[&Certificate],
     shows: Option<&ServerIdentity>,

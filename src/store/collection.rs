@@ -12,7 +12,7 @@ use super::Store;
 use super::tree::hand_over;
 use crate::error::Fault;
 use crate::files::Mode;
-use crate::spec::RunAs;
+use crate::settings::RunAs;
 
 const NOTE: &str = ".regcert/gc";
 

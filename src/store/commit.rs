@@ -15,7 +15,7 @@ use super::{DIGESTS, OWN, Store, is_written};
 use crate::error::Fault;
 use crate::files::{Action, Change, Mode, RelPath};
 use crate::names::{printable, shell};
-use crate::spec::{Data, RunAs};
+use crate::settings::{Data, RunAs};
 
 /// Where a directory gets its mode and owner before it appears.
 const FRESH: &str = ".regcert/directory";

@@ -16,7 +16,7 @@ use tree::{Tree, hand_over, not_a_directory};
 use crate::error::Fault;
 use crate::files::{Action, Change, Digests, Edits, FileSet, Mode, OnDisk, Origin, RelPath};
 use crate::pki::{hex, sha256};
-use crate::spec::{Data, RunAs};
+use crate::settings::{Data, RunAs};
 
 mod clone;
 mod collection;

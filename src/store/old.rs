@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::spec::RunAs;
+use crate::settings::RunAs;
 use crate::takeover::Entry;
 
 /// A configuration, a key or a list of users is smaller; an htpasswd line is 70 bytes.

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::Store;
-use crate::spec::Data;
+use crate::settings::Data;
 
 /// How many directories are looked into: a tenth of a second. A larger storage is only looked at by `regcert gc`.
 const DIRECTORIES: u32 = 20_000;

@@ -13,7 +13,7 @@ use crate::error::{Blame, Fault, Faults, Gather};
 use crate::files::utf8;
 use crate::names::{Upstream, VolumeName, shell};
 use crate::pki::Certificate;
-use crate::spec::{Data, RunAs, Settings};
+use crate::settings::{Data, RawSettings, RunAs};
 use parts::Parts;
 
 pub use authority::OldAuthority;
@@ -51,7 +51,7 @@ pub struct Old {
     /// Its docker-compose.yml, where there is one.
     pub compose: Option<&'static str>,
     /// Names, subject, ports, image, mirror: what a new registry is to have in common with it.
-    pub settings: Settings,
+    pub settings: RawSettings,
     /// Where the images are; a fault where regcert cannot tell, or cannot keep them there.
     pub data: Result<Data, Fault>,
     /// Who the registry's process ran as, where that was said.
@@ -88,7 +88,7 @@ impl Old {
         let certificate = parts.certificate().map_err(&mut kept).ok().flatten();
         gather.finish(Blame::Elsewhere)?;
         let mut settings =
-            Settings { mirror_of: parts.setting(&["proxy", "remoteurl"]), ..Settings::default() };
+            RawSettings { mirror_of: parts.setting(&["proxy", "remoteurl"]), ..RawSettings::default() };
         let dropped = parts.names(certificate.as_ref(), &mut settings);
         if let Some(certificate) = &certificate {
             subject(certificate, &mut settings);
@@ -154,7 +154,7 @@ fn read_text(path: &Path, look: Look<'_>) -> Result<String, Fault> {
 }
 
 /// Sets the subject that the certificate has; an empty text is "none".
-fn subject(certificate: &Certificate, settings: &mut Settings) {
+fn subject(certificate: &Certificate, settings: &mut RawSettings) {
     let (subject, _) = certificate.subject_fields();
     let text = |field: Option<String>| Some(field.unwrap_or_default());
     let country = subject

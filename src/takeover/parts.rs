@@ -9,7 +9,7 @@ use crate::auth::Htpasswd;
 use crate::error::Fault;
 use crate::names::{DnsName, Host, SubjectAltName, printable};
 use crate::pki::Certificate;
-use crate::spec::{Data, Settings};
+use crate::settings::{Data, RawSettings};
 
 /// Where everything was found, on the way to an [`Old`].
 pub(super) struct Parts<'a> {
@@ -148,7 +148,7 @@ impl<'a> Parts<'a> {
     }
 
     /// Sets the names that clients use; returns those that no certificate of regcert's can have.
-    pub(super) fn names(&self, certificate: Option<&Certificate>, settings: &mut Settings) -> Vec<String> {
+    pub(super) fn names(&self, certificate: Option<&Certificate>, settings: &mut RawSettings) -> Vec<String> {
         let common = certificate.and_then(|certificate| certificate.subject_fields().1);
         let alternative = certificate.into_iter().flat_map(|certificate| certificate.names.iter().cloned());
         let served =
@@ -197,7 +197,7 @@ impl<'a> Parts<'a> {
         names.iter().filter_map(domain).collect()
     }
 
-    pub(super) fn ports(&self, settings: &mut Settings) {
+    pub(super) fn ports(&self, settings: &mut RawSettings) {
         if self.compose.is_none() {
             return;
         }

@@ -91,7 +91,7 @@ fn what_the_script_made_is_found() {
     let old = script().find().unwrap();
     let tree = script();
     assert_eq!(is_old(Path::new("/srv/old"), &|path| tree.look(path)), Some(Maker::Script));
-    let expected = Settings {
+    let expected = RawSettings {
         server: Some("registry1".into()),
         domain: Some("myhouse.local".into()),
         sans: Some(vec!["10.0.0.7".into()]),
@@ -103,7 +103,7 @@ fn what_the_script_made_is_found() {
         https_port: Some("443".into()),
         http_port: Some("off".into()),
         registry_image: Some("registry:2".into()),
-        ..Settings::default()
+        ..RawSettings::default()
     };
     assert_eq!(old.settings, expected);
     assert_eq!(old.data.unwrap().to_string(), "volume:old_regdata");

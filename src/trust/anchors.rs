@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use super::Release;
 use crate::names::{Host, file_stem};
 use crate::pki::{Certificate, hex, sha256};
-use crate::spec::{Spec, reference};
+use crate::settings::{Settings, reference};
 
 /// Everything a template below `trust/` may say.
 #[derive(Serialize)]
@@ -80,7 +80,7 @@ pub struct Root {
 
 impl Anchors {
     /// For the clients of this registry.
-    pub fn of(spec: &Spec, roots: &[&Certificate], release: &Release) -> Self {
+    pub fn of(spec: &Settings, roots: &[&Certificate], release: &Release) -> Self {
         Self::at(&spec.ways(), &spec.label(), spec.http_port, roots, release)
     }
 

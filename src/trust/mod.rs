@@ -134,17 +134,20 @@ mod tests {
     use super::*;
     use crate::error::Gather;
     use crate::pki::Certificate;
-    use crate::spec::{RunAs, Settings, Side, Spec};
+    use crate::settings::{RawSettings, RunAs, Settings, Side};
 
     /// Two roots: what is in them does not matter here.
     fn anchors(server: &str, port: &str, roots: usize) -> Anchors {
         let server = Some(server.to_owned());
-        anchors_of(&Settings { server, https_port: Some(port.to_owned()), ..Settings::default() }, roots)
+        anchors_of(
+            &RawSettings { server, https_port: Some(port.to_owned()), ..RawSettings::default() },
+            roots,
+        )
     }
 
-    fn anchors_of(settings: &Settings, roots: usize) -> Anchors {
+    fn anchors_of(settings: &RawSettings, roots: usize) -> Anchors {
         let invoker = RunAs { uid: 65532, gid: 65532 };
-        let spec = Spec::check(settings, Side::Options, invoker, &mut Gather::default()).unwrap();
+        let spec = Settings::check(settings, Side::Options, invoker, &mut Gather::default()).unwrap();
         let pems = [
             include_str!("../../tests/golden/trust/staying.crt"),
             include_str!("../../tests/golden/trust/retiring.crt"),
@@ -163,7 +166,7 @@ mod tests {
             let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file);
             Assert::new().action_env("SNAPSHOTS").eq(text.to_owned(), Snapshot::read_from(&file, None).raw());
         };
-        let names = Settings {
+        let names = RawSettings {
             server: Some("registry1".to_owned()),
             domain: Some("myhouse.local".to_owned()),
             sans: Some(
@@ -172,7 +175,7 @@ mod tests {
                     .to_vec(),
             ),
             anonymous_port: Some("5443".to_owned()),
-            ..Settings::default()
+            ..RawSettings::default()
         };
         for (shape, anchors) in [
             ("dns", anchors("registry1.myhouse.local", "443", 1)),

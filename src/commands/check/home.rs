@@ -9,7 +9,7 @@ use crate::guide::OVERRIDE;
 use crate::health::{Contained, Containers, Ill, Listener};
 use crate::names::shell;
 use crate::probe::{Container, Outward, Project, Service};
-use crate::spec::{Data, Proxy, Spec};
+use crate::settings::{Data, Proxy, Settings};
 use crate::{probe, store};
 
 /// What this machine knows of the registry beside its answers.
@@ -42,7 +42,7 @@ impl Home {
 
     /// Of the registry in the directory.
     pub fn of(world: &World, deployment: &Deployment) -> Self {
-        let Spec { proxy, http_port, https_port, anonymous_port, .. } = &deployment.spec;
+        let Settings { proxy, http_port, https_port, anonymous_port, .. } = &deployment.spec;
         let redirect = http_port.filter(|_| *proxy == Proxy::Nginx);
         let ports = [Some(*https_port), redirect, *anonymous_port].into_iter().flatten();
         let free = |usual: u16| {

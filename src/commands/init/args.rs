@@ -12,7 +12,7 @@ use crate::deployment::{Credentials, Headers, Origin};
 use crate::error::{Blame, Fault, Faults};
 use crate::names::{Subtree, shell};
 use crate::pki::{Authority, Certificate, KeyAtRest, PrivateKey};
-use crate::spec::Settings;
+use crate::settings::RawSettings;
 use crate::{store, ui};
 
 /// Create a registry, or apply changed settings and renew the server certificate
@@ -262,9 +262,9 @@ impl Args {
         self.service.run_as.is_some()
     }
 
-    pub(super) fn settings(&self) -> Settings {
+    pub(super) fn settings(&self) -> RawSettings {
         let (names, certificate, service) = (&self.names, &self.certificate, &self.service);
-        Settings {
+        RawSettings {
             server: names.registry_server_name.clone(),
             domain: names.cert_domain.clone(),
             sans: (!names.san.is_empty()).then(|| names.san.clone()),

@@ -30,7 +30,7 @@ use crate::error::{Blame, Fault, Gather};
 use crate::files::{Action, Change};
 use crate::guide::News;
 use crate::names::{Subtree, Upstream, Username};
-use crate::spec::{Proxy, Settings, Side, Spec};
+use crate::settings::{Proxy, RawSettings, Settings, Side};
 use crate::store::Store;
 use crate::{guide, probe, ui};
 
@@ -65,7 +65,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
 
 /// The settings where they are given, and the stored ones elsewhere. A full name or an address brings its own domain, or
 /// none, as at the first run.
-fn with_stored(settings: Settings, mut stored: Settings) -> Settings {
+fn with_stored(settings: RawSettings, mut stored: RawSettings) -> RawSettings {
     if settings.domain.is_none() && settings.server.as_ref().is_some_and(|server| server.contains(['.', ':']))
     {
         stored.domain = None;
@@ -74,9 +74,9 @@ fn with_stored(settings: Settings, mut stored: Settings) -> Settings {
 }
 
 /// The first run, or another one like it.
-fn create(args: &Args, settings: Settings, world: &World, mut store: Store) -> Result<()> {
+fn create(args: &Args, settings: RawSettings, world: &World, mut store: Store) -> Result<()> {
     let mut gather = Gather::default();
-    let spec = Spec::check(&settings, Side::Options, world.invoker, &mut gather);
+    let spec = Settings::check(&settings, Side::Options, world.invoker, &mut gather);
     let permit: Vec<_> = args
         .names
         .permit
@@ -159,7 +159,7 @@ fn nothing_foreign(args: &Args, world: &World, change: &Change) -> Result<()> {
 }
 
 /// The settings, with what a later run adds to lists joined to what is in them.
-fn added(mut settings: Settings, deployment: &Deployment) -> Settings {
+fn added(mut settings: RawSettings, deployment: &Deployment) -> RawSettings {
     // A name that clients use is never dropped by leaving an option out.
     let kept: Vec<_> = deployment.spec.sans.iter().map(ToString::to_string).collect();
     settings.sans = settings.sans.map(|mut added| {
@@ -186,7 +186,7 @@ fn renew(args: &Args, world: &World) -> Result<()> {
     let (mut store, mut deployment) = world.able_to_sign(|| wanted(args, world))?;
     let mut gather = Gather::default();
     let settings = with_stored(added(args.settings(), &deployment), deployment.settings()?);
-    let spec = Spec::check(&settings, Side::Options, world.invoker, &mut gather);
+    let spec = Settings::check(&settings, Side::Options, world.invoker, &mut gather);
     let can_start_over = use_of(&deployment, &store).is_none();
     if args.fixes_authority() {
         let hint = "leave these options out; `regcert rotate --ca --permit …` replaces the root, `regcert csr` asks another authority";
@@ -274,9 +274,9 @@ fn send_headers(deployment: &mut Deployment, given: Vec<(String, Headers)>) -> R
 fn checked(
     args: &Args,
     world: &World,
-    spec: Option<Spec>,
+    spec: Option<Settings>,
     mut gather: Gather,
-) -> Result<(Spec, Username, Option<Password>)> {
+) -> Result<(Settings, Username, Option<Password>)> {
     let apart = spec.as_ref().map_or(Ok(()), |spec| spec.data.apart_from(&world.site.directory));
     gather.take("--data", apart);
     if let Some(spec) = spec.as_ref().filter(|_| args.gives_files_away()) {
@@ -303,8 +303,8 @@ fn username(args: &Args, gather: &mut Gather) -> Option<Username> {
 
 /// Warns of each port on which another program of this machine listens: Docker could not publish it. A port that the
 /// registry had before is its own.
-fn warn_of_taken_ports(spec: &Spec, before: Option<&Spec>) {
-    let ports = |spec: &Spec| {
+fn warn_of_taken_ports(spec: &Settings, before: Option<&Settings>) {
+    let ports = |spec: &Settings| {
         let redirect = spec.http_port.filter(|_| spec.proxy == Proxy::Nginx);
         [
             ("--https-port", Some(spec.https_port)),

@@ -16,7 +16,7 @@ use crate::guide::{self, News, Takeover};
 use crate::names::{Subtree, Username, shell};
 use crate::pki::{Authority, KeyAtRest, PrivateKey};
 use crate::probe::{self, Engine, Volume};
-use crate::spec::{Data, RunAs, Settings, Side, Spec};
+use crate::settings::{Data, RawSettings, RunAs, Settings, Side};
 use crate::store::{self, Store};
 use crate::takeover::{COMPOSE_NAMES, Old, OldAuthority};
 use crate::ui;
@@ -103,10 +103,10 @@ fn wanted(
     world: &World,
     dir: &Path,
     in_place: bool,
-) -> Result<(Spec, Vec<Subtree>, Username, Option<Password>)> {
+) -> Result<(Settings, Vec<Subtree>, Username, Option<Password>)> {
     let mut gather = Gather::default();
     let settings = settings(args, old, world, dir, in_place)?;
-    let spec = Spec::check(&settings, Side::Options, world.invoker, &mut gather);
+    let spec = Settings::check(&settings, Side::Options, world.invoker, &mut gather);
     let permit = args.names.permit.iter();
     let permit = permit.filter_map(|tree| gather.take("--permit", tree.parse())).collect();
     let (spec, user, given) = checked(args, world, spec, gather)?;
@@ -119,7 +119,7 @@ fn make(
     args: &Args,
     world: &World,
     old: &Old,
-    (spec, origin): (Spec, Origin),
+    (spec, origin): (Settings, Origin),
     (user, given): (&Username, Option<Password>),
 ) -> Result<(Deployment, Option<Zeroizing<String>>)> {
     let passphrase = args.encrypts().then(|| world.new_passphrase()).transpose()?;
@@ -146,7 +146,7 @@ fn make(
 }
 
 /// The settings of the old registry, with those that the options give.
-fn settings(args: &Args, old: &Old, world: &World, dir: &Path, in_place: bool) -> Result<Settings> {
+fn settings(args: &Args, old: &Old, world: &World, dir: &Path, in_place: bool) -> Result<RawSettings> {
     let (mut given, mut kept) = (args.settings(), old.settings.clone());
     if given.server.is_some() {
         // Clients may go on using the old name.
@@ -238,7 +238,7 @@ fn owner(old: &Old, data: Option<&str>, target: &Path) -> Option<RunAs> {
 }
 
 /// Root without capabilities reads only its own files, and only root can give it files.
-fn writable(spec: &Spec, world: &World) -> Result<()> {
+fn writable(spec: &Settings, world: &World) -> Result<()> {
     if spec.run_as.uid != 0 || store::is_root() || world.engine == Engine::Own {
         return Ok(());
     }
@@ -252,7 +252,7 @@ fn writable(spec: &Spec, world: &World) -> Result<()> {
 }
 
 /// The old root and its key, where they are fit.
-fn kept_root(dir: &Path, old: &Old, spec: &Spec, world: &World) -> Result<Authority> {
+fn kept_root(dir: &Path, old: &Old, spec: &Settings, world: &World) -> Result<Authority> {
     let look = |path: &Path| store::entry(dir, path);
     let OldAuthority { certificate, path, key, key_path } =
         OldAuthority::find(dir, old, &look, spec.days, world.now)?;

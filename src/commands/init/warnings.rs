@@ -7,12 +7,12 @@ use crate::deployment::Deployment;
 use crate::error::{Fault, Gather};
 use crate::names::{Repositories, Webhook, printable, shell};
 use crate::probe::{Compose, Engine};
-use crate::spec::{Data, Proxy, Settings, Spec};
+use crate::settings::{Data, Proxy, RawSettings, Settings};
 use crate::store::Store;
 use crate::{health, ui};
 
 /// Refuses a URL of a webhook that holds a secret. One that the registry has already gets a warning.
-pub(super) fn refuse_secrets(settings: &Settings, gather: &mut Gather) {
+pub(super) fn refuse_secrets(settings: &RawSettings, gather: &mut Gather) {
     for webhook in settings.notify.iter().flatten().filter_map(|text| text.parse::<Webhook>().ok()) {
         if let Some(parameter) = webhook.secret_parameter() {
             let fault = Fault::new(format!(
@@ -103,7 +103,7 @@ pub(super) fn refuse_directory(world: &World, gather: &mut Gather) {
 }
 
 /// Refuses a user that the containers of this machine's engine cannot be, with the files as regcert makes them.
-pub(super) fn refuse_user(spec: &Spec, world: &World, gather: &mut Gather) {
+pub(super) fn refuse_user(spec: &Settings, world: &World, gather: &mut Gather) {
     let run_as = spec.run_as;
     match (world.engine, run_as.uid) {
         (Engine::Own, uid) if uid != 0 => gather.push(
@@ -120,7 +120,7 @@ pub(super) fn refuse_user(spec: &Spec, world: &World, gather: &mut Gather) {
     }
 }
 
-fn warn_about_services(spec: &Spec) {
+fn warn_about_services(spec: &Settings) {
     for webhook in &spec.notify {
         if webhook.secret_parameter().is_some() || webhook.has_random_part() {
             ui::warn(format!(

@@ -4,7 +4,7 @@ use super::super::files::AUTH;
 use super::*;
 use crate::files::{Mode, Origin, RelPath};
 use crate::names::Repositories;
-use crate::spec::Proxy;
+use crate::settings::Proxy;
 
 /// With a user who may only pull.
 fn limited() -> Deployment {

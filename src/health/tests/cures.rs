@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::behind::{anonymous, contained, links_with};
 use super::*;
 use crate::error::Fault;
-use crate::spec::ClientAuth;
+use crate::settings::ClientAuth;
 
 const NONE: Containers = Containers::Known(Vec::new());
 

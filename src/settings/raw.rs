@@ -11,7 +11,7 @@ use crate::names::{DnsName, Host, Repositories, Webhook, is_hidden, printable};
 /// Settings as they were typed, from whichever side; nothing checked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Settings {
+pub struct RawSettings {
     /// The registry's own name: a label, a full name or an address.
     pub server: Option<String>,
     /// The domain it is in.
@@ -129,7 +129,7 @@ impl Side {
     }
 }
 
-impl Settings {
+impl RawSettings {
     /// `regcert.toml`, unchecked but for its keys.
     pub fn from_toml(text: &str) -> Result<Self, Fault> {
         toml_edit::de::from_str(text).map_err(|e| {

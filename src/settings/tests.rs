@@ -11,24 +11,24 @@ fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn check(settings: &Settings) -> Result<Spec, Vec<Fault>> {
+fn check(settings: &RawSettings) -> Result<Settings, Vec<Fault>> {
     let mut gather = Gather::default();
-    let spec = Spec::check(settings, Side::File, INVOKER, &mut gather);
+    let spec = Settings::check(settings, Side::File, INVOKER, &mut gather);
     gather.finish(crate::error::Blame::Elsewhere).map_err(|faults| faults.faults)?;
     Ok(spec.expect("what is refused leaves a fault"))
 }
 
-fn named(server: &str, domain: &str) -> Spec {
-    check(&Settings { server: some(server), domain: some(domain), ..Settings::default() }).unwrap()
+fn named(server: &str, domain: &str) -> Settings {
+    check(&RawSettings { server: some(server), domain: some(domain), ..RawSettings::default() }).unwrap()
 }
 
-fn faults(settings: Settings) -> Vec<String> {
+fn faults(settings: RawSettings) -> Vec<String> {
     check(&settings).unwrap_err().into_iter().map(|fault| fault.message).collect()
 }
 
 #[test]
 fn every_setting_has_its_default() {
-    let expected = Spec {
+    let expected = Settings {
         server: "registry".parse().unwrap(),
         domain: Some("local.priv".parse().unwrap()),
         sans: vec![],
@@ -59,7 +59,7 @@ fn every_setting_has_its_default() {
         notify: vec![],
         metrics_port: None,
     };
-    assert_eq!(check(&Settings::default()), Ok(expected));
+    assert_eq!(check(&RawSettings::default()), Ok(expected));
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn names_follow_from_server_and_domain() {
             (spec.registry().as_str(), spec.label().as_str(), spoken.as_str()),
             (registry, label, names)
         );
-        let spec = Spec { https_port: 5443, ..spec };
+        let spec = Settings { https_port: 5443, ..spec };
         assert_eq!(spec.registry(), format!("{registry}:5443"));
     }
 }
@@ -102,26 +102,27 @@ fn names_follow_from_server_and_domain() {
 #[test]
 fn a_name_is_covered_once() {
     let sans = ["r.lan", "10.0.0.1", "r", "10.0.0.1", "*.a.lan"].map(str::to_owned).to_vec();
-    let spec = check(&Settings { server: some("r.lan"), sans: Some(sans), ..Settings::default() }).unwrap();
+    let spec =
+        check(&RawSettings { server: some("r.lan"), sans: Some(sans), ..RawSettings::default() }).unwrap();
     let names: Vec<_> = spec.names().iter().map(ToString::to_string).collect();
     assert_eq!(names, ["r.lan", "r", "10.0.0.1", "*.a.lan"]);
 }
 
 #[test]
 fn an_empty_text_is_none_and_no_default() {
-    let empty = Settings {
+    let empty = RawSettings {
         country: some(""),
         state: some(""),
         company: some(" "),
         email: some(""),
-        ..Settings::default()
+        ..RawSettings::default()
     };
     assert_eq!(check(&empty).unwrap().subject, Subject::default());
 }
 
 #[test]
 fn all_faults_of_one_file_are_told_under_their_keys() {
-    let wrong = Settings {
+    let wrong = RawSettings {
         sans: Some(vec!["a_b".into(), "1.2.3".into()]),
         days: some("826"),
         country: some("CAN"),
@@ -129,7 +130,7 @@ fn all_faults_of_one_file_are_told_under_their_keys() {
         http_port: some("x"),
         https_port: some("65536"),
         data: some("a:b"),
-        ..Settings::default()
+        ..RawSettings::default()
     };
     assert_eq!(
         faults(wrong),
@@ -151,10 +152,11 @@ fn all_faults_of_one_file_are_told_under_their_keys() {
 
 #[test]
 fn a_port_is_asked_for_once() {
-    let both = |proxy| Settings { http_port: some("443"), proxy: some(proxy), ..Settings::default() };
+    let both = |proxy| RawSettings { http_port: some("443"), proxy: some(proxy), ..RawSettings::default() };
     assert_eq!(faults(both("nginx")), ["port 443 is asked for twice"]);
     assert!(check(&both("none")).is_ok(), "without nginx nothing redirects");
-    let metrics = |proxy| Settings { metrics_port: some("80"), proxy: some(proxy), ..Settings::default() };
+    let metrics =
+        |proxy| RawSettings { metrics_port: some("80"), proxy: some(proxy), ..RawSettings::default() };
     assert_eq!(faults(metrics("nginx")), ["port 80 is asked for twice"]);
     assert!(check(&metrics("none")).is_ok(), "without nginx nothing redirects");
 }
@@ -163,7 +165,7 @@ fn a_port_is_asked_for_once() {
 fn two_webhooks_have_two_names() {
     let notify = ["ci=http://a.lan", "ci=http://b.lan", "x"].map(str::to_owned).to_vec();
     assert_eq!(
-        faults(Settings { notify: Some(notify), ..Settings::default() }),
+        faults(RawSettings { notify: Some(notify), ..RawSettings::default() }),
         [
             "regcert.toml, `notify`: there are two webhooks `ci`",
             "regcert.toml, `notify`: `x` is not NAME=URL",
@@ -174,8 +176,8 @@ fn two_webhooks_have_two_names() {
 #[test]
 fn nothing_is_a_mirror_by_itself() {
     for settings in [
-        Settings::default(),
-        Settings { mirror_of: some(""), metrics_port: some("off"), ..Settings::default() },
+        RawSettings::default(),
+        RawSettings { mirror_of: some(""), metrics_port: some("off"), ..RawSettings::default() },
     ] {
         let spec = check(&settings).unwrap();
         assert_eq!((spec.mirror_of, spec.notify, spec.metrics_port), (None, vec![], None));
@@ -184,13 +186,13 @@ fn nothing_is_a_mirror_by_itself() {
 
 #[test]
 fn the_limits_themselves_are_allowed() {
-    let limits = Settings {
+    let limits = RawSettings {
         days: some("825"),
         state: Some("ä".repeat(128)),
         company: Some("ä".repeat(64)),
         http_port: some("1"),
         https_port: some("65535"),
-        ..Settings::default()
+        ..RawSettings::default()
     };
     assert!(check(&limits).is_ok());
 }
@@ -198,7 +200,7 @@ fn the_limits_themselves_are_allowed() {
 #[test]
 fn one_change_leaves_the_rest_of_the_file_alone() {
     let file = "# ours\n\n  days = 90   # quarterly\nunit = \"x\"\nserver = 'registry'\nsans = [ # none\n]\n# the end\n";
-    let mut spec = check(&Settings::from_toml(file).unwrap()).unwrap();
+    let mut spec = check(&RawSettings::from_toml(file).unwrap()).unwrap();
     spec.days = 30;
     let written = spec.to_toml(Some(file)).unwrap();
     let kept = "# ours\n\n  days = 30   # quarterly\nunit = \"x\"\nserver = 'registry'\nsans = [ # none\n]\n";
@@ -208,7 +210,7 @@ fn one_change_leaves_the_rest_of_the_file_alone() {
 
 #[test]
 fn a_file_made_anew_explains_itself() {
-    let spec = check(&Settings::default()).unwrap();
+    let spec = check(&RawSettings::default()).unwrap();
     let written = spec.to_toml(None).unwrap();
     assert!(written.starts_with("# The settings of this registry."));
     for key in ["server = \"registry\"\n", "days = 365\n", "sans = []\n", "run-as = \"1000:1000\"\n"] {
@@ -218,7 +220,7 @@ fn a_file_made_anew_explains_itself() {
 
 #[test]
 fn a_key_nobody_knows_is_refused_with_those_that_are_known() {
-    let fault = Settings::from_toml("colour = 1").unwrap_err();
+    let fault = RawSettings::from_toml("colour = 1").unwrap_err();
     assert!(fault.message.contains("unknown field `colour`"), "{fault}");
     assert_eq!(
         fault.hint,
@@ -230,8 +232,8 @@ fn a_key_nobody_knows_is_refused_with_those_that_are_known() {
 
 #[test]
 fn options_go_before_the_file() {
-    let file = Settings::from_toml("days = 90\nunit = \"file\"").unwrap();
-    let options = Settings { unit: some("option"), ..Settings::default() };
+    let file = RawSettings::from_toml("days = 90\nunit = \"file\"").unwrap();
+    let options = RawSettings { unit: some("option"), ..RawSettings::default() };
     let both = options.or(file);
     assert_eq!((both.days, both.unit), (some("90"), some("option")));
 }
@@ -257,15 +259,15 @@ prop_compose! {
         run_as in prop::option::of("[0-9]{1,5}:[0-9]{1,5}"),
         mirror_of in prop::option::of("(https?://[a-z]{1,5}\\.lan(:[1-9][0-9]{3})?/?)?"),
         notify in prop::option::of(prop::collection::vec("[a-z]{1,4}=http://[a-z]{1,4}\\.lan/[a-z]{0,4}", 0..2)),
-    ) -> Settings {
+    ) -> RawSettings {
         let [state, locality, company, unit] = texts;
         // An address is in no domain.
         let domain = domain.filter(|_| server.as_ref().is_none_or(|s| s.parse().is_ok_and(|h| matches!(h, Host::Dns(_)))));
-        Settings {
+        RawSettings {
             server, domain, sans, key_type, days: days.map(|d| d.to_string()), country, state, locality, company, unit,
             email, proxy, blobs_by, http_port: ports.0.filter(|p| *p != 443).map(|p| p.to_string()),
             https_port: ports.1.map(|p| p.to_string()), data, run_as, mirror_of,
-            notify, ..Settings::default()
+            notify, ..RawSettings::default()
         }
     }
 }
@@ -277,15 +279,15 @@ proptest! {
         // Into a new file, or into the user's own.
         let old = kept.then_some("# mine\nunit = 'x' # y\n");
         let file = spec.to_toml(old).unwrap();
-        let again = check(&Settings::from_toml(&file).unwrap()).unwrap();
+        let again = check(&RawSettings::from_toml(&file).unwrap()).unwrap();
         prop_assert_eq!(&again, &spec);
         prop_assert_eq!(again.to_toml(Some(&file)).unwrap(), file);
     }
 
     #[test]
     fn no_text_makes_it_panic(text in "\\PC{0,60}") {
-        _ = Settings::from_toml(&text).map(|settings| check(&settings));
-        let all = Settings { server: Some(text.clone()), domain: Some(text.clone()), data: Some(text.clone()), run_as: Some(text.clone()), email: Some(text.clone()), state: Some(text), ..Settings::default() };
+        _ = RawSettings::from_toml(&text).map(|settings| check(&settings));
+        let all = RawSettings { server: Some(text.clone()), domain: Some(text.clone()), data: Some(text.clone()), run_as: Some(text.clone()), email: Some(text.clone()), state: Some(text), ..RawSettings::default() };
         _ = check(&all);
     }
 }
@@ -299,23 +301,24 @@ fn long(length: usize) -> String {
 #[test]
 fn a_name_is_as_long_as_dns_has_them_where_no_port_is_told() {
     assert_eq!(named(&long(253), "lan").host().to_string().len(), 253);
-    let with_port = |length| Settings {
+    let with_port = |length| RawSettings {
         server: Some(long(length)),
         domain: some("lan"),
         anonymous_port: some("65535"),
-        ..Settings::default()
+        ..RawSettings::default()
     };
     assert_eq!(check(&with_port(246)).unwrap().host().to_string().len(), 246);
     assert!(faults(with_port(247))[0].contains("too long for a registry on port 65535"));
-    let second = Settings { sans: Some(vec![long(253)]), https_port: some("5443"), ..Settings::default() };
+    let second =
+        RawSettings { sans: Some(vec![long(253)]), https_port: some("5443"), ..RawSettings::default() };
     assert!(faults(second)[0].contains("port 5443"));
 }
 
 #[test]
 fn a_certificate_has_a_hundred_names() {
-    let names = |count: usize| Settings {
+    let names = |count: usize| RawSettings {
         sans: Some((0..count).map(|n| format!("r{n}.{}", long(240))).collect()),
-        ..Settings::default()
+        ..RawSettings::default()
     };
     // The server's own two come first.
     assert_eq!(check(&names(98)).unwrap().names().len(), 100);
@@ -324,13 +327,13 @@ fn a_certificate_has_a_hundred_names() {
 
 #[test]
 fn comments_in_lists_stay() {
-    let text = |spec: &Spec, sans: &str| {
+    let text = |spec: &Settings, sans: &str| {
         let own = spec.to_toml(None).unwrap().replace("sans = []", &format!("sans = {sans}"));
-        let mut settings = Settings::from_toml(&own).unwrap();
+        let mut settings = RawSettings::from_toml(&own).unwrap();
         settings.sans.get_or_insert_default().push("c.lan".to_owned());
         let new = check(&settings).unwrap();
         let text = new.to_toml(Some(&own)).unwrap();
-        assert_eq!(Settings::from_toml(&text).unwrap().sans, settings.sans, "{text}");
+        assert_eq!(RawSettings::from_toml(&text).unwrap().sans, settings.sans, "{text}");
         let begin = text.find("sans = ").unwrap();
         text[begin..begin + text[begin..].find("\n\n#").unwrap()].to_owned()
     };
@@ -358,9 +361,9 @@ fn the_comment_of_a_value_that_goes_stays() {
         "anonymous-repos = [\"*\"]",
         "anonymous-repos = [\n  # for all\n  \"public/*\",\n  # for CI\n  \"ci/*\",\n]",
     );
-    let mut settings = Settings::from_toml(&own).unwrap();
+    let mut settings = RawSettings::from_toml(&own).unwrap();
     settings.anonymous_repos = Some(vec!["ci/*".to_owned()]);
     let text = check(&settings).unwrap().to_toml(Some(&own)).unwrap();
     assert!(text.contains("# for all") && text.contains("# for CI\n  \"ci/*\""), "{text}");
-    assert_eq!(Settings::from_toml(&text).unwrap().anonymous_repos, settings.anonymous_repos, "{text}");
+    assert_eq!(RawSettings::from_toml(&text).unwrap().anonymous_repos, settings.anonymous_repos, "{text}");
 }

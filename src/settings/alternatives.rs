@@ -1,12 +1,12 @@
 //! The same registry with one setting changed: what a file says of a setting shows in what another value would change.
 
-use super::{BlobsBy, ClientAuth, Data, Delete, Proxy, RunAs, Spec};
+use super::{BlobsBy, ClientAuth, Data, Delete, Proxy, RunAs, Settings};
 use crate::names::{Host, ImageRef, Repositories};
 
 /// A domain that is never given away (RFC 6761 §6.4).
 const OTHER: &str = "other.invalid";
 
-impl Spec {
+impl Settings {
     /// Each setting that the files of the service depend on, by its key in regcert.toml, with another value than now. More
     /// than one where a setting has more.
     pub fn alternatives(&self) -> Vec<(&'static str, Self)> {
@@ -67,7 +67,7 @@ impl Spec {
 }
 
 /// A port that the registry does not have.
-fn spare(spec: &Spec) -> u16 {
+fn spare(spec: &Settings) -> u16 {
     let taken = [Some(spec.https_port), spec.http_port, spec.anonymous_port, spec.metrics_port];
     (1..=5).find(|port| !taken.contains(&Some(*port))).expect("four ports leave one of five")
 }

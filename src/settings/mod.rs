@@ -2,11 +2,11 @@
 
 mod alternatives;
 mod kinds;
-mod settings;
+mod raw;
 mod text;
 
 pub use kinds::{BlobsBy, ClientAuth, Data, Delete, Proxy, RunAs, Signer};
-pub use settings::{Settings, Side, days};
+pub use raw::{RawSettings, Side, days};
 
 use toml_edit::{DocumentMut, value};
 
@@ -15,7 +15,7 @@ use crate::names::{
     DnsName, Host, ImageRef, Repositories, SubjectAltName, Upstream, Webhook, printable, short,
 };
 use crate::pki::{KeyType, Subject};
-use settings::Fields;
+use raw::Fields;
 use text::{meaning, set, shown};
 
 /// Apple refuses a server certificate that is good for longer, from private authorities too
@@ -39,7 +39,7 @@ const DEFAULT_DOMAIN: &str = "local.priv";
 
 /// Everything a registry is meant to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spec {
+pub struct Settings {
     /// As typed: a label, a full name, or an address.
     pub server: Host,
     /// `None` for an address.
@@ -86,10 +86,10 @@ pub struct Spec {
     pub metrics_port: Option<u16>,
 }
 
-impl Spec {
+impl Settings {
     /// The settings, checked, with the defaults of `gen_config.py` where nothing is said. Every fault goes to `gather`
     /// under the name that `side` gives it.
-    pub fn check(settings: &Settings, side: Side, invoker: RunAs, gather: &mut Gather) -> Option<Self> {
+    pub fn check(settings: &RawSettings, side: Side, invoker: RunAs, gather: &mut Gather) -> Option<Self> {
         let mut fields = Fields { side, gather };
         let server: Option<Host> = fields.parse("server", &settings.server, DEFAULT_SERVER);
         let domain = fields.domain(&settings.domain, server.as_ref());
