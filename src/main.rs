@@ -136,7 +136,6 @@ fn world(cli: &Cli) -> Result<World> {
     };
     let passphrase = variable("REGCERT_CA_PASSPHRASE_FILE").map(PathBuf::from);
     let mut passphrase = cli.ca_passphrase_file.clone().or(passphrase).map(PassphraseFile::Named);
-    let mut config_home = config_home();
     let owner = store::owner_to_become(&dir, caller)?;
     if let Some(owner) = &owner {
         // A timer's file is root's alone, and root named it.
@@ -145,7 +144,6 @@ fn world(cli: &Cli) -> Result<World> {
         }
         ui::busy(format!("working as `{}`, the owner of `{}`", owner.name(), dir.display()));
         owner.become_it()?;
-        config_home = owner.home.as_ref().map(|home| home.join(".config"));
         probe::act_for(owner.home.clone());
     }
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
@@ -176,7 +174,6 @@ fn world(cli: &Cli) -> Result<World> {
         dir,
         site,
         passphrase_file: passphrase,
-        config_home,
         compose,
         words,
         project_variable: project_variable(),
@@ -279,11 +276,4 @@ fn docker(as_root: AsRoot) -> AsRoot {
     let runtime = variable("XDG_RUNTIME_DIR").map(PathBuf::from);
     let has_own = variable("DOCKER_HOST").is_some() || probe::has_rootless_docker(runtime.as_deref());
     if !has_own && probe::docker_is_for_root() { as_root } else { AsRoot::Already }
-}
-
-/// Where the person's own settings are (XDG base directories).
-#[allow(clippy::disallowed_methods)] // The one place that asks the machine.
-fn config_home() -> Option<PathBuf> {
-    let set = |name: &str| variable(name).map(PathBuf::from);
-    set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")))
 }

@@ -195,7 +195,7 @@ fn status_names_each_setting_that_an_edited_file_lacks() {
             comment(&dir, path);
             let output = sandbox.sh("regcert status");
             let told = String::from_utf8(output.stdout).unwrap();
-            if told.contains(&format!("error: {path}: edited by hand, and not as regcert.toml says of ")) {
+            if told.contains(&format!("broken: {path}: edited by hand, and not as regcert.toml says of ")) {
                 assert_eq!(output.status.code(), Some(3));
                 found.insert((key, *path));
             } else {

@@ -98,6 +98,55 @@ fn a_module_uses_only_those_before_it() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// The files and folders beside `path` that it names: below `super::`.
+fn siblings(text: &str, known: &[String]) -> Vec<String> {
+    let program = program(text).replace("super::super::", "");
+    let lists = program.split("super::").skip(1).flat_map(|part| match part.strip_prefix('{') {
+        Some(list) => list.split('}').next().unwrap().split(',').map(|name| name.trim().to_owned()).collect(),
+        None => vec![part.to_owned()],
+    });
+    let name =
+        |used: String| used.split(|c: char| !c.is_ascii_lowercase() && c != '_').next().unwrap().to_owned();
+    lists.map(name).filter(|name| known.contains(name)).collect()
+}
+
+#[test]
+fn no_two_files_of_a_module_lean_on_each_other() {
+    assert_eq!(
+        siblings(
+            "use super::{a, b::C};\nuse super::super::c;\nsuper::d::e()",
+            &["a", "b", "c", "d"].map(str::to_owned)
+        ),
+        ["a", "b", "d"]
+    );
+    let mut wrong = Vec::new();
+    let mut folders: Vec<PathBuf> =
+        sources("src").into_iter().map(|(path, _)| path.parent().unwrap().to_owned()).collect();
+    folders.sort();
+    folders.dedup();
+    for folder in folders.iter().filter(|folder| *folder != Path::new("src")) {
+        let files =
+            sources(folder.to_str().unwrap()).into_iter().filter(|(path, _)| path.parent() == Some(folder));
+        let stem = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let files: Vec<_> = files
+            .map(|(path, text)| (stem(&path), text))
+            .filter(|(name, _)| name != "mod" && name != "tests")
+            .collect();
+        let names: Vec<_> = files.iter().map(|(name, _)| name.clone()).collect();
+        let mut left: Vec<_> = files.iter().map(|(name, text)| (name, siblings(text, &names))).collect();
+        // Those that lean on none of the others come first, until only circles are left.
+        while let Some(at) = left.iter().position(|(name, used)| {
+            !used.iter().any(|used| used != *name && left.iter().any(|(other, _)| *other == used))
+        }) {
+            left.remove(at);
+        }
+        if !left.is_empty() {
+            wrong.push(format!("{}: {:?}", folder.display(), left));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 #[test]
 fn every_file_says_what_it_owns() {
     for (path, text) in [sources("src"), sources("tests")].concat() {

@@ -152,14 +152,14 @@ fn findings(sandbox: &Sandbox, day: u16) -> Vec<Value> {
     let status: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr)));
     let findings = status["findings"].as_array().unwrap().clone();
-    let needs = findings.iter().any(|finding| finding["severity"] != "note");
+    let needs = findings.iter().any(|finding| finding["state"] != "note");
     assert_eq!(output.status.code(), Some(if needs { 3 } else { 0 }), "{findings:?}");
     findings
 }
 
 fn about(findings: &[Value], subject: &str) -> Option<(String, String)> {
-    let finding = findings.iter().find(|finding| finding["subject"] == subject)?;
-    Some((finding["message"].as_str()?.to_owned(), finding["hint"].as_str()?.to_owned()))
+    let finding = findings.iter().find(|finding| finding["place"] == subject || finding["id"] == subject)?;
+    Some((finding["message"].as_str()?.to_owned(), finding["cure"].as_str()?.to_owned()))
 }
 
 /// Runs every command of a hint on that day, but for what needs Docker; what a person is to do between them as well.
@@ -216,10 +216,10 @@ fn what_ends_is_announced_in_time_and_its_hint_cures() {
 fn cure_all(sandbox: &Sandbox, day: u16, what: &str) {
     for _ in 0..6 {
         let left = findings(sandbox, day);
-        let Some(finding) = left.iter().find(|finding| finding["severity"] != "note") else {
+        let Some(finding) = left.iter().find(|finding| finding["state"] != "note") else {
             return;
         };
-        cure(sandbox, day, finding["hint"].as_str().unwrap());
+        cure(sandbox, day, finding["cure"].as_str().unwrap());
     }
     panic!("{what}, day {day}: {:?}", findings(sandbox, day));
 }
@@ -266,7 +266,7 @@ fn a_timer_serves_a_good_certificate_through_the_last_year_of_a_root_and_beyond(
             let left = status["server"]["days_left"].as_i64().unwrap();
             // A certificate of 30 days is renewed 10 days before its end.
             assert!(left >= 10, "{made}, day {day}: {left} days left");
-            let errors = status["findings"].as_array().unwrap().iter().any(|row| row["severity"] == "error");
+            let errors = status["findings"].as_array().unwrap().iter().any(|row| row["state"] == "broken");
             assert!(!errors, "{made}, day {day}: {}", status["findings"]);
         }
     }

@@ -19,10 +19,8 @@ use super::password::{Prompt, Source};
 use crate::auth::{Password, PasswordFiles};
 use crate::deployment::{Deployment, NGINX_CONF, REGISTRY_CONFIG, ROLES, password_files, reads_roles};
 use crate::error::{Blame, Fault, Gather};
-use crate::health::{
-    self, Found, Known, Link, Machine, RolesOnDisk, Running, Seen, State, Target, UpstreamSeen,
-};
-use crate::names::{Repository, Typed, Username, shell};
+use crate::health::{self, Finding, Found, Known, RolesOnDisk, Running, Seen, State, Target, UpstreamSeen};
+use crate::names::{Repository, Typed, Username};
 use crate::pki::{Certificate, ServerIdentity};
 use crate::probe::{self, Client, Compose, Engine, Login, Outward, Step};
 use crate::settings::{Data, Proxy, RunAs};
@@ -94,8 +92,7 @@ pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
         Some(path) => {
             let roots = connection::roots(path)?;
             let target = asked.target.clone().expect("clap requires it");
-            let subject =
-                Subject { target, roots: roots.iter().collect(), deployment: None, root_file: path.clone() };
+            let subject = Subject { target, roots: roots.iter().collect(), deployment: None };
             let user = asked.login(None)?;
             let (registry, links) = look(args, world, &asked, user.as_ref(), &subject)?;
             (registry, links, user.is_some())
@@ -109,7 +106,6 @@ pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
             let subject = Subject {
                 target: asked.target.clone().unwrap_or(own),
                 roots: deployment.roots(),
-                root_file: world.dir.join(deployment.root_path()),
                 deployment: Some(&deployment),
             };
             let user = asked.login(Some(&deployment))?;
@@ -117,7 +113,7 @@ pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
             (registry, links, user.is_some())
         }
     };
-    let broken = links.iter().any(|link| link.state == State::Broken);
+    let broken = links.iter().any(Finding::is_broken);
     let text =
         if args.json { summary(&registry, &links).to_string() } else { screen(&registry, &links, logged_in) };
     ui::data(text)?;
@@ -171,7 +167,6 @@ struct Subject<'a> {
     target: Target,
     roots: Vec<&'a Certificate>,
     deployment: Option<&'a Deployment>,
-    root_file: PathBuf,
 }
 
 fn look(
@@ -180,7 +175,7 @@ fn look(
     asked: &Asked,
     user: Option<&(Username, Password)>,
     subject: &Subject<'_>,
-) -> Result<(String, Vec<Link>)> {
+) -> Result<(String, Vec<Finding>)> {
     let Subject { target, roots, deployment, .. } = subject;
     let access =
         deployment.zip(user).map(|(deployment, (user, _))| deployment.state.access.of(user.as_str()));
@@ -199,6 +194,7 @@ fn look(
     let seen = probe::look(target, &client, world.now);
     let running = running(world, asked, subject, user, &seen);
     let home = deployment.map_or_else(Home::elsewhere, |deployment| Home::of(world, deployment));
+    let upstream = upstream(asked, subject, &home.outward);
     let known = Known {
         target,
         roots,
@@ -221,13 +217,13 @@ fn look(
         free_ports: home.free_ports,
         files: &home.files,
         running: running.as_ref(),
+        upstream: upstream.as_ref(),
         refused: home.refused.as_deref(),
         now: world.now,
     };
     let mut links = health::check(&known, &seen);
-    health::with_upstream(&mut links, upstream(asked, subject, &home.outward));
     if args.as_client {
-        links.extend(as_client(world, asked, subject, &seen));
+        links.extend(as_client(world, asked, subject));
     }
     Ok((target.to_string(), if deployment.is_some() { typed(world, links) } else { links }))
 }
@@ -241,8 +237,8 @@ fn reload(deployment: Option<&Deployment>) -> Step {
 }
 
 /// With cures as this person types them.
-fn typed(world: &World, links: Vec<Link>) -> Vec<Link> {
-    links.into_iter().map(|link| Link { hint: world.words.complete(&link.hint), ..link }).collect()
+fn typed(world: &World, links: Vec<Finding>) -> Vec<Finding> {
+    links.into_iter().map(|link| Finding { cure: world.words.complete(&link.cure), ..link }).collect()
 }
 
 /// What the running registry shows of its settings, where it is the one of the directory.
@@ -289,7 +285,7 @@ fn named(asked: &Asked, subject: &Subject<'_>) -> Result<Option<Repository>> {
 }
 
 /// Whether a mirror can fetch from its upstream; `None` where the registry is no mirror.
-fn upstream(asked: &Asked, subject: &Subject<'_>, outward: &Outward) -> Option<Link> {
+fn upstream(asked: &Asked, subject: &Subject<'_>, outward: &Outward) -> Option<Finding> {
     let deployment = subject.deployment.filter(|_| asked.target.is_none())?;
     let upstream = deployment.spec.mirror_of.as_ref()?;
     let (url, proxy) = (upstream.to_string(), outward.to(upstream));
@@ -311,34 +307,18 @@ fn upstream(asked: &Asked, subject: &Subject<'_>, outward: &Outward) -> Option<L
 }
 
 /// Whether the runtimes of this machine trust it.
-fn as_client(world: &World, asked: &Asked, subject: &Subject<'_>, seen: &Seen) -> Vec<Link> {
-    let Subject { target, roots, deployment, root_file } = subject;
-    let config_home = world.config_home.as_deref();
-    let root_file = &shell(&root_file.display().to_string());
-    let targets = match deployment.filter(|_| asked.target.is_none()) {
+fn as_client(world: &World, asked: &Asked, subject: &Subject<'_>) -> Vec<Finding> {
+    let targets = match subject.deployment.filter(|_| asked.target.is_none()) {
         Some(deployment) => {
             deployment.spec.ways().into_iter().map(|(host, port)| Target { host, port }).collect()
         }
-        None => vec![target.clone()],
+        None => vec![subject.target.clone()],
     };
-    let (cure, script) = match deployment {
-        Some(_) => (world.words.regcert_as_root("trust install"), "regcert trust install"),
-        None => ("sudo sh install.sh".to_owned(), "sh install.sh"),
+    let cure = match subject.deployment {
+        Some(_) => world.words.regcert_as_root("trust install"),
+        None => "sudo sh install.sh".to_owned(),
     };
-    let told = told(&targets, roots, &cure).unwrap_or_else(|error| {
-        ui::warn(format!("containerd and clusters were not looked at: {error}"));
-        String::new()
-    });
-    health::runtimes(&Machine {
-        targets: &targets,
-        told: &told,
-        roots,
-        root_file,
-        script,
-        addresses: seen.addresses.as_ref().and_then(|found| found.as_deref().ok()).unwrap_or_default(),
-        config_home,
-        look: &store::look,
-    })
+    health::runtimes(told(&targets, &subject.roots, &cure).map_err(|error| error.to_string()))
 }
 
 /// What the script for clients, asked for these names, says of this machine.
@@ -371,18 +351,14 @@ fn roles(deployment: &Deployment, dir: &Path) -> RolesOnDisk {
     }
 }
 
-fn screen(registry: &str, links: &[Link], logged_in: bool) -> String {
+fn screen(registry: &str, links: &[Finding], logged_in: bool) -> String {
     let mut lines = vec![format!("{registry} as a client sees it"), String::new()];
-    for Link { name, state, message, .. } in links {
-        lines.push(format!("  {name:<15}  {:<9}  {message}", state.text()));
+    for Finding { id, state, message, .. } in links {
+        lines.push(format!("  {id:<15}  {:<9}  {message}", state.text()));
     }
     lines.push(String::new());
-    let broken: Vec<_> = links.iter().filter(|link| link.state == State::Broken).collect();
-    for link in &broken {
-        lines.push(format!("broken: {}: {}", link.name, link.message));
-        lines.push(format!("hint: {}", link.hint));
-    }
-    let found = match broken.len() {
+    lines.extend(health::told(links));
+    let found = match links.iter().filter(|link| link.is_broken()).count() {
         0 => "nothing is broken".to_owned(),
         1 => "1 link is broken".to_owned(),
         n => format!("{n} links are broken"),
@@ -392,22 +368,22 @@ fn screen(registry: &str, links: &[Link], logged_in: bool) -> String {
 }
 
 /// How much of the way was not looked at.
-fn untried(links: &[Link], logged_in: bool) -> String {
+fn untried(links: &[Finding], logged_in: bool) -> String {
     let count = links.iter().filter(|link| link.state == State::NotTried).count();
     let tried = match count {
         0 => return String::new(),
         1 => "; 1 link was not tried".to_owned(),
         n => format!("; {n} links were not tried"),
     };
-    let waits = links.iter().any(|link| link.state == State::Broken);
+    let waits = links.iter().any(Finding::is_broken);
     if logged_in || waits { tried } else { format!("{tried}: name a user with `--user NAME`") }
 }
 
-fn summary(registry: &str, links: &[Link]) -> serde_json::Value {
+fn summary(registry: &str, links: &[Finding]) -> serde_json::Value {
     json!({
         "registry": registry,
         "not_tried": links.iter().filter(|link| link.state == State::NotTried).count(),
-        "healthy": links.iter().all(|link| link.state != State::Broken),
-        "links": links,
+        "healthy": !links.iter().any(|link| link.state.needs_doing()),
+        "findings": links,
     })
 }

@@ -67,8 +67,6 @@ pub struct World {
     pub site: Site,
     /// Where the passphrase of the authority's key is.
     pub passphrase_file: Option<PassphraseFile>,
-    /// Where the person's own settings are.
-    pub config_home: Option<PathBuf>,
     /// The command that runs Docker Compose here.
     pub compose: Compose,
     /// The name of the Compose project that the environment asks for.

@@ -128,7 +128,7 @@ fn left_to_a_person(within: Option<i64>, world: &World) -> Result<ExitCode> {
     let (_store, deployment) = world.open()?;
     Ok(match health::ends_within(&deployment, within.unwrap_or(SERVER_DAYS), world.now) {
         Some(finding) => {
-            ui::warn(format!("{}: {}", finding.message, finding.hint));
+            ui::warn(format!("{}: {}", finding.message, finding.cure));
             ExitCode::from(3)
         }
         None => ExitCode::SUCCESS,

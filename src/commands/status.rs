@@ -10,7 +10,7 @@ use super::{MAKE_ONE, World};
 use crate::deployment::{Clients, Deployment, Issuer, Mends};
 use crate::error::Fault;
 use crate::files::Edits;
-use crate::health::{self, Finding, Severity};
+use crate::health::{self, Finding, State};
 use crate::images::{Amount, Garbage, Named, Storage};
 use crate::pki::{Certificate, date, days_until, when};
 use crate::store::{self, Store};
@@ -43,7 +43,7 @@ pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
     } else {
         ui::data(screen(&deployment, world, &findings))?;
     }
-    let due = findings.iter().any(|finding| finding.severity != Severity::Note);
+    let due = findings.iter().any(|finding| finding.state.needs_doing());
     Ok(if due { ExitCode::from(3) } else { ExitCode::SUCCESS })
 }
 
@@ -69,8 +69,8 @@ fn findings(world: &World, store: &Store, deployment: &Deployment, is_unknown: b
     if !change.digests_fit {
         findings.push(health::lost_digests(store::DIGESTS));
     }
-    if let Some((subject, Fault { message, hint })) = foreign_files(deployment, store, world) {
-        findings.push(Finding { severity: Severity::Warning, subject, message, hint });
+    if let Some((place, Fault { message, hint: cure })) = foreign_files(deployment, store, world) {
+        findings.push(Finding { id: "owner", state: State::Due, message, cure, place });
     }
     if store.collection_was_interrupted() {
         findings.push(health::interrupted_collection());
@@ -79,7 +79,7 @@ fn findings(world: &World, store: &Store, deployment: &Deployment, is_unknown: b
     if given_up.blobs > 0 {
         findings.push(health::given_up_uploads(given_up.blobs, &ui::size(given_up.bytes)));
     }
-    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    findings.sort_by_key(|finding| finding.state);
     Ok(findings)
 }
 
@@ -130,18 +130,8 @@ fn screen(deployment: &Deployment, world: &World, findings: &[Finding]) -> Strin
     }
     row("users", deployment.users.names().len().to_string());
     lines.push(String::new());
-    for finding in findings {
-        let severity = match finding.severity {
-            Severity::Note => "note",
-            Severity::Warning => "warning",
-            Severity::Error => "error",
-        };
-        lines.push(format!("{severity}: {}: {}", finding.subject, finding.message));
-        if !finding.hint.is_empty() {
-            lines.push(format!("hint: {}", finding.hint));
-        }
-    }
-    if findings.iter().all(|finding| finding.severity == Severity::Note) {
+    lines.extend(health::told(findings));
+    if !findings.iter().any(|finding| finding.state.needs_doing()) {
         lines.push(
             "nothing needs doing in the files; `regcert check` looks whether the registry runs".to_owned(),
         );
@@ -197,6 +187,7 @@ fn summary(deployment: &Deployment, world: &World, findings: &[Finding]) -> serd
             .flat_map(Clients::all)
             .map(|signing| certificate(signing.authority.root()))
             .collect::<Vec<_>>(),
+        "healthy": !findings.iter().any(|finding| finding.state.needs_doing()),
         "findings": findings,
     })
 }

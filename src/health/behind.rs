@@ -4,10 +4,10 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::answer::storage;
-use super::check::{Known, Link, list};
-use super::seen::{Containers, Listener, Seen};
-use super::service;
-use crate::deployment::{COMPOSE, Deployment, NGINX_CONF, REGISTRY_CONFIG};
+use super::finding::Finding;
+use super::known::Known;
+use super::seen::{Contained, Containers, Listener, Seen, list};
+use crate::deployment::{Deployment, NGINX_CONF, REGISTRY_CONFIG};
 use crate::error::Fault;
 use crate::names::{DnsName, Host};
 use crate::settings::Proxy;
@@ -21,7 +21,7 @@ fn front(deployment: &Deployment) -> &'static str {
 }
 
 /// The broken link where another program has one of the registry's ports, and so the registry cannot run.
-pub(super) fn taken(known: &Known<'_>, seen: &Seen) -> Option<Link> {
+pub(super) fn taken(known: &Known<'_>, seen: &Seen) -> Option<Finding> {
     let deployment = known.deployment?;
     let is_here = match seen.peer.as_ref()? {
         Ok(peer) => seen.ours.contains(&peer.ip()),
@@ -39,7 +39,7 @@ pub(super) fn taken(known: &Known<'_>, seen: &Seen) -> Option<Link> {
         |(_, listener): &&(u16, Listener)| !listener.can_be(known.containers, deployment.spec.run_as);
     let (port, listener) = known.listeners.iter().find(is_other)?;
     let message = format!("port {port} is taken by {listener}: this registry cannot listen there");
-    Some(Link::broken("tcp", message, known.other_port(*port)))
+    Some(Finding::broken("tcp", message, known.other_port(*port)))
 }
 
 impl Known<'_> {
@@ -70,12 +70,7 @@ impl Known<'_> {
         let deployment = self.deployment?;
         match self.containers {
             Containers::Unknown(fault) => Some(fault.clone()).filter(|fault| !fault.hint.is_empty()),
-            Containers::Known(_) => self
-                .containers
-                .of(front(deployment))?
-                .trouble
-                .clone()
-                .map(|fault| self.read_by_container(fault)),
+            Containers::Known(_) => self.read_by_container(self.containers.of(front(deployment))?),
         }
     }
 }
@@ -86,19 +81,27 @@ const CONFIGURATIONS: [(&str, &str); 2] =
 
 impl Known<'_> {
     /// What is wrong with a container, with the cure of the configuration that its last words name.
-    fn read_by_container(&self, Fault { message, hint }: Fault) -> Fault {
-        if self.server.is_none() && message.to_lowercase().contains("permission denied") {
+    fn read_by_container(&self, contained: &Contained) -> Option<Fault> {
+        let Fault { message, hint } = contained.trouble.clone()?;
+        let is_denied = contained.said.to_lowercase().contains("permission denied");
+        if self.server.is_none() && is_denied {
             let hint = format!(
                 "root in a container of your own Docker or Podman is you, and no other user of it is: {}",
                 self.regcert("init --run-as 0:0 --reload")
             );
-            return Fault { message, hint };
+            return Some(Fault { message, hint });
         }
-        if let Some(cure) = storage(&message) {
-            return Fault { message, hint: service::cure(self, cure) };
+        if let Some(cure) = storage(&contained.said) {
+            return Some(Fault { message, hint: self.cure(cure) });
         }
-        let named = CONFIGURATIONS.iter().find(|(path, _)| message.contains(path));
-        let is_denied = message.to_lowercase().contains("permission denied");
+        // A mirror asks its upstream before it starts, and ends where it gets no answer.
+        if let Some(upstream) = self.upstream.filter(|upstream| upstream.is_broken())
+            && contained.said.contains("/v2/")
+        {
+            let hint = format!("a mirror starts when its upstream answers: {}", upstream.cure);
+            return Some(Fault { message, hint });
+        }
+        let named = CONFIGURATIONS.iter().find(|(path, _)| contained.said.contains(path));
         let hint = match named {
             Some((path, file)) if is_denied && !self.files.iter().any(|(path, _)| path == file) => {
                 let directory = file.split('/').next().unwrap_or_default();
@@ -108,69 +111,57 @@ impl Known<'_> {
             Some((path, file)) => self.mends(file, &format!("the container must be able to read `{path}`")),
             None => hint,
         };
-        Fault { message, hint }
+        Some(Fault { message, hint })
     }
 }
 
 /// Whether the registry itself answers, behind nginx too.
-pub(super) fn registry(known: &Known<'_>, seen: &Seen, waits: &str) -> Link {
-    let broken = |message: String, hint: String| Link::broken("registry", message, hint);
+pub(super) fn registry(known: &Known<'_>, seen: &Seen, waits: &str) -> Finding {
+    let broken = |message: String, hint: String| Finding::broken("registry", message, hint);
     let status = |answer: &Option<Result<super::Answer, String>>| {
         answer.as_ref().and_then(|answer| answer.as_ref().ok()).map(|answer| answer.status)
     };
     let contained = known.containers.of("registry");
-    let trouble = contained.and_then(|contained| contained.trouble.clone());
-    if let Some(fault) = trouble {
-        let Fault { message, hint } = known.read_by_container(fault);
-        return broken(message, hint);
+    if let Some(fault) = contained.and_then(|contained| known.read_by_container(contained)) {
+        return broken(fault.message, fault.hint);
     }
     if matches!(status(&seen.login), Some(502..=504)) {
         let message = "nginx answers, and the registry behind it does not".to_owned();
-        return broken(message, start(known));
+        return broken(message, known.starts());
     }
     let is_bare = known.deployment.is_some_and(|deployment| deployment.spec.proxy == Proxy::None);
     if status(&seen.login) == Some(200) || (is_bare && status(&seen.api) == Some(401)) {
-        return Link::held("registry", "the registry itself answers");
+        return Finding::held("registry", "the registry itself answers");
     }
     match (known.containers, contained) {
         (_, Some(contained)) if contained.is_healthy == Some(true) => {
-            Link::held("registry", format!("container `{}` is healthy", contained.name))
+            Finding::held("registry", format!("container `{}` is healthy", contained.name))
         }
         (_, Some(contained)) => {
             let name = &contained.name;
-            Link::not_tried("registry", format!("container `{name}` runs, and its health is not known yet"))
+            Finding::not_tried(
+                "registry",
+                format!("container `{name}` runs, and its health is not known yet"),
+            )
         }
         // Its nginx runs, and the registry was removed.
         (Containers::Known(all), None) if all.iter().any(|contained| contained.is_running) => {
-            broken("the registry has no container".to_owned(), start(known))
+            broken("the registry has no container".to_owned(), known.starts())
         }
         (Containers::Known(_) | Containers::Unknown(_), None) if seen.api.is_none() => {
-            Link::not_tried("registry", waits)
+            Finding::not_tried("registry", waits)
         }
         (Containers::Known(_), None) => {
-            Link::not_tried("registry", "Docker has no container of this directory, and no user logged in")
+            Finding::not_tried("registry", "Docker has no container of this directory, and no user logged in")
         }
         (Containers::Unknown(fault), None) => {
-            Link::not_tried("registry", format!("{}, and no user logged in", fault.message))
+            Finding::not_tried("registry", format!("{}, and no user logged in", fault.message))
         }
     }
-}
-
-/// How the registry behind nginx comes to answer.
-pub(super) fn start(known: &Known<'_>) -> String {
-    let runs = known.containers.of("registry").is_some_and(|registry| registry.is_running);
-    let files = [REGISTRY_CONFIG, COMPOSE, NGINX_CONF];
-    if runs && known.files.iter().any(|(path, _)| files.contains(&path.as_str())) {
-        return known.mends_one_of(&files, "nginx and the registry must name the same socket");
-    }
-    if runs {
-        return known.restarts();
-    }
-    format!("{}; `{} logs registry` says why it ended", known.compose("up -d"), known.compose)
 }
 
 /// The link where not every address of the name leads to the registry: a client takes any of them.
-pub(super) fn second(known: &Known<'_>, seen: &Seen, peer: SocketAddr) -> Link {
+pub(super) fn second(known: &Known<'_>, seen: &Seen, peer: SocketAddr) -> Finding {
     let faults: Vec<_> = seen.astray.iter().map(|(address, why)| format!("{address}: {why}")).collect();
     let ips: Vec<_> = seen.astray.iter().map(|(address, _)| address.ip()).collect();
     let place = match known.hosts_file.iter().any(|ip| ips.contains(ip)) {
@@ -193,7 +184,7 @@ pub(super) fn second(known: &Known<'_>, seen: &Seen, peer: SocketAddr) -> Link {
         "{peer} takes connections, but other addresses of the name do not lead to it: {}",
         faults.join("; ")
     );
-    Link::broken("tcp", message, hint)
+    Finding::broken("tcp", message, hint)
 }
 
 /// The command that takes the name from the lines of these addresses; the other names there stay.

@@ -2,142 +2,24 @@
 //! later waits for what comes before.
 // Long because every link has its question, its answer and its cure beside each other.
 
-use std::net::IpAddr;
-use std::path::Path;
-
-use serde::Serialize;
-use time::OffsetDateTime;
-
-use super::roles::RolesOnDisk;
-use super::seen::{Bare, Containers, Listener, Refusal, Seen, Target, Trial};
-use super::settings::Running;
+use super::finding::{Finding, waits};
+use super::known::{Known, RolesOnDisk};
+use super::seen::{Bare, Containers, NoConnection, Refusal, Seen, list};
 use super::{behind, service, settings, shown};
-use crate::auth::{Access, Login};
-use crate::deployment::{COMPOSE, Deployment, NGINX_CONF, ROLES};
+use crate::deployment::{COMPOSE, NGINX_CONF, ROLES};
 use crate::error::Fault;
-use crate::names::{Host, Username};
-use crate::pki::Certificate;
-use crate::settings::RunAs;
-
-/// How a link is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum State {
-    /// As it should be.
-    #[serde(rename = "held")]
-    Held,
-    /// Not as it should be: something needs doing.
-    #[serde(rename = "broken")]
-    Broken,
-    /// Not looked at, and why stands in the message.
-    #[serde(rename = "not tried")]
-    NotTried,
-}
-
-impl State {
-    /// As people read it.
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::Held => "held",
-            Self::Broken => "broken",
-            Self::NotTried => "not tried",
-        }
-    }
-}
-
-/// One thing that must be right for clients to work.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Link {
-    /// A short word.
-    pub name: &'static str,
-    /// How it is.
-    pub state: State,
-    /// What was found.
-    pub message: String,
-    /// What to do; empty unless it is broken.
-    pub hint: String,
-}
-
-impl Link {
-    pub(super) fn held(name: &'static str, message: impl Into<String>) -> Self {
-        Self { name, state: State::Held, message: message.into(), hint: String::new() }
-    }
-
-    pub(super) fn broken(name: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { name, state: State::Broken, message: message.into(), hint: hint.into() }
-    }
-
-    pub(super) fn not_tried(name: &'static str, message: impl Into<String>) -> Self {
-        Self { name, state: State::NotTried, message: message.into(), hint: String::new() }
-    }
-}
-
-/// What is known about the registry without looking at it.
-pub struct Known<'a> {
-    /// What is looked at.
-    pub target: &'a Target,
-    /// The roots that clients have.
-    pub roots: &'a [&'a Certificate],
-    /// The registry itself, where its directory is here.
-    pub deployment: Option<&'a Deployment>,
-    /// The user of its machine whom its containers act as; `None` for one to whom no file of the directory can belong.
-    pub server: Option<RunAs>,
-    /// Where its images are kept, as one word of a shell; `None` for a volume.
-    pub data: Option<&'a str>,
-    /// The registry's directory, as the person names it.
-    pub dir: &'a Path,
-    /// The files of the person's own that the containers read beside those that regcert writes.
-    pub own: &'a [&'a str],
-    /// The command that runs Docker Compose.
-    pub compose: &'a str,
-    /// The words after it that make the containers take new files.
-    pub reload: &'a str,
-    /// Whom the look logged in as.
-    pub user: Option<&'a Username>,
-    /// What the password file says about that user, where it is here.
-    pub entry: Option<Login>,
-    /// What the registry's directory lets that user do, where it is here.
-    pub access: Option<&'a Access>,
-    /// What there is for nginx to know it by.
-    pub roles: RolesOnDisk,
-    /// Where trial images went, and how far.
-    pub trial: &'a Trial,
-    /// What /etc/hosts says about the name.
-    pub hosts_file: &'a [IpAddr],
-    /// What Docker knows of the registry's own containers.
-    pub containers: &'a Containers,
-    /// What listens on the registry's ports on this machine.
-    pub listeners: &'a [(u16, Listener)],
-    /// Ports of this machine on which nothing listens: for http and for https.
-    pub free_ports: (u16, u16),
-    /// Files of the directory that are not as regcert writes them.
-    pub files: &'a [(String, Ill)],
-    /// What the running registry shows of its settings, where it is the one of the directory.
-    pub running: Option<&'a Running>,
-    /// What the running nginx has against its files on disk.
-    pub refused: Option<&'a str>,
-    /// This machine's time when the look began.
-    pub now: OffsetDateTime,
-}
-
-/// Why a file is not as regcert writes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ill {
-    /// It was edited by hand, and `init` keeps it.
-    Edited,
-    /// It is missing or old, and `init` writes it.
-    Due,
-}
+use crate::names::Host;
 
 /// Every link, in a client's order.
-pub fn check(known: &Known<'_>, seen: &Seen) -> Vec<Link> {
+pub fn check(known: &Known<'_>, seen: &Seen) -> Vec<Finding> {
     let nothing = Seen::default();
     let mut links = vec![name(known, seen)];
     // What was found behind a name that leads astray says nothing about the registry.
-    let seen = if links[0].state == State::Broken { &nothing } else { seen };
+    let seen = if links[0].is_broken() { &nothing } else { seen };
     links.push(tcp(known, seen));
     // Nor does what another program says on the registry's port.
     let is_taken = seen.peer.as_ref().is_some_and(Result::is_ok) && behind::taken(known, seen).is_some();
-    let astray = Seen { peer: Some(Err(String::new())), ..Seen::default() };
+    let astray = Seen { peer: Some(Err(NoConnection::default())), ..Seen::default() };
     let seen = if is_taken { &astray } else { seen };
     links.push(tls(known, seen));
     match &seen.chain {
@@ -145,35 +27,19 @@ pub fn check(known: &Known<'_>, seen: &Seen) -> Vec<Link> {
         Some(Ok(_) | Err(_)) | None => {
             let waits = waits(&links);
             let names = ["served", "chain", "trust", "covers", "days", "protocols"];
-            links.extend(names.map(|name| Link::not_tried(name, waits.clone())));
+            links.extend(names.map(|name| Finding::not_tried(name, waits.clone())));
         }
     }
     service::links(known, seen, &mut links);
     links.push(settings::settings(known, seen, &waits(&links)));
     links.push(bypass(known, seen));
+    links.extend(known.upstream.cloned());
     links
 }
 
-/// What the links that cannot be tried say: the broken one that is in their way.
-pub(super) fn waits(links: &[Link]) -> String {
-    let broken = |link: &&Link| link.state == State::Broken;
-    // An answer of the registry proves the links before it, broken ones too.
-    let talk = links
-        .iter()
-        .filter(broken)
-        .rfind(|link| ["api", "registry", "login", "location", "upload"].contains(&link.name));
-    let way = || links.iter().find(|link| link.state == State::Broken && link.name != "protocols");
-    talk.or_else(way)
-        .map_or_else(|| "nothing leads there".to_owned(), |link| format!("waits for `{}`", link.name))
-}
-
-pub(super) fn list(addresses: &[IpAddr]) -> String {
-    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-fn name(known: &Known<'_>, seen: &Seen) -> Link {
+fn name(known: &Known<'_>, seen: &Seen) -> Finding {
     let host = match &known.target.host {
-        Host::Ip(_) => return Link::held("name", "an address: there is nothing to resolve"),
+        Host::Ip(_) => return Finding::held("name", "an address: there is nothing to resolve"),
         Host::Dns(name) => name,
     };
     let hosts_line =
@@ -188,9 +54,9 @@ fn name(known: &Known<'_>, seen: &Seen) -> Link {
                 ),
                 None => format!("add {hosts_line}"),
             };
-            return Link::broken("name", message, hint);
+            return Finding::broken("name", message, hint);
         }
-        None => return Link::not_tried("name", "not asked for"),
+        None => return Finding::not_tried("name", "not asked for"),
     };
     let from_file = !known.hosts_file.is_empty() && known.hosts_file.iter().all(|ip| addresses.contains(ip));
     // The registry is here, and the name is not: unless what it leads to hands on to this machine.
@@ -212,25 +78,25 @@ fn name(known: &Known<'_>, seen: &Seen) -> Link {
                 "mend the record in the DNS, or add a line with this machine's address and `{host}` to /etc/hosts"
             )
         };
-        return Link::broken("name", message, hint);
+        return Finding::broken("name", message, hint);
     }
     let source = match (from_file, known.hosts_file.is_empty()) {
         (true, _) => "from /etc/hosts".to_owned(),
         (false, true) => "/etc/hosts does not have it".to_owned(),
         (false, false) => format!("though /etc/hosts says {}", list(known.hosts_file)),
     };
-    Link::held("name", format!("{}, {source}", list(addresses)))
+    Finding::held("name", format!("{}, {source}", list(addresses)))
 }
 
-fn tcp(known: &Known<'_>, seen: &Seen) -> Link {
+fn tcp(known: &Known<'_>, seen: &Seen) -> Finding {
     if let Some(link) = behind::taken(known, seen) {
         return link;
     }
     match &seen.peer {
-        None => Link::not_tried("tcp", "waits for `name`"),
+        None => Finding::not_tried("tcp", "waits for `name`"),
         Some(Ok(peer)) if !seen.astray.is_empty() => behind::second(known, seen, *peer),
-        Some(Ok(peer)) => Link::held("tcp", format!("{peer} takes connections")),
-        Some(Err(why)) => {
+        Some(Ok(peer)) => Finding::held("tcp", format!("{peer} takes connections")),
+        Some(Err(NoConnection { why, is_refused })) => {
             let (compose, port) = (known.compose, known.target.port);
             let mut start = known.compose("up -d");
             if known.roles == RolesOnDisk::Other {
@@ -240,10 +106,10 @@ fn tcp(known: &Known<'_>, seen: &Seen) -> Link {
             if let Some(Fault { message, hint }) = known.front_trouble()
                 && known.roles != RolesOnDisk::Other
             {
-                return Link::broken("tcp", format!("no connection: {why}; {message}"), hint);
+                return Finding::broken("tcp", format!("no connection: {why}; {message}"), hint);
             }
             let firewall = format!("let port {port} through every firewall on the way");
-            let hint = match (why.contains("refused"), known.front_runs()) {
+            let hint = match (is_refused, known.front_runs()) {
                 (true, false) => format!("{start}; `{compose} ps` says what runs, and on which port"),
                 (true, true) => format!("{start}; where that does not help, {firewall}"),
                 (false, true) => format!("{firewall}, this machine's own as well: its container runs"),
@@ -251,27 +117,27 @@ fn tcp(known: &Known<'_>, seen: &Seen) -> Link {
                     format!("{start}; {firewall}, and see that the address is the registry's")
                 }
             };
-            Link::broken("tcp", format!("no connection: {why}"), hint)
+            Finding::broken("tcp", format!("no connection: {why}"), hint)
         }
     }
 }
 
-fn tls(known: &Known<'_>, seen: &Seen) -> Link {
+fn tls(known: &Known<'_>, seen: &Seen) -> Finding {
     let refusal = match &seen.chain {
         None => {
-            return Link::not_tried(
+            return Finding::not_tried(
                 "tls",
                 if seen.peer.is_none() { "waits for `name`" } else { "waits for `tcp`" },
             );
         }
         Some(Ok(chain)) if chain.is_empty() => {
-            return Link::broken(
+            return Finding::broken(
                 "tls",
                 "the server shows no certificate",
                 known.mends(NGINX_CONF, "nginx.conf must say `listen 8443 ssl;`"),
             );
         }
-        Some(Ok(_)) => return Link::held("tls", "the handshake succeeds"),
+        Some(Ok(_)) => return Finding::held("tls", "the handshake succeeds"),
         Some(Err(refusal)) => refusal,
     };
     let port = known.target.port;
@@ -289,7 +155,7 @@ fn tls(known: &Known<'_>, seen: &Seen) -> Link {
             format!("what listens on port {port} speaks neither TLS nor HTTP"),
             known.other_port(port),
         ),
-        Refusal::Alert(alert) if alert.contains("protocol version") => (
+        Refusal::Version => (
             "the server offers neither TLS 1.2 nor TLS 1.3".to_owned(),
             known.mends(NGINX_CONF, "nginx.conf must say `ssl_protocols TLSv1.2 TLSv1.3;`"),
         ),
@@ -304,7 +170,7 @@ fn tls(known: &Known<'_>, seen: &Seen) -> Link {
         Refusal::Silent => silent(known),
         Refusal::Other(why) => (format!("the handshake fails: {why}"), known.restarts()),
     };
-    Link::broken("tls", message, hint)
+    Finding::broken("tls", message, hint)
 }
 
 /// What is said of a server that says nothing, and its cure.
@@ -321,7 +187,7 @@ fn silent(known: &Known<'_>) -> (String, String) {
     }
 }
 
-fn bypass(known: &Known<'_>, seen: &Seen) -> Link {
+fn bypass(known: &Known<'_>, seen: &Seen) -> Finding {
     let open = seen.bare.iter().find(|(_, bare)| *bare == Bare::Registry);
     if let Some((address, _)) = open {
         let message = format!(
@@ -331,15 +197,15 @@ fn bypass(known: &Known<'_>, seen: &Seen) -> Link {
             "{}; `docker ps --filter publish=5000` says which container publishes it",
             known.mends(COMPOSE, "docker-compose.yml must not publish port 5000")
         );
-        return Link::broken("bypass", message, hint);
+        return Finding::broken("bypass", message, hint);
     }
     match seen.bare.first() {
         None if known.target.port == 5000 => {
-            Link::not_tried("bypass", "port 5000 is the registry's public one")
+            Finding::not_tried("bypass", "port 5000 is the registry's public one")
         }
-        None => Link::not_tried("bypass", "no address to look at"),
+        None => Finding::not_tried("bypass", "no address to look at"),
         Some((address, _)) => {
-            Link::held("bypass", format!("no registry on port {} without TLS", address.port()))
+            Finding::held("bypass", format!("no registry on port {} without TLS", address.port()))
         }
     }
 }

@@ -1,9 +1,11 @@
 //! The commands that mend a registry, as far as several links print them.
 
-use super::check::{Ill, Known};
-use crate::deployment::{Deployment, Issuer, NGINX_CONF, REGISTRY_CONFIG};
+use super::answer::Cure;
+use super::known::{Ill, Known, RolesOnDisk};
+use crate::deployment::{COMPOSE, Deployment, Issuer, NGINX_CONF, REGISTRY_CONFIG};
 use crate::names::{SubjectAltName, shell};
 use crate::pki::Certificate;
+use crate::settings::ClientAuth;
 
 impl Known<'_> {
     /// A command for where the registry's directory is. `commands::check` completes it: with -C, with sudo.
@@ -148,6 +150,105 @@ impl Known<'_> {
     /// The leaf on disk.
     pub(super) fn leaf(&self) -> Option<&Certificate> {
         self.deployment.and_then(|deployment| deployment.server.as_ref()).map(|server| server.leaf())
+    }
+}
+
+impl Known<'_> {
+    /// What mends the reason of an answer.
+    pub(super) fn cure(&self, cure: Cure) -> String {
+        match cure {
+            Cure::Proxy(line) => self.mends(NGINX_CONF, &format!("nginx.conf must say `{line}`")),
+            Cure::Start => self.starts(),
+            Cure::DataOwner => match (self.server, self.data) {
+                (Some(server), Some(data)) => format!("run `sudo chown -R {server} {data}`"),
+                (_, _) => self.compose("up -d --force-recreate"),
+            },
+            Cure::DataSpace => format!(
+                "make room on the disk with the images, which `df -h` shows: {}, which frees the space of deleted images; or remove other files",
+                self.regcert("gc")
+            ),
+            Cure::DiskReadOnly => self.disk_read_write(),
+            Cure::ReadOnlyMode => self.mends(REGISTRY_CONFIG, "registry/config.yml must not set `readonly`"),
+            Cure::UsersFile => self.users_file(),
+            Cure::Rights => match self.user {
+                Some(user) => format!("give `{user}` the right to push, or name another user"),
+                None => "name a user: `--user NAME --password-stdin`".to_owned(),
+            },
+            Cure::ClientCertificate => {
+                if self.deployment.is_some_and(|deployment| deployment.spec.client_auth == ClientAuth::Off) {
+                    return self.mends(NGINX_CONF, "nginx.conf must not ask for a client certificate");
+                }
+                format!(
+                    "{}, and name its files here: `--client-cert FILE --client-key FILE`",
+                    self.regcert("add-client NAME")
+                )
+            }
+            Cure::ServerName => self.names_it(),
+            Cure::Wait => format!(
+                "try again in a few seconds; where that does not help, a client is guessing passwords: to see which, {}",
+                self.compose("logs nginx")
+            ),
+            Cure::Collection => {
+                format!("wait until the collection has ended; if none runs, {}", self.regcert("gc"))
+            }
+            Cure::Log => self.restarts(),
+        }
+    }
+
+    /// How the disk with the images comes to take writes.
+    fn disk_read_write(&self) -> String {
+        let says = "the disk with the images must be mounted read-write";
+        let Some(data) = self.data else {
+            return format!("{says}: `dmesg` says why the kernel allows no writes");
+        };
+        // docker-compose.yml itself can mount it read-only.
+        if self.files.iter().any(|(path, _)| path == COMPOSE) {
+            return self.mends(COMPOSE, says);
+        }
+        format!(
+            "{says}: run `sudo mount -o remount,rw \"$(findmnt -n -o TARGET -T {data})\"`; where that fails, `dmesg` says why"
+        )
+    }
+
+    /// How the server comes to read the passwords.
+    fn users_file(&self) -> String {
+        let says = "the password file must be there and readable by the containers' user";
+        let is_passwords = |path: &str| path.starts_with("nginx/auth/") || path.starts_with("registry/auth/");
+        if self.files.iter().any(|(path, _)| is_passwords(path)) {
+            return format!("{says}: {}", self.regcert("init --reload"));
+        }
+        self.mends(NGINX_CONF, &format!("{says}, and nginx.conf must name it"))
+    }
+
+    /// How the registry behind nginx comes to answer.
+    pub(super) fn starts(&self) -> String {
+        let runs = self.containers.of("registry").is_some_and(|registry| registry.is_running);
+        let files = [REGISTRY_CONFIG, COMPOSE, NGINX_CONF];
+        if runs && self.files.iter().any(|(path, _)| files.contains(&path.as_str())) {
+            return self.mends_one_of(&files, "nginx and the registry must name the same socket");
+        }
+        if runs {
+            return self.restarts();
+        }
+        format!("{}; `{} logs registry` says why it ended", self.compose("up -d"), self.compose)
+    }
+
+    /// What makes nginx read the roles.
+    pub(super) fn takes_roles(&self) -> String {
+        match self.roles {
+            RolesOnDisk::Fit => self.reloads(),
+            RolesOnDisk::Other => self.regcert("init --reload"),
+            // Its content was read. Where it is only old, `init` writes it.
+            RolesOnDisk::Unread if self.files.contains(&(NGINX_CONF.to_owned(), Ill::Due)) => {
+                self.regcert("init --reload")
+            }
+            RolesOnDisk::Unread => {
+                format!(
+                    "{}, which overwrites the edits in `{NGINX_CONF}`",
+                    self.regcert("init --force --reload")
+                )
+            }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! settings that nothing follows yet. Pure; the files come in as bytes.
 
 use super::edits::{for_clients, runs};
-use super::{Finding, Severity};
+use super::finding::{Finding, State};
 use crate::deployment::{APPLY, Deployment, ENV, Issuer};
 use crate::files::utf8;
 use crate::names::{printable, visible};
@@ -14,11 +14,12 @@ pub fn damage(deployment: &Deployment, edited: &[(String, Vec<u8>)], findings: &
         let Some(why) = unreadable(deployment, path, bytes) else {
             continue;
         };
-        findings.retain(|finding| finding.subject != *path);
-        let severity = if runs(path) { Severity::Error } else { Severity::Warning };
+        findings.retain(|finding| finding.place != *path);
+        let state = if runs(path) { State::Broken } else { State::Due };
         let hint =
             "correct it, or run `regcert init --force`, which rewrites each file that was edited by hand";
-        findings.push(Finding::new(severity, path, format!("edited by hand, and damaged: {why}"), hint));
+        let message = format!("edited by hand, and damaged: {why}");
+        findings.push(Finding::new("file", state, message, hint).at(path));
     }
 }
 
@@ -83,7 +84,7 @@ pub fn unapplied(deployment: &Deployment, is_unknown: bool) -> Option<Finding> {
             format!("{APPLY}{back}")
         }
     };
-    Some(Finding::new(Severity::Warning, "regcert.toml", message, hint))
+    Some(Finding::due("settings", message, hint).at("regcert.toml"))
 }
 
 /// Users with a role whose line in the password file is gone.
@@ -94,7 +95,7 @@ pub fn lost_users(deployment: &Deployment) -> Vec<Finding> {
         let hint = format!(
             "run `regcert add-user {words}`, which gives another password; or `regcert remove-user {name}`"
         );
-        Finding::new(Severity::Warning, &path, message, hint)
+        Finding::due("users", message, hint).at(path)
     };
     deployment.lost_users().into_iter().map(finding).collect()
 }
@@ -102,10 +103,5 @@ pub fn lost_users(deployment: &Deployment) -> Vec<Finding> {
 /// The notes by which an edit by hand is told are not those of this directory.
 pub fn lost_digests(path: &str) -> Finding {
     let message = "missing, damaged or another registry's: an edit by hand cannot be told from an old file";
-    Finding::new(
-        Severity::Warning,
-        path,
-        message,
-        "run `regcert init`, which writes it again; nothing is lost",
-    )
+    Finding::due("digests", message, "run `regcert init`, which writes it again; nothing is lost").at(path)
 }

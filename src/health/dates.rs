@@ -2,7 +2,7 @@
 
 use time::OffsetDateTime;
 
-use super::{Finding, Severity};
+use super::finding::{Finding, State};
 use crate::deployment::{CLIENTS_AHEAD, Client, Deployment, Issuer, Retiring};
 use crate::error::Fault;
 use crate::pki::{Certificate, date, days_until, verify, when};
@@ -123,7 +123,7 @@ fn server(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Findi
     if deployment.pending.is_some() {
         let message = "a signing request waits for the external authority";
         let hint = "have it signed, then run `regcert import-cert FILE`";
-        findings.push(Finding::new(Severity::Warning, &deployment.request_path(), message, hint));
+        findings.push(Finding::due("request", message, hint).at(deployment.request_path()));
     }
     let (Some(server), Some(end)) = (&deployment.server, deployment.served_until()) else {
         return;
@@ -138,14 +138,15 @@ fn server(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Findi
     };
     if server.leaf().validity.not_before > now {
         let message = format!("the server certificate begins on {}", date(server.leaf().validity.not_before));
-        findings.push(Finding::new(Severity::Error, &path, message, "set this machine's clock"));
+        findings.push(Finding::broken("clock", message, "set this machine's clock").at(path));
     } else if let Some(why) = server_is_due(deployment, None, now)
         // Then the root's own row says what to do.
         && !is_as_long_as_can_be(deployment, now)
         && !deployment.root_until().is_some_and(|end| own && end < now)
     {
-        let severity = if is_good { Severity::Warning } else { Severity::Error };
-        findings.push(Finding::new(severity, &path, format!("the server certificate is due: {why}"), hint));
+        let state = if is_good { State::Due } else { State::Broken };
+        let message = format!("the server certificate is due: {why}");
+        findings.push(Finding::new("server certificate", state, message, hint).at(path));
     }
 }
 
@@ -159,7 +160,7 @@ fn rotation(deployment: &Deployment, retiring: &Retiring, now: OffsetDateTime) -
             when(end, now)
         );
         let hint = "run `regcert rotate --ca --finish --reload`, and give the new root to every client that refuses the registry";
-        return Finding::new(Severity::Warning, "rotation", message, hint);
+        return Finding::due("rotation", message, hint);
     }
     let message = format!(
         "two roots are in everything below trust/ since {}: the one with SHA-256 {fingerprint} is on its way out, and {}",
@@ -167,7 +168,7 @@ fn rotation(deployment: &Deployment, retiring: &Retiring, now: OffsetDateTime) -
         when(end, now)
     );
     let hint = "run trust/install.sh on every client, or give it its package or file again, then run `regcert rotate --ca --finish --reload`";
-    Finding::new(Severity::Warning, "rotation", message, hint)
+    Finding::due("rotation", message, hint)
 }
 
 /// A root that ends, or the intermediate that signs in its stead.
@@ -188,9 +189,9 @@ fn root(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Finding
     };
     let is_root = deployment.root().is_some_and(|root| root.validity.not_after == end);
     let what = if is_root { "root" } else { "intermediate" };
-    let severity = if is_over { Severity::Error } else { Severity::Warning };
+    let state = if is_over { State::Broken } else { State::Due };
     let message = format!("the {what} certificate {}", when(end, now));
-    findings.push(Finding::new(severity, &deployment.root_path(), message, hint));
+    findings.push(Finding::new("root certificate", state, message, hint).at(deployment.root_path()));
 }
 
 fn authority_for_clients(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Finding>) {
@@ -198,7 +199,7 @@ fn authority_for_clients(deployment: &Deployment, now: OffsetDateTime, findings:
         return;
     };
     let end = clients.current.authority.ends();
-    let severity = if end < now { Severity::Error } else { Severity::Warning };
+    let state = if end < now { State::Broken } else { State::Due };
     let message =
         format!("the authority for client certificates, and its list of revoked ones, {}", when(end, now));
     let command = match &deployment.issuer {
@@ -210,7 +211,7 @@ fn authority_for_clients(deployment: &Deployment, now: OffsetDateTime, findings:
     let hint = format!(
         "run `{command}`, which makes its successor; client certificates stay good until their own end"
     );
-    findings.push(Finding::new(severity, "clients/clients-ca.crt", message, hint));
+    findings.push(Finding::new("clients' authority", state, message, hint).at("clients/clients-ca.crt"));
 }
 
 fn clients(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Finding>) {
@@ -224,7 +225,9 @@ fn clients(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Find
                 "run `regcert add-client {}` and hand the files over; or run `regcert revoke {}`, where it is of no more use",
                 client.name, client.name
             );
-            findings.push(Finding::new(Severity::Warning, &format!("client {}", client.name), message, hint));
+            findings.push(
+                Finding::due("client certificate", message, hint).at(format!("client {}", client.name)),
+            );
         }
     }
 }

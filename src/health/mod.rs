@@ -8,6 +8,8 @@ mod cures;
 mod damage;
 mod dates;
 mod edits;
+mod finding;
+mod known;
 mod roles;
 mod runtimes;
 mod seen;
@@ -17,56 +19,27 @@ mod shown;
 mod upstream;
 
 pub use answer::{explained, location_fault, registry_said};
-pub use check::{Ill, Known, Link, State, check};
+pub use check::check;
 pub use damage::{damage, lost_digests, lost_users, unapplied};
 pub use dates::{Due, SERVER_DAYS, days_ahead, due, ends_within};
 pub use edits::{Unreached, edit, swallowed, unreached};
-pub use roles::{RolesOnDisk, is_trial, trial};
-pub use runtimes::{BUNDLES, Found, Machine, runtimes};
+pub use finding::{Finding, State, told};
+pub use known::{Ill, Known, RolesOnDisk};
+pub use roles::{is_trial, trial};
+pub use runtimes::runtimes;
 pub use seen::{
-    Answer, Bare, Contained, Containers, Extent, Listener, Refusal, Seen, Step, Target, Trial, Trip,
+    Answer, Bare, Contained, Containers, Extent, Found, Listener, NoConnection, Refusal, Running, Seen, Step,
+    Target, Trial, Trip,
 };
-pub use settings::{NOT_OPEN, Running};
-pub use upstream::{UpstreamSeen, upstream, with_upstream};
+pub use settings::NOT_OPEN;
+pub use upstream::{BUNDLES, UpstreamSeen, upstream};
 
-use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::auth::Unusable;
 use crate::deployment::Deployment;
 use crate::files::{Action, Change};
 use crate::names::{Username, printable, shell, visible};
-
-/// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// To be known; nothing needs doing.
-    Note,
-    /// Something needs doing soon.
-    Warning,
-    /// Clients are or will be refused.
-    Error,
-}
-
-/// One row of `status`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// How bad it is.
-    pub severity: Severity,
-    /// What it is about, such as a path.
-    pub subject: String,
-    /// What is the matter.
-    pub message: String,
-    /// What to do; empty for a note.
-    pub hint: String,
-}
-
-impl Finding {
-    fn new(severity: Severity, subject: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { severity, subject: subject.to_owned(), message: message.into(), hint: hint.into() }
-    }
-}
 
 /// Everything there is to say, the worst first.
 pub fn findings(
@@ -79,16 +52,16 @@ pub fn findings(
     dates::findings(deployment, now, &mut findings);
     if deployment.users.names().is_empty() {
         let hint = "run `regcert add-user NAME`";
-        findings.push(Finding::new(Severity::Warning, &deployment.users_path(), "no user can log in", hint));
+        findings.push(Finding::due("users", "no user can log in", hint).at(deployment.users_path()));
     }
     findings.extend(locked_out(deployment));
     files(change, &mut findings);
     for (file, keys) in swallowed {
-        findings.retain(|finding| finding.subject != file.path);
-        let (message, hint) = file.told(keys);
-        findings.push(Finding::new(Severity::Error, &file.path, message, hint));
+        findings.retain(|finding| finding.place != file.path);
+        let (message, cure) = file.told(keys);
+        findings.push(Finding::broken("file", message, cure).at(&file.path));
     }
-    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    findings.sort_by_key(|finding| finding.state);
     findings
 }
 
@@ -100,7 +73,7 @@ pub fn locked_out(deployment: &Deployment) -> Vec<Finding> {
             Err(_) => format!("remove the line: `regcert remove-user {}`", shell(&visible(&name))),
         };
         let message = format!("`{}` cannot log in: {why}", printable(&name));
-        Finding::new(Severity::Warning, &deployment.users_path(), message, hint)
+        Finding::due("users", message, hint).at(deployment.users_path())
     };
     deployment.locked_out().into_iter().map(locked).collect()
 }
@@ -109,43 +82,43 @@ pub fn locked_out(deployment: &Deployment) -> Vec<Finding> {
 /// killed at the same time.
 pub fn interrupted_collection() -> Finding {
     let message = "a garbage collection was interrupted, and pushes may still be refused";
-    Finding::new(Severity::Warning, "gc", message, "run `regcert gc`")
+    Finding::due("gc", message, "run `regcert gc`")
 }
 
 /// Uploads that clients have not ended for so long that a collection removes them. `size` is for people.
 pub fn given_up_uploads(count: u64, size: &str) -> Finding {
     let uploads = if count == 1 { "1 unfinished upload" } else { &format!("{count} unfinished uploads") };
     let message = format!("{uploads} ({size}): untouched for a day or longer");
-    Finding::new(Severity::Note, "gc", message, "`regcert gc` frees the space")
+    Finding::note("gc", message, "`regcert gc` frees the space")
 }
 
 fn files(change: &Change, findings: &mut Vec<Finding>) {
     for (path, action) in &change.actions {
         let for_clients = path.as_str().starts_with("trust/");
-        let (severity, message, hint) = match action {
+        let (state, message, cure) = match action {
             Action::Unchanged => continue,
             Action::EditedByHand if for_clients => (
-                Severity::Warning,
+                State::Due,
                 "edited by hand: it keeps the root certificates that it had",
                 "run `regcert trust --force`, which rewrites it; keep a copy of your edit",
             ),
             Action::Added | Action::Changed if for_clients => {
-                (Severity::Warning, "missing, or not as it should be", "run `regcert trust` to rewrite it")
+                (State::Due, "missing, or not as it should be", "run `regcert trust` to rewrite it")
             }
             Action::EditedByHand => {
-                (Severity::Note, "edited by hand, and kept; `regcert init --force` rewrites it", "")
+                (State::Note, "edited by hand, and kept; `regcert init --force` rewrites it", "")
             }
             // It was taken away to be signed; it is made again from its key.
             Action::Added if path.as_str().ends_with(".csr") => continue,
-            Action::Added => (Severity::Error, "missing", "run `regcert init` to rewrite it"),
+            Action::Added => (State::Broken, "missing", "run `regcert init` to rewrite it"),
             Action::Changed => (
-                Severity::Warning,
+                State::Due,
                 "not as it should be: its content, its mode or its owner differs",
                 "run `regcert init`; `regcert init --dry-run` shows what changes",
             ),
-            Action::Removed => (Severity::Note, "of no use any more", ""),
+            Action::Removed => (State::Note, "of no use any more", ""),
         };
-        findings.push(Finding::new(severity, path.as_str(), message, hint));
+        findings.push(Finding::new("file", state, message, cure).at(path.as_str()));
     }
 }
 

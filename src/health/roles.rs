@@ -1,10 +1,11 @@
 //! Who may do what: whether the running registry holds a user to it, and where the trial images of such a user go.
 
 use super::answer::is_denied;
-use super::check::{Ill, Known, Link};
+use super::finding::Finding;
+use super::known::{Known, RolesOnDisk};
 use super::seen::{Answer, Extent, Seen, Trial};
 use crate::auth::{Access, Role};
-use crate::deployment::{NGINX_CONF, ROLES};
+use crate::deployment::ROLES;
 use crate::names::{Pattern, Repositories};
 use crate::settings::Proxy;
 
@@ -15,17 +16,6 @@ const USUAL: &str = "regcert-check";
 /// empty one.
 pub fn is_trial(repository: &str) -> bool {
     repository.rsplit('/').next() == Some(USUAL)
-}
-
-/// What lies on the disk for nginx to know the roles by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RolesOnDisk {
-    /// The file is as it should be, and nginx.conf names it.
-    Fit,
-    /// The file is missing, or says something else.
-    Other,
-    /// nginx.conf does not name it: it is older, or was edited by hand.
-    Unread,
 }
 
 /// Where the trial of a user with this access goes, and how far.
@@ -85,8 +75,8 @@ fn stored(chunk: &Result<Answer, String>) -> bool {
 }
 
 /// Whether the registry holds the user to what the directory says.
-pub(super) fn roles(known: &Known<'_>, seen: &Seen, waits: &str) -> Link {
-    let not_tried = |why: &str| Link::not_tried("roles", why);
+pub(super) fn roles(known: &Known<'_>, seen: &Seen, waits: &str) -> Finding {
+    let not_tried = |why: &str| Finding::not_tried("roles", why);
     if known.deployment.is_some_and(|deployment| deployment.spec.proxy == Proxy::None) {
         return not_tried("without nginx there are no roles");
     }
@@ -94,7 +84,7 @@ pub(super) fn roles(known: &Known<'_>, seen: &Seen, waits: &str) -> Link {
         let message = format!(
             "`{ROLES}` is missing, or not as regcert wrote it: nginx reads it when it starts or reloads"
         );
-        return Link::broken("roles", message, cure(known));
+        return Finding::broken("roles", message, known.takes_roles());
     }
     let Some(user) = known.user else {
         return not_tried("no login: `--user NAME --password-stdin`");
@@ -107,7 +97,7 @@ pub(super) fn roles(known: &Known<'_>, seen: &Seen, waits: &str) -> Link {
         return not_tried(waits);
     };
     match (is_denied(start), start.status, known.access) {
-        (true, _, None) => Link::held(
+        (true, _, None) => Finding::held(
             "roles",
             format!("a push by `{user}` to `{repository}` is refused: right for one who may only pull"),
         ),
@@ -133,7 +123,7 @@ fn deletion(seen: &Seen) -> Option<u16> {
 }
 
 /// What was said, held against what the directory says.
-fn judged(known: &Known<'_>, Access { role, repositories }: &Access, said: Said) -> Link {
+fn judged(known: &Known<'_>, Access { role, repositories }: &Access, said: Said) -> Finding {
     let user = known.user.map_or_else(String::new, ToString::to_string);
     let repository = &known.trial.repository;
     let may_push = *role != Role::Pull && repositories.contains(repository);
@@ -141,9 +131,9 @@ fn judged(known: &Known<'_>, Access { role, repositories }: &Access, said: Said)
         let message = format!(
             "`{user}` has the role `{role}`, and {what}: nginx has not read the roles since they changed"
         );
-        Link::broken("roles", message, cure(known))
+        Finding::broken("roles", message, known.takes_roles())
     };
-    let right = |what: &str| Link::held("roles", format!("{what}, as it should be"));
+    let right = |what: &str| Finding::held("roles", format!("{what}, as it should be"));
     match (may_push, said, role) {
         (true, Said::Refused, _) => wrong(&format!("a push to `{repository}` is refused")),
         (false, Said::Refused, _) => right(&format!("a push by `{user}` is refused")),
@@ -160,23 +150,5 @@ fn judged(known: &Known<'_>, Access { role, repositories }: &Access, said: Said)
             right(&format!("a push by `{user}` is taken, and a deletion refused"))
         }
         (true, Said::Taken(_), _) => right(&format!("a push by `{user}` is taken")),
-    }
-}
-
-/// What makes nginx read them.
-pub(super) fn cure(known: &Known<'_>) -> String {
-    match known.roles {
-        RolesOnDisk::Fit => known.reloads(),
-        RolesOnDisk::Other => known.regcert("init --reload"),
-        // Its content was read. Where it is only old, `init` writes it.
-        RolesOnDisk::Unread if known.files.contains(&(NGINX_CONF.to_owned(), Ill::Due)) => {
-            known.regcert("init --reload")
-        }
-        RolesOnDisk::Unread => {
-            format!(
-                "{}, which overwrites the edits in `{NGINX_CONF}`",
-                known.regcert("init --force --reload")
-            )
-        }
     }
 }

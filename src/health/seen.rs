@@ -70,6 +70,24 @@ impl FromStr for Target {
     }
 }
 
+/// What is at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing.
+    Nothing,
+    /// Something that may not be read, and why.
+    Unreadable(String),
+    /// A directory and the names in it.
+    Directory(Vec<String>),
+    /// A file, without its bytes where they are too many for a setting.
+    File {
+        /// Its bytes.
+        bytes: Vec<u8>,
+        /// When it was last written, in seconds since 1970.
+        modified: i64,
+    },
+}
+
 /// Where trial images go, and how far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trial {
@@ -103,7 +121,7 @@ pub struct Seen {
     /// Those of them that this machine has itself.
     pub ours: Vec<IpAddr>,
     /// Who took the connection.
-    pub peer: Tried<SocketAddr>,
+    pub peer: Option<Result<SocketAddr, NoConnection>>,
     /// The other addresses of the name that do not lead to the same server, and why.
     pub astray: Vec<(SocketAddr, String)>,
     /// The chain that the server showed, leaf first.
@@ -201,6 +219,8 @@ pub struct Contained {
     pub is_healthy: Option<bool>,
     /// What is wrong with it, and the cure.
     pub trouble: Option<Fault>,
+    /// The last words of its log or of its health check; empty where none are known.
+    pub said: String,
     /// The image it was made of; empty where Docker does not say.
     pub image: String,
     /// Where its images are on this machine.
@@ -219,6 +239,15 @@ impl Containers {
     }
 }
 
+/// Why no address took the connection.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NoConnection {
+    /// In few words, for each address.
+    pub why: String,
+    /// Whether one of them refused it: nothing listens there.
+    pub is_refused: bool,
+}
+
 /// Why a handshake did not come about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -226,7 +255,9 @@ pub enum Refusal {
     PlainHttp,
     /// Something that is neither TLS nor HTTP.
     NotTls,
-    /// The server refused, and named the alert.
+    /// The server refused the versions of TLS that are good.
+    Version,
+    /// The server refused, and named another alert.
     Alert(String),
     /// The connection was cut.
     Closed,
@@ -304,6 +335,34 @@ impl Step {
     pub fn is_done(&self) -> bool {
         self.answer.status == self.expected && self.sent.as_ref().is_none_or(|sent| *sent == self.answer.body)
     }
+}
+
+/// Addresses as people read them.
+pub(super) fn list(addresses: &[IpAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// What the running registry shows of its settings.
+#[derive(Debug, Default)]
+pub struct Running {
+    /// Whether the handshake asks for a client certificate.
+    pub asks_for_certificate: Option<bool>,
+    /// `GET /v2/` without a client certificate.
+    pub without_certificate: Tried<Answer>,
+    /// `GET /v2/` on the port without passwords.
+    pub anonymous: Tried<Answer>,
+    /// The tags of [`super::NOT_OPEN`] there.
+    pub anonymous_closed: Tried<Answer>,
+    /// `GET /v2/` on the http port.
+    pub http: Tried<Answer>,
+    /// The metrics.
+    pub metrics: Tried<Answer>,
+    /// The start of an upload to a mirror.
+    pub mirror_push: Tried<Answer>,
+    /// Where the images of a registry with a directory for them are to be.
+    pub data: Option<PathBuf>,
+    /// When registry/config.yml last changed.
+    pub config_changed: Option<OffsetDateTime>,
 }
 
 #[cfg(test)]

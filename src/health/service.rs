@@ -7,13 +7,12 @@ use time::format_description::StaticFormatDescription;
 use time::macros::format_description;
 
 use super::answer::{Cure, location_fault, reason};
-use super::check::{Known, Link, waits};
-use super::roles::RolesOnDisk;
+use super::finding::{Finding, waits};
+use super::known::{Known, RolesOnDisk};
 use super::seen::{Answer, Seen};
 use super::{behind, roles};
 use crate::auth::Login;
-use crate::deployment::{COMPOSE, NGINX_CONF, REGISTRY_CONFIG};
-use crate::settings::ClientAuth;
+use crate::deployment::NGINX_CONF;
 
 /// RFC 9110 §5.6.7: the one form that servers write.
 const DATE: StaticFormatDescription =
@@ -24,8 +23,8 @@ const DATE: StaticFormatDescription =
 const SKEW: Duration = Duration::from_secs(300);
 
 /// From the first request to the last.
-pub(super) fn links(known: &Known<'_>, seen: &Seen, links: &mut Vec<Link>) {
-    let judged: [(&'static str, Option<Link>); 7] = [
+pub(super) fn links(known: &Known<'_>, seen: &Seen, links: &mut Vec<Finding>) {
+    let judged: [(&'static str, Option<Finding>); 7] = [
         ("api", seen.api.as_ref().map(|answer| api(known, answer, seen))),
         ("clock", clock(known, seen)),
         ("registry", Some(behind::registry(known, seen, &waits(links)))),
@@ -37,7 +36,7 @@ pub(super) fn links(known: &Known<'_>, seen: &Seen, links: &mut Vec<Link>) {
     for (name, link) in judged {
         let pushes = matches!(name, "location" | "upload" | "digest");
         if let Some(why) = roles::no_push(known, seen, name).filter(|_| pushes) {
-            links.push(Link::not_tried(name, why));
+            links.push(Finding::not_tried(name, why));
             continue;
         }
         let link = link.unwrap_or_else(|| {
@@ -45,88 +44,22 @@ pub(super) fn links(known: &Known<'_>, seen: &Seen, links: &mut Vec<Link>) {
                 && matches!(name, "login" | "location" | "upload" | "digest")
                 && known.user.is_none()
             {
-                return Link::not_tried(name, "no login: `--user NAME --password-stdin`");
+                return Finding::not_tried(name, "no login: `--user NAME --password-stdin`");
             }
-            Link::not_tried(name, waits(links))
+            Finding::not_tried(name, waits(links))
         });
         links.push(link);
     }
     links.push(roles::roles(known, seen, &waits(links)));
 }
 
-fn unanswered(known: &Known<'_>, name: &'static str, what: &str, why: &str) -> Link {
-    Link::broken(name, format!("{what}: {why}"), known.restarts())
+fn unanswered(known: &Known<'_>, name: &'static str, what: &str, why: &str) -> Finding {
+    Finding::broken(name, format!("{what}: {why}"), known.restarts())
 }
 
-/// What mends the reason of an answer.
-pub(super) fn cure(known: &Known<'_>, cure: Cure) -> String {
-    match cure {
-        Cure::Proxy(line) => known.mends(NGINX_CONF, &format!("nginx.conf must say `{line}`")),
-        Cure::Start => behind::start(known),
-        Cure::DataOwner => match (known.server, known.data) {
-            (Some(server), Some(data)) => format!("run `sudo chown -R {server} {data}`"),
-            (_, _) => known.compose("up -d --force-recreate"),
-        },
-        Cure::DataSpace => format!(
-            "make room on the disk with the images, which `df -h` shows: {}, which frees the space of deleted images; or remove other files",
-            known.regcert("gc")
-        ),
-        Cure::DiskReadOnly => disk_read_write(known),
-        Cure::ReadOnlyMode => known.mends(REGISTRY_CONFIG, "registry/config.yml must not set `readonly`"),
-        Cure::UsersFile => users_file(known),
-        Cure::Rights => match known.user {
-            Some(user) => format!("give `{user}` the right to push, or name another user"),
-            None => "name a user: `--user NAME --password-stdin`".to_owned(),
-        },
-        Cure::ClientCertificate => {
-            if known.deployment.is_some_and(|deployment| deployment.spec.client_auth == ClientAuth::Off) {
-                return known.mends(NGINX_CONF, "nginx.conf must not ask for a client certificate");
-            }
-            format!(
-                "{}, and name its files here: `--client-cert FILE --client-key FILE`",
-                known.regcert("add-client NAME")
-            )
-        }
-        Cure::ServerName => known.names_it(),
-        Cure::Wait => format!(
-            "try again in a few seconds; where that does not help, a client is guessing passwords: to see which, {}",
-            known.compose("logs nginx")
-        ),
-        Cure::Collection => {
-            format!("wait until the collection has ended; if none runs, {}", known.regcert("gc"))
-        }
-        Cure::Log => known.restarts(),
-    }
-}
-
-/// How the disk with the images comes to take writes.
-fn disk_read_write(known: &Known<'_>) -> String {
-    let says = "the disk with the images must be mounted read-write";
-    let Some(data) = known.data else {
-        return format!("{says}: `dmesg` says why the kernel allows no writes");
-    };
-    // docker-compose.yml itself can mount it read-only.
-    if known.files.iter().any(|(path, _)| path == COMPOSE) {
-        return known.mends(COMPOSE, says);
-    }
-    format!(
-        "{says}: run `sudo mount -o remount,rw \"$(findmnt -n -o TARGET -T {data})\"`; where that fails, `dmesg` says why"
-    )
-}
-
-/// How the server comes to read the passwords.
-fn users_file(known: &Known<'_>) -> String {
-    let says = "the password file must be there and readable by the containers' user";
-    let is_passwords = |path: &str| path.starts_with("nginx/auth/") || path.starts_with("registry/auth/");
-    if known.files.iter().any(|(path, _)| is_passwords(path)) {
-        return format!("{says}: {}", known.regcert("init --reload"));
-    }
-    known.mends(NGINX_CONF, &format!("{says}, and nginx.conf must name it"))
-}
-
-fn unexpected(known: &Known<'_>, name: &'static str, what: &str, answer: &Answer) -> Link {
+fn unexpected(known: &Known<'_>, name: &'static str, what: &str, answer: &Answer) -> Finding {
     let reason = reason(answer, what);
-    Link::broken(name, reason.message, cure(known, reason.cure))
+    Finding::broken(name, reason.message, known.cure(reason.cure))
 }
 
 /// How often an answer names the API's version; once is right.
@@ -134,7 +67,7 @@ fn versions(answer: &Answer) -> usize {
     answer.all("docker-distribution-api-version").len()
 }
 
-fn api(known: &Known<'_>, answer: &Result<Answer, String>, seen: &Seen) -> Link {
+fn api(known: &Known<'_>, answer: &Result<Answer, String>, seen: &Seen) -> Finding {
     let what = "`GET /v2/` without a password";
     let answer = match answer {
         Ok(answer) => answer,
@@ -142,13 +75,10 @@ fn api(known: &Known<'_>, answer: &Result<Answer, String>, seen: &Seen) -> Link 
     };
     if answer.status == 200 {
         let message = "anybody gets in: `GET /v2/` is answered with 200 without a password";
-        let hint = cure(
-            known,
-            Cure::Proxy(
-                "if ($challenge) { return 401; } … auth_request /-/users; … auth_request /-/password;",
-            ),
-        );
-        return Link::broken("api", message, hint);
+        let hint = known.cure(Cure::Proxy(
+            "if ($challenge) { return 401; } … auth_request /-/users; … auth_request /-/password;",
+        ));
+        return Finding::broken("api", message, hint);
     }
     if answer.status != 401 {
         return unexpected(known, "api", what, answer);
@@ -156,7 +86,7 @@ fn api(known: &Known<'_>, answer: &Result<Answer, String>, seen: &Seen) -> Link 
     if !answer.asks_for_password() {
         let message = "401 comes without `WWW-Authenticate: Basic`: no client knows how to log in";
         let line = "add_header WWW-Authenticate $challenge always;";
-        return Link::broken("api", message, cure(known, Cure::Proxy(line)));
+        return Finding::broken("api", message, known.cure(Cure::Proxy(line)));
     }
     let logged_in = seen.login.as_ref().and_then(|answer| answer.as_ref().ok());
     for (with, answer) in
@@ -169,21 +99,21 @@ fn api(known: &Known<'_>, answer: &Result<Answer, String>, seen: &Seen) -> Link 
             "Docker-Distribution-Api-Version comes {count} times {with} a password, and once is right"
         );
         let line = "add_header Docker-Distribution-Api-Version $api_version always;";
-        return Link::broken("api", message, cure(known, Cure::Proxy(line)));
+        return Finding::broken("api", message, known.cure(Cure::Proxy(line)));
     }
-    Link::held("api", "401 without a password, `Basic` to log in, one API version")
+    Finding::held("api", "401 without a password, `Basic` to log in, one API version")
 }
 
-fn clock(known: &Known<'_>, seen: &Seen) -> Option<Link> {
+fn clock(known: &Known<'_>, seen: &Seen) -> Option<Finding> {
     let answer = seen.api.as_ref()?.as_ref().ok()?;
     let there = answer.header("date").and_then(|date| time::PrimitiveDateTime::parse(date, DATE).ok());
     let Some(there) = there.map(time::PrimitiveDateTime::assume_utc) else {
-        return Some(Link::not_tried("clock", "the server does not say what time it has"));
+        return Some(Finding::not_tried("clock", "the server does not say what time it has"));
     };
     let here: OffsetDateTime = known.now + seen.api_after;
     let skew = (there - here).unsigned_abs();
     if skew <= SKEW {
-        return Some(Link::held("clock", "the server has the same time as this machine"));
+        return Some(Finding::held("clock", "the server has the same time as this machine"));
     }
     let way = if there > here { "ahead of" } else { "behind" };
     let message = format!("the server's clock is {} {way} this machine's", span(skew));
@@ -191,7 +121,7 @@ fn clock(known: &Known<'_>, seen: &Seen) -> Option<Link> {
         "run `sudo timedatectl set-ntp true` on whichever is wrong: it is {} here",
         here.replace_nanosecond(0).unwrap_or(here).to_string().replace(".0 +00:00:00", " UTC")
     );
-    Some(Link::broken("clock", message, hint))
+    Some(Finding::broken("clock", message, hint))
 }
 
 fn span(length: Duration) -> String {
@@ -203,7 +133,7 @@ fn span(length: Duration) -> String {
     }
 }
 
-fn login(known: &Known<'_>, seen: &Seen) -> Option<Link> {
+fn login(known: &Known<'_>, seen: &Seen) -> Option<Finding> {
     let what = "`GET /v2/` with the password";
     let user = known.user?;
     let answer = match seen.login.as_ref()? {
@@ -211,20 +141,20 @@ fn login(known: &Known<'_>, seen: &Seen) -> Option<Link> {
         Err(why) => return Some(unanswered(known, "login", what, why)),
     };
     Some(match answer.status {
-        200 => Link::held("login", format!("`{user}` gets in")),
+        200 => Finding::held("login", format!("`{user}` gets in")),
         401 => refused(known, user.as_str()),
         // The link before it says so.
         502..=504 => return None,
         403 | 500 => {
             let reason = reason(answer, what);
             let message = format!("{}; it may not be able to read the password file", reason.message);
-            Link::broken("login", message, cure(known, Cure::UsersFile))
+            Finding::broken("login", message, known.cure(Cure::UsersFile))
         }
         _ => unexpected(known, "login", what, answer),
     })
 }
 
-fn refused(known: &Known<'_>, user: &str) -> Link {
+fn refused(known: &Known<'_>, user: &str) -> Finding {
     let again = known.regcert(&format!("add-user {user}"));
     let (message, hint) = match &known.entry {
         Some(Login::NoSuchUser) => (format!("there is no user `{user}` in the password file"), again),
@@ -249,12 +179,12 @@ fn refused(known: &Known<'_>, user: &str) -> Link {
             format!("try another; or {again}, which gives a new password in place of an old one"),
         ),
     };
-    Link::broken("login", message, hint)
+    Finding::broken("login", message, hint)
 }
 
 /// What mends a server that has read other roles or passwords than those of the directory.
 fn other_passwords(known: &Known<'_>) -> String {
-    let first = roles::cure(known);
+    let first = known.takes_roles();
     if known.roles == RolesOnDisk::Unread {
         return first;
     }
@@ -262,7 +192,7 @@ fn other_passwords(known: &Known<'_>) -> String {
     format!("{first}; where that does not help: {then}")
 }
 
-fn location(known: &Known<'_>, start: &Result<Answer, String>) -> Link {
+fn location(known: &Known<'_>, start: &Result<Answer, String>) -> Finding {
     let what = "the start of an upload";
     let answer = match start {
         Ok(answer) => answer,
@@ -272,23 +202,23 @@ fn location(known: &Known<'_>, start: &Result<Answer, String>) -> Link {
         return unexpected(known, "location", what, answer);
     }
     let Some(location) = answer.header("location") else {
-        return Link::broken(
+        return Finding::broken(
             "location",
             format!("{what} is answered without `Location`"),
-            cure(known, Cure::Log),
+            known.cure(Cure::Log),
         );
     };
     match location_fault(known.target, location) {
-        None => Link::held("location", format!("uploads stay at {}", known.target.url("/"))),
-        Some((message, line)) => Link::broken("location", message, cure(known, Cure::Proxy(line))),
+        None => Finding::held("location", format!("uploads stay at {}", known.target.url("/"))),
+        Some((message, line)) => Finding::broken("location", message, known.cure(Cure::Proxy(line))),
     }
 }
 
-fn upload(known: &Known<'_>, chunk: &Result<Answer, String>) -> Link {
+fn upload(known: &Known<'_>, chunk: &Result<Answer, String>) -> Finding {
     let what = "a chunk of 1.5 MB";
     match chunk {
         Err(why) => unanswered(known, "upload", what, why),
-        Ok(answer) if answer.status == 202 => Link::held("upload", "1.5 MB in chunks, taken back again"),
+        Ok(answer) if answer.status == 202 => Finding::held("upload", "1.5 MB in chunks, taken back again"),
         Ok(answer) => {
             let mut reason = reason(answer, what);
             // Only a proxy that stores uploads first has a reason of its own to fail over them.
@@ -296,19 +226,19 @@ fn upload(known: &Known<'_>, chunk: &Result<Answer, String>) -> Link {
                 reason.message += "; it may store each upload itself first, and have no room for it";
                 reason.cure = Cure::Proxy("proxy_http_version 1.1; proxy_request_buffering off;");
             }
-            Link::broken("upload", reason.message, cure(known, reason.cure))
+            Finding::broken("upload", reason.message, known.cure(reason.cure))
         }
     }
 }
 
-fn digest(known: &Known<'_>, seen: &Seen) -> Link {
+fn digest(known: &Known<'_>, seen: &Seen) -> Finding {
     let trip = match seen.trip.as_ref() {
         Some(Ok(trip)) => trip,
         Some(Err(why)) => return unanswered(known, "digest", "a blob and a manifest", why),
-        None => return Link::not_tried("digest", "not asked for"),
+        None => return Finding::not_tried("digest", "not asked for"),
     };
     match trip.steps.last().filter(|step| !step.is_done()) {
-        Some(step) if step.answer.status == step.expected => Link::broken(
+        Some(step) if step.answer.status == step.expected => Finding::broken(
             "digest",
             format!("to {} gives other bytes than were stored: something between changes them", step.what),
             known.mends(NGINX_CONF, "nginx.conf must not filter or compress below /v2/"),
@@ -320,10 +250,10 @@ fn digest(known: &Known<'_>, seen: &Seen) -> Link {
                 reason.message += "; it may not be able to read the directory with the images";
                 reason.cure = Cure::DataOwner;
             }
-            Link::broken("digest", reason.message, cure(known, reason.cure))
+            Finding::broken("digest", reason.message, known.cure(reason.cure))
         }
         None if trip.deleted == Some(202) => {
-            Link::held("digest", "a blob and a manifest come back as they were, and are deleted")
+            Finding::held("digest", "a blob and a manifest come back as they were, and are deleted")
         }
         None => {
             let user = known.user.map_or_else(String::new, |user| user.to_string());
@@ -332,7 +262,10 @@ fn digest(known: &Known<'_>, seen: &Seen) -> Link {
             } else {
                 "nothing can be deleted".to_owned()
             };
-            Link::held("digest", format!("a blob and a manifest come back as they were; they stay, as {why}"))
+            Finding::held(
+                "digest",
+                format!("a blob and a manifest come back as they were; they stay, as {why}"),
+            )
         }
     }
 }

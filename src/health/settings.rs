@@ -1,40 +1,14 @@
 //! Whether the running registry does what regcert.toml says: each setting that shows from outside is tried, and what Docker
 //! knows of the containers is compared. Pure; `probe` tries.
 
-use std::path::PathBuf;
-
-use time::OffsetDateTime;
-
-use super::check::{Known, Link};
-use super::seen::{Answer, Contained, Seen, Tried};
+use super::finding::Finding;
+use super::known::Known;
+use super::seen::{Contained, Running, Seen};
 use crate::deployment::{COMPOSE, Deployment, NGINX_CONF};
 use crate::settings::{ClientAuth, Data, Delete, Proxy, Settings};
 
 /// A repository that is open on the port without passwords only where all are.
 pub const NOT_OPEN: &str = "regcert-check-not-open";
-
-/// What the running registry shows of its settings.
-#[derive(Debug, Default)]
-pub struct Running {
-    /// Whether the handshake asks for a client certificate.
-    pub asks_for_certificate: Option<bool>,
-    /// `GET /v2/` without a client certificate.
-    pub without_certificate: Tried<Answer>,
-    /// `GET /v2/` on the port without passwords.
-    pub anonymous: Tried<Answer>,
-    /// The tags of [`NOT_OPEN`] there.
-    pub anonymous_closed: Tried<Answer>,
-    /// `GET /v2/` on the http port.
-    pub http: Tried<Answer>,
-    /// The metrics.
-    pub metrics: Tried<Answer>,
-    /// The start of an upload to a mirror.
-    pub mirror_push: Tried<Answer>,
-    /// Where the images of a registry with a directory for them are to be.
-    pub data: Option<PathBuf>,
-    /// When registry/config.yml last changed.
-    pub config_changed: Option<OffsetDateTime>,
-}
 
 /// What differs, and what mends it.
 struct Differs {
@@ -52,16 +26,16 @@ struct Comparison<'a> {
 }
 
 /// Whether the settings are in force.
-pub(super) fn settings(known: &Known<'_>, seen: &Seen, waits: &str) -> Link {
+pub(super) fn settings(known: &Known<'_>, seen: &Seen, waits: &str) -> Finding {
     let (Some(deployment), Some(running)) = (known.deployment, known.running) else {
-        return Link::not_tried(
+        return Finding::not_tried(
             "settings",
             "the settings are in the registry's directory, which is not here",
         );
     };
     // What is not the registry, or takes no client, shows no settings: the link before says what to mend.
     if !matches!(&seen.api, Some(Ok(answer)) if answer.status == 401) {
-        return Link::not_tried("settings", waits);
+        return Finding::not_tried("settings", waits);
     }
     let Deployment { spec, .. } = deployment;
     let mut comparison = Comparison { known, spec, compared: Vec::new(), differs: Vec::new() };
@@ -84,12 +58,12 @@ pub(super) fn settings(known: &Known<'_>, seen: &Seen, waits: &str) -> Link {
         let mut cures: Vec<_> = differs.iter().map(|differs| differs.cure.as_str()).collect();
         cures.dedup();
         let message = format!("not as regcert.toml says: {}", what.join("; "));
-        return Link::broken("settings", message, cures.join("; "));
+        return Finding::broken("settings", message, cures.join("; "));
     }
     if compared.is_empty() {
-        return Link::not_tried("settings", waits);
+        return Finding::not_tried("settings", waits);
     }
-    Link::held("settings", format!("as regcert.toml says: {}", compared.join(", ")))
+    Finding::held("settings", format!("as regcert.toml says: {}", compared.join(", ")))
 }
 
 impl Comparison<'_> {

@@ -1,15 +1,16 @@
 //! The links of the handshake: the certificates that the server shows, held against the roots, the name, the clock and
 //! what lies on disk.
 
-use super::check::{Known, Link, State};
 use super::days_ahead;
+use super::finding::Finding;
+use super::known::Known;
 use super::seen::Seen;
 use crate::deployment::NGINX_CONF;
 use crate::names::printable;
 use crate::pki::{Certificate, covers, date, days_until, leads_to, verify, when};
 
 /// What the server shows about itself.
-pub(super) fn links(known: &Known<'_>, chain: &[Certificate], seen: &Seen, links: &mut Vec<Link>) {
+pub(super) fn links(known: &Known<'_>, chain: &[Certificate], seen: &Seen, links: &mut Vec<Finding>) {
     let leaf = &chain[0];
     links.push(served(known, leaf));
     // Where the right certificate lies on disk, every fault of the one served has the same cure.
@@ -18,12 +19,12 @@ pub(super) fn links(known: &Known<'_>, chain: &[Certificate], seen: &Seen, links
     let (shape, gap) = shape(known, chain);
     links.push(shape);
     if gap {
-        links.push(Link::not_tried("trust", "waits for `chain`"));
+        links.push(Finding::not_tried("trust", "waits for `chain`"));
     } else {
         links.push(trust(known, chain, &cure));
     }
     links.push(if covers(leaf, &known.target.host) {
-        Link::held("covers", format!("the certificate is for {}", names(leaf)))
+        Finding::held("covers", format!("the certificate is for {}", names(leaf)))
     } else {
         let host = &known.target.host;
         let message = if leaf.names.is_empty() {
@@ -31,7 +32,7 @@ pub(super) fn links(known: &Known<'_>, chain: &[Certificate], seen: &Seen, links
         } else {
             format!("the certificate is for {}, not for `{host}`", names(leaf))
         };
-        Link::broken(
+        Finding::broken(
             "covers",
             message,
             cure(if leaf.names.is_empty() { known.renews() } else { known.names_it() }),
@@ -39,17 +40,17 @@ pub(super) fn links(known: &Known<'_>, chain: &[Certificate], seen: &Seen, links
     });
     links.push(days(known, chain, &cure));
     // With all of them held, this cannot fail but for a rule that none of them knows.
-    let sound = links.iter().all(|link| link.state != State::Broken);
+    let sound = links.iter().all(|link| !link.is_broken());
     let names = [known.target.host.to_string()];
     if let (true, Some(root)) = (sound, known.roots.first())
         && let Err(fault) = verify(chain, root, &names, known.now)
-        && let Some(link) = links.iter_mut().find(|link| link.name == "trust")
+        && let Some(link) = links.iter_mut().find(|link| link.id == "trust")
     {
-        *link = Link::broken("trust", fault.message, cure(known.renews()));
+        *link = Finding::broken("trust", fault.message, cure(known.renews()));
     }
     links.push(match seen.old.as_deref() {
-        None | Some([]) => Link::held("protocols", "TLS 1.0 and 1.1 are refused"),
-        Some(old) => Link::broken(
+        None | Some([]) => Finding::held("protocols", "TLS 1.0 and 1.1 are refused"),
+        Some(old) => Finding::broken(
             "protocols",
             format!("old versions are accepted: {}", old.join(", ")),
             known.mends(NGINX_CONF, "nginx.conf must say `ssl_protocols TLSv1.2 TLSv1.3;`"),
@@ -66,12 +67,12 @@ fn names(leaf: &Certificate) -> String {
     names.join(", ")
 }
 
-fn served(known: &Known<'_>, leaf: &Certificate) -> Link {
+fn served(known: &Known<'_>, leaf: &Certificate) -> Finding {
     let about = |certificate: &Certificate| {
         format!("number {} (until {})", certificate.serial, date(certificate.validity.not_after))
     };
     if let Some(why) = known.refused {
-        return Link::broken(
+        return Finding::broken(
             "served",
             format!(
                 "nginx goes on with what it read before, and cannot start again with its files on disk: {why}"
@@ -80,11 +81,11 @@ fn served(known: &Known<'_>, leaf: &Certificate) -> Link {
         );
     }
     match known.leaf() {
-        None => Link::not_tried("served", "with --ca-cert, there is no directory to compare with"),
+        None => Finding::not_tried("served", "with --ca-cert, there is no directory to compare with"),
         Some(on_disk) if on_disk == leaf => {
-            Link::held("served", format!("the certificate on disk, number {}", leaf.serial))
+            Finding::held("served", format!("the certificate on disk, number {}", leaf.serial))
         }
-        Some(on_disk) => Link::broken(
+        Some(on_disk) => Finding::broken(
             "served",
             format!("certificate {} is served, and {} is on disk", about(leaf), about(on_disk)),
             known.reloads(),
@@ -107,7 +108,7 @@ fn refused_files(known: &Known<'_>, why: &str) -> String {
 }
 
 /// The form of the chain, and whether something is missing from it.
-fn shape(known: &Known<'_>, chain: &[Certificate]) -> (Link, bool) {
+fn shape(known: &Known<'_>, chain: &[Certificate]) -> (Finding, bool) {
     let whole = known.mends("nginx/ssl/", "the server must send the chain that is on disk");
     if let Some(root) = chain.iter().skip(1).find(|one| one.is_signed_by(one)) {
         let message = format!(
@@ -115,7 +116,11 @@ fn shape(known: &Known<'_>, chain: &[Certificate]) -> (Link, bool) {
             printable(&root.subject_text)
         );
         return (
-            Link::broken("chain", message, format!("take it out of the file with the certificate: {whole}")),
+            Finding::broken(
+                "chain",
+                message,
+                format!("take it out of the file with the certificate: {whole}"),
+            ),
             false,
         );
     }
@@ -125,7 +130,7 @@ fn shape(known: &Known<'_>, chain: &[Certificate]) -> (Link, bool) {
             n + 1,
             printable(&chain[n].subject_text)
         );
-        return (Link::broken("chain", message, whole), false);
+        return (Finding::broken("chain", message, whole), false);
     }
     let last = &chain[chain.len() - 1];
     let on_disk = known.deployment.and_then(|deployment| deployment.server.as_ref());
@@ -133,17 +138,17 @@ fn shape(known: &Known<'_>, chain: &[Certificate]) -> (Link, bool) {
     if let Some(missing) = missing {
         let message =
             format!("the intermediate certificate `{}` is not sent", printable(&missing.subject_text));
-        return (Link::broken("chain", message, whole), true);
+        return (Finding::broken("chain", message, whole), true);
     }
     let length = match chain.len() {
         1 => "the server's own certificate alone".to_owned(),
         2 => "the server's own certificate and one more".to_owned(),
         n => format!("the server's own certificate and {} more", n - 1),
     };
-    (Link::held("chain", format!("{length}, without the root")), false)
+    (Finding::held("chain", format!("{length}, without the root")), false)
 }
 
-fn trust(known: &Known<'_>, chain: &[Certificate], cure: &dyn Fn(String) -> String) -> Link {
+fn trust(known: &Known<'_>, chain: &[Certificate], cure: &dyn Fn(String) -> String) -> Finding {
     let last = &chain[chain.len() - 1];
     // The dates are another link's business.
     let latest = chain.iter().map(|one| one.validity.not_before).max().unwrap_or(known.now);
@@ -160,23 +165,23 @@ fn trust(known: &Known<'_>, chain: &[Certificate], cure: &dyn Fn(String) -> Stri
         let authorities = known.roots.iter().copied().chain(&chain[1..]);
         if let Some(why) = authorities.filter(|one| one.is_authority).find_map(Certificate::narrowness) {
             let message = format!("strict clients refuse it: a certificate above it {why}");
-            return Link::broken("trust", message, cure(known.regcert("rotate --ca")));
+            return Finding::broken("trust", message, cure(known.regcert("rotate --ca")));
         }
-        return Link::held("trust", format!("who trusts {roots} trusts it"));
+        return Finding::held("trust", format!("who trusts {roots} trusts it"));
     };
     let renew = cure(known.renews());
     if chain[0].is_authority {
         let message =
             "the server's certificate is itself an authority's: strict clients refuse it as a server's";
-        return Link::broken("trust", message, renew);
+        return Finding::broken("trust", message, renew);
     }
     if let Some(weak) = chain.iter().find_map(Certificate::weakness) {
-        return Link::broken("trust", format!("the certificate {weak}"), renew);
+        return Finding::broken("trust", format!("the certificate {weak}"), renew);
     }
     if last.is_signed_by(root) {
         let why = leads_to(chain, root, latest.max(root.validity.not_before)).err();
         let why = why.map(|fault| fault.message).unwrap_or_default();
-        return Link::broken(
+        return Finding::broken(
             "trust",
             format!("the root signed it, and strict clients refuse it: {why}"),
             renew,
@@ -191,26 +196,26 @@ fn trust(known: &Known<'_>, chain: &[Certificate], cure: &dyn Fn(String) -> Stri
         )
     };
     if chain[0].is_signed_by(&chain[0]) {
-        return Link::broken("trust", "the server's certificate is signed by itself", hint);
+        return Finding::broken("trust", "the server's certificate is signed by itself", hint);
     }
     if last.issuer == root.subject {
         let message = "it was signed by another authority of the same name as the root, with another key";
-        return Link::broken("trust", message, hint);
+        return Finding::broken("trust", message, hint);
     }
     let issuer = printable(&last.issuer_text);
     let alone = chain.len() == 1 && known.deployment.is_none();
     let gap =
         if alone { ", or the server does not send the intermediate certificate of that name" } else { "" };
-    Link::broken("trust", format!("it was issued by `{issuer}`, which the root did not sign{gap}"), hint)
+    Finding::broken("trust", format!("it was issued by `{issuer}`, which the root did not sign{gap}"), hint)
 }
 
-fn days(known: &Known<'_>, chain: &[Certificate], cure: &dyn Fn(String) -> String) -> Link {
+fn days(known: &Known<'_>, chain: &[Certificate], cure: &dyn Fn(String) -> String) -> Finding {
     let leaf = &chain[0];
     let today = date(known.now);
     if let Some(early) = chain.iter().find(|one| one.validity.not_before > known.now) {
         let message =
             format!("the certificate begins on {} and it is {today} here", date(early.validity.not_before));
-        return Link::broken(
+        return Finding::broken(
             "days",
             message,
             format!("if {today} is wrong, set this machine's clock; else {}", cure(known.renews())),
@@ -220,7 +225,7 @@ fn days(known: &Known<'_>, chain: &[Certificate], cure: &dyn Fn(String) -> Strin
     let root = known.roots.first().copied();
     if let Some(root) = root.filter(|root| root.validity.not_after < known.now) {
         let message = format!("the root certificate {}", when(root.validity.not_after, known.now));
-        return Link::broken("days", message, known.replaces_root());
+        return Finding::broken("days", message, known.replaces_root());
     }
     // The new root as the old one certified it is for clients of the old one, unless it is over and only in the way.
     let is_needed = |one: &&Certificate| {
@@ -230,10 +235,10 @@ fn days(known: &Known<'_>, chain: &[Certificate], cure: &dyn Fn(String) -> Strin
     let end = ends.min().unwrap_or(leaf.validity.not_after);
     if days_until(end, known.now) >= days_ahead(leaf) {
         let left = days_until(end, known.now);
-        return Link::held("days", format!("until {}, {left} days left", date(end)));
+        return Finding::held("days", format!("until {}, {left} days left", date(end)));
     }
     let message = format!("the certificate {}", when(end, known.now));
     // Another certificate would end with the root.
     let is_root = root.is_some_and(|root| root.validity.not_after == end);
-    Link::broken("days", message, if is_root { known.replaces_root() } else { cure(known.renews()) })
+    Finding::broken("days", message, if is_root { known.replaces_root() } else { cure(known.renews()) })
 }

@@ -74,7 +74,7 @@ fn seen() -> Seen {
 }
 
 /// The links from where the registry is, or from a machine that has only its root.
-fn links(seen: &Seen, here: bool, entry: Option<Login>) -> Vec<Link> {
+fn links(seen: &Seen, here: bool, entry: Option<Login>) -> Vec<Finding> {
     let access = here.then(|| HERE.state.access.of("docker"));
     links_of(seen, here, entry, access.as_ref(), RolesOnDisk::Fit)
 }
@@ -86,7 +86,7 @@ fn links_of(
     entry: Option<Login>,
     access: Option<&Access>,
     roles: RolesOnDisk,
-) -> Vec<Link> {
+) -> Vec<Finding> {
     let target: Target = "r.myhouse.local".parse().unwrap();
     let user: Username = "docker".parse().unwrap();
     let roots = HERE.roots();
@@ -111,12 +111,13 @@ fn links_of(
         free_ports: (8080, 5443),
         files: &[],
         running: None,
+        upstream: None,
         refused: None,
         now: NOW,
     };
     let links = check(&known, seen);
-    for Link { name, state, hint, .. } in &links {
-        assert_eq!(hint.is_empty(), *state != State::Broken, "{name}: {hint}");
+    for Finding { id, state, cure, .. } in &links {
+        assert_eq!(cure.is_empty(), *state != State::Broken, "{id}: {cure}");
     }
     links
 }
@@ -128,15 +129,15 @@ fn broken(change: impl Fn(&mut Seen)) -> (String, String) {
     summary(&links(&seen, true, Some(Login::Good)))
 }
 
-fn summary(links: &[Link]) -> (String, String) {
-    let broken: Vec<_> = links.iter().filter(|link| link.state == State::Broken).collect();
-    let names: Vec<_> = broken.iter().map(|link| link.name).collect();
-    (names.join(","), broken.first().map(|link| link.hint.clone()).unwrap_or_default())
+fn summary(links: &[Finding]) -> (String, String) {
+    let broken: Vec<_> = links.iter().filter(|link| link.is_broken()).collect();
+    let names: Vec<_> = broken.iter().map(|link| link.id).collect();
+    (names.join(","), broken.first().map(|link| link.cure.clone()).unwrap_or_default())
 }
 
-fn waiting(links: &[Link]) -> Vec<&str> {
+fn waiting(links: &[Finding]) -> Vec<&str> {
     let waits = links.iter().filter(|link| link.message.starts_with("waits for"));
-    waits.map(|link| link.name).collect()
+    waits.map(|link| link.id).collect()
 }
 
 #[test]
@@ -145,7 +146,7 @@ fn nothing_is_found_where_nothing_is_wrong() {
         let links = links(&seen(), here, None);
         assert_eq!(summary(&links).0, "", "{links:#?}");
         let untried: Vec<_> =
-            links.iter().filter(|link| link.state == State::NotTried).map(|link| link.name).collect();
+            links.iter().filter(|link| link.state == State::NotTried).map(|link| link.id).collect();
         assert_eq!(untried, if here { vec!["settings"] } else { vec!["served", "roles", "settings"] });
     }
 }
@@ -154,7 +155,7 @@ fn nothing_is_found_where_nothing_is_wrong() {
 fn a_registry_on_this_machine_tells_a_name_that_leads_elsewhere() {
     let (names, hint) = broken(|seen| {
         seen.nearby = HERE.server.as_ref().map(|server| server.leaf().clone());
-        seen.peer = Some(Err("10.0.0.7:443: no route to host".into()));
+        seen.peer = behind::no_connection("10.0.0.7:443: no route to host");
         seen.chain = None;
     });
     assert_eq!(names, "name");
@@ -167,7 +168,7 @@ fn a_registry_on_this_machine_tells_a_name_that_leads_elsewhere() {
 #[test]
 fn what_cannot_be_tried_waits_for_the_link_in_its_way() {
     let mut down = Seen { addresses: seen().addresses, ..Seen::default() };
-    down.peer = Some(Err("10.0.0.7:443: connection refused".into()));
+    down.peer = behind::no_connection("10.0.0.7:443: connection refused");
     let down = links(&down, true, None);
     assert_eq!(summary(&down).0, "tcp");
     assert_eq!(waiting(&down).len(), 15, "{down:#?}");
@@ -238,13 +239,13 @@ fn a_certificate_lasts_or_is_due() {
             free_ports: (8080, 5443),
             files: &[],
             running: None,
+            upstream: None,
             refused: None,
             now,
         };
         summary(&check(&known, &Seen { api: None, ..seen() }))
     };
-    let end = HERE.server.as_ref().unwrap().leaf().validity.not_after;
-    let day = time::Duration::DAY;
+    let (end, day) = (HERE.server.as_ref().unwrap().leaf().validity.not_after, time::Duration::DAY);
     let renew = "run `regcert rotate --reload`".to_owned();
     assert_eq!(at(end - day * 31).0, "");
     assert_eq!(at(end - day * 10), ("days".to_owned(), renew.clone()));
@@ -260,7 +261,7 @@ fn a_handshake_that_fails_says_who_speaks_there() {
     for (refusal, cure) in [
         (Refusal::PlainHttp, "listen 8443 ssl;"),
         (Refusal::NotTls, "--https-port 5443 && docker compose"),
-        (Refusal::Alert("protocol version".into()), "ssl_protocols"),
+        (Refusal::Version, "ssl_protocols"),
         (Refusal::Alert("handshake failure".into()), "the one of its certificate"),
         (Refusal::Closed, "docker compose restart"),
         (Refusal::Silent, "docker compose restart"),

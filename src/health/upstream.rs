@@ -1,7 +1,15 @@
 //! Whether the registry that a mirror fetches from can be fetched from.
 
-use super::check::{Link, State};
+use super::finding::Finding;
 use super::seen::Answer;
+
+/// The one file of all roots that each family of systems makes (Debian, Fedora, SUSE, Alpine).
+pub const BUNDLES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
 
 /// How `GET /v2/` at the upstream was answered, without a password.
 pub struct UpstreamSeen<'a> {
@@ -14,15 +22,15 @@ pub struct UpstreamSeen<'a> {
 }
 
 /// The link from a mirror to its upstream.
-pub fn upstream(seen: &UpstreamSeen<'_>) -> Link {
+pub fn upstream(seen: &UpstreamSeen<'_>) -> Finding {
     let UpstreamSeen { url, through, answer } = seen;
     let name = "upstream";
     let way = through.as_ref().map(|proxy| format!(" through the proxy {proxy}")).unwrap_or_default();
     let answer = match answer {
-        None => return Link::not_tried(name, format!("the registry asks {url}{way}, and regcert cannot")),
+        None => return Finding::not_tried(name, format!("the registry asks {url}{way}, and regcert cannot")),
         Some(Ok(answer)) => answer,
         Some(Err(why)) if why.contains("certificate") => {
-            return Link::broken(
+            return Finding::broken(
                 name,
                 format!("the certificate of {url} is refused: {why}; nothing new can be fetched"),
                 "run `regcert init --upstream-ca FILE --reload` with the root certificate of its authority"
@@ -39,22 +47,22 @@ pub fn upstream(seen: &UpstreamSeen<'_>) -> Link {
                 }
             };
             let message = format!("{url} does not answer{way}: {why}; nothing new can be fetched");
-            return Link::broken(name, message, hint);
+            return Finding::broken(name, message, hint);
         }
     };
     let challenge = answer.header("www-authenticate").unwrap_or_default().to_ascii_lowercase();
     match answer.status {
-        200 => Link::held(name, format!("{url} asks for no password{way}")),
-        401 if challenge.starts_with("bearer ") => Link::held(name, format!("{url} asks for a token{way}")),
+        200 => Finding::held(name, format!("{url} asks for no password{way}")),
+        401 if challenge.starts_with("bearer ") => Finding::held(name, format!("{url} asks for a token{way}")),
         // distribution's mirror has no other handler than that for tokens (`registry/proxy/proxyregistry.go`).
-        401 => Link::broken(
+        401 => Finding::broken(
             name,
             format!(
                 "{url} asks for a password itself, and a mirror can only fetch a token: it finds no image"
             ),
             "mirror an address that asks for none, or one that gives tokens: a registry of regcert has one after `init --anonymous-port PORT --reload` there; then run `regcert init --mirror-of https://HOST:PORT --reload` here".to_owned(),
         ),
-        status => Link::broken(
+        status => Finding::broken(
             name,
             format!("{url} is not a registry: it answers `GET /v2/` with {status}"),
             "run `regcert init --mirror-of URL --reload` with the address of a registry".to_owned(),
@@ -62,25 +70,12 @@ pub fn upstream(seen: &UpstreamSeen<'_>) -> Link {
     }
 }
 
-/// Adds the link to the upstream, where there is one. A mirror asks its upstream before it starts, and ends where it gets
-/// no answer: then the upstream's cure is the registry's, too.
-pub fn with_upstream(links: &mut Vec<Link>, upstream: Option<Link>) {
-    let is_broken = |link: &Link| link.state == State::Broken;
-    let ended =
-        |link: &&mut Link| link.name == "registry" && is_broken(link) && link.message.contains("/v2/");
-    if let Some(upstream) = upstream.as_ref().filter(|upstream| is_broken(upstream)) {
-        for link in links.iter_mut().filter(ended) {
-            link.hint = format!("a mirror starts when its upstream answers: {}", upstream.hint);
-        }
-    }
-    links.extend(upstream);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::health::State;
 
-    fn judged(status: u16, challenge: &str) -> Link {
+    fn judged(status: u16, challenge: &str) -> Finding {
         let headers = vec![("www-authenticate".to_owned(), challenge.to_owned())];
         let answer = Some(Ok(Answer { status, headers, body: Vec::new() }));
         upstream(&UpstreamSeen { url: "https://a.lan", through: None, answer })
@@ -93,7 +88,7 @@ mod tests {
         for (status, challenge) in [(401, "Basic realm=\"registry\""), (401, ""), (404, ""), (502, "")] {
             assert_eq!(judged(status, challenge).state, State::Broken, "{status} {challenge}");
         }
-        assert!(judged(401, "Basic realm=\"registry\"").hint.contains("--anonymous-port"));
+        assert!(judged(401, "Basic realm=\"registry\"").cure.contains("--anonymous-port"));
     }
 
     #[test]
@@ -104,24 +99,9 @@ mod tests {
         };
         assert!(
             link("invalid peer certificate: UnknownIssuer")
-                .hint
+                .cure
                 .starts_with("run `regcert init --upstream-ca")
         );
-        assert!(link("connection refused").hint.contains("runs"));
-    }
-
-    #[test]
-    fn a_mirror_that_ends_for_its_upstream_has_the_cure_of_that() {
-        let upstream = judged(404, "");
-        let registry = |why: &str| Link::broken("registry", why, "mend what it says");
-        let mut links = vec![
-            registry(
-                "it ends each time it starts: panic: Get \"https://a.lan/v2/\": x509: unknown authority",
-            ),
-            registry("it ends each time it starts: yaml: line 3"),
-        ];
-        with_upstream(&mut links, Some(upstream.clone()));
-        assert!(links[0].hint.ends_with(&upstream.hint));
-        assert_eq!(links[1].hint, "mend what it says");
+        assert!(link("connection refused").cure.contains("runs"));
     }
 }

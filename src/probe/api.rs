@@ -74,8 +74,8 @@ impl<'a> Api<'a> {
     /// Finds the server.
     pub fn connect(session: &Session<'a>) -> Result<Self> {
         let Session { target, roots, shows, login, deployed } = session;
-        let found =
-            route::resolve(&target.host).and_then(|addresses| route::connect(&addresses, target.port));
+        let found = route::resolve(&target.host)
+            .and_then(|addresses| route::connect(&addresses, target.port).map_err(|none| none.why));
         let here = || route::connect(&[IpAddr::from(Ipv4Addr::LOCALHOST)], target.port).ok();
         let peer = found.or_else(|why| if deployed.is_some() { here().ok_or(why) } else { Err(why) });
         let peer = peer.map_err(|why| unreachable(target, &why))?;

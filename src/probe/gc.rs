@@ -18,7 +18,8 @@ pub(super) use drain::{Workers, workers};
 pub use look::{Errand, Look};
 use shell::{COLLECTS, Shell};
 
-use super::containers::{Project, Service};
+use super::container::Service;
+use super::containers::Project;
 use super::engine::{failed, started};
 use super::program::engine;
 use crate::error::Fault;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::containers::{Container, Service};
+use super::container::{Container, Service};
 use super::engine::last_line;
 use super::outward::Outward;
 

@@ -3,6 +3,7 @@
 
 mod api;
 mod compose;
+mod container;
 mod containers;
 mod docker;
 mod engine;
@@ -25,7 +26,8 @@ mod tls;
 
 pub use api::{Api, Session};
 pub use compose::{Compose, PROJECT_NAME, on_path};
-pub use containers::{Container, Project, Service};
+pub use container::{Container, Service};
+pub use containers::Project;
 pub use docker::{Volume, running, volume};
 pub use gc::{Collected, Collector, Errand, READ_ONLY};
 pub use here::{

@@ -34,7 +34,10 @@ pub fn engine() -> &'static str {
 pub(super) fn program(name: &str) -> Command {
     let mut command = Command::new(name);
     if let Some(home) = HOME.get() {
-        command.env_remove("HOME").env_remove("DOCKER_CONFIG").envs(home.iter().map(|home| ("HOME", home)));
+        for variable in ["HOME", "DOCKER_CONFIG", "XDG_CONFIG_HOME"] {
+            command.env_remove(variable);
+        }
+        command.envs(home.iter().map(|home| ("HOME", home)));
     }
     command
 }

@@ -11,7 +11,8 @@ use rustls::{ClientConnection, Stream};
 use rustls_pki_types::ServerName;
 
 use super::compose::Compose;
-use super::containers::{Container, Project, Service};
+use super::container::{Container, Service};
+use super::containers::Project;
 use super::engine::{failed, last_line, run, started};
 use super::gc::{Workers, workers};
 use super::program::engine;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use crate::health::{Bare, Target};
+use crate::health::{Bare, NoConnection, Target};
 use crate::names::Host;
 
 /// resolv.conf(5): a resolver that does not answer is given up after five seconds.
@@ -83,19 +83,22 @@ pub(super) fn resolve_within(host: &Host, limit: Duration) -> Result<Vec<IpAddr>
 }
 
 /// The first of `addresses` that takes a connection.
-pub(super) fn connect(addresses: &[IpAddr], port: u16) -> Result<SocketAddr, String> {
+pub(super) fn connect(addresses: &[IpAddr], port: u16) -> Result<SocketAddr, NoConnection> {
     let end = Instant::now() + CONNECT;
-    let mut faults = Vec::new();
+    let (mut faults, mut is_refused) = (Vec::new(), false);
     for (n, ip) in addresses.iter().enumerate() {
         let address = SocketAddr::new(*ip, port);
         let left = end.saturating_duration_since(Instant::now());
         let share = left / u32::try_from(addresses.len() - n).unwrap_or(1);
         match TcpStream::connect_timeout(&address, share.max(Duration::from_millis(1))) {
             Ok(_) => return Ok(address),
-            Err(e) => faults.push(format!("{address}: {}", plain(&e))),
+            Err(e) => {
+                is_refused |= e.kind() == io::ErrorKind::ConnectionRefused;
+                faults.push(format!("{address}: {}", plain(&e)));
+            }
         }
     }
-    Err(faults.join("; "))
+    Err(NoConnection { why: faults.join("; "), is_refused })
 }
 
 /// Whether something takes a connection.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
+use rustls::{AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::route::{Timed, plain, say_http};
@@ -132,6 +132,9 @@ pub(super) fn asks_for_certificate(address: SocketAddr, host: &Host) -> Option<b
 
 fn refusal(error: &std::io::Error, address: SocketAddr) -> Refusal {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    if let Some(rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)) = tls {
+        return Refusal::Version;
+    }
     if let Some(rustls::Error::AlertReceived(alert)) = tls {
         return Refusal::Alert(spaced(alert.as_str().unwrap_or("UnknownAlert")));
     }

@@ -89,6 +89,7 @@ fn containers(project: &Project, found: anyhow::Result<Vec<Container>>) -> Conta
                 Some("unhealthy") => Some(false),
                 Some(_) | None => None,
             },
+            said: container.last_line.clone(),
             trouble: container.trouble().map(|trouble| Fault::new(trouble).hint(cure)),
             image: container.image.clone(),
             data: container.mounts.get("/var/lib/registry").and_then(|path| store::real(path).ok()),

@@ -33,7 +33,7 @@ pub(super) fn warn_about(args: &Args, deployment: &Deployment, store: &Store, wo
     warn_of_days(spec.days.into());
     warn_about_services(spec);
     for finding in health::locked_out(deployment) {
-        ui::warn(format!("{}: {}", finding.message, finding.hint));
+        ui::warn(format!("{}: {}", finding.message, finding.cure));
     }
     match (spec.anonymous_port, &spec.anonymous_repos, &spec.mirror_of) {
         (Some(port), Repositories::Every, Some(upstream)) => ui::warn(format!(

@@ -11,8 +11,8 @@ fn every_address_of_the_name_must_lead_to_the_registry() {
         seen.astray = vec![((ip, 443).into(), why.to_owned())];
         let links = links(&seen, true, None);
         // What is behind the first address is judged all the same.
-        assert_eq!(links.iter().find(|link| link.name == "tls").unwrap().state, State::Held);
-        links.into_iter().find(|link| link.name == "tcp").unwrap()
+        assert_eq!(links.iter().find(|link| link.id == "tls").unwrap().state, State::Held);
+        links.into_iter().find(|link| link.id == "tcp").unwrap()
     };
     let link = tcp("connection refused", "fd00::1");
     assert_eq!(link.state, State::Broken);
@@ -20,7 +20,7 @@ fn every_address_of_the_name_must_lead_to_the_registry() {
         link.message,
         "10.0.0.7:443 takes connections, but other addresses of the name do not lead to it: [fd00::1]:443: connection refused"
     );
-    assert!(tcp("another certificate", "10.0.0.8").hint.starts_with("take 10.0.0.8 out of "));
+    assert!(tcp("another certificate", "10.0.0.8").cure.starts_with("take 10.0.0.8 out of "));
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! The registry behind nginx, and what else has its ports: by its containers where no user logs in.
 
+use std::net::SocketAddr;
+
 use super::*;
 use crate::error::Fault;
 
 pub(super) fn contained(service: &'static str, is_healthy: Option<bool>, trouble: Option<&str>) -> Contained {
+    let said = trouble.and_then(|message| message.split_once(": ")).map_or("", |(_, said)| said).to_owned();
     let trouble = trouble.map(|message| Fault::new(message).hint("run `docker compose up -d`"));
     let name = format!("r-{service}-1");
     let is_running = trouble.is_none();
@@ -13,6 +16,7 @@ pub(super) fn contained(service: &'static str, is_healthy: Option<bool>, trouble
         is_running,
         is_healthy,
         trouble,
+        said,
         image: String::new(),
         data: None,
         started: None,
@@ -31,7 +35,7 @@ fn links(
     containers: &Containers,
     listeners: &[(u16, Listener)],
     files: &[(&str, Ill)],
-) -> Vec<Link> {
+) -> Vec<Finding> {
     links_with(seen, containers, listeners, files, |_| ())
 }
 
@@ -42,7 +46,7 @@ pub(super) fn links_with(
     listeners: &[(u16, Listener)],
     files: &[(&str, Ill)],
     change: impl FnOnce(&mut Known<'_>),
-) -> Vec<Link> {
+) -> Vec<Finding> {
     let (target, roots): (Target, _) = ("r.myhouse.local".parse().unwrap(), HERE.roots());
     let files: Vec<_> = files.iter().map(|(path, ill)| ((*path).to_owned(), *ill)).collect();
     let mut known = Known {
@@ -66,6 +70,7 @@ pub(super) fn links_with(
         free_ports: (8080, 5443),
         files: &files,
         running: None,
+        upstream: None,
         refused: None,
         now: NOW,
     };
@@ -73,14 +78,19 @@ pub(super) fn links_with(
     check(&known, seen)
 }
 
+/// No address took the connection.
+pub(super) fn no_connection(why: &str) -> Option<Result<SocketAddr, NoConnection>> {
+    Some(Err(NoConnection { why: why.to_owned(), is_refused: why.ends_with("refused") }))
+}
+
 /// What is seen without a user.
 pub(super) fn anonymous() -> Seen {
     Seen { login: None, start: None, chunk: None, trip: None, ..seen() }
 }
 
-fn registry(containers: &Containers) -> Link {
+fn registry(containers: &Containers) -> Finding {
     let links = links(&anonymous(), containers, &[], &[]);
-    links.into_iter().find(|link| link.name == "registry").unwrap()
+    links.into_iter().find(|link| link.id == "registry").unwrap()
 }
 
 #[test]
@@ -167,7 +177,7 @@ fn nginx_that_cannot_start_is_told_by_the_port_in_its_way_or_by_its_container() 
     let refused = Seen {
         addresses: Some(Ok(vec![ip])),
         ours: vec![ip],
-        peer: Some(Err("10.0.0.7:443: connection refused".into())),
+        peer: no_connection("10.0.0.7:443: connection refused"),
         ..Seen::default()
     };
     let created = Containers::Known(vec![contained("nginx", None, Some("container `r-nginx-1` is created"))]);

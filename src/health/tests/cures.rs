@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::behind::{anonymous, contained, links_with};
+use super::behind::{anonymous, contained, links_with, no_connection};
 use super::*;
 use crate::error::Fault;
 use crate::settings::ClientAuth;
@@ -106,6 +106,27 @@ fn an_unhealthy_registry_has_the_cure_of_its_storage() {
 }
 
 #[test]
+fn a_mirror_that_ends_for_its_upstream_has_the_cure_of_that() {
+    let upstream = Finding::broken("upstream", "https://a.lan is not a registry", "run `x`");
+    let cure = |said: &str, upstream: &Finding| {
+        let why = format!("container `r-registry-1` ends each time it starts: {said}");
+        let containers = Containers::Known(vec![
+            contained("nginx", Some(true), None),
+            contained("registry", Some(false), Some(&why)),
+        ]);
+        let upstream: &'static Finding = Box::leak(Box::new(upstream.clone()));
+        let change = |known: &mut Known<'_>| known.upstream = Some(upstream);
+        let links = links_with(&anonymous(), &containers, &[], &[], change);
+        assert_eq!(links.last().unwrap().id, "upstream");
+        summary(&links).1
+    };
+    let asks = "panic: Get \"https://a.lan/v2/\": x509: unknown authority";
+    assert_eq!(cure(asks, &upstream), "a mirror starts when its upstream answers: run `x`");
+    assert_eq!(cure("yaml: line 3", &upstream), "run `docker compose up -d`");
+    assert_eq!(cure(asks, &Finding::held("upstream", "")), "run `docker compose up -d`");
+}
+
+#[test]
 fn a_disk_that_docker_compose_mounts_read_only_is_mended_there() {
     let mut full = seen();
     let body = br#"{"errors":[{"code":"UNKNOWN","detail":{"Err":30}}]}"#.to_vec();
@@ -137,8 +158,8 @@ fn a_client_certificate_is_wanted_by_the_settings_or_by_an_edit() {
         Some(Ok(Answer { body: b"No required SSL certificate was sent".to_vec(), ..answer(400, &[]) }));
     assert!(cure(&wants, &[], |_| ()).starts_with("nginx.conf must not ask for a client certificate"));
     let links = links_with(&wants, &NONE, &[], &[], |known| known.deployment = Some(&REQUIRED));
-    let api = links.iter().find(|link| link.name == "api").unwrap();
-    assert!(api.hint.starts_with("run `regcert add-client NAME`"), "{}", api.hint);
+    let api = links.iter().find(|link| link.id == "api").unwrap();
+    assert!(api.cure.starts_with("run `regcert add-client NAME`"), "{}", api.cure);
 }
 
 #[test]
@@ -182,7 +203,7 @@ fn a_registry_that_runs_is_not_started() {
 fn a_port_that_cannot_be_reached_though_nginx_runs_is_behind_a_firewall() {
     let hint = |why: &str, running: bool| {
         let mut seen = Seen { addresses: seen().addresses, ..Seen::default() };
-        seen.peer = Some(Err(format!("10.0.0.7:443: {why}")));
+        seen.peer = no_connection(&format!("10.0.0.7:443: {why}"));
         let all = if running { vec![contained("nginx", Some(true), None)] } else { Vec::new() };
         summary(&links_with(&seen, &Containers::Known(all), &[], &[], |_| ())).1
     };
@@ -196,7 +217,7 @@ fn a_port_that_cannot_be_reached_though_nginx_runs_is_behind_a_firewall() {
 fn a_name_that_hosts_leads_elsewhere_is_taken_out_and_given_this_machines_address() {
     let mut seen = seen();
     seen.nearby = HERE.server.as_ref().map(|server| server.leaf().clone());
-    seen.peer = Some(Err("10.0.0.7:443: no route to host".into()));
+    seen.peer = no_connection("10.0.0.7:443: no route to host");
     seen.chain = None;
     const LED: [IpAddr; 1] = [IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7))];
     let hint = cure(&seen, &[], |known| known.hosts_file = &LED);

@@ -45,18 +45,18 @@ fn a_user_is_held_to_its_role() {
         change(&mut seen);
         let links = links_of(&seen, true, Some(Login::Good), Some(access), RolesOnDisk::Fit);
         let broken: Vec<_> = links.iter().filter(|link| link.state == State::Broken).collect();
-        let roles = links.iter().find(|link| link.name == "roles").unwrap();
+        let roles = links.iter().find(|link| link.id == "roles").unwrap();
         assert_eq!(roles.state, state, "{access}: {}", roles.message);
         assert!(roles.message.contains(message), "{access}: {}", roles.message);
         assert_eq!(broken.len(), usize::from(state == State::Broken), "{broken:?}");
-        assert!(broken.iter().all(|link| link.hint.contains("nginx -s reload")), "{broken:?}");
+        assert!(broken.iter().all(|link| link.cure.contains("nginx -s reload")), "{broken:?}");
     }
     // From another machine the right answer is not known.
     let mut seen = seen();
     assert_eq!(
         links_of(&seen, false, None, None, RolesOnDisk::Fit)
             .iter()
-            .find(|link| link.name == "roles")
+            .find(|link| link.id == "roles")
             .unwrap()
             .state,
         State::NotTried
@@ -84,7 +84,7 @@ fn roles_that_nginx_cannot_read_are_written_anew() {
     assert_eq!(of(RolesOnDisk::Unread, &denied).0, "");
     let down = |seen: &mut Seen| {
         *seen = Seen {
-            peer: Some(Err("connection refused".to_owned())),
+            peer: super::behind::no_connection("connection refused"),
             ..Seen { chain: None, ..Seen::default() }
         }
     };

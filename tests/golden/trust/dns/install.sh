@@ -797,6 +797,7 @@ active() { # UNIT OTHER
 
 report() { # NAME STATE MESSAGE [CURE]
     printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "${4-}"
+    told=yes
     if [ "$2" = broken ]; then broken=yes; fi
 }
 
@@ -821,10 +822,31 @@ crt_in() { # DIRECTORY
     return 1
 }
 
-in_docker() { crt_in "/etc/docker/certs.d/$registry"; }
+# The directory in which a runtime looks for the certificates of the place.
+docker_directory() { echo "/etc/docker/certs.d/$registry"; }
+rootless_directory() { echo "$configuration/docker/certs.d/$registry"; }
+# The first one that is there counts, whatever is in it.
+podman_directory() {
+    for at in "$configuration/containers/certs.d" /etc/containers/certs.d /etc/docker/certs.d; do
+        if [ -d "$at/$registry" ]; then break; fi
+    done
+    echo "$at/$registry"
+}
 
-in_podman() {
-    if [ -d "/etc/containers/certs.d/$registry" ]; then crt_in "/etc/containers/certs.d/$registry"; else in_docker; fi
+in_directory() { crt_in "$("$1")"; } # COMMAND-THAT-PRINTS-A-DIRECTORY
+
+# Sets `half` to half of a client's pair: with it, each request fails.
+find_half() { # COMMAND-THAT-PRINTS-A-DIRECTORY
+    at=$("$1")
+    set +f
+    for file in "$at"/*.cert "$at"/*.key; do
+        case $file in
+        *.cert) other=${file%.cert}.key ;;
+        *) other=${file%.key}.cert ;;
+        esac
+        if [ -e "$file" ] && [ ! -e "$other" ]; then half=${half:-$file}; fi
+    done
+    set -f
 }
 
 # The first directory that is there counts, and in it hosts.toml before all.
@@ -886,6 +908,20 @@ check_files() { # NAME STARTED COMMAND...
     fi
 }
 
+# A runtime that reads certificates from a directory of the registry.
+check_directory() { # NAME STARTED COMMAND-THAT-PRINTS-A-DIRECTORY
+    half=''
+    at_each_place find_half "$3"
+    if [ -z "$half" ]; then
+        check_files "$1" "$2" in_directory "$3"
+        return 0
+    fi
+    # A key without its certificate may be the only copy of it.
+    to=$half.unused
+    if holds "$half"; then to=${half%.*}.crt; fi
+    report "$1" broken "\`$half\` is half of a client's pair without the other: every request fails" "run \`${as_root}mv $half $to\`"
+}
+
 # Whether a runtime is told to verify nothing of this registry, which is broken, whatever root it has.
 is_lax() { # NAME SETTING FILE-OR-DIRECTORY...
     name=$1 setting=$2 is_lax=no
@@ -897,13 +933,14 @@ is_lax() { # NAME SETTING FILE-OR-DIRECTORY...
 check_lax_file() {
     find_lax
     if [ "$is_lax" = yes ] || [ -z "$named$networks" ]; then return 0; fi
-    is_lax=yes
+    is_lax=yes by=$cure_by reload='sudo systemctl reload docker'
+    case $file in "$configuration"/*) by=${cure_by#sudo } reload='systemctl --user reload docker' ;; esac
     if [ -n "$networks" ]; then
-        cure="take \`${networks# }\` out of $file, then run \`sudo systemctl reload docker\`"
+        cure="take \`${networks# }\` out of $file, then run \`$reload\`"
     elif [ -L "$file" ]; then
         cure="take \`$named\` out of $file"
     else
-        cure="run \`$cure_by --verify\`"
+        cure="run \`$by --verify\`"
     fi
     report "$name" broken "verifies nothing: $setting in $file has \`${named:-${networks# }}\`, so it accepts any certificate" "$cure"
 }
@@ -935,31 +972,93 @@ check_cluster() { # NAME UNITS...
     fi
 }
 
+# Docker of the user.
+check_rootless() {
+    if [ ! -e "$configuration/systemd/user/docker.service" ] ||
+        is_lax 'rootless docker' '`insecure-registries`' "$configuration/docker/daemon.json"; then
+        return 0
+    fi
+    as_root='' cure=$cure_by
+    cure_by=${cure_by#sudo }
+    check_directory 'rootless docker' /nonexistent rootless_directory
+    as_root='sudo ' cure_by=$cure
+}
+
+# BuildKit names its roots in a settings file.
+check_buildkit() {
+    buildkitd=$configuration/buildkit/buildkitd.toml
+    if [ ! -f "$buildkitd" ]; then buildkitd=/etc/buildkit/buildkitd.toml; fi
+    if [ ! -f "$buildkitd" ] && ! has buildkitd; then return 0; fi
+    sift in_buildkit "$buildkitd"
+    if [ -z "$lacking" ]; then
+        report buildkit held "trusts it by $by"
+    elif [ "$in_store" = yes ]; then
+        report buildkit held "trusts it by the system's store"
+    else
+        report buildkit broken "does not trust $lacking: $buildkitd names no file with the root for it" \
+            "write \`ca = [\"FILE\"]\` below \`[registry.\"${lacking%%,*}\"]\` into $buildkitd, with the root in FILE, then restart buildkitd"
+    fi
+}
+
+in_buildkit() { # FILE
+    for file in $(awk -v section="[registry.\"$registry\"]" '
+        /^[ \t]*\[/ { line = $0; gsub(/^[ \t]+|[ \t\r]+$/, "", line); inside = line == section }
+        inside && /^[ \t]*ca[ \t]*=/ { sub(/^[^=]*=/, ""); gsub(/[]["\047,\r]/, " "); print }' "$1" 2>/dev/null); do
+        if holds "$file"; then
+            echo "$file"
+            return 0
+        fi
+    done
+    return 1
+}
+
+# The system's store; nothing needs the root there where a runtime of this machine has files of its own.
+check_store() {
+    if [ -z "$bundle" ]; then
+        report 'system store' 'not tried' 'this system has none that this script can read'
+    elif [ "$in_store" = yes ]; then
+        report 'system store' held "the root is in $bundle"
+    elif placed=$(placed_in_store); then
+        report 'system store' broken "\`$placed\` is the root, and $bundle was not rebuilt with it" "run \`$cure_by\`"
+    elif [ "$told" = yes ]; then
+        report 'system store' held "the root is not in $bundle, and no runtime here needs it there"
+    else
+        report 'system store' broken "no runtime is here, and the root is not in $bundle" "run \`$cure_by\`"
+    fi
+}
+
+placed_in_store() {
+    set +f
+    for file in "${store:-/nonexistent}"/*; do
+        if holds "$file"; then
+            echo "$file"
+            return 0
+        fi
+    done
+    return 1
+}
+
 check() {
-    broken=no in_store=no
+    broken=no in_store=no told=no as_root='sudo ' configuration=${XDG_CONFIG_HOME:-${HOME:-/nonexistent}/.config}
     find_store
     bundle=$(bundle)
     if holds "$bundle"; then in_store=yes; fi
     if has dockerd && ! is_lax docker '`insecure-registries`' /etc/docker/daemon.json; then
-        check_files docker /run/docker.pid in_docker
+        check_directory docker /run/docker.pid docker_directory
     fi
+    check_rootless
     check_containerd
     if { has podman || has buildah || has skopeo || has crio; } && ! is_lax podman '`insecure = true`' \
-        "${XDG_CONFIG_HOME:-${HOME:-/nonexistent}/.config}/containers/registries.conf" /etc/containers/registries.conf /etc/containers/registries.conf.d; then
-        check_files podman /nonexistent in_podman
+        "$configuration/containers/registries.conf" /etc/containers/registries.conf /etc/containers/registries.conf.d; then
+        check_directory podman /nonexistent podman_directory
     fi
+    check_buildkit
     check_cluster k3s k3s k3s-agent
     check_cluster rke2 rke2-server rke2-agent
     if [ -d /var/snap/microk8s/current/args ]; then
         check_files microk8s /nonexistent in_hosts /var/snap/microk8s/current/args/certs.d
     fi
-    if [ -z "$bundle" ]; then
-        report 'system store' 'not tried' 'this system has none that this script can read'
-    elif [ "$in_store" = yes ]; then
-        report 'system store' held "the root is in $bundle"
-    else
-        report 'system store' broken "the root is not in $bundle" "run \`$cure_by\`"
-    fi
+    check_store
     if [ "$broken" = yes ]; then exit 3; fi
 }
 
