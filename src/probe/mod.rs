@@ -37,7 +37,7 @@ pub use http::{Login, ask_upstream};
 pub use look::{Client, look};
 pub use outward::Outward;
 pub use owner::{Engine, Surroundings};
-pub use port::listener;
+pub use port::Ports;
 pub use program::{act_for, choose_engine, engine};
 pub use reload::Step;
 pub use running::try_settings;

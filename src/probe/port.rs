@@ -1,4 +1,4 @@
-//! What listens on a port of this machine, as far as this user may see it.
+//! What listens on the ports of this machine, as far as this user may see it.
 
 use std::fs;
 use std::path::Path;
@@ -23,13 +23,32 @@ struct Socket {
     inode: String,
 }
 
-/// What listens on `port` of this machine; `None` where no socket does. Docker is asked only where its program is seen,
-/// or none is.
-pub fn listener(port: u16) -> Option<Listener> {
-    let socket = TABLES
-        .iter()
-        .filter_map(|table| fs::read_to_string(table).ok())
-        .find_map(|text| sockets(&text, port).into_iter().next())?;
+/// The sockets of this machine at one moment. The kernel walks through each of its connections, and through room for many
+/// more, whenever a table is read: a few milliseconds each time.
+pub struct Ports(Vec<String>);
+
+impl Ports {
+    /// As they are now.
+    pub fn now() -> Self {
+        Self(TABLES.iter().filter_map(|table| fs::read_to_string(table).ok()).collect())
+    }
+
+    /// What listens on `port`; `None` where no socket does. Docker is asked only where its program is seen, or none is.
+    pub fn listener(&self, port: u16) -> Option<Listener> {
+        listener(self.socket(port)?, port)
+    }
+
+    /// Whether no socket listens on `port`.
+    pub fn is_free(&self, port: u16) -> bool {
+        self.socket(port).is_none()
+    }
+
+    fn socket(&self, port: u16) -> Option<Socket> {
+        self.0.iter().find_map(|table| sockets(table, port).into_iter().next())
+    }
+}
+
+fn listener(socket: Socket, port: u16) -> Option<Listener> {
     let process = process_of(&socket.inode);
     let is_docker = process.as_ref().is_none_or(|(_, name)| name == DOCKER_PROXY);
     let container = if is_docker { container_at(port) } else { None };
@@ -94,7 +113,7 @@ mod tests {
     fn a_socket_of_this_process_is_found_with_its_program() {
         let socket = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("loopback takes any free port");
         let port = socket.local_addr().expect("it is bound").port();
-        let found = listener(port).expect("it listens");
+        let found = Ports::now().listener(port).expect("it listens");
         assert_eq!(found.process, Some(std::process::id()));
         drop(socket);
     }

@@ -8,9 +8,9 @@ use crate::error::{Fault, faults};
 use crate::guide::OVERRIDE;
 use crate::health::{Contained, Containers, Ill, Listener};
 use crate::names::shell;
-use crate::probe::{Container, Outward, Project, Service};
+use crate::probe::{Container, Outward, Ports, Project, Service};
 use crate::settings::{Data, Proxy, Settings};
-use crate::{probe, store};
+use crate::store;
 
 /// What this machine knows of the registry beside its answers.
 pub(super) struct Home {
@@ -45,16 +45,16 @@ impl Home {
         let Settings { proxy, http_port, https_port, anonymous_port, .. } = &deployment.spec;
         let redirect = http_port.filter(|_| *proxy == Proxy::Nginx);
         let ports = [Some(*https_port), redirect, *anonymous_port].into_iter().flatten();
-        let free = |usual: u16| {
-            (usual..usual.saturating_add(10)).find(|port| probe::listener(*port).is_none()).unwrap_or(usual)
-        };
+        let now = Ports::now();
+        let free =
+            |usual: u16| (usual..usual.saturating_add(10)).find(|port| now.is_free(*port)).unwrap_or(usual);
         let project = world.project();
         let found = project.containers();
         let registry = found.iter().flatten().find(|container| container.service == Service::Registry);
         Self {
             outward: registry.map(|registry| registry.outward.clone()).unwrap_or_default(),
             containers: containers(&project, found),
-            listeners: ports.filter_map(|port| Some((port, probe::listener(port)?))).collect(),
+            listeners: ports.filter_map(|port| Some((port, now.listener(port)?))).collect(),
             free_ports: (free(FREE_PORTS.0), free(FREE_PORTS.1)),
             files: world.ill(deployment).unwrap_or_default(),
             refused: (*proxy == Proxy::Nginx).then(|| project.nginx_refuses()).flatten(),

@@ -315,8 +315,13 @@ fn warn_of_taken_ports(spec: &Settings, before: Option<&Settings>) {
     };
     let own: Vec<_> = before.map(ports).into_iter().flatten().filter_map(|(_, port)| port).collect();
     let wanted = ports(spec).into_iter().filter_map(|(option, port)| Some((option, port?)));
-    for (option, port) in wanted.filter(|(_, port)| !own.contains(port)) {
-        if let Some(listener) = probe::listener(port) {
+    let wanted: Vec<_> = wanted.filter(|(_, port)| !own.contains(port)).collect();
+    if wanted.is_empty() {
+        return;
+    }
+    let now = probe::Ports::now();
+    for (option, port) in wanted {
+        if let Some(listener) = now.listener(port) {
             ui::warn(format!(
                 "port {port} is taken by {listener}, and the registry cannot start: end that program, or choose another port with `{option}`"
             ));
