@@ -92,13 +92,15 @@ impl Project {
             }
         }
         self.serves(spec, root, expected)?;
-        let start = Instant::now();
+        let (start, mut pause) = (Instant::now(), Duration::from_millis(250));
         loop {
             match self.answers(spec) {
                 Ok(()) => return Ok(()),
-                Err(_) if start.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(500)),
+                // Each time costs some starts of Docker's client.
+                Err(_) if start.elapsed() < PATIENCE => std::thread::sleep(pause),
                 Err(error) => return Err(error),
             }
+            pause = (pause * 2).min(Duration::from_secs(2));
         }
     }
 
