@@ -1,6 +1,6 @@
 """Everybody, every method, every path of the API, in every repository."""
 
-from contract import NO_USER, STRANGER, act, verdict
+from contract import NO_USER, STRANGER, act, share, verdict
 from shelf import ABSENT, V2
 
 METHODS = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"]
@@ -58,7 +58,8 @@ def prove(proof, people):
     shelf = proof.shelf
     # The owner fills the registry; another admin is asked in their place.
     everybody = [NO_USER, *people[1:]]
-    asked = [(person, *each, verdict(person, each[1], each[2])) for person in everybody for each in requests(shelf)]
+    asked = [(person, *each, verdict(person, each[1], each[2]))
+             for turn, person in enumerate(everybody) for each in share(requests(shelf), turn)]
 
     before = shelf.tree()
     for person, _, method, target, repository, expected in asked:

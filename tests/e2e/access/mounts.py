@@ -1,6 +1,6 @@
 """A mount copies a layer from one repository into another without a download: the user who names the source must be allowed to see it."""
 
-from contract import MAY
+from contract import MAY, share
 from shelf import digest
 
 INTO = "team-a/x/y"
@@ -68,22 +68,22 @@ def prove(proof, people):
             proof.ask(person, "POST", f"/v2/{INTO}/blobs/uploads/{query}", {"denied"})
     proof.unchanged(before)
 
-    for person in writers:
-        for source in sources:
+    for turn, person in enumerate(writers):
+        for number, source in enumerate(sources):
             if not person.may_see(source):
-                foreign(proof, person, source)
+                foreign(proof, person, source, turn + number)
         own(proof, person)
     unlimited = next(p for p in people if not p.limited() and "write" in MAY[p.role])
     there = shelf.repositories["team-c/app"]
     proof.ask(unlimited, "POST", f"/v2/team-b/other/blobs/uploads/?mount={there.blob}&from=team-c/app", {"passed"}, fault=status(201))
 
 
-def foreign(proof, person, source):
+def foreign(proof, person, source, turn):
     """Whatever is written, an upload begins and nothing of the source comes into one's own repository."""
     shelf = proof.shelf
     blob, mine = shelf.repositories[source].blob, "team-a/app"
     start, session = f"/v2/{INTO}/blobs/uploads/", shelf.start(INTO)
-    for query in [*plain(blob, source), *odd(blob, source, mine)]:
+    for query in share([*plain(blob, source), *odd(blob, source, mine)], turn):
         proof.ask(person, "POST", start + query, {"passed", "denied", "bad"}, fault=status(202, 400))
         absent(proof, person, source, query)
     # At the target of an upload that has begun, its state in the query, the registry begins another one as well.
@@ -92,7 +92,7 @@ def foreign(proof, person, source):
             proof.ask(person, "POST", asked, {"passed"}, fault=status(202, 404))
             absent(proof, person, source, asked)
     if source in ("team-ab/x", "team-b/app"):
-        for query, lines, body in bodies(blob, source, mine):
+        for query, lines, body in share(bodies(blob, source, mine), turn):
             proof.ask(person, "POST", start + query, {"passed", "bad"}, lines, body, fault=status(202, 400))
             absent(proof, person, source, f"{query} {lines} {body[:60]!r}")
             if query == "":

@@ -1,6 +1,6 @@
 """Names that differ little, that are words of nginx's language, or that were written into the file by hand."""
 
-from contract import verdict
+from contract import share, verdict
 from matrix import FEW, content, destroys, paths
 
 METHODS = ["GET", "PUT", "POST", "DELETE", "FOO"]
@@ -20,8 +20,8 @@ def prove(proof, people):
     shelf = proof.shelf
     before = shelf.tree()
     for refused in (True, False):
-        for person in people:
-            for place, method, target, repository in requests(shelf):
+        for turn, person in enumerate(people):
+            for place, method, target, repository in share(requests(shelf), turn):
                 expected = verdict(person, method, target)
                 if (expected != "passed") == refused and not (destroys(place, method) and not refused):
                     if expected == "passed" and (place, method) == ("session", "DELETE"):

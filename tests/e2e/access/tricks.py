@@ -6,7 +6,7 @@ Who asks is limited to `team-a/*` and wants what is in `team-c/app`, or is not a
 import base64
 from urllib.parse import unquote
 
-from contract import MAY, NO_USER, verdict
+from contract import MAY, NO_USER, share, verdict
 from mounts import status
 from shelf import ABSENT, V2
 from wire import NOTHING, Wire, basic, request
@@ -89,12 +89,12 @@ def prove(proof, people):
 
 
 def paths(proof, limited, there):
-    for tail in ("tags/list", f"manifests/{there.tag}", f"blobs/{there.blob}"):
-        for target in targets(tail):
+    for turn, tail in enumerate(("tags/list", f"manifests/{there.tag}", f"blobs/{there.blob}")):
+        for target in share(targets(tail), turn):
             for person in limited:
                 for method in ("GET", "DELETE") if person.role == "admin" and tail != "tags/list" else ("GET",):
                     proof.ask(person, method, target, exactly(target) | ({"passed"} if is_base(target) else set()))
-        for target in targets(tail):
+        for target in share(targets(tail), turn):
             proof.ask(NO_USER, "GET", target, REFUSED | {"unauthorized"})
     own = proof.shelf.repositories[OWN]
     for tail in ("tags/list", f"manifests/{own.tag}", f"blobs/{own.blob}"):
