@@ -78,10 +78,12 @@ impl Project {
         if steps.first() != Some(&Step::ReloadNginx) {
             self.containers()?;
         }
+        let mut found = None;
         for step in steps {
             match step {
-                Step::ReloadNginx => self.reload_nginx()?,
+                Step::ReloadNginx => found = Some(self.reload_nginx()?),
                 Step::Up | Step::RestartRegistry => {
+                    found = None;
                     for words in step.commands(self.compose) {
                         run(self.compose.words(), &self.dir, words, &self.logs())?;
                     }
@@ -94,7 +96,9 @@ impl Project {
         self.serves(spec, root, expected)?;
         let (start, mut pause) = (Instant::now(), Duration::from_millis(250));
         loop {
-            match self.answers(spec) {
+            // A reload changes no container.
+            let containers = found.take().map_or_else(|| self.containers(), Ok);
+            match containers.and_then(|containers| self.answers(&containers, spec)) {
                 Ok(()) => return Ok(()),
                 // Each time costs some starts of Docker's client.
                 Err(_) if start.elapsed() < PATIENCE => std::thread::sleep(pause),
@@ -106,11 +110,10 @@ impl Project {
 
     /// Succeeds where the registry itself, and not only nginx before it, has just answered, and can store images. Needs
     /// no password.
-    pub fn answers(&self, spec: &Settings) -> Result<()> {
-        let containers = self.containers()?;
-        let registry = self.running_of(&containers, Service::Registry)?;
+    fn answers(&self, containers: &[Container], spec: &Settings) -> Result<()> {
+        let registry = self.running_of(containers, Service::Registry)?;
         if spec.proxy == Proxy::Nginx {
-            let nginx = self.running_of(&containers, Service::Nginx)?;
+            let nginx = self.running_of(containers, Service::Nginx)?;
             // An nginx.conf that is older, or was edited by hand, may not hand this on: then the registry is asked.
             if self.ask(&nginx, THROUGH_NGINX) != ANSWER
                 && (self.hands_on() || self.ask(&registry, HEALTH) != ANSWER)
@@ -208,9 +211,10 @@ impl Project {
         (!output.status.success()).then(|| last_line(line))
     }
 
-    /// Returns when only workers that have read the new files take requests.
-    fn reload_nginx(&self) -> Result<()> {
-        let nginx = self.running(Service::Nginx)?;
+    /// Returns when only workers that have read the new files take requests, with the containers that it found.
+    fn reload_nginx(&self) -> Result<Vec<Container>> {
+        let containers = self.containers()?;
+        let nginx = self.running_of(&containers, Service::Nginx)?;
         let docker = |words: &[&str], hint: &str| run(&[engine()], &self.dir, words, hint);
         // nginx keeps the old configuration when the new one is bad, and says so only in its log.
         docker(
@@ -229,7 +233,7 @@ impl Project {
             }
             std::thread::sleep(Duration::from_millis(150));
         }
-        Ok(())
+        Ok(containers)
     }
 
     /// Returns when the certificate is the one that a client gets. Where it does not come, the containers say why.
