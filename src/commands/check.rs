@@ -225,7 +225,7 @@ fn look(
     if args.as_client {
         links.extend(as_client(world, asked, subject));
     }
-    Ok((target.to_string(), if deployment.is_some() { typed(world, links) } else { links }))
+    Ok((target.to_string(), if deployment.is_some() { world.typed(links) } else { links }))
 }
 
 /// What makes the containers take new files.
@@ -234,11 +234,6 @@ fn reload(deployment: Option<&Deployment>) -> Step {
         Some(Proxy::Nginx) | None => Step::ReloadNginx,
         Some(Proxy::None) => Step::RestartRegistry,
     }
-}
-
-/// With cures as this person types them.
-fn typed(world: &World, links: Vec<Finding>) -> Vec<Finding> {
-    links.into_iter().map(|link| Finding { cure: world.words.complete(&link.cure), ..link }).collect()
 }
 
 /// What the running registry shows of its settings, where it is the one of the directory.

@@ -35,6 +35,7 @@ use crate::deployment::{Deployment, Loaded, Mends};
 use crate::error::Fault;
 use crate::files::{Action, Change, Edits, MARK, utf8};
 use crate::guide::Words;
+use crate::health::Finding;
 use crate::names::shell;
 use crate::pki::{KeyType, Passphrase};
 use crate::probe::{Compose, Engine, Project};
@@ -92,6 +93,12 @@ impl std::fmt::Debug for PassphraseFile {
 }
 
 impl World {
+    /// With cures as this person types them.
+    fn typed(&self, findings: Vec<Finding>) -> Vec<Finding> {
+        let typed = |finding: Finding| Finding { cure: self.words.complete(&finding.cure), ..finding };
+        findings.into_iter().map(typed).collect()
+    }
+
     /// What runs from the directory, as Compose sees it.
     fn project(&self) -> Project {
         Project::of(self.compose, &self.dir, self.project_variable.as_deref())

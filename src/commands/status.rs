@@ -80,7 +80,7 @@ fn findings(world: &World, store: &Store, deployment: &Deployment, is_unknown: b
         findings.push(health::given_up_uploads(given_up.blobs, &ui::size(given_up.bytes)));
     }
     findings.sort_by_key(|finding| finding.state);
-    Ok(findings)
+    Ok(world.typed(findings))
 }
 
 /// `2026-11-20, 365 days left`, or when it ended.
@@ -132,9 +132,8 @@ fn screen(deployment: &Deployment, world: &World, findings: &[Finding]) -> Strin
     lines.push(String::new());
     lines.extend(health::told(findings));
     if !findings.iter().any(|finding| finding.state.needs_doing()) {
-        lines.push(
-            "nothing needs doing in the files; `regcert check` looks whether the registry runs".to_owned(),
-        );
+        let calm = "nothing needs doing in the files; `regcert check` looks whether the registry runs";
+        lines.push(world.words.complete(calm));
     }
     lines.join("\n")
 }
