@@ -1,4 +1,5 @@
-//! Passwords and the htpasswd file that nginx and the registry read, and what each user may do. No prompt, no disk.
+//! Passwords, the htpasswd file that nginx and the registry read, and the rights of each user. No prompts, no disk
+//! access.
 
 mod access;
 mod hash;
@@ -15,23 +16,23 @@ use crate::pki;
 pub use access::{Access, Accesses, EVERY_NGINX, LIMITED, PasswordFiles, Role};
 pub use hash::{Reader, Scheme, Unusable};
 
-/// bcrypt reads 72 bytes and ignores the rest in silence.
+/// bcrypt silently ignores everything after 72 bytes.
 const PASSWORD_MAX: usize = 72;
 
-/// NIST SP 800-63B §5.1.1.1: what a person chooses has eight characters at least.
+/// NIST SP 800-63B §5.1.1.1: a password chosen by a user has at least eight characters.
 const ADVISED_MIN: usize = 8;
 
-/// 2^10 rounds: 60 ms of CPU for each guess. Every step doubles what a login costs the server as well.
+/// 2^10 rounds: 60 ms of CPU time for each guess. Each step doubles this, and also what a login costs the server.
 pub const COST: u32 = 10;
 
-/// Letters and digits that are not mistaken for one another when read out.
+/// Letters and digits that readers do not confuse: without `i`, `l`, `o`, `0` and `1`.
 const ALPHABET: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
 
-/// A password in clear, wiped when dropped, silent in `Debug`.
+/// A cleartext password. It is wiped from memory when dropped, and `Debug` does not print it.
 pub struct Password(Zeroizing<String>);
 
 impl Password {
-    /// The password, where bcrypt and HTTP Basic can carry it whole.
+    /// Checks a password: fails if it is empty, or if bcrypt or HTTP Basic cannot carry all of it.
     pub fn new(text: Zeroizing<String>) -> Result<Self, Fault> {
         let fault = |why: &str, hint: &str| Err(Fault::new(why).hint(hint));
         if text.is_empty() {
@@ -50,7 +51,7 @@ impl Password {
         Ok(Self(text))
     }
 
-    /// Why it is easy to guess, where its length alone says so.
+    /// Why the password is easy to guess, judged by its length alone.
     pub fn weakness(&self) -> Option<String> {
         let characters = self.0.chars().count();
         let noun = if characters == 1 { "character" } else { "characters" };
@@ -58,14 +59,14 @@ impl Password {
             .then(|| format!("{characters} {noun}, and fewer than {ADVISED_MIN} are quickly guessed"))
     }
 
-    /// The first line of `input`: what `--password-stdin` and `--password-file` read.
+    /// Reads the input of `--password-stdin` or `--password-file`: one line, without its line end.
     pub fn first_line(input: &[u8]) -> Result<Self, Fault> {
         let text = std::str::from_utf8(input).map_err(|_| Fault::new("the password is not UTF-8"))?;
         let line = text.strip_suffix('\n').unwrap_or(text);
         Self::new(Zeroizing::new(line.strip_suffix('\r').unwrap_or(line).to_owned()))
     }
 
-    /// 25 characters in five groups: 123 bits.
+    /// A random password: 25 characters in five groups, 123 bits.
     pub fn generate() -> Self {
         let mut text = Zeroizing::new(String::with_capacity(29));
         while text.len() < 29 {
@@ -73,7 +74,7 @@ impl Password {
                 text.push('-');
             }
             let [byte] = pki::random::<1>();
-            // 248 is 8 × 31: bytes above it would favour the first letters.
+            // 248 is 8 × 31: bytes from 248 on would favour the first letters.
             if byte < 248 {
                 text.push(ALPHABET[usize::from(byte) % ALPHABET.len()].into());
             }
@@ -81,13 +82,13 @@ impl Password {
         Self(text)
     }
 
-    /// The password itself, to be shown once or sent.
+    /// The cleartext, to be shown once or sent.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// A bcrypt hash in the form `htpasswd -B` writes (`$2y$`): what nginx takes on glibc and on musl, and the
-    /// registry as well.
+    /// A bcrypt hash in the form of `htpasswd -B` (`$2y$`), which nginx on glibc and musl accepts, and the registry as
+    /// well.
     pub fn hash(&self) -> String {
         let parts =
             bcrypt::hash_with_result(self.0.as_bytes(), COST).expect("the cost is within bcrypt's 4 to 31");
@@ -101,56 +102,55 @@ impl fmt::Debug for Password {
     }
 }
 
-/// An htpasswd file. Lines that are not ours (comments, other hash types) stay as they are, byte for byte.
+/// An htpasswd file. Lines that regcert did not write (comments, other hash types) are kept byte for byte.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Htpasswd(Vec<u8>);
 
 impl fmt::Debug for Htpasswd {
-    /// Never the hashes.
+    /// Prints the names, but no hash.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Htpasswd({:?})", self.names())
     }
 }
 
-/// What became of the user.
+/// Whether `Htpasswd::set` added the user or changed the password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Set {
-    /// The name is new.
+    /// The user is new.
     Added,
-    /// The name was there; its password is another now.
+    /// The user existed and has a new password now.
     Changed,
 }
 
-/// What a user's password is worth.
+/// The result of checking a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Login {
-    /// It is the one.
+    /// The password is correct.
     Good,
-    /// It is another.
+    /// The password is wrong.
     WrongPassword,
     /// No user has that name.
     NoSuchUser,
-    /// What is stored is no bcrypt hash: nginx may know it, regcert and the registry do not.
+    /// The stored hash is not bcrypt: nginx may support it; regcert and the registry do not.
     OtherHash,
 }
 
 impl Htpasswd {
-    /// Any bytes are an htpasswd file; lines without a name are kept and ignored.
+    /// Accepts any bytes; lines without a name are kept and ignored.
     pub fn parse(bytes: &[u8]) -> Self {
         Self(bytes.to_vec())
     }
 
-    /// The file.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The names in it, in its order.
+    /// The user names, in the order of the file.
     pub fn names(&self) -> Vec<String> {
         self.lines().filter_map(|line| Some(String::from_utf8_lossy(name_of(line)?).into_owned())).collect()
     }
 
-    /// The names in it, each once, with the scheme of the line that nginx reads: the first.
+    /// Each user name once, with the scheme of its first line, which is the one that nginx reads.
     pub fn entries(&self) -> Vec<(String, Scheme)> {
         let mut entries: Vec<(String, Scheme)> = Vec::new();
         for line in self.lines() {
@@ -158,7 +158,7 @@ impl Htpasswd {
             let hash = String::from_utf8_lossy(&line[name.len() + 1..]);
             let name = String::from_utf8_lossy(name).into_owned();
             if !entries.iter().any(|(known, _)| *known == name) {
-                // nginx ends the hash at a second colon (ngx_http_auth_basic_module).
+                // For nginx, the hash ends at a second colon (ngx_http_auth_basic_module).
                 let hash = hash.trim_end().split(':').next().unwrap_or_default();
                 entries.push((name, Scheme::of(hash)));
             }
@@ -166,8 +166,8 @@ impl Htpasswd {
         entries
     }
 
-    /// Why this is not an htpasswd file, by the first line that shows it: the registry answers every login with 400
-    /// where one line has no colon.
+    /// Why this is not an htpasswd file, with the first bad line: one line without a colon makes the registry answer
+    /// every login with 400.
     pub fn damage(&self) -> Option<String> {
         if self.0.starts_with(b"\xef\xbb\xbf") {
             return Some("it begins with a byte order mark, which becomes part of the first name".to_owned());
@@ -185,18 +185,18 @@ impl Htpasswd {
         })
     }
 
-    /// Whether `name` is in it.
+    /// Whether a line has this user name.
     pub fn has(&self, name: &str) -> bool {
         self.lines().any(|line| name_of(line) == Some(name.as_bytes()))
     }
 
-    /// Another name in it that differs from `name` in capitals only.
+    /// Another name in the file that differs from `name` only in case.
     pub fn alike(&self, name: &str) -> Option<String> {
         let alike = |other: &&[u8]| other.eq_ignore_ascii_case(name.as_bytes()) && *other != name.as_bytes();
         self.lines().filter_map(name_of).find(alike).map(|other| String::from_utf8_lossy(other).into_owned())
     }
 
-    /// Gives `name` the hash: in its place where it is there, at the end where it is new.
+    /// Sets the hash of `name`: replaces the existing line, or appends a new one.
     pub fn set(&mut self, name: &Username, hash: &str) -> Set {
         let entry = format!("{name}:{hash}\n").into_bytes();
         let mut out = Vec::with_capacity(self.0.len() + entry.len() + 1);
@@ -208,7 +208,7 @@ impl Htpasswd {
                 out.extend_from_slice(&entry);
                 set = Set::Changed;
             }
-            // A second line for the same name goes: nginx reads the first, the registry the last.
+            // Further lines for the same name are removed: nginx reads the first, the registry the last.
         }
         if set == Set::Added {
             if out.last().is_some_and(|byte| *byte != b'\n') {
@@ -220,7 +220,8 @@ impl Htpasswd {
         set
     }
 
-    /// The lines by the file that `file` names for a user; those without a user are in the file of the user `""`.
+    /// Splits the lines into files. `file` gives the file name for a user; lines without a user go to the file of the
+    /// user `""`.
     pub fn by_file(&self, file: impl Fn(&str) -> String) -> BTreeMap<String, Self> {
         let mut files: BTreeMap<String, Self> = BTreeMap::new();
         for line in self.lines() {
@@ -230,7 +231,7 @@ impl Htpasswd {
         files
     }
 
-    /// These lines, and `other`'s behind them.
+    /// These lines, followed by those of `other`.
     pub fn join(mut self, other: &Self) -> Self {
         if self.0.last().is_some_and(|byte| *byte != b'\n') && !other.0.is_empty() {
             self.0.push(b'\n');
@@ -239,7 +240,7 @@ impl Htpasswd {
         self
     }
 
-    /// Takes `name` out; false where it was not in.
+    /// Removes `name`; false if it is missing.
     pub fn remove(&mut self, name: &str) -> bool {
         let kept: Vec<u8> =
             self.lines().filter(|line| name_of(line) != Some(name.as_bytes())).flatten().copied().collect();
@@ -248,7 +249,7 @@ impl Htpasswd {
         removed
     }
 
-    /// Whether `name` logs in with `password`, by the line that nginx reads: the first.
+    /// Checks `password` against the first line of `name`, which is the one that nginx reads.
     pub fn login(&self, name: &Username, password: &Password) -> Login {
         let Some(line) = self.lines().find(|line| name_of(line) == Some(name.as_str().as_bytes())) else {
             return Login::NoSuchUser;
@@ -261,11 +262,11 @@ impl Htpasswd {
         }
     }
 
-    /// The users who cannot log in whatever they send, and why: by the line that counts for each name.
+    /// Users who cannot log in with any password, and why. For each name, the line that `reader` uses counts.
     pub fn unusable(&self, reader: Reader) -> Vec<(String, Unusable)> {
         let mut lines: Vec<_> = self.lines().filter(|line| name_of(line).is_some()).collect();
         if reader == Reader::Registry {
-            // nginx reads the first, the registry the last.
+            // nginx uses the first line of a name, the registry the last.
             lines.reverse();
         }
         let mut seen = std::collections::BTreeSet::new();
@@ -282,13 +283,13 @@ impl Htpasswd {
         lines.into_iter().filter_map(unusable).collect()
     }
 
-    /// Lines with their line ends.
+    /// The lines, each with its line end.
     fn lines(&self) -> impl Iterator<Item = &[u8]> {
         self.0.split_inclusive(|byte| *byte == b'\n')
     }
 }
 
-/// The name of an entry; `None` for a comment, a blank line or a line without a colon.
+/// The user name of a line; `None` for a comment, a blank line or a line without a colon.
 fn name_of(line: &[u8]) -> Option<&[u8]> {
     let colon = line.iter().position(|byte| *byte == b':')?;
     (colon > 0 && line[0] != b'#').then_some(&line[..colon])

@@ -44,8 +44,7 @@ pub struct Cli {
 }
 
 /// One verb each.
-// A line of its own would hide a verb's whole help, which stands with its arguments.
-#[allow(missing_docs)]
+// The variants have no doc comments: these would replace the full help text, which each verb has at its `Args`.
 #[derive(Subcommand)]
 pub enum Command {
     Init(Box<init::Args>),
@@ -68,7 +67,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether the command does what only root can, so that root must not become the directory's owner for it.
+    /// Whether the command needs root's rights: a root process then does not switch to the owner of the directory.
     pub fn needs_root(&self) -> bool {
         match self {
             Self::Init(args) => args.gives_files_away(),

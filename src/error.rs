@@ -1,13 +1,13 @@
-//! What could not be done, what to do now, and the exit code. Owns no text of its own.
+//! Errors: what failed, what the user can do now, and the exit code. It contains no message texts.
 
 use std::fmt;
 
-/// One thing that is wrong, said to a person: what, and (where known) the cure.
+/// One fault to show to the user: what is wrong and, if known, how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// Lower case, no full stop, values in back-ticks.
     pub message: String,
-    /// What to do now; empty where nothing better is known than the message.
+    /// The next step for the user; empty if it adds nothing to the message.
     pub hint: String,
 }
 
@@ -17,7 +17,7 @@ impl Fault {
         Self { message: message.into(), hint: String::new() }
     }
 
-    /// The same fault with its cure.
+    /// Adds a hint to the fault.
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: hint.into(), ..self }
     }
@@ -31,21 +31,21 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// Every fault of one input, so that a person mends them in one go.
+/// All faults of one input, so that the user can fix them in one go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Faults {
-    /// At least one.
+    /// At least one fault.
     pub faults: Vec<Fault>,
-    /// Whether the command line is to blame (exit code 2) or something else (1).
+    /// Whether the command line (exit code 2) or something else (1) is at fault.
     pub blame: Blame,
 }
 
-/// Where the faults lie.
+/// Whether the command line or something else is at fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
-    /// The words the person typed: exit code 2.
+    /// The arguments that the user typed: exit code 2.
     CommandLine,
-    /// A file, the machine, the state: exit code 1.
+    /// A file, the machine or the state: exit code 1.
     Elsewhere,
 }
 
@@ -58,12 +58,12 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// Gathers the faults of one input while the good values pass through.
+/// Collects the faults of one input, and lets the valid values pass.
 #[derive(Default)]
 pub struct Gather(Vec<Fault>);
 
 impl Gather {
-    /// The value, or `None` with its fault kept under the name of the option or key it came from.
+    /// Returns the value, or `None` after keeping the fault. Its message begins with `from`, the option or key.
     pub fn take<T>(&mut self, from: &str, result: Result<T, Fault>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
@@ -74,18 +74,19 @@ impl Gather {
         }
     }
 
-    /// A fault that belongs to no single value.
+    /// Adds a fault that belongs to no single value.
     pub fn push(&mut self, fault: Fault) {
         self.0.push(fault);
     }
 
-    /// Ok where nothing was wrong.
+    /// Ok if there is no fault.
     pub fn finish(self, blame: Blame) -> Result<(), Faults> {
         if self.0.is_empty() { Ok(()) } else { Err(Faults { faults: self.0, blame }) }
     }
 }
 
-/// `0` done or healthy · `1` could not · `2` wrong command line · `3` something to act on.
+/// The exit code of an error: `2` for a wrong command line, else `1`. Commands without an error exit with `0` (done or
+/// healthy) or `3` (something needs attention).
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<Faults>() {
         Some(Faults { blame: Blame::CommandLine, .. }) => 2,
@@ -93,7 +94,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     }
 }
 
-/// The error as faults, whichever way it was made.
+/// The faults in `error`; an error of another type becomes one fault.
 pub fn faults(error: &anyhow::Error) -> Vec<Fault> {
     if let Some(faults) = error.downcast_ref::<Faults>() {
         return faults.faults.clone();

@@ -1,13 +1,13 @@
-//! The schemes in which htpasswd files store passwords, and which server checks which.
+//! The schemes that htpasswd files use for passwords, and which server supports which scheme.
 
 use std::fmt;
 
-/// How one password is stored.
+/// The scheme of a stored password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
     /// bcrypt, with its cost.
     Bcrypt(u32),
-    /// bcrypt as `$2b$`, which musl before 1.2.2 does not know.
+    /// bcrypt as `$2b$`, which musl before 1.2.2 does not support.
     Bcrypt2b(u32),
     /// Apache's MD5.
     Apr1,
@@ -21,16 +21,16 @@ pub enum Scheme {
     Sha256Crypt,
     /// crypt(5) with SHA-512.
     Sha512Crypt,
-    /// crypt(5) of old: 56 bits of the first eight characters.
+    /// The old DES scheme of crypt(5), which uses only the first eight characters: 56 bits.
     DesCrypt,
-    /// The password itself.
+    /// The cleartext password.
     Plain,
-    /// Nothing that a server checks: cut off, empty, or of another kind.
+    /// Not a hash that a server can check: cut off, empty, or of an unknown scheme.
     Unknown,
 }
 
 impl Scheme {
-    /// The scheme of a stored password.
+    /// Recognizes the scheme of a stored password by its form.
     pub fn of(stored: &str) -> Self {
         let crypt = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"./".contains(&b));
         if let Some(rest) = stored.strip_prefix("$2") {
@@ -65,17 +65,17 @@ impl Scheme {
         }
     }
 
-    /// Whether nginx checks it: by its own code or by the crypt(3) of its image.
+    /// Whether nginx supports the scheme: by its own code or by crypt(3) of its image.
     pub fn nginx_checks(self) -> bool {
         self != Self::Unknown
     }
 
-    /// Whether the registry checks it without nginx: bcrypt alone.
+    /// Whether the registry supports the scheme without nginx. It supports only bcrypt.
     pub fn registry_checks(self) -> bool {
         matches!(self, Self::Bcrypt(_) | Self::Bcrypt2b(_))
     }
 
-    /// Why a copy of the file gives the password away sooner than it should.
+    /// Why an attacker with a copy of the file would find the password too soon.
     pub fn weakness(self) -> Option<&'static str> {
         match self {
             Self::Bcrypt(cost) | Self::Bcrypt2b(cost) => {
@@ -112,16 +112,16 @@ impl fmt::Display for Scheme {
     }
 }
 
-/// Why no password fits what is stored.
+/// Why no password matches the stored hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unusable {
-    /// Nothing is stored.
+    /// The stored text is empty.
     Empty,
-    /// It has the form of no hash: a password in clear, or a slip.
+    /// It does not look like a hash: a cleartext password, or a typing error.
     NoHash,
-    /// It begins as a hash and has not its length or alphabet.
+    /// It begins like a hash, but has the wrong length or characters.
     Broken,
-    /// nginx knows the hash; the registry itself knows bcrypt alone.
+    /// nginx supports the hash; the registry itself supports only bcrypt.
     NotBcrypt,
 }
 
@@ -138,16 +138,15 @@ impl fmt::Display for Unusable {
     }
 }
 
-/// What reads the password file.
+/// The server that reads the password file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reader {
-    /// nginx, which asks the C library for what it does not know itself.
+    /// nginx, which passes schemes that it does not implement to the C library.
     Nginx,
-    /// The registry.
     Registry,
 }
 
-/// Why nothing logs in with this hash; `None` where something may. `stored` ends at the next colon or the end of the line.
+/// Why no password matches this hash; `None` if one may. `stored` ends at the next colon or the end of the line.
 pub(super) fn unusable(stored: &str, reader: Reader) -> Option<Unusable> {
     let scheme = Scheme::of(stored);
     if stored.is_empty() {
@@ -160,7 +159,8 @@ pub(super) fn unusable(stored: &str, reader: Reader) -> Option<Unusable> {
     (reader == Reader::Registry && !scheme.registry_checks()).then_some(Unusable::NotBcrypt)
 }
 
-/// Whether the hash has its length: crypt(5), and RFC 2307 for base64 of 20 bytes, with a salt behind them or not.
+/// Whether the hash has the length of its scheme: by crypt(5), or for SHA-1 by RFC 2307, the base64 of 20 bytes and an
+/// optional salt.
 fn is_whole(scheme: Scheme, stored: &str) -> bool {
     let hash = stored.rsplit('$').next().unwrap_or_default();
     match scheme {

@@ -1,4 +1,5 @@
-//! The small closed choices a registry is made of.
+//! Settings with types of their own: choices between fixed values, the place of the images, and the user of the
+//! containers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,30 +7,30 @@ use std::str::FromStr;
 use crate::error::Fault;
 use crate::names::{VolumeName, printable};
 
-/// Who stands in front of the registry.
+/// The server in front of the registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proxy {
-    /// nginx ends TLS and checks passwords.
+    /// nginx terminates TLS and checks passwords.
     Nginx,
-    /// No proxy: the registry does both itself.
+    /// No proxy: the registry itself does both.
     None,
 }
 
-/// Whether clients must show a certificate of their own, beside the password.
+/// Whether clients must show a certificate besides the password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientAuth {
-    /// No client is asked for a certificate.
+    /// Clients are not asked for a certificate.
     Off,
-    /// A client that has one shows it; a bad one is refused.
+    /// A client may show a certificate; an invalid one is refused.
     Optional,
-    /// No client connects without one.
+    /// A client without a certificate is refused.
     Required,
 }
 
-/// Who hands out the layers of images, which are files.
+/// The server that sends the layers of images, which are files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BlobsBy {
-    /// nginx, from where the registry keeps them.
+    /// nginx, directly from the registry's storage.
     Nginx,
     /// The registry, through nginx.
     Registry,
@@ -38,26 +39,24 @@ pub enum BlobsBy {
 /// Whether admins may delete images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delete {
-    /// They may.
     On,
-    /// No user may.
     Off,
 }
 
-/// Who signs the server's certificate.
+/// The authority that signs the server's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signer {
-    /// An authority whose key is here.
+    /// An authority whose key regcert has.
     Own,
-    /// Another authority: `regcert csr` asks, `regcert import-cert` takes the answer.
+    /// Another authority: `regcert csr` writes the request, and `regcert import-cert` reads the certificate.
     External,
 }
 
-/// What regcert keeps beside the images.
+/// The names in the registry's directory that regcert uses for files other than images.
 const RESERVED: [&str; 9] =
     ["nginx", "registry", "root-cert", "clients", "request", "renewal", "trust", "files", ".regcert"];
 
-/// Where the images are kept.
+/// The place where the images are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Data {
     /// A directory: `./data` below the output directory, or an absolute path.
@@ -68,20 +67,18 @@ pub enum Data {
     Existing(VolumeName),
 }
 
-/// The user and group that the containers run as and that own what they read.
+/// The user and group that the containers run as, and that own the files which the containers read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunAs {
-    /// User id.
     pub uid: u32,
-    /// Group id.
     pub gid: u32,
 }
 
 impl RunAs {
-    /// Root of a container.
+    /// Root in a container.
     pub const ROOT: Self = Self { uid: 0, gid: 0 };
 
-    /// The user who runs regcert; for root an id that no distribution gives to a user.
+    /// The user who runs regcert; for root, an id that distributions give to no user.
     pub fn invoker(uid: u32, gid: u32) -> Self {
         if uid == 0 { Self { uid: 65532, gid: 65532 } } else { Self { uid, gid } }
     }
@@ -121,7 +118,7 @@ impl FromStr for Data {
             "volume" => Ok(Self::Volume),
             _ if text.starts_with("volume:") => text["volume:".len()..].parse().map(Self::Existing),
             "" => fault("it is empty"),
-            // Compose splits a mount at colons, and neither version lets one be quoted.
+            // Compose splits a mount at colons, and no version of Compose can quote one.
             _ if text.contains(':') => fault("a path with a colon cannot be mounted"),
             _ if text.chars().any(|c| c.is_control()) => {
                 fault("a path with a control character cannot be mounted")
@@ -150,7 +147,7 @@ impl FromStr for Data {
 }
 
 impl Data {
-    /// Refuses a place that would put the registry's own files, keys among them, into the container.
+    /// Fails if the place would put the registry's own files, including its keys, into the container.
     pub fn apart_from(&self, directory: &str) -> Result<(), Fault> {
         let Self::Directory(path) = self else {
             return Ok(());
