@@ -1,5 +1,5 @@
-//! Client certificates: who may connect at all. They have an authority of their own that only nginx trusts, so that a
-//! rotation of the root, a root kept offline or an external root leave them alone.
+//! Client certificates, which decide who may connect at all. Their authority is separate and only nginx trusts it, so a
+//! rotation of the root, an offline root or an external root does not affect them.
 
 use time::{Duration, OffsetDateTime};
 
@@ -11,30 +11,29 @@ use crate::pki::{
 };
 use crate::settings::Settings;
 
-/// The authority for clients is replaced this many days before a new client certificate would outlast it. Only nginx
-/// trusts it, so no client has to be told.
+/// A new authority for clients replaces the current one this many days before a new client certificate would outlast
+/// it. Only nginx trusts it, so clients need no change.
 pub const CLIENTS_AHEAD: i64 = 182;
 
-/// The authorities for clients and the lists of what they revoked.
+/// The authorities for clients, with their revocation lists.
 #[derive(Debug, PartialEq)]
 pub struct Clients {
-    /// Who signs.
+    /// The authority that signs new certificates.
     pub current: Signing,
-    /// The authority before it, which nginx trusts until it ends: its certificates stay good.
+    /// The previous authority. nginx trusts it until it ends, so its certificates stay valid.
     pub retiring: Option<Signing>,
 }
 
-/// An authority for clients and the list of what it revoked.
+/// An authority for clients and its revocation list.
 #[derive(Debug, PartialEq)]
 pub struct Signing {
-    /// Who signs.
     pub authority: Authority,
     /// The certificate revocation list, PEM.
     pub crl: String,
 }
 
 impl Signing {
-    /// A new authority, and an empty list, which nginx wants to have.
+    /// A new authority with an empty list, which nginx requires.
     fn create(spec: &Settings, edition: &str, state: &mut State, now: OffsetDateTime) -> Result<Self, Fault> {
         let label = format!("{} clients", spec.label());
         let profile = RootProfile {
@@ -50,15 +49,17 @@ impl Signing {
         Ok(signing)
     }
 
-    /// Signs the list again. It has every revoked certificate of the registry: each has a serial number of its own.
+    /// Signs the list again. It contains all revoked certificates of the registry, whichever authority issued them:
+    /// serial numbers are unique.
     fn sign_crl(&mut self, state: &mut State, now: OffsetDateTime) -> Result<(), Fault> {
         let at = |seconds: i64| OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(now);
         let revoked =
             state.clients.iter().filter_map(|client| Some((client.serial.clone(), at(client.revoked?))));
-        // nginx reads it from the disk and refuses everybody once it is over; only a revocation changes it.
+        // nginx refuses every client when the list expires, and only a revocation renews the list: so it lasts as long
+        // as the authority.
         let until = self.authority.ends();
         if until <= now {
-            // Then no certificate of this authority is good, revoked or not.
+            // The authority has expired: all of its certificates are invalid, revoked or not.
             return Ok(());
         }
         state.crl_number += 1;
@@ -70,7 +71,7 @@ impl Signing {
 }
 
 impl Clients {
-    /// Both, the one that signs first.
+    /// Both authorities, the signing one first.
     pub fn all(&self) -> impl Iterator<Item = &Signing> {
         [&self.current].into_iter().chain(&self.retiring)
     }
@@ -83,25 +84,26 @@ impl Clients {
         self.all().any(|signing| !signing.authority.key().is_open())
     }
 
-    /// What nginx trusts: the certificates of the authorities, PEM.
+    /// The certificates of the authorities that nginx trusts for clients, PEM.
     pub fn trusted(&self) -> String {
         self.all().map(|signing| signing.authority.root().pem()).collect()
     }
 
-    /// What nginx must not accept: the list of each authority, PEM.
+    /// The revocation list of each authority, PEM.
     pub fn revoked(&self) -> String {
         self.all().map(|signing| signing.crl.as_str()).collect()
     }
 }
 
 impl Deployment {
-    /// The authority for clients, where it is not there yet or has no room for another `days`; its key is stored as the
-    /// registry's own is.
+    /// Makes the authority for clients if it is missing or expires within `days`. Its key is encrypted if the key of
+    /// its predecessor, or of the registry's authority, is. Also drops an expired predecessor and signs a lost list
+    /// again.
     pub(super) fn make_clients(&mut self, days: i64, now: OffsetDateTime) -> Result<(), Fault> {
         if let Some(clients) = &mut self.clients {
             clients.retiring.take_if(|retiring| retiring.authority.ends() < now);
             let all = [&mut clients.current].into_iter().chain(&mut clients.retiring);
-            // A list that was lost.
+            // An empty text means that the list was lost.
             for signing in all.filter(|signing| signing.crl.is_empty()) {
                 signing.sign_crl(&mut self.state, now)?;
             }
@@ -127,7 +129,7 @@ impl Deployment {
         Ok(())
     }
 
-    /// What tells an authority for clients from its predecessor, in its common name.
+    /// The part of the common name that distinguishes an authority for clients from its predecessor.
     fn edition_of_clients(&self, now: OffsetDateTime) -> String {
         let Some(clients) = &self.clients else {
             return self.state.release().version;
@@ -137,7 +139,7 @@ impl Deployment {
         if taken { format!("{edition}.1") } else { edition }
     }
 
-    /// A certificate for `name`, noted so that it can be revoked by name.
+    /// Issues a certificate for `name` and records it, so that it can be revoked by name.
     pub fn add_client(
         &mut self,
         name: &Username,
@@ -158,7 +160,8 @@ impl Deployment {
         Ok(client)
     }
 
-    /// Revokes every certificate of that name, or the one of that serial number. Gives back what was revoked now.
+    /// Revokes every certificate with this name, or the one with this serial number. Returns those that were not
+    /// revoked before.
     pub fn revoke(&mut self, which: &str, now: OffsetDateTime) -> Result<Vec<Client>, Fault> {
         let Some(clients) = &mut self.clients else {
             return Err(Fault::new("no client certificate was ever issued here")

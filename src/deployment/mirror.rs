@@ -1,5 +1,5 @@
-//! How a mirror logs in to the registry that it fetches from. Kept with the other secrets, and only as long as that
-//! registry is the one the password was given for.
+//! The credentials of a mirror for its upstream registry. They are stored with the other secrets, and only as long as
+//! the mirror has the upstream that they were given for.
 
 use std::fmt;
 
@@ -10,14 +10,14 @@ use super::Deployment;
 use crate::error::Fault;
 use crate::names::Upstream;
 
-/// A user's name and password.
+/// The user name and password for an upstream.
 pub struct Credentials {
     user: Zeroizing<String>,
     password: Zeroizing<String>,
 }
 
 impl Credentials {
-    /// `user:password` on the first line of a file.
+    /// Reads `user:password` from the first line of a file.
     pub fn first_line(input: &[u8]) -> Result<Self, Fault> {
         let hint = "write `user:password` on one line";
         let text = std::str::from_utf8(input).map_err(|_| Fault::new("it is not UTF-8").hint(hint))?;
@@ -39,7 +39,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Credentials, and whom they are for.
+/// Credentials, with the upstream that they are for.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpstreamLogin {
@@ -49,21 +49,21 @@ pub struct UpstreamLogin {
 }
 
 impl Deployment {
-    /// Keeps how to log in to the upstream, where there is one.
+    /// Stores the credentials for the upstream; without an upstream, removes them.
     pub fn log_in_upstream(&mut self, credentials: Credentials) {
         let Credentials { user, password } = credentials;
         let login = |upstream: &Upstream| UpstreamLogin { upstream: upstream.to_string(), user, password };
         self.state.upstream = self.spec.mirror_of.as_ref().map(login);
     }
 
-    /// Forgets credentials that were for another upstream; `Some` where there were any.
+    /// Forgets credentials that were for another upstream; returns that upstream.
     pub fn forget_upstream(&mut self) -> Option<String> {
         let upstream = self.spec.mirror_of.as_ref().map(Upstream::to_string);
         let other = self.state.upstream.take_if(|login| Some(&login.upstream) != upstream.as_ref());
         other.map(|login| login.upstream)
     }
 
-    /// User and password for the upstream as it is now.
+    /// The user name and password for the current upstream.
     pub fn upstream_login(&self) -> Option<(&str, &str)> {
         let upstream = self.spec.mirror_of.as_ref()?.to_string();
         let login = self.state.upstream.as_ref().filter(|login| login.upstream == upstream)?;

@@ -1,5 +1,4 @@
-//! What a registry must remember between runs and cannot read off its certificates. No setting is here, and nothing a
-//! person would edit.
+//! The state of a registry between runs that its certificates do not contain. It has nothing that a user would edit.
 
 use std::collections::BTreeSet;
 
@@ -14,59 +13,61 @@ use crate::error::Fault;
 use crate::pki::{hex, random, sha256};
 use crate::trust::Release;
 
-/// `.regcert/state.json`.
+/// The content of `.regcert/state.json`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct State {
-    /// Signs upload sessions: 64 hexadecimal digits.
+    /// The key that signs upload sessions: 64 hexadecimal digits.
     http_secret: Secret,
-    /// Digest of the settings that `init` last applied, comments aside.
+    /// The SHA-256 of the settings that `init` last applied, without their comments.
     applied: String,
-    /// Those settings themselves; `None` where an older regcert applied them.
+    /// The settings last applied; `None` if an older regcert applied them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     applied_settings: Option<String>,
-    /// When the set of roots that clients are to trust last changed, in seconds since 1970.
+    /// The time of the last change to the roots that clients should trust, in seconds since 1970.
     trust_changed: i64,
-    /// How often it changed: packages made later must have a higher version.
+    /// The number of changes to those roots. A package made later must have a higher version.
     trust_revision: u32,
-    /// What is made for clients beside what every registry has, by the names of `trust::FORMATS`.
+    /// The formats for clients that were asked for, besides those of every registry, by their names in
+    /// `trust::FORMATS`.
     #[serde(default)]
     pub formats: BTreeSet<String>,
     /// Every client certificate ever issued.
     #[serde(default)]
     pub clients: Vec<Client>,
-    /// CRLs made so far (RFC 5280 §5.2.3).
+    /// The number of CRLs issued so far (RFC 5280 §5.2.3).
     #[serde(default)]
     pub crl_number: u64,
-    /// What was said of users and what they may do.
+    /// Roles and repository patterns by user name.
     #[serde(default)]
     pub access: Accesses,
-    /// The registry's Compose project; `None` for a registry that began under the name of its directory, because its
-    /// volumes have that name.
+    /// The registry's Compose project; `None` for an older registry, whose project and volumes are named after its
+    /// directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<ComposeProject>,
-    /// How a mirror logs in to its upstream.
+    /// The login of a mirror at its upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) upstream: Option<UpstreamLogin>,
-    /// Roots that the registry trusts besides those of its image, PEM: of a mirror's upstream and of webhooks.
+    /// Roots that the registry trusts in addition to those of its image, PEM: for a mirror's upstream and for webhooks.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub upstream_roots: String,
-    /// What webhooks are sent besides the event.
+    /// The HTTP headers that webhooks receive with each event.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) webhook_headers: Vec<HookHeaders>,
 }
 
-/// What Compose calls the registry's containers, networks and volumes.
+/// The Compose project, which names the registry's containers, networks and volumes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ComposeProject {
-    /// Unique, so that no other project on the machine is taken for this one.
+    /// Unique, so that Compose does not confuse the project with another one on the machine.
     pub name: String,
-    /// The directory that it was made for, absolute: a copy needs another name.
+    /// The absolute path of the directory that the name was made for: a copy of it needs another name.
     pub directory: String,
 }
 
 impl ComposeProject {
-    /// A new name for the registry at `host`: legible in `docker ps`, and never given twice.
+    /// A new name for the registry at `host`: readable in `docker ps`, and with a random suffix, so that no name is
+    /// used twice.
     pub fn new(host: &str, directory: &str) -> Self {
         let fits = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' };
         let host: String = host.chars().take(HOST_MAX).map(fits).collect();
@@ -75,19 +76,19 @@ impl ComposeProject {
     }
 }
 
-/// A longer host name is cut: container names are the name of the project and more.
+/// The maximum length of the host name in a project name. Container names consist of the project name and more.
 const HOST_MAX: usize = 40;
 
 /// A client certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Client {
-    /// Whom it was made for.
+    /// The name that it was issued for.
     pub name: String,
-    /// Serial number, lower-case hexadecimal.
+    /// The serial number, lower-case hexadecimal.
     pub serial: String,
-    /// Its last second, in seconds since 1970.
+    /// The last second of its validity, in seconds since 1970.
     pub until: i64,
-    /// When it was revoked, in seconds since 1970.
+    /// The time of its revocation, in seconds since 1970; `None` if it is not revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<i64>,
 }
@@ -96,14 +97,14 @@ pub struct Client {
 struct Secret(Zeroizing<String>);
 
 impl State {
-    /// Trusts these roots for upstreams from now on, where any are given; an empty text forgets them.
+    /// Replaces the roots for upstreams if `roots` is given; an empty text removes them.
     pub fn trust_upstream(&mut self, roots: Option<String>) {
         if let Some(roots) = roots {
             self.upstream_roots = roots;
         }
     }
 
-    /// For a new registry.
+    /// The state of a new registry.
     pub fn new(now: OffsetDateTime) -> Self {
         let http_secret = Secret(Zeroizing::new(hex(&random::<32>())));
         Self {
@@ -123,7 +124,7 @@ impl State {
         }
     }
 
-    /// Reads what `to_json` wrote.
+    /// Parses the output of `to_json`.
     pub fn from_json(text: &str) -> Result<Self, Fault> {
         let damaged =
             |why: String| Fault::new(format!("it is damaged: {why}")).hint("bring it back from a backup");
@@ -137,7 +138,6 @@ impl State {
         Ok(state)
     }
 
-    /// The file.
     pub fn to_json(&self) -> Zeroizing<String> {
         Zeroizing::new(serde_json::to_string_pretty(self).expect("plain fields are JSON") + "\n")
     }
@@ -147,30 +147,30 @@ impl State {
         &self.http_secret.0
     }
 
-    /// Whether these settings are the ones last applied.
+    /// Whether `settings` are the ones last applied.
     pub fn has_applied(&self, settings: &str) -> bool {
         self.applied == hex(&sha256(settings.as_bytes()))
     }
 
-    /// The settings last applied; `None` where an older regcert did.
+    /// The settings last applied; `None` if an older regcert applied them.
     pub fn applied_settings(&self) -> Option<&str> {
         self.applied_settings.as_deref()
     }
 
-    /// Notes the settings that are applied.
+    /// Records `settings` as the ones last applied.
     pub fn apply(&mut self, settings: &str) {
         self.applied = hex(&sha256(settings.as_bytes()));
         self.applied_settings = Some(settings.to_owned());
     }
 
-    /// Notes that clients are to trust other roots from now on.
+    /// Records that the roots which clients should trust have changed.
     pub fn trust_changes(&mut self, now: OffsetDateTime) {
-        // Never back, whatever the clock says: a package's version only rises.
+        // Never an earlier time, even if the clock went back: the version of the packages must only rise.
         self.trust_changed = self.trust_changed.max(now.unix_timestamp());
         self.trust_revision += 1;
     }
 
-    /// What is packed for clients: `2026.11.20`, and after a change of roots `2026.11.20.1`.
+    /// The version and time of the packages for clients: `2026.11.20`, or `2026.11.20.1` after a change of roots.
     pub fn release(&self) -> Release {
         let at = OffsetDateTime::from_unix_timestamp(self.trust_changed).expect("checked when it was read");
         let date = format!("{:04}.{:02}.{:02}", at.year(), u8::from(at.month()), at.day());
@@ -180,7 +180,7 @@ impl State {
 }
 
 impl std::fmt::Debug for State {
-    /// Never the secret.
+    /// Prints no secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "State({}, {} clients)", self.release().version, self.clients.len())
     }

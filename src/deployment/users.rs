@@ -1,4 +1,4 @@
-//! Who may log in, and what each may do.
+//! The users who may log in, and the rights of each.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,11 +15,11 @@ use crate::names::{Username, printable};
 use crate::settings::{Delete, Proxy, Settings};
 
 impl Deployment {
-    /// Adds the user, or gives it another password.
+    /// Adds the user, or changes the password of an existing one.
     pub fn set_user(&mut self, name: &Username, hash: &str) -> Result<Set, Fault> {
         let set = self.users.set(name, hash);
         if set == Set::Added {
-            // Role and repositories of an earlier user of that name, who was taken out by hand.
+            // Removes the access of an earlier user of that name, whose line was deleted by hand.
             self.state.access.forget(name);
             self.tell_apart(name)?;
         }
@@ -27,15 +27,15 @@ impl Deployment {
         Ok(set)
     }
 
-    /// Takes the user out; false where it was not in.
+    /// Removes the user; false if the user is missing.
     pub fn remove_user(&mut self, name: &str) -> bool {
-        // A name that add-user would refuse has no role.
+        // A name that `add-user` would refuse cannot have a role.
         let mut had_role = false;
         if let Ok(name) = name.parse::<Username>() {
             had_role = self.state.access.of(name.as_str()) != Access::default();
             self.state.access.forget(&name);
         }
-        // The line of a user with a role may have been lost.
+        // The line of a user with a role may be lost; then removing the role counts.
         self.users.remove(name) || had_role
     }
 
@@ -45,13 +45,13 @@ impl Deployment {
         self.users.names().iter().any(is_admin)
     }
 
-    /// Whether an admin may delete: without nginx, on a mirror or with `--delete off` no user may delete.
+    /// Whether admins can delete images: not without nginx, on a mirror or with `--delete off`.
     pub fn lets_admins_delete(&self) -> bool {
         let Settings { proxy, delete, mirror_of, .. } = &self.spec;
         *proxy == Proxy::Nginx && *delete == Delete::On && mirror_of.is_none()
     }
 
-    /// Says what the user may do.
+    /// Sets the role and repositories of a user; fails without nginx, which enforces them.
     pub fn set_access(&mut self, name: Username, access: Access) -> Result<(), Fault> {
         if self.spec.proxy == Proxy::None {
             return Err(Fault::new(
@@ -65,15 +65,15 @@ impl Deployment {
         self.limits_hold()
     }
 
-    /// The password files of an nginx, by name. The first has the users whose rights hold no matter which roles nginx has
-    /// read. nginx must have read the roles of the others: if it has not, it looks for them in the wrong file.
+    /// The password files for nginx, by name. `EVERY_NGINX` has the users whose rights do not depend on the roles that
+    /// nginx has read. For the others, an nginx with old roles looks in the wrong file and does not find them.
     pub(super) fn password_files(&self, files: PasswordFiles) -> BTreeMap<String, Htpasswd> {
         let access = &self.state.access;
         let mut by_file = self.users.by_file(|name| match (access.must_be_read(name), files) {
             (true, PasswordFiles::OneForAll) => LIMITED.to_owned(),
             (true, PasswordFiles::ByAccess) | (false, _) => access.password_file(name),
         });
-        // Those without a user are there as well: a file that is missing is noticed.
+        // Files without a user are written as well, so that a missing one is noticed.
         let mut expected = match files {
             PasswordFiles::OneForAll => BTreeSet::from([LIMITED.to_owned()]),
             PasswordFiles::ByAccess => access.limited_files(),
@@ -85,7 +85,7 @@ impl Deployment {
         by_file
     }
 
-    /// The users who cannot log in whatever they send, and why.
+    /// Users who cannot log in with any password, and why.
     pub fn locked_out(&self) -> Vec<(String, Unusable)> {
         self.users.unusable(match self.spec.proxy {
             Proxy::Nginx => auth::Reader::Nginx,
@@ -93,14 +93,14 @@ impl Deployment {
         })
     }
 
-    /// As they will be read back.
+    /// Sorts the users into the order in which they are read back.
     fn sort_users(&mut self) {
         let mut files = self.password_files(PasswordFiles::ByAccess);
         let first = files.remove(EVERY_NGINX).unwrap_or_default();
         self.users = files.values().fold(first, Htpasswd::join);
     }
 
-    /// Refuses a name that nginx takes for another one's.
+    /// Fails if nginx cannot tell the name from an existing one.
     pub fn tell_apart(&self, name: &Username) -> Result<(), Fault> {
         match self.users.alike(name.as_str()).filter(|_| self.spec.proxy == Proxy::Nginx) {
             None => Ok(()),
@@ -110,7 +110,7 @@ impl Deployment {
         }
     }
 
-    /// Refuses limits that nothing enforces: the registry by itself lets every user do everything.
+    /// Fails if users are limited and nothing enforces it: the registry itself lets every user do everything.
     pub(super) fn limits_hold(&self) -> Result<(), Fault> {
         let limited: Vec<_> = self.state.access.limited().map(ToString::to_string).collect();
         if self.spec.proxy == Proxy::Nginx || limited.is_empty() {
@@ -125,13 +125,14 @@ impl Deployment {
 }
 
 impl Reader<'_> {
-    /// A password file; without the mark of a Windows editor, which nginx would take for a part of the first name.
+    /// Reads a password file. Removes a byte order mark, which nginx would read as a part of the first name.
     fn htpasswd(&mut self, path: &str) -> Option<Htpasswd> {
         let bytes = self.files.get(path).map_or(&[][..], |file| &file.bytes);
         self.gather.take(&format!("`{path}`"), utf8(bytes)).map(Htpasswd::parse)
     }
 
-    /// Who may log in. `is_forgotten`: it is not known who is limited, so that those whom a role limits stay out.
+    /// The users of all password files. `is_forgotten`: the state is lost, so the users of the limited password files
+    /// are left out.
     pub fn users(
         &mut self,
         found: &Found,
@@ -157,7 +158,7 @@ impl Reader<'_> {
         let Some(accesses) = state.map(|state| &state.access).filter(|_| is_nginx && !is_forgotten) else {
             return Some(users);
         };
-        // In an older directory one file has them all.
+        // An older directory has one file for all limited users.
         if !names.contains(LIMITED) {
             let lost: Vec<_> =
                 accesses.limited_files().into_iter().filter(|name| !names.contains(name)).collect();
@@ -173,7 +174,8 @@ impl Reader<'_> {
         Some(users)
     }
 
-    /// Refuses a user in the password file of another access; leaves the user out where passwords may be lost.
+    /// Fails for a user in the password file of another access, or leaves the user out if the command may lose
+    /// passwords.
     fn belong(&mut self, path: &str, file: &str, users: &mut Htpasswd, accesses: &Accesses) {
         let is_right = |name: &String| {
             accesses.must_be_read(name) && (file == LIMITED || accesses.password_file(name) == file)

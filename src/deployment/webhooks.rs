@@ -1,5 +1,5 @@
-//! What a webhook is sent besides the event: headers, a token for example. Kept with the other secrets, and only as long
-//! as the webhook has the address they were given for.
+//! The HTTP headers that a webhook receives with each event, such as a token. They are stored with the other secrets,
+//! and only as long as the webhook has the address that they were given for.
 
 use std::fmt;
 
@@ -10,12 +10,12 @@ use super::Deployment;
 use crate::error::Fault;
 use crate::names::{Webhook, printable};
 
-/// HTTP headers.
+/// HTTP headers. `Debug` does not print them.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Headers(Vec<(String, Zeroizing<String>)>);
 
 impl Headers {
-    /// One `Name: value` a line; blank lines and lines that begin with `#` do not count.
+    /// Parses one `Name: value` per line; ignores blank lines and lines that begin with `#`.
     pub fn parse(input: &[u8]) -> Result<Self, Fault> {
         let hint = "write one header a line, `Authorization: Bearer …`";
         let text = std::str::from_utf8(input).map_err(|_| Fault::new("it is not UTF-8").hint(hint))?;
@@ -23,14 +23,15 @@ impl Headers {
         let lines = text.lines().enumerate().map(|(n, line)| (n + 1, line.trim()));
         let mut headers = Vec::new();
         for (n, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
-            // RFC 9110 §5.6.2 and §5.5. Never the line itself in a message: it may hold the token.
+            // The grammar of RFC 9110 §5.6.2 and §5.5. No message contains the line, because it may hold a token.
             let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
             let (name, value) = line
                 .split_once(':')
                 .map(|(name, value)| (name, value.trim()))
                 .filter(|(name, value)| !name.is_empty() && name.bytes().all(token) && !value.is_empty())
                 .ok_or_else(|| Fault::new(format!("line {n} is not a header")).hint(hint))?;
-            // YAML reads a key of 1024 characters, and servers read 8000 of a line of a request (RFC 9112 §3).
+            // YAML reads keys of up to 1024 characters, and servers should read lines of at least 8000 bytes (RFC 9112
+            // §3).
             if name.len() > 128 || value.len() > 8000 {
                 return Err(Fault::new(format!("line {n}: the header is too long"))
                     .hint("a name has at most 128 characters, a value 8000"));
@@ -53,7 +54,7 @@ impl Headers {
         Ok(Self(headers))
     }
 
-    /// Names and values.
+    /// The names and values.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
@@ -65,7 +66,7 @@ impl fmt::Debug for Headers {
     }
 }
 
-/// Headers, and the webhook that they are for: `NAME=URL`.
+/// The headers of one webhook, which is given as `NAME=URL`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HookHeaders {
@@ -74,7 +75,7 @@ pub struct HookHeaders {
 }
 
 impl Deployment {
-    /// Keeps the headers for the webhook of that name.
+    /// Stores the headers of the webhook `name`; fails if there is no such webhook.
     pub fn set_webhook_headers(&mut self, name: &str, headers: Headers) -> Result<(), Fault> {
         let Some(webhook) = self.spec.notify.iter().find(|webhook| webhook.name() == name) else {
             return Err(Fault::new(format!("--notify-headers: there is no webhook `{}`", printable(name)))
@@ -86,7 +87,7 @@ impl Deployment {
         Ok(())
     }
 
-    /// Forgets the headers of webhooks that are gone or have another address, and names those webhooks.
+    /// Removes headers whose webhook was removed or has another address; returns the names of those webhooks.
     pub fn forget_webhook_headers(&mut self) -> Vec<String> {
         let webhooks: Vec<_> = self.spec.notify.iter().map(Webhook::to_string).collect();
         let (kept, gone): (Vec<_>, Vec<_>) =
@@ -96,7 +97,7 @@ impl Deployment {
         gone.iter().map(name).collect()
     }
 
-    /// The headers of a webhook.
+    /// The headers stored for the webhook at its current address.
     pub fn webhook_headers(&self, webhook: &Webhook) -> Option<&Headers> {
         let webhook = webhook.to_string();
         self.state.webhook_headers.iter().find(|known| known.webhook == webhook).map(|known| &known.headers)
