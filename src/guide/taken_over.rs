@@ -1,4 +1,4 @@
-//! What a person reads after a registry that regcert did not make was taken over.
+//! The text that a user reads after the takeover of a registry that regcert did not make.
 
 use std::path::Path;
 
@@ -11,25 +11,25 @@ use crate::settings::{Data, Proxy};
 use crate::takeover::Old;
 use crate::trust::INSTALL;
 
-/// A registry that was taken over.
+/// The data for the text after a takeover.
 pub struct Takeover<'a> {
-    /// What the old directory says.
+    /// The registry as it was found in the old directory.
     pub old: &'a Old,
     /// The old directory.
     pub from: &'a Path,
     /// The new registry.
     pub deployment: &'a Deployment,
-    /// How this person types commands.
+    /// The form of the printed commands.
     pub words: &'a Words,
     /// Whether the old root still signs.
     pub kept_root: bool,
-    /// A password that regcert made, where the old registry had no users.
+    /// The password of the user that regcert added, if it added one.
     pub password: Option<&'a str>,
-    /// Where the old files went, where the new ones took their places.
+    /// The directory of the old files, if the new registry replaced them in place.
     pub aside: Option<&'a str>,
 }
 
-/// What became of each part, and what is left to do.
+/// The result for each part, and the steps that remain.
 pub fn taken_over(told: &Takeover<'_>) -> String {
     let Takeover { deployment, words, from, .. } = told;
     let from = shell(&from.display().to_string());
@@ -75,7 +75,7 @@ fn images(told: &Takeover<'_>) -> String {
     format!("{place}, where they were; the containers run as their owner, {run_as}")
 }
 
-/// Each user with the scheme of the stored password, and who cannot log in.
+/// Each user with the scheme of the stored password, and a note for users who cannot log in.
 fn users(told: &Takeover<'_>) -> String {
     if told.old.users.is_none() {
         let name = told.deployment.users.names().join(", ");

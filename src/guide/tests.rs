@@ -1,4 +1,4 @@
-//! The first screen on machines that differ, word for word; `SNAPSHOTS=overwrite cargo test` writes the files again.
+//! Snapshots of the first screen on different machines; `SNAPSHOTS=overwrite cargo test` rewrites them.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;

@@ -1,52 +1,53 @@
-//! The commands that regcert prints, as they run from where the person stands: with the program as the person called
-//! it, its -C, paths below the current directory, and what root must do through sudo.
+//! The commands that regcert prints, in a form that works in the user's current directory: with the program name that
+//! the user typed, `-C` if needed, the right paths, and `sudo` for what only root can do.
 
 use std::path::{Path, PathBuf};
 
 use crate::names::shell;
 use crate::probe::{self, Compose};
 
-/// Where sudo and su find programs (sudoers(5) `secure_path` and login.defs(5) `ENV_SUPATH` on Debian).
+/// The directories that sudo and su search for programs (sudoers(5) `secure_path`, login.defs(5) `ENV_SUPATH` on
+/// Debian).
 const FOUND_BY_ROOT: [&str; 6] =
     ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
-/// What Compose reads beside docker-compose.yml: the user's own.
+/// The user's own file, which Compose reads in addition to docker-compose.yml.
 pub const OVERRIDE: &str = "docker-compose.override.yml";
 
-/// How a command runs as root.
+/// The way to run a command as root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AsRoot {
-    /// Root runs regcert.
+    /// No prefix: the user is root.
     Already,
-    /// By `sudo`.
+    /// With `sudo`.
     Sudo,
-    /// By `su`, where there is no `sudo`.
+    /// With `su`, if there is no `sudo`.
     Su,
 }
 
-/// What the commands depend on.
+/// The facts that the printed commands depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Words {
-    /// The first word of regcert's own command line.
+    /// The name of regcert as the user typed it: the first word of the command line.
     pub typed: String,
-    /// Where regcert lies.
+    /// The path of the regcert program.
     pub program: PathBuf,
     /// The registry's directory.
     pub dir: PathBuf,
-    /// Whether regcert finds that directory without -C.
+    /// Whether regcert finds that directory without `-C`.
     pub finds_dir: bool,
-    /// How a command runs as root.
+    /// The way to run a command as root.
     pub as_root: AsRoot,
-    /// How `docker` reaches its daemon: as anybody, or only as root.
+    /// The way to run `docker`; `AsRoot::Already` if this user may use it.
     pub docker: AsRoot,
     /// The command that runs Docker Compose.
     pub compose: Compose,
-    /// Whether there is a docker-compose.override.yml, which Compose reads by itself only in its own directory.
+    /// Whether there is a docker-compose.override.yml. From another directory, Compose reads it only if it is named.
     pub overrides: bool,
 }
 
 impl Words {
-    /// A file of the registry, as a path from where the person stands.
+    /// A file of the registry as a path from the user's current directory, quoted for a shell.
     pub fn path(&self, path: &str) -> String {
         let path = if self.dir == Path::new(".") && !path.is_empty() {
             PathBuf::from(path)
@@ -58,7 +59,7 @@ impl Words {
         shell(&path.display().to_string())
     }
 
-    /// `regcert` with its -C, where one is needed: what other words follow.
+    /// `regcert`, with `-C` if needed; the arguments follow.
     pub fn regcert(&self) -> String {
         self.called(&shell(&self.typed))
     }
@@ -70,7 +71,7 @@ impl Words {
         format!("{program} -C {}", shell(&self.dir.display().to_string()))
     }
 
-    /// `regcert WORDS` by root.
+    /// `regcert WORDS`, to be run as root.
     pub fn regcert_as_root(&self, words: &str) -> String {
         let is_found = |dir: &Path| FOUND_BY_ROOT.iter().any(|found| dir == Path::new(found));
         let by_path = !self.typed.contains('/');
@@ -83,27 +84,27 @@ impl Words {
         prefixed(self.as_root, &format!("{} {words}", self.called(&program)))
     }
 
-    /// `COMMAND` by root.
+    /// `COMMAND`, to be run as root.
     pub fn by_root(&self, command: &str) -> String {
         prefixed(self.as_root, command)
     }
 
-    /// Puts this user into the group that may use `docker`.
+    /// The command that adds this user to the group that may use `docker`.
     pub fn join_docker(&self) -> String {
         let command = r#"usermod -aG docker "$(id -un)""#;
         match self.as_root {
             AsRoot::Already | AsRoot::Sudo => prefixed(self.as_root, command),
-            // The user's own shell must fill in the name.
+            // The user's own shell must expand `$(id -un)`: in root's shell it would give `root`.
             AsRoot::Su => r#"su -c "usermod -aG docker $(id -un)""#.to_owned(),
         }
     }
 
-    /// `docker WORDS`, with sudo where that is needed.
+    /// `docker WORDS`, with `sudo` if needed.
     pub fn docker(&self, words: &str) -> String {
         prefixed(self.docker, &format!("{} {words}", probe::engine()))
     }
 
-    /// Docker Compose on this registry, from where the person stands.
+    /// A Docker Compose command for this registry, from the user's current directory.
     pub fn compose(&self, words: &str) -> String {
         let compose = if self.dir == Path::new(".") {
             self.compose.to_string()
@@ -114,17 +115,17 @@ impl Words {
         prefixed(self.docker, &format!("{compose} {words}"))
     }
 
-    /// `text` with its commands in back-ticks, which name no directory, as this person can type them.
+    /// Completes the commands between back-ticks in `text`, which name no directory, so that this user can run them.
     pub fn complete(&self, text: &str) -> String {
-        // Text and commands alternate; only a command has words to complete.
+        // Text and commands alternate; only the commands are completed.
         let part =
             |(n, part): (usize, &str)| if n % 2 == 1 { self.each_command(part) } else { part.to_owned() };
         text.split('`').enumerate().map(part).collect::<Vec<_>>().join("`")
     }
 
-    /// The same for what stands between two back-ticks: one command, or several with `&&` or `;` between them.
+    /// Completes the text between two back-ticks: one command, or several separated by `&&` or `;`.
     fn each_command(&self, part: &str) -> String {
-        // What runs in another directory is meant for the files there: an old registry is stopped by its own Compose file.
+        // A command after `cd` is meant for that directory: an old registry is stopped with its own Compose file.
         if part.trim_start_matches('(').starts_with("cd ") {
             return part.to_owned();
         }
@@ -138,7 +139,8 @@ impl Words {
         let compose = format!("{} ", self.compose);
         let (sudo, bare) = command.strip_prefix("sudo ").map_or((false, command), |bare| (true, bare));
         match (bare.strip_prefix("regcert "), bare.strip_prefix(&compose)) {
-            // A takeover into the named directory would be another one.
+            // The command has a `-C` already, or is a takeover, where `-C` would change the directory of the new
+            // registry.
             (Some(words), _) if words.starts_with("-C ") || words.starts_with("init --from ") => {
                 if sudo {
                     command.to_owned()
@@ -235,7 +237,7 @@ mod tests {
         assert_eq!(words.join_docker(), r#"su -c "usermod -aG docker $(id -un)""#);
     }
 
-    /// `sudo` has a PATH of its own.
+    /// `sudo` uses its own PATH.
     #[test]
     fn root_finds_a_program_that_only_the_person_has_on_the_path() {
         let words = Words { program: "/home/bob/.cargo/bin/regcert".into(), ..words(AsRoot::Sudo) };

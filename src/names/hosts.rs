@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-/// Each name with each of its addresses, as the file has them, in lower case.
+/// Each name with each of its addresses, in the order of the file and in lower case.
 pub fn hosts(text: &str) -> Vec<(String, IpAddr)> {
     let mut hosts = Vec::new();
     for line in text.lines() {
         let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
-        // An address with a zone is none that another machine, or a container, could use.
+        // An address with a zone does not parse. No other machine and no container could use it.
         let Some(address) = words.next().and_then(|word| word.parse().ok()) else {
             continue;
         };

@@ -1,5 +1,5 @@
-//! What an image is called inside a registry: repository, tag and digest, by the grammar of the distribution
-//! specification. Who types such a name and what a registry answers go through the same types.
+//! The names of images in a registry: repository, tag and digest, in the grammar of the distribution specification. The
+//! same types hold names that users type and names in a registry's answers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,15 +12,14 @@ use crate::error::Fault;
 pub struct Repository(String);
 
 impl Repository {
-    /// Longer names are refused by the registry.
+    /// The registry refuses longer names.
     pub(super) const LENGTH_MAX: usize = 255;
 
-    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The first part, where Docker would take it for a registry: `ghcr.io` of `ghcr.io/app`.
+    /// The first part, if Docker would read it as a registry: `ghcr.io` of `ghcr.io/app`.
     pub fn looks_like_in(&self) -> Option<&str> {
         self.0.split_once('/').map(|(first, _)| first).filter(|first| first.contains('.'))
     }
@@ -54,7 +53,7 @@ impl fmt::Display for Repository {
     }
 }
 
-/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
+/// Whether `text` matches `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`.
 fn is_component(text: &str) -> bool {
     let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let edges = [text.bytes().next(), text.bytes().next_back()];
@@ -90,18 +89,17 @@ impl fmt::Display for Tag {
     }
 }
 
-/// The digest of a blob, by one of the two algorithms that are registered (OCI image specification, "Digests").
+/// The digest of a blob, in one of the two registered algorithms (OCI image specification, "Digests").
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
 #[serde(try_from = "String")]
 pub struct Digest(String);
 
 impl Digest {
-    /// The digest as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// As much of it as people compare, as `docker images` shows it.
+    /// The first 12 digits, as `docker images` shows them.
     pub fn short(&self) -> &str {
         let hex = self.0.split_once(':').map_or("", |(_, hex)| hex);
         &hex[..12]
@@ -140,12 +138,12 @@ impl fmt::Display for Digest {
     }
 }
 
-/// What names a manifest within its repository.
+/// The tag or digest of a manifest within its repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reference {
-    /// A name that may be given to another manifest.
+    /// A name that can be moved to another manifest.
     Tag(Tag),
-    /// What the manifest is.
+    /// The hash of the manifest's content.
     Digest(Digest),
 }
 
@@ -161,9 +159,7 @@ impl fmt::Display for Reference {
 /// One manifest of a registry: `REPO:TAG` or `REPO@DIGEST`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
-    /// Where it is.
     pub repository: Repository,
-    /// Which one.
     pub reference: Reference,
 }
 
@@ -171,7 +167,7 @@ impl FromStr for Image {
     type Err = Fault;
 
     fn from_str(text: &str) -> Result<Self, Fault> {
-        // A tag has no slash: what stands before one is a host with its port.
+        // A tag has no slash. If a slash follows the colon, the colon separates a host from its port.
         let (repository, reference) = match (text.split_once('@'), text.rsplit_once(':')) {
             (Some((repository, digest)), _) => (repository, Reference::Digest(digest.parse()?)),
             (None, Some((repository, tag))) if !tag.contains('/') => {

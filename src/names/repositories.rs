@@ -1,4 +1,4 @@
-//! Which repositories a user may use.
+//! Patterns for the repositories that a user may use.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::{Repository, printable};
 use crate::error::Fault;
 
-/// A repository, or all that lie below a name: `team-b/app`, `team-a/*`.
+/// A repository, or all repositories below a name: `team-b/app`, `team-a/*`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Pattern {
-    /// This one.
+    /// Only this repository.
     One(Repository),
-    /// Every one below this name, at any depth; not the one of that name.
+    /// All repositories below this name, at any depth, but not the one with this name.
     Below(Repository),
 }
 
@@ -52,22 +52,22 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// The most that one user's patterns may take in nginx's file, whose words have 4096 bytes at most.
+/// The maximum length of one user's patterns in the configuration of nginx, whose words have at most 4096 bytes.
 const WORDS_MAX: usize = 3800;
 
 /// The repositories that a user may use.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "Vec<String>", try_from = "Vec<String>")]
 pub enum Repositories {
-    /// All there are and will be.
+    /// All present and future repositories.
     #[default]
     Every,
-    /// These, sorted; one at least.
+    /// The repositories that match one of these patterns; sorted, at least one.
     Of(Vec<Pattern>),
 }
 
 impl Repositories {
-    /// What a person typed, one text for each pattern; every fault is told.
+    /// Parses the patterns that a user typed. No pattern, or `*`, means every repository. Reports all faults.
     pub fn parse(texts: &[String]) -> Result<Self, Vec<Fault>> {
         let (mut patterns, mut faults, mut every) = (Vec::new(), Vec::new(), texts.is_empty());
         for text in texts {
@@ -89,7 +89,7 @@ impl Repositories {
         if faults.is_empty() { Ok(these) } else { Err(faults) }
     }
 
-    /// Whether `repository` is one of them, as nginx.conf has it.
+    /// Whether the user may use `repository`, by the same rule as in nginx.conf.
     pub fn contains(&self, repository: &str) -> bool {
         match self {
             Self::Every => true,
@@ -97,7 +97,8 @@ impl Repositories {
         }
     }
 
-    /// As nginx.conf compares them: with spaces between, those with a slash in the encoded form of a query as well.
+    /// The patterns as nginx.conf compares them: separated by spaces, and those with a slash also with `%2F`, as in a
+    /// query.
     pub fn words(&self) -> String {
         let Self::Of(patterns) = self else {
             return "*".to_owned();

@@ -1,4 +1,4 @@
-//! A name as a person types it: perhaps with the registry before it, as `docker push` prints it.
+//! A name as a user types it, possibly with the registry before it, as `docker push` prints it.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -6,34 +6,34 @@ use std::str::FromStr;
 use super::printable;
 use crate::error::Fault;
 
-/// What may stand before a registry's name: as browsers, skopeo and Helm write it.
+/// The schemes that may precede a registry's name, as browsers, skopeo and Helm write them.
 const SCHEMES: [&str; 4] = ["https://", "http://", "docker://", "oci://"];
 
-/// A repository or an image, and the registry that may be named before it.
+/// A repository or an image, possibly with the registry before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Typed<T> {
-    /// No registry is named.
+    /// The text names no registry.
     Bare(T),
-    /// The first part may name a registry, or belong to the repository: `ghcr.io/app` is both.
+    /// The first part is either a registry or a part of the repository: `ghcr.io/app` can be both.
     Either {
-        /// The first part.
+        /// The first part of the text.
         registry: String,
-        /// What it means if the first part names a registry.
+        /// The name if the first part is a registry.
         below: T,
-        /// What it means if not.
+        /// The name if the first part belongs to the repository.
         whole: T,
     },
-    /// A registry is named, and what is in it.
+    /// The text names a registry and something in it.
     Below {
-        /// The registry.
         registry: String,
-        /// What is in it.
+        /// The name without the registry.
         below: T,
     },
 }
 
 impl<T> Typed<T> {
-    /// What is meant in the registry `own`, of which `is_own` knows every name.
+    /// The name in the registry `own`; fails if the text names another registry. `is_own` is true for every name of
+    /// `own`.
     pub fn within(self, own: &dyn Display, is_own: impl Fn(&str) -> bool) -> Result<T, Fault> {
         match self {
             Self::Bare(whole) => Ok(whole),
@@ -53,7 +53,7 @@ impl<T: FromStr<Err = Fault>> FromStr for Typed<T> {
 
     fn from_str(text: &str) -> Result<Self, Fault> {
         let bare = SCHEMES.iter().find_map(|scheme| text.strip_prefix(scheme));
-        // As Docker tells a registry from the first part of a repository.
+        // The rule by which Docker decides whether the first part of a repository is a registry.
         let is_registry = |first: &str| bare.is_some() || first.contains(['.', ':']) || first == "localhost";
         let parts = bare.unwrap_or(text).split_once('/').filter(|(first, _)| is_registry(first));
         let whole = match bare {

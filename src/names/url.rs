@@ -1,5 +1,5 @@
-//! The addresses of other services that a registry speaks to: scheme, host, port and path from a closed alphabet, and no
-//! password in them, because they stand in files that everybody may read.
+//! The URLs of other services that a registry connects to. Their characters are restricted, and they contain no
+//! password, because all users of the machine can read the files that contain them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,16 +7,16 @@ use std::str::FromStr;
 use super::{Host, printable};
 use crate::error::Fault;
 
-/// Longer than any address that a person types, shorter than what servers refuse (RFC 9110 §4.1: 8000).
+/// More than a user types, and less than servers refuse (RFC 9110 §4.1: 8000).
 const LENGTH_MAX: usize = 2000;
 
-/// An `http` or `https` address without user and without fragment (RFC 3986).
+/// An `http` or `https` URL without user and without fragment (RFC 3986).
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Url {
     scheme: &'static str,
     host: Host,
     port: Option<u16>,
-    /// Path and query, as typed: empty, or with its slash.
+    /// Path and query as typed: empty, or with the `/` or `?` before them.
     path: String,
 }
 
@@ -40,7 +40,7 @@ impl Url {
             )
             .hint("leave out what stands before the `@`"));
         }
-        // RFC 3986 §3.3 and §3.4 without the apostrophe, which ends a string in too many languages.
+        // RFC 3986 §3.3 and §3.4, without the apostrophe, which ends a string in many languages.
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/%:@!$&()*+,;=?".contains(&b);
         if path.contains('#') {
             return Err(fault("it has a fragment, which no server sees"));
@@ -54,14 +54,14 @@ impl Url {
     }
 }
 
-/// The text without the password that it may contain.
+/// `text` for a message, without a password that it may contain.
 fn shown(text: &str) -> String {
     let begin = text.find("://").map_or(0, |at| at + 3);
     let end = text[begin..].find('@').map_or(begin, |at| begin + at);
     printable(&format!("{}{}", &text[..begin], &text[end..]))
 }
 
-/// `host` and the port, where there is one; `None` where what stands there is no port.
+/// `host` and the port, if there is one; `None` if the port is not a valid number.
 fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     let after_address = authority.find(']').map_or(0, |at| at + 1);
     match authority[after_address..].split_once(':') {
@@ -86,22 +86,22 @@ impl fmt::Display for Url {
     }
 }
 
-/// The registry that a mirror fetches from: the root of a host, because the registry knows no other place.
+/// The registry that a mirror fetches from: the root of a host, because the registry does not support an upstream with
+/// a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream(Url);
 
 impl Upstream {
-    /// Where it is.
     pub fn host(&self) -> &Host {
         &self.0.host
     }
 
-    /// On which port.
+    /// The port, or the default of the scheme.
     pub fn port(&self) -> u16 {
         self.0.port.unwrap_or(if self.is_in_clear() { 80 } else { 443 })
     }
 
-    /// Whether a password on its way there can be read by everybody between.
+    /// Whether the connection is unencrypted, so that a password can be read on its way.
     pub fn is_in_clear(&self) -> bool {
         self.0.scheme == "http"
     }
@@ -119,7 +119,7 @@ impl FromStr for Upstream {
             );
         }
         url.path.clear();
-        // Docker Hub's own names are its web pages.
+        // These names of Docker Hub are for its web pages.
         if matches!(url.host.to_string().as_str(), "docker.io" | "index.docker.io" | "hub.docker.com") {
             return Err(Fault::new(format!("`{}` is not the registry of Docker Hub", url.host))
                 .hint("write `https://registry-1.docker.io`"));
@@ -134,7 +134,7 @@ impl fmt::Display for Upstream {
     }
 }
 
-/// A receiver of an event for each push and pull: a name for the registry's log, and its URL. `NAME=URL`.
+/// A receiver of an event for each push and pull: `NAME=URL`, with the name for the registry's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webhook {
     name: String,
@@ -142,22 +142,19 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// Its name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where it listens.
     pub fn url(&self) -> String {
         self.url.to_string()
     }
 
-    /// The host that listens.
     pub fn host(&self) -> &Host {
         &self.url.host
     }
 
-    /// The parameter of its URL that is a secret by its name.
+    /// The first query parameter whose name says that its value is a secret.
     pub fn secret_parameter(&self) -> Option<&str> {
         let (_, query) = self.url.path.split_once('?')?;
         let names = query.split(['&', ';']).map(|part| part.split('=').next().unwrap_or_default());
@@ -169,7 +166,7 @@ impl Webhook {
         })
     }
 
-    /// Whether a part of its URL looks like a secret by its length and mixture.
+    /// Whether a part of the URL may be a secret: at least 20 characters, with digits and letters.
     pub fn has_random_part(&self) -> bool {
         self.url.path.split(|c: char| !c.is_ascii_alphanumeric() && !"-_".contains(c)).any(|part| {
             part.len() >= 20
@@ -179,7 +176,7 @@ impl Webhook {
     }
 }
 
-/// What services call a secret in the query of a webhook's URL.
+/// The names that services use for a secret in the query of a webhook's URL.
 const SECRETS: [&str; 11] =
     ["token", "secret", "password", "passwd", "apikey", "signature", "pass", "pwd", "auth", "key", "sig"];
 

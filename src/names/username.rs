@@ -1,4 +1,4 @@
-//! Who logs in.
+//! The name of a user.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,14 +8,13 @@ use serde::{Deserialize, Serialize};
 use super::printable;
 use crate::error::Fault;
 
-/// The name of a person or machine that logs in. Letters, digits, `.`, `_`, `-`, `@`, `+`; 1 to 64 characters; the
-/// first is a letter or digit. htpasswd forbids `:`; the rest keeps it safe in nginx maps and shells.
+/// The name of a person or machine that logs in. It has 1 to 64 letters, digits, `.`, `_`, `-`, `@` or `+`, and begins
+/// with a letter or digit. htpasswd forbids `:`; the other limits make the name safe in nginx maps and shells.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Username(String);
 
 impl Username {
-    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

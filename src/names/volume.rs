@@ -1,4 +1,4 @@
-//! What Docker calls a volume.
+//! The name of a Docker volume.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,12 +6,11 @@ use std::str::FromStr;
 use super::printable;
 use crate::error::Fault;
 
-/// The name of a Docker volume: `[a-zA-Z0-9][a-zA-Z0-9_.-]+`, as the Docker Engine restricts it.
+/// The name of a volume: `[a-zA-Z0-9][a-zA-Z0-9_.-]+`, as the Docker Engine restricts it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeName(String);
 
 impl VolumeName {
-    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
