@@ -1,4 +1,4 @@
-//! A private key as it lies on the disk, in clear or under a passphrase, and in memory where it can be used.
+//! A private key as it is on the disk, in clear or encrypted, and in memory if it can be used.
 
 use std::fmt;
 
@@ -7,11 +7,11 @@ use zeroize::Zeroizing;
 use super::{Passphrase, PrivateKey};
 use crate::error::Fault;
 
-/// The stored text and, where it is known, the key in it.
+/// The stored text and, if it is unlocked, the key in it.
 pub struct KeyAtRest {
     stored: Zeroizing<String>,
     open: Option<PrivateKey>,
-    /// What it is stored under, where that is known.
+    /// The passphrase of the stored text, if it is known.
     passphrase: Option<Passphrase>,
 }
 
@@ -21,7 +21,7 @@ impl KeyAtRest {
         Self { stored: Zeroizing::new(key.pem().to_owned()), open: Some(key), passphrase: None }
     }
 
-    /// A key as it was stored: in clear, or locked until its passphrase is given.
+    /// Reads a stored key. An encrypted one is locked until its passphrase is given.
     pub fn from_pem(text: &str) -> Result<Self, Fault> {
         let stored = Zeroizing::new(text.to_owned());
         if PrivateKey::is_encrypted(text.as_bytes()) {
@@ -30,7 +30,7 @@ impl KeyAtRest {
         Ok(Self { open: Some(PrivateKey::read(text.as_bytes(), None)?), stored, passphrase: None })
     }
 
-    /// A key that the user brings along, in any form; an encrypted one stays under its passphrase.
+    /// Reads a key that the user supplies, in any form. An encrypted one stays encrypted with its passphrase.
     pub fn read(bytes: &[u8], passphrase: Option<&Passphrase>) -> Result<Self, Fault> {
         let mut key = Self::clear(PrivateKey::read(bytes, passphrase)?);
         if let (true, Some(passphrase)) = (PrivateKey::is_encrypted(bytes), passphrase) {
@@ -39,28 +39,28 @@ impl KeyAtRest {
         Ok(key)
     }
 
-    /// The text to store.
+    /// The PEM text as it is on disk: in clear, or encrypted.
     pub fn stored(&self) -> &str {
         &self.stored
     }
 
-    /// The same key once more.
+    /// A copy of the key.
     pub fn again(&self) -> Self {
         let open = self.open.as_ref().map(PrivateKey::again);
         Self { stored: self.stored.clone(), open, passphrase: self.passphrase.clone() }
     }
 
-    /// Whether it is stored under a passphrase.
+    /// Whether the stored text is encrypted.
     pub fn is_encrypted(&self) -> bool {
         PrivateKey::is_encrypted(self.stored.as_bytes())
     }
 
-    /// Whether it can be used.
+    /// Whether the key is unlocked, so that it can sign.
     pub fn is_open(&self) -> bool {
         self.open.is_some()
     }
 
-    /// The key, where it can be used.
+    /// The key; fails if it is locked.
     pub fn open(&self) -> Result<&PrivateKey, Fault> {
         self.open.as_ref().ok_or_else(|| {
             Fault::new("the authority's key is encrypted, and its passphrase was not given")
@@ -68,21 +68,21 @@ impl KeyAtRest {
         })
     }
 
-    /// Makes a locked key usable; what is stored stays encrypted.
+    /// Makes a locked key usable in memory; the stored text stays encrypted.
     pub fn unlock(&mut self, passphrase: &Passphrase) -> Result<(), Fault> {
         self.open = Some(PrivateKey::read(self.stored.as_bytes(), Some(passphrase))?);
         self.passphrase = Some(passphrase.clone());
         Ok(())
     }
 
-    /// Stores an open key under a passphrase from now on.
+    /// Encrypts the stored text with `passphrase`; fails if the key is locked.
     pub fn encrypt(&mut self, passphrase: &Passphrase) -> Result<(), Fault> {
         self.stored = self.open()?.encrypted_pem(passphrase);
         self.passphrase = Some(passphrase.clone());
         Ok(())
     }
 
-    /// Stores an open key as `other` is stored: in clear, or under the same passphrase.
+    /// Encrypts the stored text with the passphrase of `other`; leaves it in clear if `other` has none.
     pub fn store_like(&mut self, other: &Self) -> Result<(), Fault> {
         other.passphrase.as_ref().map_or(Ok(()), |passphrase| self.encrypt(passphrase))
     }

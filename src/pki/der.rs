@@ -1,9 +1,9 @@
-//! DER (X.690) by hand, where no library leaves the bytes as they are: an element cut off, an element written. It
-//! knows lengths and tags and nothing of what they mean.
+//! A reader and writer of DER elements (X.690), for cases in which the libraries would not keep the bytes unchanged. It
+//! handles lengths and tags, but not their meaning.
 
 use x509_parser::asn1_rs::Oid;
 
-/// X.690 §8 tag bytes of what this program takes apart or writes.
+/// The tag bytes (X.690 §8) that regcert reads or writes.
 pub(super) mod tag {
     pub(in crate::pki) const INTEGER: u8 = 0x02;
     pub(in crate::pki) const BIT_STRING: u8 = 0x03;
@@ -12,11 +12,11 @@ pub(super) mod tag {
     pub(in crate::pki) const OID: u8 = 0x06;
     pub(in crate::pki) const SEQUENCE: u8 = 0x30;
     pub(in crate::pki) const SET: u8 = 0x31;
-    /// `[0]`, constructed.
+    /// The constructed context tag `[0]`.
     pub(in crate::pki) const CONTEXT_0: u8 = 0xa0;
 }
 
-/// One element: its tag byte, its content, and both with the length between them.
+/// One element: its tag byte, its content, and all of its bytes including the length.
 #[derive(Clone, Copy)]
 pub(super) struct Element<'a> {
     pub(super) tag: u8,
@@ -24,7 +24,7 @@ pub(super) struct Element<'a> {
     pub(super) raw: &'a [u8],
 }
 
-/// The elements of a content, one after the other.
+/// The elements in a content, in their order.
 #[derive(Clone, Copy)]
 pub(super) struct Elements<'a>(&'a [u8]);
 
@@ -33,29 +33,28 @@ impl<'a> Elements<'a> {
         Self(content)
     }
 
-    /// The content of the next element, which has this tag.
+    /// The content of the next element; `None` if it has another tag.
     pub(super) fn content(&mut self, tag: u8) -> Option<&'a [u8]> {
         self.next().filter(|element| element.tag == tag).map(|element| element.content)
     }
 
-    /// The elements within the next one, a SEQUENCE.
+    /// The elements inside the next element; `None` if it is not a SEQUENCE.
     pub(super) fn sequence(&mut self) -> Option<Self> {
         self.content(tag::SEQUENCE).map(Self)
     }
 
-    /// The next element, an OBJECT IDENTIFIER in dotted form.
+    /// The next element in dotted form; `None` if it is not an OBJECT IDENTIFIER.
     pub(super) fn oid(&mut self) -> Option<String> {
         self.content(tag::OID).map(|content| Oid::new(content.into()).to_id_string())
     }
 
-    /// The next element, an INTEGER that fits.
+    /// The next element as a number; `None` if it is not an INTEGER from 0 to 2^63 - 1.
     pub(super) fn number(&mut self) -> Option<u64> {
         let content = self.content(tag::INTEGER)?;
         let small = content.first().is_some_and(|first| *first < 0x80) && content.len() <= 8;
         small.then(|| content.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
     }
 
-    /// Whether nothing is left.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -64,13 +63,13 @@ impl<'a> Elements<'a> {
 impl<'a> Iterator for Elements<'a> {
     type Item = Element<'a>;
 
-    /// `None` at the end, and for what is cut off or no DER.
+    /// `None` at the end, and for an element that is cut off or not DER.
     fn next(&mut self) -> Option<Element<'a>> {
         let (&tag, rest) = self.0.split_first()?;
         let (&first, rest) = rest.split_first()?;
         let (length, header) = match first {
             0..0x80 => (usize::from(first), 2),
-            // Lengths of up to four bytes: nothing here is larger than 1 MiB. 0x80 is BER's open length.
+            // Lengths of up to four bytes: no input here is larger than 1 MiB. 0x80 is the indefinite length of BER.
             0x81..=0x84 => {
                 let size = usize::from(first & 0x7f);
                 let bytes = rest.get(..size)?;
@@ -84,13 +83,13 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
-/// The only element in `bytes`.
+/// The element in `bytes`; `None` if there is not exactly one.
 pub(super) fn only(bytes: &[u8]) -> Option<Element<'_>> {
     let mut elements = Elements::of(bytes);
     elements.next().filter(|_| elements.is_empty())
 }
 
-/// An element of these parts.
+/// An element with the concatenated `parts` as its content.
 pub(super) fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     let mut out = Vec::with_capacity(length + 6);
@@ -112,13 +111,13 @@ pub(super) fn sequence(parts: &[&[u8]]) -> Vec<u8> {
     element(tag::SEQUENCE, parts)
 }
 
-/// An OBJECT IDENTIFIER written with dots.
+/// An OBJECT IDENTIFIER from its dotted form.
 pub(super) fn oid(dotted: &str) -> Vec<u8> {
     let oid: Oid<'_> = dotted.parse().expect("constant identifiers");
     element(tag::OID, &[oid.as_bytes()])
 }
 
-/// A number as INTEGER.
+/// An INTEGER.
 pub(super) fn number(value: u64) -> Vec<u8> {
     let bytes = value.to_be_bytes();
     let skip = bytes.iter().take_while(|byte| **byte == 0).count().min(7);
@@ -126,7 +125,7 @@ pub(super) fn number(value: u64) -> Vec<u8> {
     element(tag::INTEGER, &[sign, &bytes[skip..]])
 }
 
-/// PEM (RFC 7468) in Unix line ends.
+/// PEM (RFC 7468) with Unix line ends.
 pub(super) fn pem(label: &str, der: &[u8]) -> String {
     let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
     pem::encode_config(&pem::Pem::new(label, der), config)

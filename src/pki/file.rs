@@ -1,5 +1,5 @@
-//! What a file that should hold a key or a request does hold: PEM or DER, whole or cut off, the thing that was wanted or
-//! one that people mistake for it.
+//! Recognizes the content of a file that should hold a key or a certificate request: PEM or DER, complete or cut off,
+//! the wanted content or something that users confuse with it.
 
 use zeroize::Zeroizing;
 
@@ -8,16 +8,16 @@ use super::pem_blocks;
 use crate::error::Fault;
 use crate::names::printable;
 
-/// An RSA key of 8192 bits takes 7 KiB and a bundle holds certificates too; nothing read here comes near this.
+/// Larger than any valid file: an RSA key of 8192 bits takes 7 KiB, and a bundle also contains certificates.
 const SIZE_MAX: usize = 1 << 20;
 
-/// How a file is written.
+/// The encoding of a file.
 pub(super) enum Content<'a> {
     Pem(Zeroizing<String>),
     Der(Element<'a>),
 }
 
-/// PEM where a block begins anywhere in it, else DER.
+/// PEM if a block begins anywhere in the file, otherwise DER.
 pub(super) fn content<'a>(bytes: &'a [u8], wanted: &str) -> Result<Content<'a>, Fault> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(Fault::new("it is empty"));
@@ -42,7 +42,7 @@ pub(super) fn content<'a>(bytes: &'a [u8], wanted: &str) -> Result<Content<'a>, 
     })
 }
 
-/// The blocks of a PEM text with their labels. One that begins and does not end is a fault: half a key is no key.
+/// The blocks of a PEM text with their labels. Fails if a block has no end, because a part of a key is useless.
 pub(super) fn blocks(text: &str) -> Result<Vec<(&str, &str)>, Fault> {
     let whole = pem_blocks(text);
     let begun = text.matches("-----BEGIN ").count();
@@ -57,7 +57,7 @@ pub(super) fn blocks(text: &str) -> Result<Vec<(&str, &str)>, Fault> {
 
 /// The bytes and headers of a block.
 pub(super) fn decode(label: &str, block: &str) -> Result<pem::Pem, Fault> {
-    // The parser finds headers only where an empty line with Unix line ends follows them.
+    // The parser finds headers only if an empty line with Unix line ends follows them.
     let unix = Zeroizing::new(block.replace("\r\n", "\n").replace('\r', "\n"));
     pem::parse(unix.as_bytes()).map_err(|_| {
         Fault::new(format!("the text between BEGIN and END of its `{}` is damaged", printable(label)))
@@ -65,7 +65,7 @@ pub(super) fn decode(label: &str, block: &str) -> Result<pem::Pem, Fault> {
     })
 }
 
-/// What a DER structure looks like from outside.
+/// The kind of a DER structure, judged by the tags of its fields.
 pub(super) enum Shape {
     /// RFC 5958 §2.
     Pkcs8,
@@ -75,7 +75,7 @@ pub(super) enum Shape {
     Sec1,
     /// RFC 5958 §3.
     Encrypted,
-    /// Something without a private key in clear, by the label it has in PEM.
+    /// Something other than a supported private key, by its label in PEM.
     Other(&'static str),
     Unknown,
 }
@@ -89,7 +89,7 @@ pub(super) fn shape(whole: Element<'_>) -> Shape {
         [tag::SEQUENCE, tag::OCTET_STRING] => Shape::Encrypted,
         [tag::SEQUENCE, tag::BIT_STRING] => Shape::Other("PUBLIC KEY"),
         [tag::SEQUENCE, tag::SEQUENCE, tag::BIT_STRING] => {
-            // What is signed ends with `[0]` attributes in a request, and never in a certificate.
+            // The signed part of a request ends with `[0]` attributes; that of a certificate never does.
             let request =
                 Elements::of(fields[0].content).last().is_some_and(|last| last.tag == tag::CONTEXT_0);
             Shape::Other(if request { "CERTIFICATE REQUEST" } else { "CERTIFICATE" })
@@ -99,7 +99,7 @@ pub(super) fn shape(whole: Element<'_>) -> Shape {
             Shape::Other("PKCS12")
         }
         _ if tags.iter().all(|tag| *tag == tag::INTEGER) => match tags.len() {
-            // The version and eight numbers. A DSA key is the version and five.
+            // An RSA key has a version and eight numbers, a DSA key a version and five.
             9 => Shape::Pkcs1,
             6 => Shape::Other("DSA PRIVATE KEY"),
             2 => Shape::Other("RSA PUBLIC KEY"),
@@ -109,7 +109,7 @@ pub(super) fn shape(whole: Element<'_>) -> Shape {
     }
 }
 
-/// The fault of a file that holds `label` where a `wanted` should be.
+/// The fault for a file that holds `label` instead of `wanted`.
 pub(super) fn instead(label: &str, wanted: &str) -> Fault {
     let other = |what: &str| Fault::new(format!("it holds {what} and no {wanted}"));
     let beside = match wanted {

@@ -1,5 +1,5 @@
-//! Private keys: made, read from whatever other tools write them as, kept and written as PKCS#8. It never decides where
-//! a key lies nor asks anybody for a passphrase.
+//! Private keys: generated, read from the forms that other tools write, and stored and written as PKCS#8. This module
+//! does not decide where a key is stored, and never asks for a passphrase.
 
 mod form;
 #[cfg(test)]
@@ -16,24 +16,21 @@ use super::{der, pbe};
 use crate::error::Fault;
 use form::{Kind, Lock};
 
-/// What kind of key to make.
+/// The type of a new key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum KeyType {
-    /// ECDSA on NIST P-256: every client takes it, and a handshake costs the least.
+    /// ECDSA on NIST P-256: every client accepts it, and its handshake costs the least.
     #[default]
     P256,
     /// ECDSA on NIST P-384.
     P384,
-    /// RSA with a modulus of 2048 bits.
     Rsa2048,
-    /// RSA with a modulus of 3072 bits.
     Rsa3072,
-    /// RSA with a modulus of 4096 bits.
     Rsa4096,
 }
 
 impl KeyType {
-    /// Whether making such a key takes so long that a person wonders: two primes have to be found.
+    /// Whether generating the key takes noticeable time, because two primes have to be found.
     pub fn is_slow(self) -> bool {
         match self {
             Self::P256 | Self::P384 => false,
@@ -41,7 +38,7 @@ impl KeyType {
         }
     }
 
-    /// All of them, in the order of the help text.
+    /// All types, in the order of the help text.
     pub const ALL: [Self; 5] = [Self::P256, Self::P384, Self::Rsa2048, Self::Rsa3072, Self::Rsa4096];
 }
 
@@ -72,12 +69,12 @@ impl FromStr for KeyType {
     }
 }
 
-/// What an encrypted key opens with: wiped when dropped, silent in `Debug`.
+/// The passphrase of an encrypted key. It is wiped from memory when dropped, and `Debug` does not print it.
 #[derive(Clone)]
 pub struct Passphrase(Zeroizing<String>);
 
 impl Passphrase {
-    /// The passphrase, where there is one.
+    /// Fails if the passphrase is empty, or contains a character that a prompt cannot read.
     pub fn new(text: Zeroizing<String>) -> Result<Self, Fault> {
         if text.is_empty() {
             return Err(Fault::new("the passphrase is empty"));
@@ -89,7 +86,7 @@ impl Passphrase {
         Ok(Self(text))
     }
 
-    /// The one line of `input`: what a passphrase file holds.
+    /// Reads the content of a passphrase file: one line, without its line end.
     pub fn first_line(input: &[u8]) -> Result<Self, Fault> {
         let text = std::str::from_utf8(input).map_err(|_| Fault::new("the passphrase is not UTF-8"))?;
         let line = text.strip_suffix('\n').unwrap_or(text);
@@ -107,8 +104,8 @@ impl fmt::Debug for Passphrase {
     }
 }
 
-/// A private key and its PKCS#8 as PEM. OpenSSL reads PKCS#8 v2 only since 3.5, and rcgen writes what it read under the
-/// label `PRIVATE KEY` whatever it is; so the key is made into PKCS#8 v1 before anything else sees it.
+/// A private key, and its PKCS#8 as PEM. Every key is converted to PKCS#8 v1 first: OpenSSL reads v2 only since 3.5,
+/// and rcgen would write any form that it read under the label `PRIVATE KEY`.
 pub struct PrivateKey {
     pem: Zeroizing<String>,
     kind: Kind,
@@ -116,7 +113,7 @@ pub struct PrivateKey {
 }
 
 impl PrivateKey {
-    /// A new key from the system's random numbers, as PKCS#8 (RFC 5958).
+    /// A new random key, as PKCS#8 (RFC 5958).
     pub fn generate(key_type: KeyType) -> Self {
         let pair = match key_type {
             KeyType::P256 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256),
@@ -136,8 +133,8 @@ impl PrivateKey {
         Self { pem: Zeroizing::new(der::pem("PRIVATE KEY", pair.serialized_der())), kind, pair }
     }
 
-    /// The one private key in a file: PEM or DER; PKCS#8, PKCS#1 or SEC1; in clear, or under a passphrase. What else is
-    /// in the file (certificates, say) is passed over.
+    /// Reads the one private key in a file: PEM or DER; PKCS#8, PKCS#1 or SEC1; in clear or encrypted. Other contents,
+    /// such as certificates, are ignored.
     pub fn read(bytes: &[u8], passphrase: Option<&Passphrase>) -> Result<Self, Fault> {
         let found = form::find(bytes)?;
         let (plain, text) = match found.lock {
@@ -154,57 +151,57 @@ impl PrivateKey {
                     Fault::new(format!("the numbers of the {kind} key do not fit together"))
                         .hint("the file is damaged: copy it again")
                 })?;
-        // Who wrote the file finds it again as it was, comments and line ends included, unless it was no PKCS#8 v1.
+        // A PKCS#8 v1 key keeps the text of its file, with comments and line ends.
         let text = text.filter(|_| *plain == *pkcs8);
         let pem = text.unwrap_or_else(|| Zeroizing::new(der::pem("PRIVATE KEY", &pkcs8)));
         Ok(Self { pem, kind, pair })
     }
 
-    /// The one private key in a PEM text, in clear.
+    /// Reads the one unencrypted private key in a PEM text.
     pub fn from_pem(text: &str) -> Result<Self, Fault> {
         Self::read(text.as_bytes(), None)
     }
 
-    /// Whether the one key in the file opens only with a passphrase. A file without a key has nothing to open: `read`
-    /// says what is wrong with it.
+    /// Whether the one key in the file is encrypted. False for a file without a key: `read` reports what is wrong with
+    /// it.
     pub fn is_encrypted(bytes: &[u8]) -> bool {
         form::find(bytes).is_ok_and(|found| !matches!(found.lock, Lock::None))
     }
 
-    /// The key in clear as PEM: PKCS#8, the text it was read from where that was PKCS#8.
+    /// The unencrypted key as PKCS#8 PEM: the original text if that was PKCS#8 v1.
     pub fn pem(&self) -> &str {
         &self.pem
     }
 
-    /// The same key once more.
+    /// A copy of the key.
     pub fn again(&self) -> Self {
         Self::from_pem(&self.pem).expect("it was read or made before")
     }
 
-    /// The key as PEM that opens only with the passphrase.
+    /// The key as encrypted PEM.
     pub fn encrypted_pem(&self, passphrase: &Passphrase) -> Zeroizing<String> {
         let sealed = pbe::seal(self.pair.serialized_der(), passphrase.expose());
         Zeroizing::new(der::pem("ENCRYPTED PRIVATE KEY", &sealed))
     }
 
-    /// What it is, for people: `ECDSA P-256`, `RSA 2048`, `Ed25519`.
+    /// The type of the key as readable text: `ECDSA P-256`, `RSA 2048`, `Ed25519`.
     pub fn kind(&self) -> String {
         self.kind.to_string()
     }
 
-    /// Its public key as a DER SubjectPublicKeyInfo (RFC 5280 §4.1.2.7).
+    /// The public key as a DER SubjectPublicKeyInfo (RFC 5280 §4.1.2.7).
     pub fn public_key(&self) -> Vec<u8> {
         use rcgen::PublicKeyData;
         self.pair.subject_public_key_info()
     }
 
-    /// Whether it is an RSA key: it can encrypt, so TLS 1.2 clients may want `keyEncipherment`.
+    /// Whether it is an RSA key. TLS 1.2 clients may encrypt with it, so they may require `keyEncipherment`.
     pub fn is_rsa(&self) -> bool {
         matches!(self.kind, Kind::Rsa(_))
     }
 }
 
-/// What kind of key a DER SubjectPublicKeyInfo holds, where clients accept it.
+/// The type of the key in a DER SubjectPublicKeyInfo; fails if clients do not accept it.
 pub(super) fn public_kind(public_key: &[u8]) -> Result<String, Fault> {
     form::public(public_key).map(|kind| kind.to_string())
 }
@@ -216,7 +213,7 @@ fn opened(
     let passphrase =
         passphrase.ok_or_else(|| Fault::new("the key is encrypted, and no passphrase was given"))?;
     let plain = open(passphrase.expose()).map_err(pbe::Stuck::fault)?;
-    // One wrong passphrase in 256 leaves a right padding behind it, and never a whole SEQUENCE.
+    // One of 256 wrong passphrases gives a valid padding, but never a complete SEQUENCE.
     let whole = der::only(&plain).is_some_and(|element| element.tag == der::tag::SEQUENCE);
     if whole { Ok(plain) } else { Err(pbe::Stuck::WrongPassphrase.fault()) }
 }
@@ -228,7 +225,7 @@ impl fmt::Debug for PrivateKey {
 }
 
 impl PartialEq for PrivateKey {
-    /// Two files may spell the same key differently: what it makes public tells.
+    /// Compares the public keys, because two files may encode one key differently.
     fn eq(&self, other: &Self) -> bool {
         self.public_key() == other.public_key()
     }

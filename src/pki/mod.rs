@@ -1,5 +1,5 @@
-//! X.509 as values: keys, certificates, the authority that signs, and a strict check of what it signed. No file, no
-//! clock, no printing. The only module that names rcgen.
+//! X.509 as values: keys, certificates, the authority that signs, and a strict check of what it signed. No file access,
+//! no clock, no output. The only module that uses rcgen.
 
 mod at_rest;
 mod authority;
@@ -41,24 +41,24 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
-/// Two lower-case hexadecimal digits a byte.
+/// Lower-case hexadecimal, two digits for each byte.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Fills an array with bytes from the system's generator.
+/// An array of bytes from the system's random generator.
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes).expect("the system's random numbers are always there");
     bytes
 }
 
-/// The one crypto backend, named wherever rustls wants one.
+/// The only crypto backend, passed wherever rustls requires one.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-/// The blocks of a PEM text with their labels, each with its own lines and nothing between them (RFC 7468 §2).
+/// The blocks of a PEM text with their labels (RFC 7468 §2), without the text between them.
 pub fn pem_blocks(text: &str) -> Vec<(&str, &str)> {
     let mut blocks = Vec::new();
     let mut rest = text;

@@ -1,5 +1,5 @@
-//! Encryption under a passphrase: PBES2 (RFC 8018), the scheme of PKCS#12 with 3DES (RFC 7292 appendix B) and the one
-//! of OpenSSL's own PEM. It turns bytes into bytes and does not know what a key is.
+//! Encryption with a passphrase: PBES2 (RFC 8018), the 3DES scheme of PKCS#12 (RFC 7292 appendix B), and the scheme of
+//! OpenSSL's own PEM. It works on bytes, and does not interpret keys.
 
 use std::num::NonZeroU32;
 
@@ -17,13 +17,14 @@ use super::der::{self, Elements, tag};
 use super::random;
 use crate::error::Fault;
 
-/// OWASP Password Storage Cheat Sheet for PBKDF2-HMAC-SHA256: half a second of CPU for each guess.
+/// The recommendation of the OWASP Password Storage Cheat Sheet for PBKDF2-HMAC-SHA256: half a second of CPU time for
+/// each guess.
 const ROUNDS: u32 = 600_000;
 
-/// More rounds than anybody asks for; a file must not keep this program busy for hours.
+/// More rounds than any real file requires; a file must not keep regcert busy for hours.
 const ROUNDS_MAX: u64 = 10_000_000;
 
-/// scrypt with 2^20 and 8, the most its own paper proposes, takes this much.
+/// The memory for scrypt with N = 2^20 and r = 8, the largest parameters that its paper proposes.
 const SCRYPT_MEMORY_MAX: u64 = 1 << 30;
 
 /// RFC 8018 appendix A.4.
@@ -39,21 +40,21 @@ const AES_256_CBC: &str = "2.16.840.1.101.3.4.1.42";
 /// RFC 7292 appendix C: pbeWithSHAAnd3-KeyTripleDES-CBC.
 const PKCS12_3DES: &str = "1.2.840.113549.1.12.1.3";
 
-/// Why sealed bytes stay sealed.
+/// Why encrypted bytes cannot be decrypted.
 pub(super) enum Stuck {
-    /// They are no EncryptedPrivateKeyInfo, or one with values that cannot be.
+    /// The bytes are not an EncryptedPrivateKeyInfo, or have impossible values.
     Malformed,
-    /// A scheme, derivation or cipher that is not read, by its identifier or name.
+    /// An unsupported scheme, derivation or cipher, by its object identifier or name.
     Unknown(String),
     /// The derivation would take hours or all memory.
     TooCostly,
-    /// The padding is wrong: nearly always the passphrase is.
+    /// The padding is wrong, nearly always because the passphrase is.
     WrongPassphrase,
 }
 
 type Opened = Result<Zeroizing<Vec<u8>>, Stuck>;
 
-/// Opens an EncryptedPrivateKeyInfo (RFC 5958 §3).
+/// Decrypts an EncryptedPrivateKeyInfo (RFC 5958 §3).
 pub(super) fn open(sealed: &[u8], passphrase: &str) -> Opened {
     let mut fields = der::only(sealed).map(|whole| Elements::of(whole.content)).ok_or(Stuck::Malformed)?;
     let mut scheme = fields.sequence().ok_or(Stuck::Malformed)?;
@@ -95,7 +96,8 @@ fn open_pbes2(mut params: Elements<'_>, data: &[u8], passphrase: &str) -> Opened
 fn derive_pbkdf2(mut params: Elements<'_>, passphrase: &str, key: &mut [u8]) -> Result<(), Stuck> {
     let salt = params.content(tag::OCTET_STRING).ok_or(Stuck::Malformed)?;
     let rounds = rounds(params.number())?;
-    // RFC 8018 appendix A.2: the key length may stand here and is the cipher's; the hash may be absent and is SHA-1.
+    // RFC 8018 appendix A.2: an optional key length is ignored, because the cipher determines it; the default hash is
+    // SHA-1.
     let mut hash = None;
     for field in params.filter(|field| field.tag == tag::SEQUENCE) {
         hash = Some(Elements::of(field.content).oid().ok_or(Stuck::Malformed)?);
@@ -120,7 +122,7 @@ fn derive_scrypt(mut params: Elements<'_>, passphrase: &str, key: &mut [u8]) -> 
     if !n.is_power_of_two() || n == 1 || r == 0 || p == 0 {
         return Err(Stuck::Malformed);
     }
-    // RFC 7914 §2: N blocks of 128 r bytes are kept, p times over.
+    // RFC 7914 §2: scrypt stores N blocks of 128 r bytes, p times.
     if n.saturating_mul(r).saturating_mul(128).saturating_mul(p) > SCRYPT_MEMORY_MAX {
         return Err(Stuck::TooCostly);
     }
@@ -138,8 +140,8 @@ fn rounds(number: Option<u64>) -> Result<NonZeroU32, Stuck> {
     u32::try_from(number).ok().and_then(NonZeroU32::new).ok_or(Stuck::Malformed)
 }
 
-/// Opens the body of a PEM block with `Proc-Type: 4,ENCRYPTED`, as OpenSSL wrote until 1.0 and step still does. `info`
-/// is its `DEK-Info`: the cipher, and the initial value in hexadecimal.
+/// Decrypts the body of a PEM block with `Proc-Type: 4,ENCRYPTED`, which OpenSSL wrote until 1.0 and step still
+/// writes. `info` is its `DEK-Info`: the cipher, and the initialization vector in hexadecimal.
 pub(super) fn open_traditional(info: &str, data: &[u8], passphrase: &str) -> Opened {
     let (name, iv) = info.split_once(',').ok_or(Stuck::Malformed)?;
     let cipher = match name.trim() {
@@ -150,7 +152,7 @@ pub(super) fn open_traditional(info: &str, data: &[u8], passphrase: &str) -> Ope
         other => return Err(Stuck::Unknown(crate::names::printable(other))),
     };
     let iv = unhex(iv.trim()).filter(|iv| iv.len() >= 8).ok_or(Stuck::Malformed)?;
-    // OpenSSL's EVP_BytesToKey with MD5 and one round; the salt is the first half of the initial value.
+    // OpenSSL's EVP_BytesToKey with MD5 and one round; the salt is the first eight bytes of the initialization vector.
     let mut key = Zeroizing::new(Vec::new());
     let mut last = Zeroizing::new(Vec::new());
     while key.len() < cipher.key_length() {
@@ -161,15 +163,15 @@ pub(super) fn open_traditional(info: &str, data: &[u8], passphrase: &str) -> Ope
     cipher.decrypt(&key[..cipher.key_length()], &iv, data)
 }
 
-/// Bytes out of pairs of hexadecimal digits.
+/// Decodes pairs of hexadecimal digits.
 pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<u32>> = text.chars().map(|digit| digit.to_digit(16)).collect();
     let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
     digits.chunks(2).map(|pair| u8::try_from(pair[0] << 4 | pair[1]).ok()).collect()
 }
 
-/// Seals a private key as EncryptedPrivateKeyInfo: PBES2 with PBKDF2-HMAC-SHA256 and AES-256-CBC. It is the
-/// form most programs read; scrypt would cost a guesser more and fewer of them open it.
+/// Encrypts a private key as EncryptedPrivateKeyInfo: PBES2 with PBKDF2-HMAC-SHA256 and AES-256-CBC. Most programs can
+/// read this form. scrypt would make guesses more expensive, but fewer programs support it.
 pub(super) fn seal(plain: &[u8], passphrase: &str) -> Vec<u8> {
     let (salt, iv) = (random::<16>(), random::<16>());
     let mut key = Zeroizing::new(vec![0; Cipher::Aes256.key_length()]);
@@ -185,7 +187,7 @@ pub(super) fn seal(plain: &[u8], passphrase: &str) -> Vec<u8> {
     der::sequence(&[&scheme, &der::element(tag::OCTET_STRING, &[&data])])
 }
 
-/// Bytes sealed under the scheme of PKCS#12 with 3DES: its AlgorithmIdentifier, and the sealed bytes.
+/// Encrypts with the 3DES scheme of PKCS#12; returns the AlgorithmIdentifier and the encrypted bytes.
 pub(super) fn seal_pkcs12(plain: &[u8], passphrase: &str, rounds: NonZeroU32) -> (Vec<u8>, Vec<u8>) {
     let salt = random::<8>();
     let secret = bmp(passphrase);
@@ -196,7 +198,7 @@ pub(super) fn seal_pkcs12(plain: &[u8], passphrase: &str, rounds: NonZeroU32) ->
     (der::sequence(&[&der::oid(PKCS12_3DES), &params]), Cipher::TripleDes.encrypt(&key, &iv, plain))
 }
 
-/// What a derived PKCS#12 secret is for (RFC 7292 appendix B.3).
+/// The purpose of a secret derived for PKCS#12 (RFC 7292 appendix B.3).
 #[derive(Clone, Copy)]
 pub(super) enum Purpose {
     Key = 1,
@@ -204,12 +206,12 @@ pub(super) enum Purpose {
     Mac = 3,
 }
 
-/// A passphrase as PKCS#12 has it: UTF-16, big-endian, with a final zero (RFC 7292 appendix B.1).
+/// A passphrase in the encoding of PKCS#12: UTF-16, big-endian, with a final zero (RFC 7292 appendix B.1).
 pub(super) fn bmp(text: &str) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(text.encode_utf16().chain([0]).flat_map(u16::to_be_bytes).collect())
 }
 
-/// RFC 7292 appendix B.2 with SHA-1.
+/// The key derivation of RFC 7292 appendix B.2, with SHA-1.
 pub(super) fn pkcs12_kdf(
     purpose: Purpose,
     secret: &[u8],
@@ -231,7 +233,7 @@ pub(super) fn pkcs12_kdf(
             hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, hash.as_ref());
         }
         out.extend_from_slice(hash.as_ref());
-        // Every block of the input grows by the hash, filled to a block, and one.
+        // The hash, repeated to the length of a block, and one are added to every block of the input.
         let addend = [hash.as_ref(); 4].concat();
         for block in input.chunks_mut(BLOCK) {
             let mut carry = 1;
@@ -255,7 +257,7 @@ enum Cipher {
 }
 
 impl Cipher {
-    // 3DES only opens what others wrote, and writes what macOS can open.
+    // 3DES only decrypts existing files, and encrypts what macOS must be able to open.
     #[allow(deprecated)]
     fn algorithm(self) -> &'static Algorithm {
         match self {
@@ -285,7 +287,7 @@ impl Cipher {
         };
         let key = UnboundCipherKey::new(self.algorithm(), key).expect("a key of the cipher's length");
         let mut data = Zeroizing::new(data.to_vec());
-        // Weak 3DES keys are refused here: no passphrase leads to one but by a chance of 2^-50.
+        // Weak 3DES keys are refused here. A passphrase results in one with a chance of only 2^-50.
         let key = PaddedBlockDecryptingKey::cbc_pkcs7(key).map_err(|_| Stuck::WrongPassphrase)?;
         let plain = key.decrypt(&mut data, context).map_err(|_| Stuck::WrongPassphrase)?;
         Ok(Zeroizing::new(plain.to_vec()))
@@ -300,7 +302,7 @@ impl Cipher {
         };
         let key = UnboundCipherKey::new(self.algorithm(), key).expect("a key of the cipher's length");
         let key = PaddedBlockEncryptingKey::cbc_pkcs7(key).expect("a derived key is never a weak one");
-        // Room for the padding from the start: no copy of the secret is left behind by growing.
+        // The capacity includes the padding: if the buffer grew, a copy of the secret would stay in memory.
         let mut data = Vec::with_capacity(plain.len() + 16);
         data.extend_from_slice(plain);
         key.less_safe_encrypt(&mut data, context).expect("CBC encrypts any length");
@@ -309,7 +311,7 @@ impl Cipher {
 }
 
 impl Stuck {
-    /// As a person reads it.
+    /// The message for the user.
     pub(super) fn fault(self) -> Fault {
         match self {
             Self::Malformed => {

@@ -1,4 +1,4 @@
-//! PKCS#12 (RFC 7292): a key and its certificates in the one file that browsers and key rings import. It is written and
+//! PKCS#12 (RFC 7292): a key and its certificates in one file, which browsers and key rings import. It is only written,
 //! never read.
 
 #[cfg(test)]
@@ -16,10 +16,10 @@ use super::pbe::{self, Purpose};
 use super::{Certificate, PrivateKey, random};
 use crate::error::Fault;
 
-/// What Java wrote by default for the same scheme until 2021, and what key rings have imported ever since.
+/// Java's default for the same scheme until 2021, which key rings have imported ever since.
 const ROUNDS: u32 = 50_000;
 
-/// RFC 7292 appendix D and RFC 2985 §5.5: the identifiers of the parts.
+/// The object identifiers of the parts (RFC 7292 appendix D and RFC 2985 §5.5).
 const DATA: &str = "1.2.840.113549.1.7.1";
 const ENCRYPTED_DATA: &str = "1.2.840.113549.1.7.6";
 const SHROUDED_KEY_BAG: &str = "1.2.840.113549.1.12.10.1.2";
@@ -29,11 +29,11 @@ const FRIENDLY_NAME: &str = "1.2.840.113549.1.9.20";
 const LOCAL_KEY_ID: &str = "1.2.840.113549.1.9.21";
 const SHA1: &str = "1.3.14.3.2.26";
 
-/// Key and chain (leaf first) under `name`, encrypted with the passphrase.
+/// A key and its chain (leaf first) under `name`, encrypted with the passphrase.
 ///
-/// 3DES and a SHA-1 MAC: macOS up to at least 14 answers AES and a SHA-256 MAC with "wrong password", and the same file
-/// opens on OpenSSL 3 (without its legacy provider), NSS, Windows and Java. What that costs is a cheap guess at the
-/// passphrase, so it should be a long one.
+/// The encryption is 3DES with a SHA-1 MAC, because macOS up to at least 14 reports "wrong password" for AES with a
+/// SHA-256 MAC. OpenSSL 3 (without its legacy provider), NSS, Windows and Java open the 3DES file as well. Guesses at
+/// the passphrase are cheap with 3DES, so it should be a long one.
 pub fn pkcs12(
     name: &str,
     chain: &[Certificate],
@@ -47,14 +47,14 @@ pub fn pkcs12(
         }
         Some(_) => {}
     }
-    // Java answers any other letter with "password was incorrect", as older OpenSSL does outside UTF-8 locales.
+    // Java reports "password was incorrect" for any other character, as does older OpenSSL outside UTF-8 locales.
     if !passphrase.expose().is_ascii() {
         return Err(Fault::new("the passphrase holds a letter outside ASCII")
             .hint("importers disagree about those: choose another"));
     }
     let rounds = NonZeroU32::new(ROUNDS).expect("not zero");
     let secret = passphrase.expose();
-    // Importers pair key and certificate by this: OpenSSL, too, takes the SHA-1 of the certificate.
+    // Importers match key and certificate by this identifier; OpenSSL also uses the SHA-1 of the certificate.
     let identity = digest(&SHA1_FOR_LEGACY_USE_ONLY, chain[0].der());
     let attributes = attributes(name, identity.as_ref());
     let certificates = chain
@@ -70,12 +70,12 @@ pub fn pkcs12(
     Ok(sequence(&[&der::number(3), &data(&safe), &mac]))
 }
 
-/// A ContentInfo of plain bytes.
+/// A ContentInfo with plain bytes.
 fn data(bytes: &[u8]) -> Vec<u8> {
     sequence(&[&oid(DATA), &explicit(&element(tag::OCTET_STRING, &[bytes]))])
 }
 
-/// A ContentInfo of sealed bytes (RFC 5652 §8).
+/// A ContentInfo with encrypted bytes (RFC 5652 §8).
 fn encrypted(bytes: &[u8], secret: &str, rounds: NonZeroU32) -> Vec<u8> {
     let (algorithm, sealed) = pbe::seal_pkcs12(bytes, secret, rounds);
     // `[0]`, primitive: an implicitly tagged OCTET STRING.
@@ -95,7 +95,8 @@ fn certificate_bag(certificate: &Certificate, attributes: &[u8]) -> Vec<u8> {
     sequence(&[&oid(CERTIFICATE_BAG), &explicit(&value), attributes])
 }
 
-/// The name people see, and what ties key and certificate together. DER wants a SET sorted (X.690 §11.6).
+/// The displayed name, and the identifier that links key and certificate. DER requires a SET to be sorted (X.690
+/// §11.6).
 fn attributes(name: &str, identity: &[u8]) -> Vec<u8> {
     // BMPString: UTF-16, big-endian.
     let name: Vec<u8> = name.encode_utf16().flat_map(u16::to_be_bytes).collect();

@@ -1,5 +1,5 @@
-//! The forms a private key comes in: which bytes of a file are the key, what holds them shut, and how they become
-//! PKCS#8 v1 (RFC 5208). It never decrypts.
+//! The forms of a private key: which bytes of a file are the key, how they are encrypted, and how they are converted to
+//! PKCS#8 v1 (RFC 5208). This module never decrypts.
 
 use std::fmt;
 
@@ -10,25 +10,25 @@ use super::super::der::{self, Elements, tag};
 use super::super::file::{Content, Shape, blocks, content, decode, instead, shape};
 use crate::error::Fault;
 
-/// What the messages say a file should hold.
+/// The name of the expected content in messages.
 const WANTED: &str = "private key";
 
-/// What clients accept of RSA (CA/Browser Forum Baseline Requirements §6.1.5), and what the crypto backend takes.
+/// The RSA sizes that clients accept (CA/Browser Forum Baseline Requirements §6.1.5) and the crypto backend supports.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// What kind of key it is.
+/// The type of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     P256,
     P384,
     P521,
     Ed25519,
-    /// Bits of the modulus.
+    /// RSA, with the number of bits of the modulus.
     Rsa(usize),
 }
 
 impl Kind {
-    /// What it signs with: the hash of its own strength.
+    /// The signature algorithm, with the hash that matches the strength of the key.
     pub(super) fn algorithm(self) -> &'static SignatureAlgorithm {
         match self {
             Self::P256 => &rcgen::PKCS_ECDSA_P256_SHA256,
@@ -52,24 +52,24 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What holds a key shut.
+/// The encryption of a key.
 pub(super) enum Lock {
     None,
     /// EncryptedPrivateKeyInfo (RFC 5958 §3).
     Pkcs8,
-    /// OpenSSL's own PEM, with its `DEK-Info`.
+    /// OpenSSL's own encryption of PEM, with the value of its `DEK-Info` header.
     Traditional(String),
 }
 
-/// The key in a file.
+/// The private key in a file.
 pub(super) struct Found {
     pub(super) bytes: Zeroizing<Vec<u8>>,
     pub(super) lock: Lock,
-    /// The PEM block it came from; a curve given in a block of its own is not in it.
+    /// The original block of a PKCS#8 key in PEM; `None` for other forms.
     pub(super) text: Option<Zeroizing<String>>,
 }
 
-/// The one private key in a file.
+/// Finds the one private key in a file.
 pub(super) fn find(bytes: &[u8]) -> Result<Found, Fault> {
     let whole = match content(bytes, WANTED)? {
         Content::Pem(text) => return find_pem(&text),
@@ -103,7 +103,7 @@ fn find_pem(text: &str) -> Result<Found, Fault> {
         other => return Err(instead(other, WANTED)),
     }
     let pem = decode(label, block)?;
-    // Some tools put an encrypted key under the label of one in clear.
+    // Some tools write an encrypted key under the label of an unencrypted one.
     let sealed = der::only(pem.contents()).is_some_and(|whole| matches!(shape(whole), Shape::Encrypted));
     let lock = match pem.headers().get("DEK-Info") {
         Some(info) => Lock::Traditional(info.to_owned()),
@@ -119,8 +119,8 @@ fn find_pem(text: &str) -> Result<Found, Fault> {
     Ok(Found { bytes, lock, text })
 }
 
-/// SEC1 as it was, or with the curve that stood in a block of its own (`openssl ecparam -genkey` writes both, and some
-/// tools the block alone).
+/// The SEC1 key, with the curve from a separate block if the key does not name it. `openssl ecparam -genkey` writes
+/// both; some tools write the curve only in the block.
 fn with_curve(sec1: Zeroizing<Vec<u8>>, block: Option<pem::Pem>) -> Zeroizing<Vec<u8>> {
     let fields: Vec<_> = der::only(&sec1).into_iter().flat_map(|whole| Elements::of(whole.content)).collect();
     let (Some(block), [version, octets, rest @ ..]) = (block, &fields[..]) else {
@@ -134,7 +134,7 @@ fn with_curve(sec1: Zeroizing<Vec<u8>>, block: Option<pem::Pem>) -> Zeroizing<Ve
     Zeroizing::new(der::sequence(&[version.raw, octets.raw, &curve, &rest]))
 }
 
-/// The key in clear as PKCS#8 v1, and what kind it is.
+/// Converts an unencrypted key to PKCS#8 v1, and returns its type.
 pub(super) fn pkcs8(plain: &[u8]) -> Result<(Kind, Zeroizing<Vec<u8>>), Fault> {
     let damaged = || Fault::new("the private key is damaged").hint("copy the whole file again");
     let whole = der::only(plain).filter(|whole| whole.tag == tag::SEQUENCE).ok_or_else(damaged)?;
@@ -169,7 +169,7 @@ pub(super) fn pkcs8(plain: &[u8]) -> Result<(Kind, Zeroizing<Vec<u8>>), Fault> {
     }
 }
 
-/// What kind of key a SubjectPublicKeyInfo (RFC 5280 §4.1.2.7) holds, where clients accept it.
+/// The type of the key in a SubjectPublicKeyInfo (RFC 5280 §4.1.2.7); fails if clients do not accept it.
 pub(super) fn public(info: &[u8]) -> Result<Kind, Fault> {
     let mut fields = der::only(info).map_or(Elements::of(&[]), |whole| Elements::of(whole.content));
     let (Some(algorithm), Some([0, bits @ ..])) = (fields.sequence(), fields.content(tag::BIT_STRING)) else {
@@ -225,7 +225,8 @@ fn curve_of(mut parameters: Elements<'_>) -> Result<Kind, Fault> {
         .hint("make a key on P-256 or P-384"))
 }
 
-/// `numbers` is an RSAPrivateKey, which begins with its version, or an RSAPublicKey (RFC 8017 appendix A.1).
+/// The type of an RSA key. `numbers` is an RSAPrivateKey, which begins with its version, or an RSAPublicKey (RFC 8017
+/// appendix A.1).
 fn rsa(numbers: &[u8]) -> Result<Kind, Fault> {
     let numbers: Vec<_> =
         der::only(numbers).into_iter().flat_map(|whole| Elements::of(whole.content)).collect();

@@ -1,4 +1,5 @@
-//! Every form a key comes in, and every file that is none. `../fixtures/README.md` says how each was made.
+//! Tests with every form of a key, and with files that are not keys. `../fixtures/README.md` describes how each was
+//! made.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -18,13 +19,13 @@ fn refused(bytes: &[u8]) -> Fault {
     PrivateKey::read(bytes, Some(&correct())).expect_err("it should be refused")
 }
 
-/// `message / hint` of a file that is refused.
+/// The fault of a refused file, as `message / hint`.
 fn says(bytes: &[u8]) -> String {
     let fault = refused(bytes);
     format!("{} / {}", fault.message, fault.hint)
 }
 
-/// Kind, and the public key OpenSSL finds in every form of this key.
+/// Each type, with the public key that OpenSSL finds in every form of the test key.
 const PUBLIC: [(&str, &[u8]); 5] = [
     ("ECDSA P-256", fixture!("p256.public.der")),
     ("ECDSA P-384", fixture!("p384.public.der")),
@@ -75,7 +76,7 @@ const ENCRYPTED: [(&str, &[u8]); 17] = [
     ("RSA 2048", fixture!("rsa2048.traditional-aes256.pem")),
 ];
 
-/// The key is the one it should be, and what is written of it is PKCS#8 v1 that reads back.
+/// Asserts that `key` is the test key of this type, and is written as PKCS#8 v1 that can be read back.
 fn is_right(kind: &str, bytes: &[u8], key: &PrivateKey) {
     let text = String::from_utf8_lossy(bytes);
     assert_eq!(key.kind(), kind, "{text}");
@@ -96,7 +97,7 @@ fn every_form_in_clear_becomes_pkcs8_v1() {
     for (kind, bytes) in IN_CLEAR {
         assert!(!PrivateKey::is_encrypted(bytes));
         is_right(kind, bytes, &PrivateKey::read(bytes, None).unwrap());
-        // A passphrase that is not needed does no harm.
+        // A passphrase that is not needed is ignored.
         PrivateKey::read(bytes, Some(&correct())).unwrap();
     }
 }
@@ -156,7 +157,7 @@ fn a_curve_may_stand_in_a_block_of_its_own() {
 
 #[test]
 fn pkcs8_v2_becomes_v1() {
-    // rcgen makes Ed25519 keys as v2, with the public key at the end.
+    // rcgen makes Ed25519 keys as PKCS#8 v2, with the public key at the end.
     let pair = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
     assert_eq!(pair.serialized_der().len(), 83);
     let key = PrivateKey::read(pair.serialize_pem().as_bytes(), None).unwrap();
@@ -171,7 +172,7 @@ fn every_generated_kind_is_read_back_with_and_without_a_passphrase() {
         let read = PrivateKey::from_pem(key.pem()).unwrap();
         assert_eq!((read.kind(), read.pem(), &read), (key.kind(), key.pem(), &key));
         if key_type == KeyType::P384 {
-            continue; // Half a second for each derivation: two kinds tell enough.
+            continue; // Each derivation takes half a second, so two types are enough.
         }
         let sealed = key.encrypted_pem(&correct());
         assert!(sealed.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----\n"));
@@ -271,7 +272,7 @@ fn damage_is_named() {
     let short = der::pem("PRIVATE KEY", &der[..der.len() - 1]);
     assert_eq!(says(short.as_bytes()), format!("the private key is damaged / {copy}"));
     let mut flipped = der.to_vec();
-    // The secret number of a P-256 key in OpenSSL's PKCS#8 starts at byte 36, its public point ends the file.
+    // In OpenSSL's PKCS#8, the secret number of a P-256 key starts at byte 36, and the public point ends the file.
     flipped[40] ^= 1;
     let apart = "the numbers of the ECDSA P-256 key do not fit together / the file is damaged: copy it again";
     assert_eq!(says(&flipped), apart);
@@ -305,13 +306,13 @@ fn unknown_and_costly_encryption_is_refused_with_the_way_out() {
         assert_eq!(says(bytes), text);
     }
     let costly = "opening the key would take more rounds or memory than any sound file asks for";
-    // 2048 rounds stand as 02 02 08 00; 1024 blocks of scrypt as 02 02 04 00.
+    // 2048 rounds are encoded as 02 02 08 00; 1024 blocks of scrypt as 02 02 04 00.
     let more = |bytes: &[u8], small: &[u8]| {
         let mut der = pem::parse(bytes).unwrap().into_contents();
         let at = der.windows(4).position(|window| window == small).unwrap();
         let (front, back) = (der[..at].to_vec(), der.split_off(at + 4));
         let large = [&front[..], &[2, 4, 0x40, 0, 0, 0], &back].concat();
-        // Every length on the way grows by two.
+        // The length of every enclosing element grows by two.
         fix_lengths(&large, 2)
     };
     for der in [
@@ -328,7 +329,7 @@ fn fix_lengths(der: &[u8], more: u8) -> Vec<u8> {
     let mut der = der.to_vec();
     let mut at = 0;
     for _ in 0..5 {
-        // A SEQUENCE whose first element is an OID goes on behind it.
+        // If a SEQUENCE begins with an OID, the next enclosing element follows the OID.
         let header = if der[at + 1] < 0x80 { 2 } else { 2 + usize::from(der[at + 1] & 0x7f) };
         der[at + header - 1] += more;
         at += header;
@@ -358,7 +359,8 @@ proptest! {
         let _ = PrivateKey::read(&bytes, Some(&correct()));
     }
 
-    /// One changed byte is another key, a fault, or (in what is not read) the same key; never a panic.
+    /// A file with one changed byte is another key, a fault, or (for bytes that are not read) the same key; nothing
+    /// panics.
     #[test]
     fn no_changed_byte_makes_it_panic(at in 0..138_usize, value in any::<u8>()) {
         let mut der = fixture!("p256.pkcs8.der").to_vec();

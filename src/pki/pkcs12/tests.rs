@@ -1,4 +1,4 @@
-//! What other programs must find in a bundle, taken apart again.
+//! Tests that parse a bundle, and check what other programs must find in it.
 #![allow(clippy::unwrap_used)]
 
 use super::der::Elements;
@@ -14,12 +14,12 @@ fn passphrase() -> Passphrase {
     Passphrase::first_line(b"password").unwrap()
 }
 
-/// The elements of the first element.
+/// The elements inside the first element of `bytes`.
 fn inside(bytes: &[u8]) -> Elements<'_> {
     Elements::of(Elements::of(bytes).next().unwrap().content)
 }
 
-/// What is in a ContentInfo's `[0]`.
+/// The content of the `[0]` element of a ContentInfo.
 fn content<'a>(mut info: Elements<'a>, kind: &str) -> &'a [u8] {
     assert_eq!(info.oid().unwrap(), kind);
     info.content(tag::CONTEXT_0).unwrap()
