@@ -1,4 +1,4 @@
-//! Who signs: a root and its key, or an intermediate below a root; made here, or brought along.
+//! The authority that signs: a root or an intermediate with its chain and key, made by regcert or imported.
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -15,50 +15,51 @@ use super::{
 use crate::error::Fault;
 use crate::names::{Host, SubjectAltName, Username};
 
-/// Ten years: as long as a machine in a factory runs, and what clients accept of a root.
+/// Ten years: as long as a machine in a factory runs, and accepted by clients for a root.
 const ROOT_DAYS: u16 = 3650;
 
-/// What a new root is to be.
+/// The properties of a new root.
 pub struct RootProfile<'a> {
-    /// What it is the root of, for its common name: a domain or an address.
+    /// The domain or address that it is the root of, for its common name.
     pub label: &'a str,
-    /// Tells it from its predecessors, in its common name: `2026.11.20`, `2026.11.20.1`.
+    /// The part of its common name that distinguishes it from its predecessors: `2026.11.20`, `2026.11.20.1`.
     pub edition: &'a str,
-    /// Who is behind it.
+    /// The organization in its subject.
     pub subject: &'a Subject,
-    /// `None`: it may speak for every name there is.
+    /// The name constraints; `None` permits every name.
     pub constraints: Option<Constraints>,
-    /// How many authorities may stand between it and a server.
+    /// The path length: the number of authorities allowed between it and a server certificate.
     pub levels: u8,
 }
 
-/// What a new server certificate is to be.
+/// The properties of a new server certificate.
 pub struct ServerProfile<'a> {
-    /// The names it is good for; the first host name is the common name.
+    /// The names that it is valid for; the first host name is also the common name.
     pub names: &'a [SubjectAltName],
-    /// Who is behind it.
+    /// The organization in its subject.
     pub subject: &'a Subject,
-    /// How long from now, in days.
+    /// The validity from now on, in days.
     pub days: u16,
 }
 
 /// A certificate that may sign, the chain from it to its root, and its key.
 #[derive(Debug, PartialEq)]
 pub struct Authority {
-    /// The signer first, the root last; one certificate where the root signs itself.
+    /// The signer first, the root last; only one certificate if the root itself signs.
     chain: Vec<Certificate>,
     key: KeyAtRest,
 }
 
 impl Authority {
-    /// A new root around `key`, good for ten years.
+    /// A new self-signed root with the key `key`, valid for ten years.
     pub fn create(profile: &RootProfile<'_>, key: PrivateKey, now: OffsetDateTime) -> Result<Self, Fault> {
         let params = root_params(profile, now)?;
         let root = params.self_signed(&key.pair).map_err(|e| broken("the root cannot be signed", e))?;
         Self::of(vec![Certificate::from_pem(&root.pem().replace('\r', ""))?], KeyAtRest::clear(key))
     }
 
-    /// An authority below this one, whose key may stay here while this one's key is moved away.
+    /// An intermediate below this authority. Its key can stay on this machine while the key of this authority is moved
+    /// away.
     pub fn delegate(
         &self,
         profile: &RootProfile<'_>,
@@ -76,7 +77,8 @@ impl Authority {
         Self::of([vec![signer], self.chain.clone()].concat(), KeyAtRest::clear(key))
     }
 
-    /// The root of `successor` certified by this one's key: a client that trusts only this root can follow the chain there.
+    /// Cross-signs the root of `successor`: a client that trusts only this root can then verify what the successor
+    /// signs.
     pub fn vouch_for(
         &self,
         successor: &Self,
@@ -94,7 +96,7 @@ impl Authority {
         Ok(vouched)
     }
 
-    /// Refuses where this root leaves no room for a successor with so many `levels` below it.
+    /// Fails if the path length of this root is less than `levels`: then it cannot cross-sign its successor.
     pub fn can_vouch(&self, levels: u8) -> Result<(), Fault> {
         if self.root().path_length.is_some_and(|length| length < u32::from(levels)) {
             return Err(Fault::new(
@@ -105,7 +107,7 @@ impl Authority {
         Ok(())
     }
 
-    /// An authority made elsewhere: the certificates in any order, and the key of one of them.
+    /// Imports an authority made elsewhere: its certificates in any order, and the key of one of them.
     pub fn import(
         certificates: Vec<Certificate>,
         key: KeyAtRest,
@@ -124,7 +126,7 @@ impl Authority {
         Self::of(chain, key)
     }
 
-    /// An authority out of its halves, where they belong together. A locked key is compared when it is unlocked.
+    /// Combines a chain and a key; fails if they do not belong together. `check_unlocked` compares a locked key later.
     pub fn of(chain: Vec<Certificate>, key: KeyAtRest) -> Result<Self, Fault> {
         let Some(signer) = chain.first() else {
             return Err(Fault::new("there is no authority's certificate"));
@@ -141,7 +143,7 @@ impl Authority {
         Ok(Self { chain, key })
     }
 
-    /// The root certificate: what clients trust.
+    /// The root certificate, which clients trust.
     pub fn root(&self) -> &Certificate {
         self.chain.last().expect("`of` lets no empty chain in")
     }
@@ -151,27 +153,25 @@ impl Authority {
         self.chain.first().expect("`of` lets no empty chain in")
     }
 
-    /// What stands between a server and the root, signer first; nothing where the root signs itself.
+    /// The certificates between a server's and the root, signer first; empty if the root itself signs.
     pub fn intermediates(&self) -> &[Certificate] {
         &self.chain[..self.chain.len() - 1]
     }
 
-    /// The key that signs.
     pub fn key(&self) -> &KeyAtRest {
         &self.key
     }
 
-    /// The same, to be unlocked or encrypted.
+    /// The key, to unlock or encrypt it.
     pub fn key_mut(&mut self) -> &mut KeyAtRest {
         &mut self.key
     }
 
-    /// The key alone.
     pub fn into_key(self) -> KeyAtRest {
         self.key
     }
 
-    /// Compares a key that was locked until now.
+    /// Fails if a key that was locked in `of` does not belong to the certificate.
     pub fn check_unlocked(&self) -> Result<(), Fault> {
         if self.signer().public_key == self.key.open()?.public_key() {
             return Ok(());
@@ -179,7 +179,7 @@ impl Authority {
         Err(Fault::new("the authority's certificate and its key do not belong together"))
     }
 
-    /// The names out of `names` that no client would accept from this authority.
+    /// The names that the name constraints of the chain do not permit: clients would refuse them.
     pub fn refuses<'n>(&self, names: &'n [SubjectAltName]) -> Vec<&'n SubjectAltName> {
         let admits = |name: &SubjectAltName| {
             self.chain
@@ -190,7 +190,7 @@ impl Authority {
         names.iter().filter(|name| !admits(name)).collect()
     }
 
-    /// A server certificate for `key`, checked as a client would before anybody sees it.
+    /// A server certificate for `key`. It is verified as in a client before it is returned.
     pub fn issue(
         &self,
         profile: &ServerProfile<'_>,
@@ -201,7 +201,8 @@ impl Authority {
         ServerIdentity::of([vec![leaf], self.intermediates().to_vec()].concat(), key)
     }
 
-    /// A server certificate for a request made elsewhere: our policy, its key, its names where we admit them.
+    /// A server certificate for a request made elsewhere. Only the key is the request's; the names are those of
+    /// `profile`, and the rest is regcert's policy.
     pub fn issue_for(
         &self,
         request: &Request,
@@ -223,7 +224,7 @@ impl Authority {
         let common_name = common_name(profile.names);
         let mut params = params(profile.subject.distinguished_name(common_name.as_deref()), validity);
         if params.distinguished_name.iter().next().is_none() {
-            // RFC 5280 §4.1.2.6 would want critical SANs behind an empty subject, which some clients do not expect.
+            // RFC 5280 §4.1.2.6 requires critical SANs with an empty subject, which some clients do not expect.
             params.distinguished_name.push(DnType::OrganizationName, "regcert");
         }
         params.is_ca = IsCa::ExplicitNoCa;
@@ -240,7 +241,7 @@ impl Authority {
         Ok(leaf)
     }
 
-    /// A certificate by which `name` shows that it may connect, with a new key.
+    /// A client certificate for `name`, with a new key.
     pub fn issue_client(
         &self,
         name: &Username,
@@ -249,7 +250,8 @@ impl Authority {
     ) -> Result<ServerIdentity, Fault> {
         let key = PrivateKey::generate(super::KeyType::P256);
         let validity = self.fit(Validity::starting(now, days)?, now)?;
-        // With a space it is no host name: OpenSSL holds a common name that looks like one against the constraints.
+        // The space makes it an invalid host name: OpenSSL checks a common name that looks like one against the name
+        // constraints.
         let common_name = format!("{name} (client)");
         let mut params = params(Subject::default().distinguished_name(Some(&common_name)), validity);
         params.is_ca = IsCa::ExplicitNoCa;
@@ -260,12 +262,12 @@ impl Authority {
         ServerIdentity::of([vec![leaf], self.intermediates().to_vec()].concat(), key)
     }
 
-    /// The last second of this authority: clients refuse what it signed when any certificate above is over.
+    /// The earliest end in the chain: after it, clients refuse everything that this authority signed.
     pub fn ends(&self) -> OffsetDateTime {
         self.chain.iter().map(|above| above.validity.not_after).min().expect("`of` lets no empty chain in")
     }
 
-    /// `validity`, cut to the end of every certificate above: clients refuse what outlives its issuer.
+    /// Shortens `validity` to the earliest end in the chain: clients refuse a certificate that outlives its issuer.
     fn fit(&self, validity: Validity, now: OffsetDateTime) -> Result<Validity, Fault> {
         let begins = self.chain.iter().map(|above| above.validity.not_before).max();
         if let Some(begins) = begins.filter(|begins| now < *begins) {
@@ -292,8 +294,8 @@ fn authority_name(profile: &RootProfile<'_>, kind: &str) -> String {
     if name.len() <= COMMON_NAME_MAX { name } else { format!("regcert {kind} {}", profile.edition) }
 }
 
-/// The first host name, where it fits. An address is no common name here: OpenSSL and GnuTLS hold `CN=10.0.0.1` against
-/// the root's DNS constraints.
+/// The first host name, if it is short enough for a common name. An address is never used: OpenSSL and GnuTLS check
+/// `CN=10.0.0.1` against the root's DNS constraints.
 pub(super) fn common_name(names: &[SubjectAltName]) -> Option<String> {
     let host = names.iter().find(|name| matches!(name, SubjectAltName::Host(Host::Dns(_))));
     host.map(ToString::to_string).filter(|name| name.len() <= COMMON_NAME_MAX)
@@ -303,8 +305,8 @@ fn root_params(profile: &RootProfile<'_>, now: OffsetDateTime) -> Result<Certifi
     let name = authority_name(profile, "Root CA");
     let mut params =
         params(profile.subject.distinguished_name(Some(&name)), Validity::starting(now, ROOT_DAYS)?);
-    // The path length leaves room for an intermediate and for the certificate by which a successor is trusted during
-    // a rotation. What limits all of them are the name constraints.
+    // The path length allows an intermediate, and the cross-signed certificate of a successor during a rotation. The
+    // name constraints limit all of them.
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(profile.levels));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.name_constraints = profile.constraints.as_ref().map(Constraints::to_rcgen);
@@ -315,13 +317,14 @@ fn root_params(profile: &RootProfile<'_>, now: OffsetDateTime) -> Result<Certifi
     Ok(params)
 }
 
-/// What every certificate of ours has: given dates, a given name, a serial number of its own, a key identifier.
+/// The parameters of every certificate that regcert makes: the given name and dates, a random serial number, a key
+/// identifier.
 fn params(distinguished_name: DistinguishedName, validity: Validity) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = distinguished_name;
     params.not_before = validity.not_before;
     params.not_after = validity.not_after;
-    // rcgen's own choice is a hash of the key, which repeats when a key is used again (RFC 5280 §4.1.2.2).
+    // rcgen's default is a hash of the key, which repeats when a key is used again (RFC 5280 §4.1.2.2).
     let mut serial = random::<16>();
     serial[0] = serial[0] & 0x7f | 0x40;
     params.serial_number = Some(SerialNumber::from_slice(&serial));

@@ -1,4 +1,4 @@
-//! A certificate: its PEM text as it was read, and what is written in it.
+//! A certificate: its PEM text as it was read, and its parsed contents.
 
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ use super::{Subject, broken, der, hex, pem_blocks, sha256};
 use crate::error::Fault;
 use crate::names::{Subtree, masked, visible};
 
-/// From when until when, both included (RFC 5280 §4.1.2.5).
+/// The validity of a certificate, both ends included (RFC 5280 §4.1.2.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Validity {
     /// The first second.
@@ -25,13 +25,13 @@ pub struct Validity {
 }
 
 impl Validity {
-    /// How many days it lasts; a begun one counts.
+    /// The number of days; one that has only begun counts in full.
     pub fn days(&self) -> i64 {
         (self.not_after - self.not_before).whole_seconds() / 86_400 + 1
     }
 
-    /// `days` from an hour before `now` (clients' clocks differ), one second short of whole days: both ends count, so
-    /// that second would be one day more to a program that counts days.
+    /// `days` from an hour before `now`, because clients' clocks differ. The period is one second short of whole days:
+    /// both ends count, so a program that counts days would otherwise find one more.
     pub fn starting(now: OffsetDateTime, days: u16) -> Result<Self, Fault> {
         let whole = now.replace_nanosecond(0).expect("zero is a nanosecond");
         let not_before = whole.checked_sub(Duration::HOUR);
@@ -54,7 +54,7 @@ pub fn date(at: OffsetDateTime) -> String {
     format!("{:04}-{:02}-{:02}", at.year(), u8::from(at.month()), at.day())
 }
 
-/// Whole days from `now` to `end`, rounded down; negative when it is over.
+/// Whole days from `now` to `end`, rounded down; negative after the end.
 pub fn days_until(end: OffsetDateTime, now: OffsetDateTime) -> i64 {
     (end - now).whole_seconds().div_euclid(86_400)
 }
@@ -79,32 +79,31 @@ pub fn when(end: OffsetDateTime, now: OffsetDateTime) -> String {
 pub struct Certificate {
     pem: String,
     der: CertificateDer<'static>,
-    /// From when until when.
     pub validity: Validity,
-    /// Serial number, lower-case hexadecimal.
+    /// The serial number, lower-case hexadecimal.
     pub serial: String,
-    /// The DNS names and addresses it is for.
+    /// The DNS names and IP addresses in the subject alternative name.
     pub names: Vec<String>,
-    /// Whether it may sign certificates: basicConstraints with CA, and keyCertSign where key usage is there.
+    /// Whether it may sign certificates: basicConstraints has CA, and keyUsage, if present, has keyCertSign.
     pub is_authority: bool,
-    /// What a root may speak for; `None` where everything.
+    /// The name constraints; `None` permits every name.
     pub constraints: Option<Constraints>,
     /// DER SubjectPublicKeyInfo.
     pub public_key: Vec<u8>,
     /// The subject, DER.
     pub subject: Vec<u8>,
-    /// The subject, for people.
+    /// The subject as readable text.
     pub subject_text: String,
     /// The issuer, DER.
     pub issuer: Vec<u8>,
-    /// The issuer, for people.
+    /// The issuer as readable text.
     pub issuer_text: String,
-    /// How many authorities may stand below it; `None` where any number.
+    /// The number of authorities allowed below it; `None` for any number.
     pub path_length: Option<u32>,
 }
 
 impl Certificate {
-    /// The certificates of a PEM text, in its order.
+    /// The certificates in a PEM text, in the order of the text.
     pub fn chain_from_pem(text: &str) -> Result<Vec<Self>, Fault> {
         pem_blocks(text)
             .into_iter()
@@ -113,7 +112,7 @@ impl Certificate {
             .collect()
     }
 
-    /// The certificates of a file that the user brings along: PEM, or one in DER.
+    /// Reads the certificates in a file that the user supplies: PEM, or a single one in DER.
     pub fn read(bytes: &[u8]) -> Result<Vec<Self>, Fault> {
         // A DER certificate is a SEQUENCE (X.690 §8.9).
         if bytes.first() == Some(&0x30) {
@@ -129,7 +128,7 @@ impl Certificate {
         Ok(chain)
     }
 
-    /// The only certificate of a PEM text.
+    /// The only certificate in a PEM text; fails if there are none or more.
     pub fn from_pem(text: &str) -> Result<Self, Fault> {
         let mut chain = Self::chain_from_pem(text)?;
         match (chain.pop(), chain.is_empty()) {
@@ -178,12 +177,11 @@ impl Certificate {
         &self.pem
     }
 
-    /// The certificate as DER.
     pub fn der(&self) -> &CertificateDer<'static> {
         &self.der
     }
 
-    /// The organization behind it as the subject says, and its common name.
+    /// The organization in the subject, and the common name.
     pub fn subject_fields(&self) -> (Subject, Option<String>) {
         let (_, x509) = X509Certificate::from_der(&self.der).expect("it was parsed before");
         let name = x509.subject();
@@ -201,27 +199,27 @@ impl Certificate {
         (subject, first(name.iter_common_name()))
     }
 
-    /// Whether it is its own issuer: a root, if its signature is good.
+    /// Whether subject and issuer are equal. Such a certificate is a root if its own key signed it.
     pub fn is_self_issued(&self) -> bool {
         self.subject == self.issuer
     }
 
-    /// Whether the key of `issuer` signed it.
+    /// Whether `issuer` issued it: the names match, and the signature is correct, or too weak to be verified.
     pub fn is_signed_by(&self, issuer: &Certificate) -> bool {
         let parse = |der| X509Certificate::from_der(der).map(|(_, x509)| x509);
         let (Ok(own), Ok(above)) = (parse(&self.der), parse(&issuer.der)) else {
             return false;
         };
-        // x509-parser knows no P-521, and no hash of another length than the curve's.
+        // x509-parser does not support P-521, nor a hash of another length than the curve's.
         let signed = || {
             own.verify_signature(Some(above.public_key())).is_ok()
                 || check_signature(&self.der, above.public_key().raw).is_ok()
         };
-        // A signature too weak to be verified still says whose it is; `fit_to_sign` refuses it by its name.
+        // A signature that is too weak to be verified still identifies the issuer; `fit_to_sign` reports its weakness.
         self.issuer == issuer.subject && (is_weak(&own) || signed())
     }
 
-    /// `first`, the certificate of its issuer, and so on up to the root, all out of `others`.
+    /// The chain from `first` to its root. All certificates above `first` come from `others`.
     pub fn order(first: Certificate, others: &[Certificate]) -> Result<Vec<Certificate>, Fault> {
         let mut chain = vec![first];
         loop {
@@ -248,8 +246,9 @@ impl Certificate {
         }
     }
 
-    /// Refuses a certificate that clients would not accept above another: not an authority, over or not begun, a weak
-    /// key or signature, no room for `below` authorities under it.
+    /// Fails if clients would not accept the certificate as an issuer: it is not an authority, has expired or has not
+    /// begun, has a weak key or signature, allows fewer than `below` authorities below it, or has contents that some
+    /// clients refuse.
     pub fn fit_to_sign(&self, below: u32, now: OffsetDateTime) -> Result<(), Fault> {
         let who = format!("the certificate of `{}`", self.subject_text);
         let fault = |why: String| Err(Fault::new(format!("{who} {why}")));
@@ -268,8 +267,8 @@ impl Certificate {
         self.weakness().or_else(|| self.narrowness()).map_or(Ok(()), fault)
     }
 
-    /// Why some clients refuse a server below this authority although others accept it. Of a trust anchor webpki reads the
-    /// name and the key alone; Go, OpenSSL and GnuTLS read all of it.
+    /// Why some clients refuse a server below this authority although others accept it. Of a trust anchor, webpki reads
+    /// only the name, the key and the name constraints; Go, OpenSSL and GnuTLS read all of it.
     pub fn narrowness(&self) -> Option<String> {
         let (_, x509) = X509Certificate::from_der(&self.der).expect("it was parsed before");
         let unknown = |extension: &&X509Extension<'_>| {
@@ -284,13 +283,13 @@ impl Certificate {
         let Ok(Some(usage)) = x509.extended_key_usage() else {
             return None;
         };
-        // OpenSSL does not take `any` for the usage of a server (`check_purpose_ssl_server`).
+        // OpenSSL does not accept `any` as the usage of a server (`check_purpose_ssl_server`).
         (!usage.value.server_auth).then(|| {
             "is not for servers: its extended key usage is there and does not name serverAuth, so clients refuse every server below it".into()
         })
     }
 
-    /// Why clients refuse it although it is genuine: a key or a signature that can be forged.
+    /// Why clients refuse it although it is genuine: the key or the signature could be forged.
     pub fn weakness(&self) -> Option<String> {
         let (_, x509) = X509Certificate::from_der(&self.der).expect("it was parsed before");
         if let Ok(PublicKey::RSA(rsa)) = x509.public_key().parsed()
@@ -298,7 +297,7 @@ impl Certificate {
         {
             return Some(format!("has an RSA key of {} bits; clients want 2048", rsa.key_size()));
         }
-        // A root's own signature counts for nothing.
+        // Clients do not check a root's own signature.
         let weak = !self.is_self_issued() && is_weak(&x509);
         weak.then(|| "is signed with MD5 or SHA-1, which clients refuse".into())
     }
@@ -310,11 +309,11 @@ impl Certificate {
     }
 }
 
-/// What an authority's certificate may hold as critical: key usage, subject alternative name, basic constraints, name
-/// constraints, extended key usage. Go knows no more (`crypto/x509` `processExtensions`).
+/// The extensions that may be critical in an authority's certificate: key usage, subject alternative name, basic
+/// constraints, name constraints, extended key usage. Go supports no others (`crypto/x509` `processExtensions`).
 const KNOWN_EXTENSIONS: [&str; 5] = ["2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.30", "2.5.29.37"];
 
-/// RFC 8017 appendix A.2.4 and RFC 3279 §2.2.3: MD5 and SHA-1 with RSA, SHA-1 with ECDSA.
+/// Whether it is signed with MD5 or SHA-1 and RSA, or with SHA-1 and ECDSA (RFC 8017 appendix A.2.4, RFC 3279 §2.2.3).
 fn is_weak(x509: &X509Certificate<'_>) -> bool {
     let weak = ["1.2.840.113549.1.1.4", "1.2.840.113549.1.1.5", "1.2.840.10045.4.1"];
     weak.contains(&x509.signature_algorithm.algorithm.to_id_string().as_str())
@@ -363,7 +362,7 @@ fn constraints(x509: &X509Certificate<'_>) -> Result<Option<Constraints>, Fault>
     }))
 }
 
-/// A DNS or IP sub-tree; `None` for the kinds that no server name falls under.
+/// A DNS or IP subtree; `None` for kinds that do not apply to server names.
 fn subtree(base: &GeneralName<'_>) -> Result<Option<Subtree>, Fault> {
     match base {
         GeneralName::DNSName(name) => {

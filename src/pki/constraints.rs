@@ -1,4 +1,4 @@
-//! What a root may speak for, and whether a name falls under it.
+//! The name constraints of a root, and whether they permit a name.
 
 use std::fmt;
 
@@ -6,22 +6,22 @@ use rcgen::{CidrSubnet, GeneralSubtree, NameConstraints};
 
 use crate::names::{Host, SubjectAltName, Subtree, masked};
 
-/// Reserved, so that no domain can have it (RFC 6761 §6.4).
+/// A reserved name, which no domain can have (RFC 6761 §6.4).
 const NO_DOMAIN: &str = "none.invalid";
 
-/// What a root may speak for (RFC 5280 §4.2.1.10).
+/// The names that a root may sign for (RFC 5280 §4.2.1.10).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Constraints {
-    /// A name of a kind listed here must fall into one of that kind.
+    /// If this has subtrees of a kind (DNS or IP), a name of that kind must be within one of them.
     pub permitted: Vec<Subtree>,
-    /// A name that falls into one of these is refused.
+    /// A name within one of these subtrees is refused.
     pub excluded: Vec<Subtree>,
 }
 
 impl Constraints {
-    /// Room for exactly `permitted`. A list without addresses would let every address through, so a family without a
-    /// network is excluded whole; one without domains would let every name through, so a domain that cannot exist
-    /// stands in for "none".
+    /// Permits only `permitted`. A list without addresses would permit every address, so an address family without a
+    /// network is excluded as a whole. A list without domains would permit every host name, so a domain that cannot
+    /// exist is added to it.
     pub fn to(mut permitted: Vec<Subtree>) -> Self {
         if !permitted.iter().any(|tree| matches!(tree, Subtree::Domain(_))) {
             permitted.push(Subtree::Domain(NO_DOMAIN.parse().expect("a constant name")));
@@ -32,14 +32,14 @@ impl Constraints {
             let any = any.parse().expect("a constant address");
             Subtree::Network(any, 0)
         });
-        // One permitted network of either kind shuts out every other address, v4 and v6 alike (they are one kind to
-        // RFC 5280), but not every verifier reads it so: exclude the other family too.
+        // IPv4 and IPv6 are one kind of name in RFC 5280, so one permitted network excludes all other addresses of
+        // both. Not every verifier implements this: the other family is also excluded explicitly.
         let has = |family: &Subtree| permitted.iter().any(|tree| same_family(tree, family));
         let excluded = everything.into_iter().filter(|family| !has(family)).collect();
         Self { permitted, excluded }
     }
 
-    /// Whether a certificate with `name` passes.
+    /// Whether the constraints permit a certificate for `name`.
     pub fn admit(&self, name: &SubjectAltName) -> bool {
         let kind = |tree: &&Subtree| {
             matches!((tree, name), (Subtree::Network(..), SubjectAltName::Host(Host::Ip(_))))

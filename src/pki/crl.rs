@@ -1,4 +1,5 @@
-//! Revocation lists (RFC 5280 §5): which certificates of an issuer no longer count. It keeps no account of them.
+//! Revocation lists (RFC 5280 §5): the certificates of an issuer that are no longer valid. Callers keep the record of
+//! them.
 
 #[cfg(test)]
 mod tests;
@@ -12,8 +13,8 @@ use super::{Certificate, PrivateKey, broken, der, sign};
 use crate::error::Fault;
 use crate::names::printable;
 
-/// The list as PEM, for `ssl_crl` of nginx and everything else. Each revoked certificate is its serial number in
-/// hexadecimal and when it was revoked; `number` grows with every list of the issuer (RFC 5280 §5.2.3).
+/// A revocation list in PEM, for `ssl_crl` of nginx and other programs. `revoked` has the serial number in hexadecimal
+/// and the time of each revocation; `number` grows with every list of the issuer (RFC 5280 §5.2.3).
 pub fn crl(
     issuer: &Certificate,
     issuer_key: &PrivateKey,
@@ -54,25 +55,25 @@ pub fn crl(
     let signed = list
         .signed_by(&sign::placeholder(&parsed, issuer_key))
         .map_err(|e| broken("the revocation list cannot be signed", e))?;
-    // RFC 5280 §5.1: the issuer follows version and algorithm.
+    // RFC 5280 §5.1: the issuer is the field after version and algorithm.
     let der = sign::under_name_of(signed.der(), 2, &parsed, issuer_key)?;
     sign::check_signature(&der, &issuer.public_key)?;
     Ok(der::pem("X509 CRL", &der))
 }
 
-/// Fails if the text is not a revocation list of `issuer`, in PEM.
+/// Fails if the text is not a revocation list of `issuer` in PEM.
 pub fn is_revocation_list(text: &str, issuer: &Certificate) -> Result<(), Fault> {
     let der = CertificateRevocationListDer::from_pem_slice(text.as_bytes())
         .map_err(|_| Fault::new("it holds no revocation list in PEM"))?;
     sign::check_signature(&der, &issuer.public_key)
 }
 
-/// A serial number out of its hexadecimal digits, colons allowed as openssl prints them.
+/// Parses a serial number in hexadecimal. It may have colons, as openssl prints them.
 fn serial_number(text: &str) -> Result<Vec<u8>, Fault> {
     let digits = text.replace(':', "");
     let padded = if digits.len().is_multiple_of(2) { digits } else { format!("0{digits}") };
     let bytes = super::pbe::unhex(&padded).filter(|bytes| bytes.iter().any(|byte| *byte != 0));
-    // RFC 5280 §4.1.2.2: at most 20 octets; one more for the sign in DER.
+    // RFC 5280 §4.1.2.2: at most 20 octets, plus one for the sign in DER.
     bytes.filter(|bytes| bytes.len() <= 21).ok_or_else(|| {
         Fault::new(format!("`{}` is no serial number", printable(text)))
             .hint("write it in hexadecimal, as `openssl x509 -noout -serial` prints it")

@@ -1,6 +1,6 @@
-//! Certificate requests (PKCS#10, RFC 2986): made for another authority, and read from a server that wants a certificate.
-//! Of what a request asks for only the key and the names are ever used; the rest is told and never copied, or a request
-//! for a CA would be one (rcgen's own reader copies it).
+//! Certificate requests (PKCS#10, RFC 2986), made for an external authority or read from a server that wants a
+//! certificate. Only the key and the names of a request are used. Everything else is reported but never copied, because
+//! a request for a CA would then become one (rcgen's own reader copies it).
 
 #[cfg(test)]
 mod tests;
@@ -17,22 +17,22 @@ use super::{PrivateKey, Subject, broken, certificate, der, key, sign};
 use crate::error::Fault;
 use crate::names::{SubjectAltName, printable};
 
-/// What the messages say a file should hold.
+/// The name of the expected content in messages.
 const WANTED: &str = "certificate request";
 
 /// A request whose signature proves that its maker has the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     pem: String,
-    /// DER SubjectPublicKeyInfo, as it stands in the request.
+    /// The DER SubjectPublicKeyInfo, unchanged from the request.
     pub public_key: Vec<u8>,
-    /// What kind of key that is: `ECDSA P-256`, `RSA 2048`.
+    /// The type of that key: `ECDSA P-256`, `RSA 2048`.
     pub kind: String,
-    /// Who asks, as one line for people; it is not what a certificate should say without a look at it.
+    /// The requester as one readable line. It is not verified, so a certificate should not contain it without a check.
     pub subject: String,
-    /// The host names and addresses asked for, or the common name where a request has none.
+    /// The requested host names and addresses, or the common name if there are none.
     pub names: Vec<SubjectAltName>,
-    /// What else is asked for, for people.
+    /// The other requested properties as readable text; they are not granted.
     pub ignored: Vec<String>,
 }
 
@@ -48,7 +48,7 @@ impl Request {
         Self::from_der(request.der())
     }
 
-    /// The one request in a file, PEM or DER.
+    /// Reads the one request in a file, PEM or DER.
     pub fn read(bytes: &[u8]) -> Result<Self, Fault> {
         let text = match content(bytes, WANTED)? {
             Content::Pem(text) => text,
@@ -106,13 +106,12 @@ impl Request {
         })
     }
 
-    /// The request as PEM.
     pub fn pem(&self) -> &str {
         &self.pem
     }
 }
 
-/// What a request asks for, sorted into what is used and what is only told.
+/// The contents of a request, split into what is used and what is only reported.
 #[derive(Default)]
 struct Asked {
     names: Vec<SubjectAltName>,
@@ -129,7 +128,7 @@ impl Asked {
             ParsedExtension::ParseError { .. } | ParsedExtension::Unparsed => {
                 return Err(Fault::new("an extension of the certificate request is damaged"));
             }
-            // What every server certificate has anyway.
+            // Every server certificate has these anyway.
             ParsedExtension::SubjectKeyIdentifier(_) => {}
             ParsedExtension::BasicConstraints(basic) if !basic.ca => {}
             ParsedExtension::KeyUsage(usage) if !usage.key_cert_sign() && !usage.crl_sign() => {}
@@ -155,7 +154,7 @@ impl Asked {
                 self.ignored.push(format!("extension `{}`", format_oid(oid, &registry)));
             }
             other => {
-                // `CertificatePolicies(…)`: the name of the variant is the name of the extension.
+                // `Debug` prints `CertificatePolicies(…)`: the name of the variant is the name of the extension.
                 let debug = format!("{other:?}");
                 let name = debug.split('(').next().unwrap_or_default();
                 self.ignored.push(format!("extension `{}`", printable(name)));

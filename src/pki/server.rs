@@ -1,4 +1,4 @@
-//! What a server shows and signs with: its certificate chain and the key of its own certificate.
+//! The certificate chain that a server presents, and the key of its own certificate.
 
 use zeroize::Zeroizing;
 
@@ -13,7 +13,7 @@ pub struct ServerIdentity {
 }
 
 impl ServerIdentity {
-    /// An identity out of its two halves, where they belong together. An EC certificate with an RSA key would pass
+    /// Combines a chain and a key; fails if they do not belong together. An EC certificate with an RSA key would pass
     /// `nginx -t` and then fail every handshake.
     pub fn of(chain: Vec<Certificate>, key: PrivateKey) -> Result<Self, Fault> {
         match chain.first() {
@@ -25,32 +25,31 @@ impl ServerIdentity {
         }
     }
 
-    /// Key and chain out of one PEM text.
+    /// Reads key and chain from one PEM text.
     pub fn from_pem(text: &str) -> Result<Self, Fault> {
         Self::of(Certificate::chain_from_pem(text)?, PrivateKey::read(text.as_bytes(), None)?)
     }
 
-    /// Key and chain in one PEM text: replacing the file replaces both.
+    /// Key and chain in one PEM text, so that replacing the file replaces both.
     pub fn pem(&self) -> Zeroizing<String> {
         Zeroizing::new(format!("{}{}", self.key.pem(), self.chain_pem()))
     }
 
-    /// The chain alone, leaf first.
+    /// The chain as PEM, leaf first.
     pub fn chain_pem(&self) -> String {
         self.chain.iter().map(Certificate::pem).collect()
     }
 
-    /// Leaf first, then the certificates between it and a root that clients trust.
+    /// The leaf, followed by the certificates between it and a root that clients trust.
     pub fn chain(&self) -> &[Certificate] {
         &self.chain
     }
 
-    /// Serves one more certificate, for clients that find their root only through it.
+    /// Adds a certificate to the chain, for clients that reach their root only through it.
     pub fn append(&mut self, certificate: Certificate) {
         self.chain.push(certificate);
     }
 
-    /// The key.
     pub fn key(&self) -> &PrivateKey {
         &self.key
     }

@@ -1,6 +1,7 @@
-//! The one place where an issuer signs. rcgen writes the certificate or list; the issuer's name is then put in byte for
-//! byte, and the result signed again: rcgen keeps a name as a map, so of `DC=corp, DC=example` one survives and no
-//! verifier finds the issuer again. It decides nothing about names, dates or usages.
+//! The only place where an issuer signs. rcgen writes the certificate or list; then the issuer's name is inserted byte
+//! for byte, and the result is signed again. The reason is that rcgen stores a name as a map: of `DC=corp, DC=example`
+//! only one would remain, and no verifier would find the issuer. This module decides nothing about names, dates or
+//! usages.
 
 #[cfg(test)]
 mod tests;
@@ -14,8 +15,9 @@ use super::der::{self, Elements, tag};
 use super::{Certificate, PrivateKey, broken};
 use crate::error::Fault;
 
-/// Signs a certificate of `params` for `public_key` (DER SubjectPublicKeyInfo). The signature algorithm follows the
-/// issuer's key; the authority key identifier is the issuer's own subject key identifier, whatever hash made it.
+/// Signs a certificate with `params` for `public_key` (DER SubjectPublicKeyInfo). The issuer's key determines the
+/// signature algorithm. The authority key identifier is the issuer's own subject key identifier, whichever hash that
+/// is.
 pub(super) fn sign(
     mut params: CertificateParams,
     public_key: &[u8],
@@ -42,21 +44,21 @@ pub(super) fn sign(
     let signed = params
         .signed_by(&subject, &placeholder(&parsed, issuer_key))
         .map_err(|e| broken("the certificate cannot be signed", e))?;
-    // RFC 5280 §4.1: the issuer follows version, serial number and algorithm.
+    // RFC 5280 §4.1: the issuer is the field after version, serial number and algorithm.
     let der = under_name_of(signed.der(), 3, &parsed, issuer_key)?;
     let certificate = Certificate::from_pem(&der::pem("CERTIFICATE", &der))?;
     check_signature(certificate.der(), &issuer.public_key)?;
     Ok(certificate)
 }
 
-/// The issuer's certificate taken apart.
+/// The issuer's certificate, parsed.
 pub(super) fn parsed(issuer: &Certificate) -> Result<X509Certificate<'_>, Fault> {
     let (_, parsed) = X509Certificate::from_der(issuer.der())
         .map_err(|e| broken("the issuer's certificate cannot be read", e))?;
     Ok(parsed)
 }
 
-/// An issuer for rcgen: its key and key identifier are right, its name is not.
+/// An issuer for rcgen with the right key and key identifier, but the wrong name.
 pub(super) fn placeholder<'k>(
     parsed: &X509Certificate<'_>,
     issuer_key: &'k PrivateKey,
@@ -66,8 +68,8 @@ pub(super) fn placeholder<'k>(
     Issuer::new(params, &issuer_key.pair)
 }
 
-/// The issuer's own identifier. Where it has none any will do, for there is none to compare it with; but there must be
-/// one (RFC 5280 §4.2.1.1), and `openssl verify -x509_strict` asks for it. rcgen's own hash of the key stands in.
+/// The issuer's own subject key identifier. If it has none, any value will do, because nothing is compared with it; but
+/// RFC 5280 §4.2.1.1 and `openssl verify -x509_strict` require one, so rcgen's hash of the key is used.
 pub(super) fn key_identifier(parsed: &X509Certificate<'_>) -> KeyIdMethod {
     use x509_parser::extensions::ParsedExtension::SubjectKeyIdentifier;
     let own = parsed.iter_extensions().find_map(|extension| {
@@ -76,7 +78,7 @@ pub(super) fn key_identifier(parsed: &X509Certificate<'_>) -> KeyIdMethod {
     own.map_or(KeyIdMethod::Sha256, KeyIdMethod::PreSpecified)
 }
 
-/// `signed` with the element at `place` of what is signed replaced by the issuer's name, and signed again.
+/// Replaces the element at index `place` of the signed content with the issuer's name, and signs the result again.
 pub(super) fn under_name_of(
     signed: &[u8],
     place: usize,
@@ -94,8 +96,8 @@ pub(super) fn under_name_of(
     Ok(der::sequence(&[&content, algorithm.raw, &signature]))
 }
 
-/// Checks the signature of a certificate, request or revocation list against a DER SubjectPublicKeyInfo. x509-parser's
-/// own check knows no P-521.
+/// Checks the signature of a certificate, request or revocation list with a DER SubjectPublicKeyInfo. x509-parser's own
+/// check does not support P-521.
 pub(super) fn check_signature(signed: &[u8], public_key: &[u8]) -> Result<(), Fault> {
     let damaged = || Fault::new("its signature cannot be read");
     let mut parts = Elements::of(der::only(signed).ok_or_else(damaged)?.content);
@@ -114,7 +116,7 @@ pub(super) fn check_signature(signed: &[u8], public_key: &[u8]) -> Result<(), Fa
         .map_err(|_| Fault::new("its signature is wrong"))
 }
 
-/// How to verify a signature algorithm (RFC 5758, RFC 8410) with a key on this curve.
+/// The verifier for a signature algorithm (RFC 5758, RFC 8410) with a key on this curve.
 fn verification(oid: &str, curve: &[u8]) -> Result<&'static dyn VerificationAlgorithm, Fault> {
     let weak = |hash: &str| {
         Fault::new(format!("it is signed with {hash}, which clients no longer accept"))
@@ -139,7 +141,7 @@ fn verification(oid: &str, curve: &[u8]) -> Result<&'static dyn VerificationAlgo
     };
     let on = |name: &str| der::oid(name) == curve;
     let [p256, p384, p521] = ["1.2.840.10045.3.1.7", "1.3.132.0.34", "1.3.132.0.35"].map(on);
-    // Any of the three hashes goes with any of the curves: OpenSSL signs with SHA-256 whatever the curve.
+    // Each of the three hashes is valid with each of the curves: OpenSSL signs with SHA-256 for every curve.
     match (hash, p256, p384, p521) {
         (256, true, _, _) => Ok(&algorithms::ECDSA_P256_SHA256_ASN1),
         (384, true, _, _) => Ok(&algorithms::ECDSA_P256_SHA384_ASN1),

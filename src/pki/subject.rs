@@ -1,11 +1,11 @@
-//! Who is behind a certificate.
+//! The subject of a certificate.
 
 use rcgen::{DistinguishedName, DnType, DnValue};
 
-/// RFC 5280 appendix A.1: ub-common-name.
+/// The maximum length of a common name (RFC 5280 appendix A.1, ub-common-name).
 pub(super) const COMMON_NAME_MAX: usize = 64;
 
-/// Who is behind a certificate. Every field but the country may be any printable text.
+/// The organization behind a certificate. Every field except the country may contain any printable text.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Subject {
     /// Two capital letters (ISO 3166-1).
@@ -18,7 +18,7 @@ pub struct Subject {
     pub company: Option<String>,
     /// Organizational unit.
     pub unit: Option<String>,
-    /// Contact address. It goes into the root as a subject alternative name (RFC 5280 §4.1.2.6).
+    /// The contact address. The root has it as a subject alternative name (RFC 5280 §4.1.2.6).
     pub email: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What a certificate says, read back by another library than the one that wrote it, and what a client makes of it.
+//! Tests of certificates: a library other than the writer reads them back, and a client verifies them.
 #![allow(clippy::unwrap_used)]
 
 mod constraints;
@@ -56,12 +56,12 @@ fn p256() -> PrivateKey {
     PrivateKey::generate(KeyType::P256)
 }
 
-/// Its key as PEM.
+/// The key of the identity as PEM.
 fn key_of(id: &ServerIdentity) -> String {
     PrivateKey::from_pem(&id.pem()).unwrap().pem().to_owned()
 }
 
-/// Each extension with a `!` where it is critical.
+/// The name of each extension, with a `!` if it is critical.
 fn extensions(x509: &X509Certificate<'_>) -> Vec<String> {
     let name = |oid: String| match oid.as_str() {
         "2.5.29.14" => "subjectKeyIdentifier".to_owned(),
@@ -172,7 +172,7 @@ fn a_certificate_lasts_its_days_to_the_second() {
     for days in [1, 365, 825] {
         let validity = issue(&root, "a.lan", p256(), days).unwrap().leaf().validity;
         assert_eq!(validity.not_before, datetime!(2026-11-20 11:34:56 UTC));
-        // Both ends count (RFC 5280 §4.1.2.5).
+        // Both ends are included (RFC 5280 §4.1.2.5).
         assert_eq!(validity.not_after - validity.not_before + Duration::SECOND, Duration::days(days.into()));
     }
 }
@@ -220,7 +220,7 @@ fn a_clock_out_of_reason_is_an_error_and_no_panic() {
 
 #[test]
 fn every_kind_of_key_makes_a_registry() {
-    // One big key is enough; 3072 takes the same way.
+    // One large RSA key is enough: 3072 bits use the same code.
     for key_type in [KeyType::P256, KeyType::P384, KeyType::Rsa2048, KeyType::Rsa4096] {
         let key = PrivateKey::generate(key_type);
         let is_rsa = matches!(key_type, KeyType::Rsa2048 | KeyType::Rsa4096);
@@ -300,7 +300,7 @@ fn pem_is_kept_byte_for_byte() {
     let pem = id.pem();
     assert_eq!(*ServerIdentity::from_pem(&pem).unwrap().pem(), *pem);
     assert!(!pem.contains('\r') && pem.ends_with("-----END CERTIFICATE-----\n"));
-    // Other line lengths than ours, and text between the blocks: what openssl and people write.
+    // Line lengths that regcert does not write, and text between the blocks: openssl and users write both.
     let leaf = id.leaf().pem();
     let body: String = leaf.lines().filter(|line| !line.starts_with('-')).collect();
     let one_line = format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----");
@@ -338,7 +338,8 @@ fn no_debug_shows_a_key() {
 
 #[test]
 fn a_fingerprint_is_what_openssl_prints() {
-    // `openssl x509 -noout -fingerprint -sha256` of the same bytes; SHA-256 of nothing from FIPS 180-4's test vectors.
+    // `openssl x509 -noout -fingerprint -sha256` of the same bytes; the SHA-256 of an empty input is from FIPS
+    // 180-4's test vectors.
     assert_eq!(hex(&sha256(b"")), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     let root = authority(&["lan"]);
     let plain = hex(&sha256(root.root().der()));

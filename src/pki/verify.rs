@@ -1,4 +1,4 @@
-//! A certificate seen as a strict client sees it: rustls and webpki, one root, no exception.
+//! Verification of a certificate as a strict client does it: rustls and webpki, one root, no exceptions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use super::{Certificate, broken, provider};
 use crate::error::Fault;
 use crate::names::Host;
 
-/// Checks that `chain` (leaf first) leads to `root` and is good for every one of `names` at `now`: signatures, dates,
-/// usages, name constraints. A wildcard is tried with a name it covers.
+/// Checks that `chain` (leaf first) ends at `root` and is valid for each of `names` at `now`: signatures, dates,
+/// usages, name constraints. A wildcard is tested with a name that it covers.
 pub fn verify(
     chain: &[Certificate],
     root: &Certificate,
@@ -41,7 +41,7 @@ pub fn verify(
     Ok(())
 }
 
-/// Checks that `chain` (leaf first) leads to `root` at `at`, whatever names the leaf is for.
+/// Checks that `chain` (leaf first) ends at `root` and is valid at `at`, without a check of the leaf's names.
 pub fn leads_to(chain: &[Certificate], root: &Certificate, at: OffsetDateTime) -> Result<(), Fault> {
     let [leaf, intermediates @ ..] = chain else {
         return Err(Fault::new("the chain holds no certificate"));
@@ -55,7 +55,7 @@ pub fn leads_to(chain: &[Certificate], root: &Certificate, at: OffsetDateTime) -
         .map_err(unusable)
 }
 
-/// Whether a client that dials `host` takes the certificate for its server's.
+/// Whether a client that connects to `host` accepts the names of the certificate.
 pub fn covers(leaf: &Certificate, host: &Host) -> bool {
     let (Ok(parsed), Ok(name)) =
         (ParsedCertificate::try_from(leaf.der()), ServerName::try_from(host.to_string()))
@@ -65,7 +65,7 @@ pub fn covers(leaf: &Certificate, host: &Host) -> bool {
     verify_server_name(&parsed, &name).is_ok()
 }
 
-/// TLS as a client speaks it who trusts `root` and nothing else.
+/// The TLS configuration of a client that trusts only `root`.
 pub fn client_config(root: &Certificate) -> Result<ClientConfig, Fault> {
     Ok(ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()

@@ -1,4 +1,4 @@
-//! Lists of revoked certificates, read back by another library.
+//! Tests of revocation lists, read back by another library.
 #![allow(clippy::unwrap_used)]
 
 use super::*;

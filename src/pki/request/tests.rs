@@ -1,4 +1,5 @@
-//! Requests good and bad (`../fixtures/README.md` says how each was made), and what is taken from them.
+//! Tests with valid and invalid requests (`../fixtures/README.md` describes how each was made), and with what is read
+//! from them.
 #![allow(clippy::unwrap_used)]
 
 use super::super::KeyType;
@@ -28,7 +29,7 @@ fn every_kind_of_key_is_read_with_every_hash() {
         (fixture!("request.p256.pem"), "ECDSA P-256", fixture!("p256.public.der"), &four),
         (fixture!("request.p256.der"), "ECDSA P-256", fixture!("p256.public.der"), &four),
         (fixture!("request.p256-sha512-no-san.pem"), "ECDSA P-256", fixture!("p256.public.der"), &one),
-        // OpenSSL signs with SHA-256 whatever the curve.
+        // OpenSSL signs with SHA-256 for every curve.
         (fixture!("request.p384.pem"), "ECDSA P-384", fixture!("p384.public.der"), &four),
         (fixture!("request.p521.pem"), "ECDSA P-521", fixture!("p521.public.der"), &four),
         (fixture!("request.p521-sha384.pem"), "ECDSA P-521", fixture!("p521.public.der"), &one),
@@ -155,7 +156,7 @@ fn what_is_no_request_is_named() {
     let twice = [fixture!("request.p256.pem"), fixture!("request.p384.pem")].concat();
     let der = fixture!("request.p256.der");
     let mut forged = der.to_vec();
-    // The last byte is one of the signature's.
+    // The last byte is a part of the signature.
     *forged.last_mut().unwrap() ^= 1;
     let mut renamed = der.to_vec();
     let at = renamed.windows(3).position(|window| window == b"reg").unwrap();
@@ -190,7 +191,7 @@ fn what_is_no_request_is_named() {
 }
 
 proptest! {
-    /// The signature covers every byte but its own; a changed request is a fault, never a panic.
+    /// The signature covers every byte except its own, so a changed request is a fault; nothing panics.
     #[test]
     fn no_changed_byte_makes_it_panic(at in 0..300_usize, value in any::<u8>()) {
         let mut der = fixture!("request.greedy.pem").to_vec();

@@ -1,4 +1,4 @@
-//! What a root may speak for: regcert's reading of it against that of a client.
+//! Tests of name constraints: regcert and a client must agree on them.
 
 use proptest::prelude::*;
 
@@ -33,10 +33,10 @@ fn constraints_leave_no_kind_of_name_open() {
     }
 }
 
-/// Names and trees close to one another, so that chance hits the edges.
+/// Names close to the subtrees of `a_subtree`, so that random cases hit the edges.
 fn a_name() -> impl Strategy<Value = String> {
     prop_oneof![
-        // A client takes no wildcard for a whole top-level domain, whatever the root says.
+        // Clients refuse a wildcard directly below a top-level domain, whatever the root permits.
         3 => "([ab]\\.){0,2}[ab]",
         1 => "\\*\\.([ab]\\.){1,2}[ab]",
         2 => (0u8..4).prop_map(|last| format!("10.0.0.{last}")),
@@ -61,7 +61,7 @@ fn a_subtree() -> impl Strategy<Value = Subtree> {
 }
 
 proptest! {
-    /// What regcert refuses beforehand is exactly what a client refuses afterwards.
+    /// regcert refuses exactly the names that a client would refuse.
     #[test]
     fn regcert_and_clients_read_constraints_alike(
         permitted in prop::option::of(prop::collection::vec(a_subtree(), 0..4)),

@@ -1,8 +1,8 @@
-//! Authorities that only some clients accept.
+//! Tests of authorities that only some clients accept.
 
 use super::*;
 
-/// A root with more in it than ours have.
+/// A root with extensions that regcert's own roots do not have.
 fn root_with(change: impl FnOnce(&mut rcgen::CertificateParams)) -> Certificate {
     let mut params = rcgen::CertificateParams::default();
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -32,7 +32,7 @@ fn a_root_that_only_some_clients_accept_is_refused() {
 
 #[test]
 fn a_root_is_verified_whatever_its_curve_and_hash() {
-    // OpenSSL signs with SHA-256 whatever the curve.
+    // OpenSSL signs with SHA-256 for every curve.
     let root = Certificate::from_pem(include_str!("../fixtures/ca.p521.pem")).unwrap();
     assert!(Certificate::order(root, &[]).is_ok());
 }
