@@ -1,6 +1,10 @@
 //! The output directory as a value: paths, bytes and modes, and the difference between two such values. Never
 //! touches the disk (`store` does).
 
+mod part;
+
+pub use part::{Effect, Part};
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -65,6 +69,8 @@ pub enum Origin {
     HandedOver,
     /// Rewritten from the rest at each run. An edit by hand is a difference, and stays until `--force`.
     Rendered,
+    /// The user's own: made once with comments that say what may stand there, and never looked at again.
+    Own,
 }
 
 /// The bytes without the mark that Windows programs put before UTF-8 text. UTF-16 is refused by its name: as bytes it would
@@ -227,6 +233,7 @@ impl Change {
             let old = written.get(path.as_str());
             let action = match disk(path) {
                 None => Action::Added,
+                Some(_) if file.origin == Origin::Own => Action::Unchanged,
                 Some(on_disk) if on_disk.digest == new && on_disk.permissions_fit => Action::Unchanged,
                 Some(on_disk) if on_disk.digest == new => Action::Changed,
                 // A rendered file is ours to replace only where it is byte for byte what we wrote.
@@ -239,7 +246,7 @@ impl Change {
                 }
                 Some(_) => Action::Changed,
             };
-            if file.origin == Origin::HandedOver {
+            if matches!(file.origin, Origin::HandedOver | Origin::Own) {
                 actions.push((path.clone(), action));
                 continue;
             }
@@ -279,6 +286,12 @@ impl Change {
         let others = self.written.iter().filter(|(path, _)| !concerns(path));
         self.digests.extend(others.map(|(path, digest)| (path.clone(), digest.clone())));
         self
+    }
+
+    /// Whether the file at `path` is written or removed.
+    pub fn moves(&self, path: &RelPath) -> bool {
+        let moved = |action| matches!(action, Action::Added | Action::Changed | Action::Removed);
+        self.actions.iter().any(|(known, action)| known == path && moved(*action))
     }
 
     /// The files that happen to be `action`.
@@ -336,6 +349,10 @@ mod tests {
         assert_eq!(action(Rendered, Some("mine"), None, Edits::Keep), Action::EditedByHand);
         assert_eq!(action(Rendered, Some("mine"), Some("old"), Edits::Overwrite), Action::Changed);
         assert_eq!(action(Kept, Some("mine"), Some("old"), Edits::Keep), Action::Changed);
+        for edits in [Edits::Keep, Edits::Overwrite] {
+            assert_eq!(action(Origin::Own, None, None, edits), Action::Added);
+            assert_eq!(action(Origin::Own, Some("mine"), None, edits), Action::Unchanged);
+        }
     }
 
     #[test]

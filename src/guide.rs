@@ -9,8 +9,8 @@ pub use news::News;
 pub use taken_over::{Takeover, taken_over};
 pub use words::{AsRoot, OVERRIDE, Words};
 
-use crate::deployment::{Deployment, ROLES};
-use crate::files::{Action, Change};
+use crate::deployment::Deployment;
+use crate::files::{Action, Change, Effect};
 use crate::names::{DnsName, Host, ImageRef, Username};
 use crate::pki::date;
 use crate::probe::{Here, Leads, Project, Step, Version};
@@ -321,37 +321,24 @@ The old root had ended, and clients that have only it refuse the registry. Next:
 
 /// What a running registry needs in order to take the change.
 pub fn steps(deployment: &Deployment, change: &Change) -> Vec<Step> {
-    let proxied = deployment.spec.proxy == Proxy::Nginx;
-    let moves = |path: &str| path.starts_with("nginx/") || path.starts_with("registry/");
-    let changed = |test: &dyn Fn(&str) -> bool| {
-        let moved = change
-            .actions
-            .iter()
-            .filter(|(_, action)| !matches!(action, Action::Unchanged | Action::EditedByHand));
-        moved.into_iter().any(|(path, _)| test(path.as_str()))
-    };
-    let registry = if proxied {
-        changed(&|path| path == "registry/config.yml" || path.starts_with("registry/upstream-ca/"))
-    } else {
-        changed(&|path| moves(path) && !path.contains("/auth/"))
-    };
-    [
-        (changed(&|path| path == "docker-compose.yml"), Step::Up),
-        (
-            proxied && changed(&|path| path.starts_with("nginx/") && !read_at_each_request(path)),
-            Step::ReloadNginx,
-        ),
-        // After nginx: what the registry takes from now on is for nginx to refuse.
-        (registry, Step::RestartRegistry),
-    ]
-    .into_iter()
-    .filter_map(|(needed, step)| needed.then_some(step))
-    .collect()
+    let moved =
+        [Action::Added, Action::Changed, Action::Removed].into_iter().flat_map(|action| change.with(action));
+    let steps: Vec<_> = moved.filter_map(|path| step(path.part().effect(), deployment.spec.proxy)).collect();
+    // The registry after nginx: what it accepts from now on is for nginx to deny.
+    [Step::Up, Step::ReloadNginx, Step::RestartRegistry]
+        .into_iter()
+        .filter(|step| steps.contains(step))
+        .collect()
 }
 
-/// Passwords, and the page; not the roles.
-fn read_at_each_request(path: &str) -> bool {
-    path != ROLES && ["nginx/auth/", "nginx/www/"].iter().any(|directory| path.starts_with(directory))
+fn step(effect: Effect, proxy: Proxy) -> Option<Step> {
+    match (effect, proxy) {
+        (Effect::Apply, _) => Some(Step::Up),
+        (Effect::Reload, Proxy::Nginx) => Some(Step::ReloadNginx),
+        // The registry itself ends TLS, and reads its files at its start only.
+        (Effect::Reload, Proxy::None) | (Effect::Restart, _) => Some(Step::RestartRegistry),
+        (Effect::Nothing | Effect::NextRequest | Effect::ClientsMustAct, _) => None,
+    }
 }
 
 #[cfg(test)]

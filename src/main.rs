@@ -3,7 +3,7 @@
 //! The map, each module below those it may use:
 //!
 //! ```text
-//! error · names · files → pki → auth · settings → render · takeover → trust → deployment → health → images → store · probe → guide · ui → commands → cli → main
+//! error · names · files → pki → auth → front → settings → render · takeover → trust → deployment → health → images → store · probe → guide · ui → commands → cli → main
 //! ```
 //!
 //! What holds everywhere:
@@ -19,6 +19,7 @@ mod commands;
 mod deployment;
 mod error;
 mod files;
+mod front;
 mod guide;
 mod health;
 mod images;

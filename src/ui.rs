@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::auth::Password;
 use crate::error::{Fault, faults};
-use crate::files::{Action, Change, utf8};
+use crate::files::{Action, Change, Part, utf8};
 use crate::guide::{News, Words};
 use crate::names::visible;
 use crate::pki::Passphrase;
@@ -140,11 +140,11 @@ pub fn table<const COLUMNS: usize>(lines: &[[String; COLUMNS]]) -> String {
 pub fn changes(change: &Change) {
     let mut lines: Vec<(Action, String, usize)> = Vec::new();
     for (path, action) in &change.actions {
-        if *action == Action::Unchanged || path.as_str().starts_with(".regcert/") {
+        if *action == Action::Unchanged || path.part() == Part::Notes {
             continue;
         }
         // An edit by hand is named, whichever file it is in.
-        let together = path.as_str().starts_with("trust/") && *action != Action::EditedByHand;
+        let together = path.part() == Part::ClientTrust && *action != Action::EditedByHand;
         let name = if together { "trust/" } else { path.as_str() };
         match lines.iter_mut().find(|(known, line, _)| (*known, line.as_str()) == (*action, name)) {
             Some((.., files)) => *files += 1,

@@ -161,22 +161,6 @@ impl Accesses {
     pub fn limited(&self) -> impl Iterator<Item = &Username> {
         self.0.iter().filter(|(_, access)| access.is_limited()).map(|(name, _)| name)
     }
-
-    /// The lines of nginx's map (ngx_http_map_module): the name behind `=`, so that none is a word of the map's own;
-    /// role and repositories; the name again, because a map takes `Bob` for `bob`; and the password file.
-    pub fn to_map(&self, passwords: PasswordFiles) -> String {
-        let mut text =
-            String::from("# Who may do what. Written by regcert: `regcert add-user` changes it.\n");
-        for (name, access) in &self.0 {
-            let words = access.repositories.words();
-            let file = match passwords {
-                PasswordFiles::ByAccess => format!("|{}", access.password_file()),
-                PasswordFiles::OneForAll => String::new(),
-            };
-            text.push_str(&format!("\"={name}\" \"{} {words}|{name}{file}\";\n", access.role));
-        }
-        text
-    }
 }
 
 #[cfg(test)]
@@ -202,20 +186,6 @@ mod tests {
             r#"{"bob":{"role":"pull","repositories":["b","team-a/*"]},"carol":{"role":"admin","repositories":["*"]}}"#
         );
         assert_eq!(serde_json::from_str::<Accesses>(&json).unwrap(), accesses);
-        let lines =
-            |passwords| accesses.to_map(passwords).lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
-        let file = accesses.password_file("bob");
-        assert_eq!(
-            lines(PasswordFiles::ByAccess),
-            [
-                format!(r#""=bob" "pull b team-a/* team-a%2F*|bob|{file}";"#),
-                r#""=carol" "admin *|carol|registry.passwd";"#.to_owned()
-            ]
-        );
-        assert_eq!(
-            lines(PasswordFiles::OneForAll),
-            [r#""=bob" "pull b team-a/* team-a%2F*|bob";"#, r#""=carol" "admin *|carol";"#]
-        );
     }
 
     #[test]
@@ -225,14 +195,9 @@ mod tests {
         assert!(!accesses.must_be_read("carol") && !accesses.must_be_read("stranger"));
         accesses.forget(&"carol".parse().unwrap());
         assert!(accesses.must_be_read("carol") && accesses.limited().next().is_none());
-        let map = |accesses: &Accesses| accesses.to_map(PasswordFiles::OneForAll);
-        assert!(map(&accesses).ends_with("\"=carol\" \"push *|carol\";\n"));
-        // nginx refuses two lines for what is one name to it.
-        accesses.forget(&"Carol".parse().unwrap());
-        assert!(map(&accesses).ends_with("\"=Carol\" \"push *|Carol\";\n"));
-        accesses.set("CAROL".parse().unwrap(), access(Role::Pull, &[]));
-        assert_eq!(map(&accesses).lines().count(), 2);
         // Of others nothing need be said any more.
+        accesses.forget(&"Carol".parse().unwrap());
+        accesses.set("CAROL".parse().unwrap(), access(Role::Pull, &[]));
         accesses.forget(&"carol".parse().unwrap());
         accesses.forget(&"stranger".parse().unwrap());
         assert_eq!(accesses, Accesses::default());

@@ -17,8 +17,9 @@ use super::World;
 use super::connection::{self, ClientCertificate, Names};
 use super::password::{Prompt, Source};
 use crate::auth::{Password, PasswordFiles};
-use crate::deployment::{Deployment, NGINX_CONF, REGISTRY_CONFIG, ROLES, password_files, reads_roles};
+use crate::deployment::{Deployment, REGISTRY_CONFIG};
 use crate::error::{Blame, Fault, Gather};
+use crate::front;
 use crate::health::{self, Finding, Found, Known, RolesOnDisk, Running, Seen, State, Target, UpstreamSeen};
 use crate::names::{Repository, Typed, Username};
 use crate::pki::{Certificate, ServerIdentity};
@@ -209,7 +210,7 @@ fn look(
         user: user.map(|(user, _)| user),
         entry: user.and_then(|(user, password)| Some(deployment.as_ref()?.users.login(user, password))),
         access: access.as_ref(),
-        roles: deployment.map_or(RolesOnDisk::Fit, |deployment| roles(deployment, &world.dir)),
+        roles: deployment.map_or(RolesOnDisk::Fit, |deployment| roles(world, deployment)),
         trial: &trial,
         hosts_file: &hosts_file(world, target),
         containers: &home.containers,
@@ -325,23 +326,23 @@ fn told(targets: &[Target], roots: &[&Certificate], cure: &str) -> Result<String
 }
 
 /// Whether nginx would read what the directory says.
-fn roles(deployment: &Deployment, dir: &Path) -> RolesOnDisk {
-    let is = |path: &str, test: &dyn Fn(&[u8]) -> bool| match store::look(&dir.join(path)) {
-        Found::File { bytes, .. } => test(&bytes),
+fn roles(world: &World, deployment: &Deployment) -> RolesOnDisk {
+    let look = |path: &str| store::look(&world.dir.join(path));
+    // Who may not look cannot tell. A configuration that is missing or may not be read is another link's.
+    let is_hidden = |path: &&str| matches!(look(path), Found::Unreadable(_));
+    let configuration = front::whole(&|path| world.text(path));
+    let reads = configuration.as_deref().is_some_and(front::reads_roles)
+        || front::FILES.iter().any(is_hidden);
+    let passwords = configuration.as_deref().map_or(PasswordFiles::OneForAll, front::password_files);
+    let fits = match look(front::ROLES) {
+        Found::File { bytes, .. } => bytes == front::map(&deployment.state.access, passwords).as_bytes(),
         Found::Nothing | Found::Directory(_) => false,
-        // Who may not look cannot tell.
         Found::Unreadable(_) => true,
-    };
-    let fits = |bytes: &[u8]| {
-        // An nginx.conf that is not there, or may not be read, is another link's.
-        let by_access = is(NGINX_CONF, &|conf| password_files(conf) == PasswordFiles::ByAccess);
-        let passwords = if by_access { PasswordFiles::ByAccess } else { PasswordFiles::OneForAll };
-        bytes == deployment.state.access.to_map(passwords).as_bytes()
     };
     match deployment.spec.proxy {
         Proxy::None => RolesOnDisk::Fit,
-        Proxy::Nginx if !is(NGINX_CONF, &reads_roles) => RolesOnDisk::Unread,
-        Proxy::Nginx if !is(ROLES, &fits) => RolesOnDisk::Other,
+        Proxy::Nginx if !reads => RolesOnDisk::Unread,
+        Proxy::Nginx if !fits => RolesOnDisk::Other,
         Proxy::Nginx => RolesOnDisk::Fit,
     }
 }

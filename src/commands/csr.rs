@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{MAKE_ONE, World, busy_with_keys};
 use crate::deployment::Mends;
-use crate::files::Edits;
+use crate::files::{Edits, Part};
 use crate::pki::PrivateKey;
 use crate::ui;
 
@@ -30,7 +30,8 @@ pub fn run(_: &Args, world: &World) -> Result<()> {
     let key = waiting.unwrap_or_else(|| PrivateKey::generate(deployment.spec.key_type));
     deployment.request(key)?;
     // The request and nothing else: it is no reason to apply an edit.
-    let change = world.compare(&store, &deployment, Edits::Keep)?.only(|path| path.starts_with("request/"));
+    let change =
+        world.compare(&store, &deployment, Edits::Keep)?.only(|path| Part::of(path) == Part::Request);
     store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
     let names: Vec<_> = deployment.asked().names().iter().map(ToString::to_string).collect();
     ui::say(format!("{} asks for {}", deployment.request_path(), names.join(", ")));

@@ -6,7 +6,8 @@ use anyhow::{Result, bail};
 use super::World;
 use crate::deployment::{Deployment, IGNORED, Loaded, Mends};
 use crate::error::{Blame, Fault, Faults};
-use crate::files::{Action, Change, Edits, FileSet, RelPath};
+use crate::files::{Action, Change, Edits, FileSet, Part, RelPath};
+use crate::front;
 use crate::health::{self, Found, Ill};
 use crate::settings::Settings;
 use crate::store::{self, Store};
@@ -51,12 +52,8 @@ impl World {
             Some((spec, before)) => edited
                 .iter()
                 // A renewal, and a new root, must not fail over a file for clients: `status` warns of it.
-                .filter(|(path, _)| spec != deployment.spec || !for_clients(path))
-                .filter_map(|(path, bytes)| {
-                    let (before, after) = (before.get(path), change.files.get(path)?);
-                    let before = before.map_or(&[][..], |before| &before.bytes);
-                    health::unreached(path, bytes, before, &after.bytes)
-                })
+                .filter(|(path, _)| spec != deployment.spec || !Part::of(path).is_for_clients())
+                .filter_map(|(path, bytes)| health::unreached(path, bytes, &before, &change.files))
                 .collect(),
             None => health::swallowed(deployment, &self.site, &edited)?
                 .into_iter()
@@ -76,19 +73,49 @@ impl World {
         }
         let before = self.before(store)?;
         for (path, bytes) in &edited {
-            let written =
-                before.as_ref().and_then(|(_, before)| before.get(path)).or_else(|| kept.files.get(path));
-            let lines = written.map(|file| health::edit(path, bytes, &file.bytes)).unwrap_or_default();
-            ui::edit(path, &lines);
+            let before = before.as_ref().map(|(_, before)| before);
+            let written = before.filter(|before| before.get(path).is_some()).unwrap_or(&kept.files);
+            ui::edit(path, &health::edit(path, bytes, written));
         }
         Ok(())
     }
 
+    /// Refuses a change that takes a file away which a configuration that was edited by hand names.
+    pub(super) fn guard(&self, change: &Change) -> Result<()> {
+        let removed: Vec<_> = change.with(Action::Removed).filter(|path| path.part().is_named()).collect();
+        for edited in change.with(Action::EditedByHand).filter(|path| path.part().names_others()) {
+            let text = self.text(edited.as_str());
+            let names = |path: &&&RelPath| text.as_ref().is_none_or(|text| text.contains(below(path)));
+            if let Some(removed) = removed.iter().find(names) {
+                bail!(
+                    Fault::new(format!(
+                        "`{edited}` was edited by hand and names `{removed}`, which this change removes"
+                    ))
+                    .hint("`regcert init --force` rewrites it; keep a copy of your edit")
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The change without the missing files that no program would read: those that an nginx.conf in one piece, of an earlier
+    /// regcert or of a user, does not include.
+    pub(super) fn without_unread(&self, change: Change) -> Change {
+        if !self.text(front::NGINX_CONF).is_some_and(|text| front::is_in_one_piece(&text)) {
+            return change;
+        }
+        let unread: Vec<_> =
+            change.with(Action::Added).filter(|path| path.part() == Part::Front).cloned().collect();
+        change.only(|path| !unread.iter().any(|unread| unread.as_str() == path))
+    }
+
     /// The files of the directory that are not as regcert writes them.
     pub(super) fn ill(&self, deployment: &Deployment) -> Result<Vec<(String, Ill)>> {
-        let change = self.compare(&self.store()?, deployment, Edits::Keep)?;
+        let change = self.without_unread(self.compare(&self.store()?, deployment, Edits::Keep)?);
         let ill = |(path, action): &(RelPath, Action)| match action {
             Action::EditedByHand => Some((path.as_str().to_owned(), Ill::Edited)),
+            // The user may have removed a file of their own.
+            Action::Added if path.part() == Part::Local => None,
             Action::Added | Action::Changed => Some((path.as_str().to_owned(), Ill::Due)),
             Action::Unchanged | Action::Removed => None,
         };
@@ -96,27 +123,7 @@ impl World {
     }
 }
 
-/// Whether a file only tells clients what to trust.
-fn for_clients(path: &str) -> bool {
-    path.starts_with("trust/") || path.starts_with("nginx/www/")
-}
-
-/// Refuses a change that takes files away which a configuration that was edited by hand may name.
-pub(super) fn guard(change: &Change) -> Result<()> {
-    let configures = |path: &&RelPath| path.as_str().ends_with(".conf") || path.as_str().ends_with(".yml");
-    // The roles name the password files of single accesses, and no configuration does.
-    let is_named = |path: &RelPath| !path.as_str().starts_with("nginx/auth/limited-");
-    let served = |path: &RelPath| {
-        path.as_str().contains("/ssl/") || path.as_str().contains("/auth/") && is_named(path)
-    };
-    let edited = change.with(Action::EditedByHand).find(configures);
-    match (edited, change.with(Action::Removed).find(|path| served(path))) {
-        (Some(edited), Some(removed)) => bail!(
-            Fault::new(format!(
-                "`{edited}` was edited by hand and may name `{removed}`, which this change takes away"
-            ))
-            .hint("`regcert init --force` rewrites it; keep a copy of your edit")
-        ),
-        (_, _) => Ok(()),
-    }
+/// The path without its first directory, which containers have mounted elsewhere.
+fn below(path: &RelPath) -> &str {
+    path.as_str().split_once('/').map_or(path.as_str(), |(_, below)| below)
 }

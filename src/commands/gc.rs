@@ -6,8 +6,9 @@ use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::World;
-use crate::deployment::{Deployment, NGINX_CONF, REGISTRY_CONFIG};
+use crate::deployment::{Deployment, REGISTRY_CONFIG};
 use crate::error::Fault;
+use crate::front;
 use crate::images::{Amount, Garbage, Plan};
 use crate::probe::{Collected, Collector, Errand, READ_ONLY};
 use crate::settings::Proxy;
@@ -55,7 +56,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     let (store, deployment) = world.look()?;
     let garbage = if args.delete_untagged { Garbage::Untagged } else { Garbage::Unreferenced };
     can_collect(args, &store, &deployment, world)?;
-    let conf = store.read()?.text(NGINX_CONF).unwrap_or_default().to_owned();
+    let conf = front::of(&store.read()?).unwrap_or_default();
     // No command need wait for the collection but another one.
     drop(store);
     ui::busy("looking for what no image needs");
@@ -145,9 +146,9 @@ fn can_collect(args: &Args, store: &Store, deployment: &Deployment, world: &Worl
         )));
     }
     let files = store.read()?;
-    if !files.text(NGINX_CONF).is_some_and(|text| text.contains(READ_ONLY)) {
-        bail!(Fault::new("`nginx/nginx.conf` does not refuse pushes during a collection: it is older, or was edited by hand")
-            .hint("`regcert init --reload` rewrites it; where it was edited by hand, `regcert init --force --reload`, with a copy of your edit"));
+    if !front::of(&files).is_some_and(|text| text.contains(READ_ONLY)) {
+        bail!(Fault::new("the files of nginx do not refuse pushes during a collection: they are older, or were edited by hand")
+            .hint("`regcert init --reload` rewrites them; if one was edited by hand, `regcert init --force --reload`, with a copy of your edit"));
     }
     let config = files.text(REGISTRY_CONFIG).and_then(|text| document(text).ok());
     if config.as_ref().and_then(|config| config.as_mapping_get("storage")?.as_mapping_get("cache")).is_some()

@@ -29,8 +29,6 @@ use anyhow::{Context, Result, bail};
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use edits::guard;
-
 use crate::deployment::{Deployment, Loaded, Mends};
 use crate::error::Fault;
 use crate::files::{Action, Change, Edits, MARK, utf8};
@@ -257,7 +255,7 @@ impl World {
             &change,
             "run `regcert init --force`, which rewrites it, and this command again",
         )?;
-        guard(&change)?;
+        self.guard(&change)?;
         store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
         Ok(change)
     }

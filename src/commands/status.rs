@@ -10,6 +10,7 @@ use super::{MAKE_ONE, World};
 use crate::deployment::{Clients, Deployment, Issuer, Mends};
 use crate::error::Fault;
 use crate::files::Edits;
+use crate::front;
 use crate::health::{self, Finding, State};
 use crate::images::{Amount, Garbage, Named, Storage};
 use crate::pki::{Certificate, date, days_until, when};
@@ -59,13 +60,14 @@ fn given_up(files: Vec<String>, world: &World) -> Amount {
 
 /// What needs doing, the worst first. `is_unknown`: the settings in force are not known.
 fn findings(world: &World, store: &Store, deployment: &Deployment, is_unknown: bool) -> Result<Vec<Finding>> {
-    let change = world.compare(store, deployment, Edits::Keep)?;
+    let change = world.without_unread(world.compare(store, deployment, Edits::Keep)?);
     let edited = world.edited(deployment, &change);
     let swallowed = health::swallowed(deployment, &world.site, &edited)?;
     let mut findings = health::findings(deployment, &change, &swallowed, world.now);
     health::damage(deployment, &edited, &mut findings);
     findings.extend(health::unapplied(deployment, is_unknown));
     findings.extend(health::lost_users(deployment));
+    findings.extend(front::LOCAL.into_iter().filter_map(|path| health::own_damage(path, &world.text(path)?)));
     if !change.digests_fit {
         findings.push(health::lost_digests(store::DIGESTS));
     }

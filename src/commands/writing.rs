@@ -3,11 +3,11 @@
 use anyhow::{Result, bail};
 use time::OffsetDateTime;
 
-use super::edits::guard;
 use super::{World, rotate};
 use crate::deployment::{Deployment, IGNORED, Mends, REGISTRY_CONFIG};
 use crate::error::Fault;
 use crate::files::{Action, Change, Edits};
+use crate::front;
 use crate::guide::{News, Words};
 use crate::settings::Proxy;
 use crate::store::{self, Store};
@@ -48,7 +48,7 @@ impl Writing {
         let change = world.compare(store, deployment, self.edits())?;
         let rewrites = "run this command again with `--force`, which rewrites it";
         world.reaches(store, deployment, &change, rewrites)?;
-        guard(&change)?;
+        world.guard(&change)?;
         if self.force {
             world.show_edits(store, deployment)?;
         }
@@ -127,10 +127,15 @@ fn take_back(
         Some(why) => Fault::new(format!(
             "nginx refuses its files, also without this change, which was taken back: {why}"
         ))
-        .hint(format!(
-            "nginx goes on with what it read before, and cannot start again: correct what the message names, or `regcert -C {} init --force --reload` overwrites every edit by hand",
-            project.shown()
-        )),
+        .hint(match front::local_named(&why) {
+            Some(own) => format!(
+                "nginx goes on with what it read before, and cannot start again: correct `{own}`, which regcert never rewrites"
+            ),
+            None => format!(
+                "nginx goes on with what it read before, and cannot start again: correct what the message names, or `regcert -C {} init --force --reload` overwrites every edit by hand",
+                project.shown()
+            ),
+        }),
     })
 }
 

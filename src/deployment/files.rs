@@ -6,6 +6,7 @@ use super::{Deployment, Headers, Issuer, Wiped};
 use crate::auth::PasswordFiles;
 use crate::error::Fault;
 use crate::files::{FileSet, Mode, Origin};
+use crate::front;
 use crate::names::{Webhook, file_stem};
 use crate::pki::Certificate;
 use crate::render::{Facts, PAGE, Site, render};
@@ -17,29 +18,8 @@ pub(super) const STATE: &str = ".regcert/state.json";
 pub const COMPOSE: &str = "docker-compose.yml";
 /// Compose reads it, 1.29 and v2 alike; a top-level `name:` in docker-compose.yml is refused by 1.29.
 pub const ENV: &str = ".env";
-pub const NGINX_CONF: &str = "nginx/nginx.conf";
 /// Where nginx's password files are.
 pub(super) const AUTH: &str = "nginx/auth";
-/// What nginx reads at its start and at each reload.
-pub const ROLES: &str = "nginx/auth/registry.roles";
-
-/// Whether an nginx with this configuration reads what each user may do: one that is older, or was edited by hand, does
-/// not.
-pub fn reads_roles(nginx_conf: &[u8]) -> bool {
-    // As the container has it mounted, below `/etc/`.
-    String::from_utf8_lossy(nginx_conf).contains(ROLES)
-}
-
-/// Where an nginx with this configuration looks for passwords.
-pub fn password_files(nginx_conf: &[u8]) -> PasswordFiles {
-    // The map that takes the file's name from the roles.
-    if String::from_utf8_lossy(nginx_conf).contains("$said_file") {
-        PasswordFiles::ByAccess
-    } else {
-        PasswordFiles::OneForAll
-    }
-}
-
 /// What git leaves out, where the registry's directory is below a work tree.
 pub const IGNORED: &str = ".gitignore";
 const ROOT_README: &str = "root-cert/README.txt";
@@ -71,7 +51,7 @@ struct Page<'a> {
 }
 
 /// The directory that the container which ends TLS has mounted.
-pub(super) fn front(proxy: Proxy) -> &'static str {
+pub(super) fn front_directory(proxy: Proxy) -> &'static str {
     match proxy {
         Proxy::Nginx => "nginx",
         Proxy::None => "registry",
@@ -84,11 +64,11 @@ impl Deployment {
         self.files_for(site, PasswordFiles::ByAccess)
     }
 
-    /// Every file of a registry whose nginx.conf was edited by hand and stays. If it does not hold users to their roles, no
+    /// Every file of a registry whose nginx has this configuration, which was edited by hand and stays. If it does not hold users to their roles, no
     /// user may delete.
-    pub fn files_beside(&self, nginx_conf: &[u8], site: &Site) -> Result<FileSet, Fault> {
-        let mut files = self.files_for(site, password_files(nginx_conf))?;
-        if self.root().is_some() && !reads_roles(nginx_conf) {
+    pub fn files_beside(&self, configuration: &str, site: &Site) -> Result<FileSet, Fault> {
+        let mut files = self.files_for(site, front::password_files(configuration))?;
+        if self.root().is_some() && !front::reads_roles(configuration) {
             let config = render(REGISTRY_CONFIG, &self.facts(&self.spec, site).without_delete())?;
             files.put(REGISTRY_CONFIG, config, Mode::Server, Origin::Rendered);
         }
@@ -124,7 +104,12 @@ impl Deployment {
             self.put_service(site, &mut files)?;
             if self.spec.proxy == Proxy::Nginx {
                 // An edit by hand is not kept: the roles that regcert was told last count.
-                files.put(ROLES, self.state.access.to_map(passwords), Mode::Server, Origin::Kept);
+                files.put(
+                    front::ROLES,
+                    front::map(&self.state.access, passwords),
+                    Mode::Server,
+                    Origin::Kept,
+                );
             }
         }
         Ok(files)
@@ -237,7 +222,12 @@ impl Deployment {
             for name in SERVED {
                 files.put(name, render(name, &facts)?, Mode::Public, Origin::Rendered);
             }
-            files.put(NGINX_CONF, render(NGINX_CONF, &facts)?, Mode::Public, Origin::Rendered);
+            for name in front::FILES {
+                files.put(name, render(name, &facts)?, Mode::Public, Origin::Rendered);
+            }
+            for name in front::LOCAL {
+                files.put(name, render(name, &facts)?, Mode::Public, Origin::Own);
+            }
             let page = Page { facts: &facts, anchors: &self.anchors() };
             for name in PAGE {
                 files.put(name, render(name, &page)?, Mode::Public, Origin::Rendered);
@@ -256,7 +246,7 @@ impl Deployment {
 
     /// Where the server certificate lies: `<server>.<domain>.crt`.
     pub fn certificate_path(&self) -> String {
-        format!("{}/ssl/{}.crt", front(self.spec.proxy), self.spec.host_stem())
+        format!("{}/ssl/{}.crt", front_directory(self.spec.proxy), self.spec.host_stem())
     }
 
     /// Where the server's key lies, with the certificate chain.
@@ -282,7 +272,7 @@ impl Deployment {
 
     /// Where the password file lies.
     pub fn users_path(&self) -> String {
-        format!("{}/auth/registry.passwd", front(self.spec.proxy))
+        format!("{}/auth/registry.passwd", front_directory(self.spec.proxy))
     }
 
     /// Where a request for an external authority lies.

@@ -1,7 +1,7 @@
 //! The registry out of its files. A part that is missing or damaged is named with its cure. Only a command that is asked
 //! for it makes the part again, because clients and users may depend on the one that was there.
 
-use super::files::{SPEC, STATE, front};
+use super::files::{SPEC, STATE, front_directory};
 use super::lost::{Mends, Remains, forgotten};
 use super::read::{Found, Reader};
 use super::{Deployment, Issuer, Loaded, State};
@@ -103,7 +103,7 @@ struct Paths {
 
 impl Paths {
     fn of(spec: Option<&Settings>) -> Self {
-        let front = spec.map_or("nginx", |spec| front(spec.proxy));
+        let front = spec.map_or("nginx", |spec| front_directory(spec.proxy));
         let host = spec.map_or("…".to_owned(), Settings::host_stem);
         let label = spec.map_or("…".to_owned(), |spec| file_stem(&spec.label()));
         Self {

@@ -20,7 +20,7 @@ mod webhooks;
 pub use clients::{CLIENTS_AHEAD, Clients};
 use create::own;
 pub use create::{First, New, Origin};
-pub use files::{COMPOSE, ENV, IGNORED, NGINX_CONF, REGISTRY_CONFIG, ROLES, password_files, reads_roles};
+pub use files::{ENV, IGNORED, REGISTRY_CONFIG};
 pub use loaded::{APPLY, Loaded};
 pub use lost::Mends;
 pub use mirror::Credentials;

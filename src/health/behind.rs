@@ -7,8 +7,9 @@ use super::answer::storage;
 use super::finding::Finding;
 use super::known::Known;
 use super::seen::{Contained, Containers, Listener, Seen, list};
-use crate::deployment::{Deployment, NGINX_CONF, REGISTRY_CONFIG};
+use crate::deployment::Deployment;
 use crate::error::Fault;
+use crate::files::Part;
 use crate::names::{DnsName, Host};
 use crate::settings::Proxy;
 
@@ -75,9 +76,22 @@ impl Known<'_> {
     }
 }
 
-/// The configurations, as a container names them in its log, and as the directory has them.
-const CONFIGURATIONS: [(&str, &str); 2] =
-    [("/etc/nginx/nginx.conf", NGINX_CONF), ("/etc/regcert/config.yml", REGISTRY_CONFIG)];
+/// The directories of the registry's directory, as a container names them in its log.
+const MOUNTED: [(&str, &str); 2] = [("/etc/nginx/", "nginx"), ("/etc/regcert/", "registry")];
+
+/// The configuration that a container's log names: its path in the container, the directory that is mounted there, and its
+/// part.
+fn configuration(said: &str) -> Option<(String, &'static str, Part)> {
+    let named = |(mounted, directory): (&'static str, &'static str)| {
+        said.match_indices(mounted).map(move |(at, _)| {
+            let is_path = |letter: &char| letter.is_ascii_alphanumeric() || "/._-".contains(*letter);
+            let path: String = said[at..].chars().take_while(is_path).collect();
+            let part = Part::of(&format!("{directory}/{}", &path[mounted.len()..]));
+            (path, directory, part)
+        })
+    };
+    MOUNTED.into_iter().flat_map(named).find(|(.., part)| matches!(part, Part::Front | Part::RegistryConfig))
+}
 
 impl Known<'_> {
     /// What is wrong with a container, with the cure of the configuration that its last words name.
@@ -101,14 +115,14 @@ impl Known<'_> {
             let hint = format!("a mirror starts when its upstream answers: {}", upstream.cure);
             return Some(Fault { message, hint });
         }
-        let named = CONFIGURATIONS.iter().find(|(path, _)| contained.said.contains(path));
-        let hint = match named {
-            Some((path, file)) if is_denied && !self.files.iter().any(|(path, _)| path == file) => {
-                let directory = file.split('/').next().unwrap_or_default();
+        let hint = match configuration(&contained.said) {
+            Some((path, directory, part)) if is_denied && !self.differs(&[part]) => {
                 let opens = self.opens(directory, "up -d --force-recreate");
                 format!("the container must be able to read `{path}`: {opens}")
             }
-            Some((path, file)) => self.mends(file, &format!("the container must be able to read `{path}`")),
+            Some((path, _, part)) => {
+                self.mends(&[part], &format!("the container must be able to read `{path}`"))
+            }
             None => hint,
         };
         Some(Fault { message, hint })

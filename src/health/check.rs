@@ -6,8 +6,9 @@ use super::finding::{Finding, waits};
 use super::known::{Known, RolesOnDisk};
 use super::seen::{Bare, Containers, NoConnection, Refusal, Seen, list};
 use super::{behind, service, settings, shown};
-use crate::deployment::{COMPOSE, NGINX_CONF, ROLES};
 use crate::error::Fault;
+use crate::files::Part;
+use crate::front::ROLES;
 use crate::names::Host;
 
 /// Every link, in a client's order.
@@ -134,7 +135,7 @@ fn tls(known: &Known<'_>, seen: &Seen) -> Finding {
             return Finding::broken(
                 "tls",
                 "the server shows no certificate",
-                known.mends(NGINX_CONF, "nginx.conf must say `listen 8443 ssl;`"),
+                known.mends(&[Part::Front], "nginx.conf must say `listen 8443 ssl;`"),
             );
         }
         Some(Ok(_)) => return Finding::held("tls", "the handshake succeeds"),
@@ -144,8 +145,8 @@ fn tls(known: &Known<'_>, seen: &Seen) -> Finding {
     let (message, hint) = match refusal {
         Refusal::PlainHttp => (
             format!("port {port} speaks plain HTTP, not TLS"),
-            known.mends_one_of(
-                &[NGINX_CONF, COMPOSE],
+            known.mends(
+                &[Part::Front, Part::Engine],
                 &format!(
                     "nginx.conf must say `listen 8443 ssl;`, and docker-compose.yml publish that port as {port}"
                 ),
@@ -157,11 +158,11 @@ fn tls(known: &Known<'_>, seen: &Seen) -> Finding {
         ),
         Refusal::Version => (
             "the server offers neither TLS 1.2 nor TLS 1.3".to_owned(),
-            known.mends(NGINX_CONF, "nginx.conf must say `ssl_protocols TLSv1.2 TLSv1.3;`"),
+            known.mends(&[Part::Front], "nginx.conf must say `ssl_protocols TLSv1.2 TLSv1.3;`"),
         ),
         Refusal::Alert(alert) => (
             format!("the server ends the handshake (`{alert}`): its key may not belong to its certificate"),
-            known.mends("nginx/", "the server's key must be the one of its certificate"),
+            known.mends(&Part::OF_FRONT, "the server's key must be the one of its certificate"),
         ),
         Refusal::Closed => (
             "the server cuts the handshake off: it may have no certificate for that name".to_owned(),
@@ -195,7 +196,7 @@ fn bypass(known: &Known<'_>, seen: &Seen) -> Finding {
         );
         let hint = format!(
             "{}; `docker ps --filter publish=5000` says which container publishes it",
-            known.mends(COMPOSE, "docker-compose.yml must not publish port 5000")
+            known.mends(&[Part::Engine], "docker-compose.yml must not publish port 5000")
         );
         return Finding::broken("bypass", message, hint);
     }

@@ -2,7 +2,9 @@
 
 use super::answer::Cure;
 use super::known::{Ill, Known, RolesOnDisk};
-use crate::deployment::{COMPOSE, Deployment, Issuer, NGINX_CONF, REGISTRY_CONFIG};
+use crate::deployment::{Deployment, Issuer};
+use crate::files::Part;
+use crate::front::NGINX_CONF;
 use crate::names::{SubjectAltName, shell};
 use crate::pki::Certificate;
 use crate::settings::ClientAuth;
@@ -24,18 +26,23 @@ impl Known<'_> {
         }
     }
 
-    /// How the server comes to do what `says` asks of `file`, or of a file below it.
-    pub(super) fn mends(&self, file: &str, says: &str) -> String {
-        self.mends_one_of(&[file], says)
+    /// Whether a file of these parts is not as regcert writes it.
+    pub(super) fn differs(&self, parts: &[Part]) -> bool {
+        self.files.iter().any(|(path, _)| parts.contains(&Part::of(path)))
     }
 
-    /// How the server comes to do what `says` asks of one of `files`, or of a file below them. An edit by hand is overwritten
-    /// only where it is in one of them.
-    pub(super) fn mends_one_of(&self, files: &[&str], says: &str) -> String {
+    /// Whether a file of this part is old or missing.
+    pub(super) fn is_due(&self, part: Part) -> bool {
+        self.files.iter().any(|(path, ill)| *ill == Ill::Due && Part::of(path) == part)
+    }
+
+    /// How the server comes to do what `says` asks of a file of these parts. An edit by hand is overwritten only where it
+    /// is in one of them.
+    pub(super) fn mends(&self, parts: &[Part], says: &str) -> String {
         if self.deployment.is_none() {
             return format!("{says}: on the registry's machine, `regcert check` says whether it does");
         }
-        let concerns = |path: &str| files.iter().any(|file| path.starts_with(file));
+        let concerns = |path: &str| parts.contains(&Part::of(path));
         let (concerned, others): (Vec<_>, Vec<_>) = self.edited().partition(|path| concerns(path));
         if !concerned.is_empty() {
             let named = quoted(&concerned);
@@ -46,17 +53,18 @@ impl Known<'_> {
                 quoted(&all)
             );
             // config.yml holds a secret, which stays where Git and other users do not see it.
-            let rewrite = if others.is_empty() || concerned.contains(&REGISTRY_CONFIG) {
+            let has_secret = concerned.iter().any(|path| Part::of(path) == Part::RegistryConfig);
+            let rewrite = if others.is_empty() || has_secret {
                 force
             } else {
                 format!("{}; where that does not help, {force}", self.moves_away(&concerned))
             };
             return format!("{says}: correct {named}, which was edited by hand, or {rewrite}");
         }
-        if self.files.iter().any(|(path, ill)| *ill == Ill::Due && concerns(path)) {
+        if parts.iter().any(|part| self.is_due(*part)) {
             return format!("{says}: {}", self.regcert("init --reload"));
         }
-        let own: Vec<_> = self.own.iter().copied().filter(|own| is_read_with(own, files)).collect();
+        let own: Vec<_> = self.own.iter().copied().filter(|own| is_read_with(own, parts)).collect();
         let own = match own.is_empty() {
             true => String::new(),
             false => format!("; where that does not help, correct what {} says otherwise", quoted(&own)),
@@ -124,7 +132,7 @@ impl Known<'_> {
         };
         match self.deployment {
             Some(deployment) if has(deployment) => {
-                self.mends(NGINX_CONF, &format!("nginx.conf must name `{host}`"))
+                self.mends(&[Part::Front], &format!("nginx.conf must name `{host}`"))
             }
             Some(deployment) => self.adds_name(deployment),
             None => self.regcert(&format!("init --san {host} --reload")),
@@ -157,7 +165,7 @@ impl Known<'_> {
     /// What mends the reason of an answer.
     pub(super) fn cure(&self, cure: Cure) -> String {
         match cure {
-            Cure::Proxy(line) => self.mends(NGINX_CONF, &format!("nginx.conf must say `{line}`")),
+            Cure::Proxy(line) => self.mends(&[Part::Front], &format!("nginx.conf must say `{line}`")),
             Cure::Start => self.starts(),
             Cure::DataOwner => match (self.server, self.data) {
                 (Some(server), Some(data)) => format!("run `sudo chown -R {server} {data}`"),
@@ -168,7 +176,9 @@ impl Known<'_> {
                 self.regcert("gc")
             ),
             Cure::DiskReadOnly => self.disk_read_write(),
-            Cure::ReadOnlyMode => self.mends(REGISTRY_CONFIG, "registry/config.yml must not set `readonly`"),
+            Cure::ReadOnlyMode => {
+                self.mends(&[Part::RegistryConfig], "registry/config.yml must not set `readonly`")
+            }
             Cure::UsersFile => self.users_file(),
             Cure::Rights => match self.user {
                 Some(user) => format!("give `{user}` the right to push, or name another user"),
@@ -176,7 +186,7 @@ impl Known<'_> {
             },
             Cure::ClientCertificate => {
                 if self.deployment.is_some_and(|deployment| deployment.spec.client_auth == ClientAuth::Off) {
-                    return self.mends(NGINX_CONF, "nginx.conf must not ask for a client certificate");
+                    return self.mends(&[Part::Front], "nginx.conf must not ask for a client certificate");
                 }
                 format!(
                     "{}, and name its files here: `--client-cert FILE --client-key FILE`",
@@ -202,8 +212,8 @@ impl Known<'_> {
             return format!("{says}: `dmesg` says why the kernel allows no writes");
         };
         // docker-compose.yml itself can mount it read-only.
-        if self.files.iter().any(|(path, _)| path == COMPOSE) {
-            return self.mends(COMPOSE, says);
+        if self.differs(&[Part::Engine]) {
+            return self.mends(&[Part::Engine], says);
         }
         format!(
             "{says}: run `sudo mount -o remount,rw \"$(findmnt -n -o TARGET -T {data})\"`; where that fails, `dmesg` says why"
@@ -213,19 +223,18 @@ impl Known<'_> {
     /// How the server comes to read the passwords.
     fn users_file(&self) -> String {
         let says = "the password file must be there and readable by the containers' user";
-        let is_passwords = |path: &str| path.starts_with("nginx/auth/") || path.starts_with("registry/auth/");
-        if self.files.iter().any(|(path, _)| is_passwords(path)) {
+        if self.differs(&Part::OF_USERS) {
             return format!("{says}: {}", self.regcert("init --reload"));
         }
-        self.mends(NGINX_CONF, &format!("{says}, and nginx.conf must name it"))
+        self.mends(&[Part::Front], &format!("{says}, and nginx.conf must name it"))
     }
 
     /// How the registry behind nginx comes to answer.
     pub(super) fn starts(&self) -> String {
         let runs = self.containers.of("registry").is_some_and(|registry| registry.is_running);
-        let files = [REGISTRY_CONFIG, COMPOSE, NGINX_CONF];
-        if runs && self.files.iter().any(|(path, _)| files.contains(&path.as_str())) {
-            return self.mends_one_of(&files, "nginx and the registry must name the same socket");
+        let parts = [Part::RegistryConfig, Part::Engine, Part::Front];
+        if runs && self.differs(&parts) {
+            return self.mends(&parts, "nginx and the registry must name the same socket");
         }
         if runs {
             return self.restarts();
@@ -239,9 +248,7 @@ impl Known<'_> {
             RolesOnDisk::Fit => self.reloads(),
             RolesOnDisk::Other => self.regcert("init --reload"),
             // Its content was read. Where it is only old, `init` writes it.
-            RolesOnDisk::Unread if self.files.contains(&(NGINX_CONF.to_owned(), Ill::Due)) => {
-                self.regcert("init --reload")
-            }
+            RolesOnDisk::Unread if self.is_due(Part::Front) => self.regcert("init --reload"),
             RolesOnDisk::Unread => {
                 format!(
                     "{}, which overwrites the edits in `{NGINX_CONF}`",
@@ -252,10 +259,10 @@ impl Known<'_> {
     }
 }
 
-/// Whether the containers read `own`, a file of the person's own, beside one of these files. docker-compose.override.yml
-/// can say otherwise than each of them.
-fn is_read_with(own: &str, files: &[&str]) -> bool {
-    !own.starts_with("nginx/") || files.iter().any(|file| file.starts_with("nginx/"))
+/// Whether the containers read `own`, a file of the user's own, beside a file of these parts. docker-compose.override.yml
+/// can contradict each of them.
+fn is_read_with(own: &str, parts: &[Part]) -> bool {
+    Part::of(own) != Part::Local || parts.iter().any(|part| Part::OF_FRONT.contains(part))
 }
 
 fn quoted(paths: &[&str]) -> String {

@@ -1,26 +1,37 @@
 //! Files that are there and do not do what they are for: edits that no program can read, passwords whose line is gone,
 //! settings that nothing follows yet. Pure; the files come in as bytes.
 
-use super::edits::{for_clients, runs};
 use super::finding::{Finding, State};
-use crate::deployment::{APPLY, Deployment, ENV, Issuer};
-use crate::files::utf8;
+use crate::deployment::{APPLY, Deployment, Issuer};
+use crate::files::{Part, utf8};
+use crate::front::directives_end;
 use crate::names::{printable, visible};
-use crate::takeover::{directives_are_whole, document};
+use crate::takeover::document;
 
 /// Files that were edited by hand, and that their reader cannot read: these take the place of what was found of them.
 pub fn damage(deployment: &Deployment, edited: &[(String, Vec<u8>)], findings: &mut Vec<Finding>) {
-    for (path, bytes) in edited.iter().filter(|(path, _)| !for_clients(path)) {
+    for (path, bytes) in edited.iter().filter(|(path, _)| Part::of(path) != Part::ClientTrust) {
         let Some(why) = unreadable(deployment, path, bytes) else {
             continue;
         };
         findings.retain(|finding| finding.place != *path);
-        let state = if runs(path) { State::Broken } else { State::Due };
+        let state = if Part::of(path).only_informs() { State::Due } else { State::Broken };
         let hint =
             "correct it, or run `regcert init --force`, which rewrites each file that was edited by hand";
         let message = format!("edited by hand, and damaged: {why}");
         findings.push(Finding::new("file", state, message, hint).at(path));
     }
+}
+
+/// Why nginx cannot read a file.
+const NO_END: &str = "a directive or a block in it has no end";
+
+/// A file of the user's own for nginx that nginx cannot read: only the user can correct it.
+pub fn own_damage(path: &str, text: &str) -> Option<Finding> {
+    (!directives_end(text)).then(|| {
+        let hint = "correct it: regcert never rewrites this file";
+        Finding::new("file", State::Broken, format!("damaged: {NO_END}"), hint).at(path)
+    })
 }
 
 /// Why the program that reads a file cannot.
@@ -31,7 +42,7 @@ fn unreadable(deployment: &Deployment, path: &str, bytes: &[u8]) -> Option<Strin
     if text.trim().is_empty() {
         return Some("it is empty".to_owned());
     }
-    if path == ENV {
+    if Part::of(path) == Part::EngineName {
         let project = deployment.state.project.as_ref()?;
         let line = format!("COMPOSE_PROJECT_NAME={}", project.name);
         let why = format!("it does not have `{line}`, by which Compose finds the containers");
@@ -43,9 +54,7 @@ fn unreadable(deployment: &Deployment, path: &str, bytes: &[u8]) -> Option<Strin
             Ok(_) => Some("it is not a mapping in YAML".to_owned()),
             Err(fault) => Some(visible(&fault.message)),
         },
-        Some("conf") => {
-            (!directives_are_whole(text)).then(|| "a directive or a block in it has no end".to_owned())
-        }
+        Some("conf") => (!directives_end(text)).then(|| NO_END.to_owned()),
         Some("crt" | "crl") => (!text.contains("-----BEGIN ")).then(|| "it holds nothing in PEM".to_owned()),
         Some(_) | None => None,
     }

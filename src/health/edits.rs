@@ -7,9 +7,10 @@ use saphyr::YamlOwned;
 
 use crate::deployment::{Deployment, REGISTRY_CONFIG};
 use crate::error::Fault;
-use crate::files::utf8;
+use crate::files::{FileSet, Part, utf8};
+use crate::front::{self, NGINX_CONF, directives};
 use crate::render::Site;
-use crate::takeover::{directives, document, scalar};
+use crate::takeover::{document, scalar};
 
 /// How many statements a message lists for each file.
 const SHOWN_MAX: usize = 6;
@@ -17,33 +18,12 @@ const SHOWN_MAX: usize = 6;
 /// The keys of config.yml whose values may be shown.
 const PUBLIC: [&str; 6] = ["enabled", "addr", "net", "remoteurl", "level", "disabled"];
 
-/// What stands in the statements that put a setting in force, by file. Others change with a setting as well, such as the
-/// words of a refusal, and an edit of them leaves it in force.
-const CARRIERS: [(&str, &[&str]); 4] = [
+/// What stands in the statements that put a setting in force, by part. Others change with a setting as well, and an edit of
+/// them leaves it in force.
+const CARRIERS: [(Part, &[&str]); 4] = [
+    (Part::Front, &front::CARRIERS),
     (
-        "nginx/nginx.conf",
-        &[
-            "server_name ",
-            "ssl_certificate ",
-            "ssl_client_certificate ",
-            "ssl_crl ",
-            "ssl_verify_client ",
-            "listen 8444 ",
-            "listen 8082;",
-            "8444 pull ",
-            "delete nothing can be deleted",
-            "set $refused ",
-            "(-f $blob_link)",
-            "$host > default ",
-            "location / > return 308 ",
-            "user root;",
-            "$challenge > ",
-            "$client_host > default ",
-            "$default_port > ",
-        ],
-    ),
-    (
-        "docker-compose.yml",
+        Part::Engine,
         &[
             ".image: ",
             ".ports: ",
@@ -55,7 +35,7 @@ const CARRIERS: [(&str, &[&str]); 4] = [
         ],
     ),
     (
-        REGISTRY_CONFIG,
+        Part::RegistryConfig,
         &[
             "storage.delete.",
             "proxy.",
@@ -66,7 +46,20 @@ const CARRIERS: [(&str, &[&str]); 4] = [
             "http.tls.certificate: ",
         ],
     ),
-    ("registry/health.sh", &["/run/regcert/metrics"]),
+    (Part::RegistryHealth, &["/run/regcert/metrics"]),
+];
+
+/// Where lines of the user's own are safe from a rewrite, by part.
+const OWN_PLACES: [(Part, &str); 3] = [
+    (Part::Front, front::OWN_PLACE),
+    (
+        Part::Engine,
+        "move your own lines to `docker-compose.override.yml`, which Compose reads as well and regcert never writes",
+    ),
+    (
+        Part::RegistryConfig,
+        "move your own settings to `docker-compose.override.yml`, as `REGISTRY_…` variables of the service `registry`; regcert never writes that file",
+    ),
 ];
 
 /// A file that was edited by hand and that a setting does not reach.
@@ -80,9 +73,26 @@ pub struct Unreached {
     pub stale: Vec<String>,
 }
 
-/// What `on_disk` lacks of the change of a file from `before` to `after`; `None` where the change is in it already, or
-/// where there is no change but of comments.
-pub fn unreached(path: &str, on_disk: &[u8], before: &[u8], after: &[u8]) -> Option<Unreached> {
+/// What `on_disk`, a file that was edited by hand and stays, lacks of a change of the registry's files from `before` to
+/// `after`; `None` where the change is in it already, or where there is no change but of comments. nginx.conf is compared with
+/// all that it includes: one of an earlier regcert, or of a user, may have everything in itself.
+pub fn unreached(path: &str, on_disk: &[u8], before: &FileSet, after: &FileSet) -> Option<Unreached> {
+    let wanted = after.get(path)?;
+    if path != NGINX_CONF {
+        let before = before.get(path).map_or(&[][..], |file| &file.bytes);
+        return compared(path, on_disk, before, &wanted.bytes);
+    }
+    let on_disk = utf8(on_disk).map(String::from_utf8_lossy).unwrap_or_default();
+    let read = |path: &str| match path {
+        NGINX_CONF => Some(on_disk.to_string()),
+        _ => after.text(path).map(str::to_owned),
+    };
+    let [has, before, after] =
+        [front::whole(&read), front::of(before), front::of(after)].map(Option::unwrap_or_default);
+    compared(path, has.as_bytes(), before.as_bytes(), after.as_bytes())
+}
+
+fn compared(path: &str, on_disk: &[u8], before: &[u8], after: &[u8]) -> Option<Unreached> {
     if before == after || on_disk == after {
         return None;
     }
@@ -114,13 +124,9 @@ pub fn unreached(path: &str, on_disk: &[u8], before: &[u8], after: &[u8]) -> Opt
     let text = |(one, _): (&String, &usize)| one.clone();
     let stale: Vec<_> = has.iter().filter(forbids).map(text).collect();
     // A text of the user's own, with nothing in it that the setting changes, says nothing wrong.
-    let missing: Vec<_> = if says(path) { Vec::new() } else { new.iter().filter(needs).map(text).collect() };
+    let missing: Vec<_> =
+        if Part::of(path).only_informs() { Vec::new() } else { new.iter().filter(needs).map(text).collect() };
     (!missing.is_empty() || !stale.is_empty()).then_some(Unreached { missing, stale, ..found })
-}
-
-/// Whether the file only tells people of the settings.
-fn says(path: &str) -> bool {
-    path.starts_with("nginx/www/") || path.ends_with("README.txt") || path.starts_with("renewal/")
 }
 
 /// Every statement, and how often it stands there.
@@ -277,24 +283,20 @@ fn short(text: &str) -> String {
 
 /// Where lines of the user's own are safe from a rewrite of `path`.
 fn own_place(path: &str) -> &'static str {
-    match path {
-        "nginx/nginx.conf" => {
-            "move your own lines to `nginx/local.conf` (for `http`) or `nginx/local.server.conf` (for the registry's `server`), which nginx.conf includes and regcert never writes"
-        }
-        "docker-compose.yml" => {
-            "move your own lines to `docker-compose.override.yml`, which Compose reads as well and regcert never writes"
-        }
-        REGISTRY_CONFIG => {
-            "move your own settings to `docker-compose.override.yml`, as `REGISTRY_…` variables of the service `registry`; regcert never writes that file"
-        }
-        _ => "keep a copy of your edit",
-    }
+    let place = OWN_PLACES.iter().find(|(part, _)| *part == Part::of(path));
+    place.map_or("keep a copy of your edit", |(_, place)| place)
 }
 
-/// The edit of a file: the lines that a rewrite takes away, and those that it brings back.
-pub fn edit(path: &str, on_disk: &[u8], written: &[u8]) -> Vec<String> {
-    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    let (on_disk, written) = (text(on_disk), text(written));
+/// The edit of a file: the lines that a rewrite takes away, and those that it brings back. `written` are the files as they
+/// would be without the edit. An nginx.conf in one piece is compared with all that the one of today includes; the comments of
+/// an earlier regcert come last.
+pub fn edit(path: &str, on_disk: &[u8], written: &FileSet) -> Vec<String> {
+    let on_disk = String::from_utf8_lossy(on_disk).into_owned();
+    let is_whole = path == NGINX_CONF && front::is_in_one_piece(&on_disk);
+    let as_written = written.get(path).map(|file| String::from_utf8_lossy(&file.bytes).into_owned());
+    let Some(written) = (if is_whole { front::of(written) } else { as_written }) else {
+        return Vec::new();
+    };
     let only = |lines: &str, others: &str, mark: &str| {
         let mut others: Vec<_> = others.lines().collect();
         let alone = |line: &&str| match others.iter().position(|other| other == line) {
@@ -307,7 +309,11 @@ pub fn edit(path: &str, on_disk: &[u8], written: &[u8]) -> Vec<String> {
         let lines: Vec<_> = lines.lines().filter(alone).map(|line| masked(path, line, ":")).collect();
         lines.into_iter().map(|line| format!("{mark} {}", short(&line))).collect::<Vec<_>>()
     };
-    [only(&on_disk, &written, "-"), only(&written, &on_disk, "+")].concat()
+    let mut lines = [only(&on_disk, &written, "-"), only(&written, &on_disk, "+")].concat();
+    if is_whole {
+        lines.sort_by_key(|line| line.get(2..).is_some_and(|said| said.trim_start().starts_with('#')));
+    }
+    lines
 }
 
 /// Each file that was edited by hand and does not hold a setting, with the settings. `on_disk` are the edited files.
@@ -324,11 +330,11 @@ pub fn swallowed(
     let now = deployment.configuration(&deployment.spec, site)?;
     for (key, spec) in deployment.spec.alternatives() {
         let other = deployment.configuration(&spec, site)?;
-        for (path, bytes) in on_disk.iter().filter(|(path, _)| !says(path)) {
-            let (Some(now), Some(other)) = (now.get(path), other.get(path)) else {
+        for (path, bytes) in on_disk.iter().filter(|(path, _)| !Part::of(path).only_informs()) {
+            if other.get(path).is_none() {
                 continue;
-            };
-            let Some(mut found) = unreached(path, bytes, &other.bytes, &now.bytes) else {
+            }
+            let Some(mut found) = unreached(path, bytes, &other, &now) else {
                 continue;
             };
             for list in [&mut found.missing, &mut found.stale] {
@@ -363,17 +369,7 @@ impl Unreached {
     }
 }
 
-/// Whether a file only tells clients what to trust.
-pub(super) fn for_clients(path: &str) -> bool {
-    path.starts_with("trust/")
-}
-
-/// Whether the registry runs by the file.
-pub(super) fn runs(path: &str) -> bool {
-    !says(path) && !path.starts_with("nginx/www/")
-}
-
 fn carries(path: &str, statement: &str) -> bool {
-    let known = CARRIERS.iter().find(|(known, _)| *known == path);
-    known.is_some_and(|(_, parts)| parts.iter().any(|part| statement.contains(part)))
+    let carriers = CARRIERS.iter().find(|(part, _)| *part == Part::of(path));
+    carriers.is_some_and(|(_, parts)| parts.iter().any(|part| statement.contains(part)))
 }

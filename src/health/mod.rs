@@ -20,7 +20,7 @@ mod upstream;
 
 pub use answer::{explained, location_fault, registry_said};
 pub use check::check;
-pub use damage::{damage, lost_digests, lost_users, unapplied};
+pub use damage::{damage, lost_digests, lost_users, own_damage, unapplied};
 pub use dates::{Due, SERVER_DAYS, days_ahead, due, ends_within};
 pub use edits::{Unreached, edit, swallowed, unreached};
 pub use finding::{Finding, State, told};
@@ -38,7 +38,7 @@ use time::OffsetDateTime;
 
 use crate::auth::Unusable;
 use crate::deployment::Deployment;
-use crate::files::{Action, Change};
+use crate::files::{Action, Change, Part};
 use crate::names::{Username, printable, shell, visible};
 
 /// Everything there is to say, the worst first.
@@ -94,7 +94,7 @@ pub fn given_up_uploads(count: u64, size: &str) -> Finding {
 
 fn files(change: &Change, findings: &mut Vec<Finding>) {
     for (path, action) in &change.actions {
-        let for_clients = path.as_str().starts_with("trust/");
+        let for_clients = path.part() == Part::ClientTrust;
         let (state, message, cure) = match action {
             Action::Unchanged => continue,
             Action::EditedByHand if for_clients => (
@@ -109,7 +109,9 @@ fn files(change: &Change, findings: &mut Vec<Finding>) {
                 (State::Note, "edited by hand, and kept; `regcert init --force` rewrites it", "")
             }
             // It was taken away to be signed; it is made again from its key.
-            Action::Added if path.as_str().ends_with(".csr") => continue,
+            Action::Added if path.part() == Part::Request => continue,
+            // The user may have removed a file of their own.
+            Action::Added if path.part() == Part::Local => continue,
             Action::Added => (State::Broken, "missing", "run `regcert init` to rewrite it"),
             Action::Changed => (
                 State::Due,

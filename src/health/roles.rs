@@ -5,7 +5,7 @@ use super::finding::Finding;
 use super::known::{Known, RolesOnDisk};
 use super::seen::{Answer, Extent, Seen, Trial};
 use crate::auth::{Access, Role};
-use crate::deployment::ROLES;
+use crate::front::ROLES;
 use crate::names::{Pattern, Repositories};
 use crate::settings::Proxy;
 

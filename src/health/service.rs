@@ -12,7 +12,7 @@ use super::known::{Known, RolesOnDisk};
 use super::seen::{Answer, Seen};
 use super::{behind, roles};
 use crate::auth::Login;
-use crate::deployment::NGINX_CONF;
+use crate::files::Part;
 
 /// RFC 9110 §5.6.7: the one form that servers write.
 const DATE: StaticFormatDescription =
@@ -188,7 +188,7 @@ fn other_passwords(known: &Known<'_>) -> String {
     if known.roles == RolesOnDisk::Unread {
         return first;
     }
-    let then = known.mends(NGINX_CONF, "nginx.conf must name the password files of the directory");
+    let then = known.mends(&[Part::Front], "nginx.conf must name the password files of the directory");
     format!("{first}; where that does not help: {then}")
 }
 
@@ -241,7 +241,7 @@ fn digest(known: &Known<'_>, seen: &Seen) -> Finding {
         Some(step) if step.answer.status == step.expected => Finding::broken(
             "digest",
             format!("to {} gives other bytes than were stored: something between changes them", step.what),
-            known.mends(NGINX_CONF, "nginx.conf must not filter or compress below /v2/"),
+            known.mends(&[Part::Front], "nginx.conf must not filter or compress below /v2/"),
         ),
         Some(step) => {
             let mut reason = reason(&step.answer, &format!("to {}", step.what));

@@ -4,7 +4,8 @@
 use super::finding::Finding;
 use super::known::Known;
 use super::seen::{Contained, Running, Seen};
-use crate::deployment::{COMPOSE, Deployment, NGINX_CONF};
+use crate::deployment::Deployment;
+use crate::files::Part;
 use crate::settings::{ClientAuth, Data, Delete, Proxy, Settings};
 
 /// A repository that is open on the port without passwords only where all are.
@@ -72,15 +73,15 @@ impl Comparison<'_> {
     }
 
     fn in_nginx(&self) -> String {
-        self.known.mends(NGINX_CONF, "nginx.conf must say what regcert.toml says")
+        self.known.mends(&[Part::Front], "nginx.conf must say what regcert.toml says")
     }
 
     /// How a port comes to answer.
     fn published(&self, port: u16) -> String {
-        let can_differ = [COMPOSE, NGINX_CONF];
-        if self.known.files.iter().any(|(path, _)| can_differ.contains(&path.as_str())) {
+        let can_differ = [Part::Engine, Part::Front];
+        if self.known.differs(&can_differ) {
             let says = format!("docker-compose.yml must publish port {port}, and nginx.conf serve it");
-            return self.known.mends_one_of(&can_differ, &says);
+            return self.known.mends(&can_differ, &says);
         }
         self.known.compose("up -d")
     }

@@ -5,7 +5,8 @@ use super::days_ahead;
 use super::finding::Finding;
 use super::known::Known;
 use super::seen::Seen;
-use crate::deployment::NGINX_CONF;
+use crate::files::Part;
+use crate::front;
 use crate::names::printable;
 use crate::pki::{Certificate, covers, date, days_until, leads_to, verify, when};
 
@@ -53,7 +54,7 @@ pub(super) fn links(known: &Known<'_>, chain: &[Certificate], seen: &Seen, links
         Some(old) => Finding::broken(
             "protocols",
             format!("old versions are accepted: {}", old.join(", ")),
-            known.mends(NGINX_CONF, "nginx.conf must say `ssl_protocols TLSv1.2 TLSv1.3;`"),
+            known.mends(&[Part::Front], "nginx.conf must say `ssl_protocols TLSv1.2 TLSv1.3;`"),
         ),
     });
 }
@@ -96,20 +97,21 @@ fn served(known: &Known<'_>, leaf: &Certificate) -> Finding {
 /// What mends the files that nginx refuses. To recreate its container, or to restart it, would end it for good.
 fn refused_files(known: &Known<'_>, why: &str) -> String {
     let says = "the files below nginx/ must be ones that nginx takes";
-    if known.files.iter().any(|(path, _)| path.starts_with("nginx/")) {
-        return known.mends("nginx/", says);
+    if let Some(own) = front::local_named(why) {
+        return format!("{says}: correct `{own}` before nginx restarts, then {}", known.reloads());
+    }
+    if known.differs(&Part::OF_FRONT) {
+        return known.mends(&Part::OF_FRONT, says);
     }
     if why.contains("Permission denied") {
         return format!("{says}: {}", known.opens("nginx", known.reload));
     }
-    let named = known.own.iter().find(|own| why.contains(&format!("/etc/{own}")));
-    let what = named.map_or_else(|| "what it names".to_owned(), |own| format!("`{own}`"));
-    format!("{says}: correct {what} before nginx restarts, then {}", known.reloads())
+    format!("{says}: correct what it names before nginx restarts, then {}", known.reloads())
 }
 
 /// The form of the chain, and whether something is missing from it.
 fn shape(known: &Known<'_>, chain: &[Certificate]) -> (Finding, bool) {
-    let whole = known.mends("nginx/ssl/", "the server must send the chain that is on disk");
+    let whole = known.mends(&Part::OF_TLS, "the server must send the chain that is on disk");
     if let Some(root) = chain.iter().skip(1).find(|one| one.is_signed_by(one)) {
         let message = format!(
             "the root `{}` is sent along: clients have it, or must not take it from here",

@@ -17,6 +17,7 @@ use super::engine::{failed, last_line, run, started};
 use super::gc::{Workers, workers};
 use super::program::engine;
 use crate::error::Fault;
+use crate::front;
 use crate::names::{Host, shell};
 use crate::pki::{Certificate, client_config};
 use crate::settings::{Data, Proxy, Settings};
@@ -78,12 +79,10 @@ impl Project {
         if steps.first() != Some(&Step::ReloadNginx) {
             self.containers()?;
         }
-        let mut found = None;
         for step in steps {
             match step {
-                Step::ReloadNginx => found = Some(self.reload_nginx()?),
+                Step::ReloadNginx => self.reload_nginx()?,
                 Step::Up | Step::RestartRegistry => {
-                    found = None;
                     for words in step.commands(self.compose) {
                         run(self.compose.words(), &self.dir, words, &self.logs())?;
                     }
@@ -96,9 +95,7 @@ impl Project {
         self.serves(spec, root, expected)?;
         let (start, mut pause) = (Instant::now(), Duration::from_millis(250));
         loop {
-            // A reload changes no container.
-            let containers = found.take().map_or_else(|| self.containers(), Ok);
-            match containers.and_then(|containers| self.answers(&containers, spec)) {
+            match self.answers(spec) {
                 Ok(()) => return Ok(()),
                 // Each time costs some starts of Docker's client.
                 Err(_) if start.elapsed() < PATIENCE => std::thread::sleep(pause),
@@ -110,10 +107,11 @@ impl Project {
 
     /// Succeeds where the registry itself, and not only nginx before it, has just answered, and can store images. Needs
     /// no password.
-    fn answers(&self, containers: &[Container], spec: &Settings) -> Result<()> {
-        let registry = self.running_of(containers, Service::Registry)?;
+    pub fn answers(&self, spec: &Settings) -> Result<()> {
+        let containers = self.containers()?;
+        let registry = self.running_of(&containers, Service::Registry)?;
         if spec.proxy == Proxy::Nginx {
-            let nginx = self.running_of(containers, Service::Nginx)?;
+            let nginx = self.running_of(&containers, Service::Nginx)?;
             // An nginx.conf that is older, or was edited by hand, may not hand this on: then the registry is asked.
             if self.ask(&nginx, THROUGH_NGINX) != ANSWER
                 && (self.hands_on() || self.ask(&registry, HEALTH) != ANSWER)
@@ -191,10 +189,10 @@ impl Project {
         output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
     }
 
-    /// Whether nginx.conf has the place that hands a request on.
+    /// Whether nginx's configuration has the place that hands a request on.
     fn hands_on(&self) -> bool {
-        let text = std::fs::read_to_string(self.dir.join("nginx/nginx.conf"));
-        text.is_ok_and(|text| text.contains("location = /registry {"))
+        let read = |path: &str| std::fs::read_to_string(self.dir.join(path)).ok();
+        front::whole(&read).is_some_and(|configuration| front::asks_registry(&configuration))
     }
 
     pub(super) fn logs(&self) -> String {
@@ -206,21 +204,28 @@ impl Project {
     pub fn nginx_refuses(&self) -> Option<String> {
         let nginx = self.running(Service::Nginx).ok()?;
         let output = started(&[engine()], &self.dir, &["exec", &nginx.id, "nginx", "-q", "-t"]).ok()?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        let line = said.lines().find(|line| line.contains("[emerg]"))?;
-        (!output.status.success()).then(|| last_line(line))
+        emergency(&output.stderr).filter(|_| !output.status.success())
     }
 
-    /// Returns when only workers that have read the new files take requests, with the containers that it found.
-    fn reload_nginx(&self) -> Result<Vec<Container>> {
-        let containers = self.containers()?;
-        let nginx = self.running_of(&containers, Service::Nginx)?;
+    /// Returns when only workers that have read the new files take requests.
+    fn reload_nginx(&self) -> Result<()> {
+        let nginx = self.running(Service::Nginx)?;
         let docker = |words: &[&str], hint: &str| run(&[engine()], &self.dir, words, hint);
         // nginx keeps the old configuration when the new one is bad, and says so only in its log.
-        docker(
-            &["exec", &nginx.id, "nginx", "-q", "-t"],
-            "nginx goes on with the old files, and cannot start again with the new ones: mend them",
-        )?;
+        let goes_on = "nginx goes on with the old files, and cannot start again with the new ones";
+        let output = started(&[engine()], &self.dir, &["exec", &nginx.id, "nginx", "-q", "-t"])?;
+        if !output.status.success() {
+            bail!(match emergency(&output.stderr) {
+                Some(why) => {
+                    let hint = match front::local_named(&why) {
+                        Some(own) => format!("{goes_on}: correct `{own}`, which regcert never rewrites"),
+                        None => format!("{goes_on}: mend them"),
+                    };
+                    Fault::new(format!("nginx refuses its files: {why}")).hint(hint)
+                }
+                None => failed("nginx cannot be asked", &output.stderr, &self.logs()),
+            });
+        }
         let serving = || workers(&docker(&["top", &nginx.id], &self.logs())?, Workers::Serving);
         let before = serving()?;
         docker(&["exec", &nginx.id, "nginx", "-s", "reload"], &self.logs())?;
@@ -233,7 +238,7 @@ impl Project {
             }
             std::thread::sleep(Duration::from_millis(150));
         }
-        Ok(containers)
+        Ok(())
     }
 
     /// Returns when the certificate is the one that a client gets. Where it does not come, the containers say why.
@@ -263,6 +268,12 @@ impl Project {
             };
         }
     }
+}
+
+/// Why nginx does not start, in its own words.
+fn emergency(said: &[u8]) -> Option<String> {
+    let said = String::from_utf8_lossy(said);
+    said.lines().find(|line| line.contains("[emerg]")).map(last_line)
 }
 
 /// The server's own certificate, as a client on this machine gets it who trusts only our root.

@@ -1,6 +1,7 @@
 //! The one write: staged and made durable, decided by one rename, then put in place. The next command finishes what was
 //! decided and discards what was not.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::fs::lchown;
@@ -13,7 +14,8 @@ use super::standing;
 use super::tree::{Tree, not_a_directory};
 use super::{DIGESTS, OWN, Store, is_written};
 use crate::error::Fault;
-use crate::files::{Action, Change, Mode, RelPath};
+use crate::files::{Action, Change, Mode, Part, RelPath};
+use crate::front::{self, NGINX_CONF};
 use crate::names::{printable, shell};
 use crate::settings::{Data, RunAs};
 
@@ -24,6 +26,16 @@ const STAGING: &str = ".regcert/staging";
 /// A change that is decided.
 const STAGED: &str = ".regcert/staged";
 const MANIFEST: &str = ".regcert/staged/manifest.json";
+
+/// The place in the order of a file: a configuration comes after the files it names, and what starts it last.
+fn rank(path: &str) -> u8 {
+    let part = Part::of(path);
+    let orders = [part == Part::Engine, path == NGINX_CONF, part == Part::Front, part.names_others()];
+    orders.iter().position(|is| *is).map_or(0, |at| [5, 3, 2, 4][at])
+}
+
+/// The place of the nginx.conf that holds the whole configuration: before the files that it stands for.
+const BRIDGE: u8 = 1;
 
 /// What the redo log says: file `n` of the staged directory goes to `put[n]`; `remove` goes away.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -89,21 +101,12 @@ impl Store {
     /// Puts everything that is to be written into the staging directory, durable, with its final mode and owner.
     fn stage(&self, change: &Change, run_as: RunAs) -> Result<()> {
         let tree = self.tree();
-        let mut put = Vec::new();
-        // A configuration comes after the files it names, and what starts it last: nothing is named that is not there.
-        let rank = |path: &&RelPath| match path.as_str() {
-            "docker-compose.yml" => 2,
-            other => u8::from(other.ends_with(".conf") || other.ends_with(".yml")),
-        };
-        let mut written: Vec<_> = change.with(Action::Added).chain(change.with(Action::Changed)).collect();
-        written.sort_by_key(rank);
-        for path in written {
-            let file = change.files.get(path.as_str()).expect("what is written is wanted");
-            assert!(is_written(path), "`{path}` is not among what regcert writes");
+        let mut put: Vec<String> = Vec::new();
+        for (path, bytes, mode) in self.in_order(change) {
             let staged = format!("{STAGING}/{}", put.len());
-            tree.write_new(&staged, &file.bytes, file.mode, self.owner(file.mode, run_as)?)?;
-            tree.date_after(&staged, path.as_str())?;
-            put.push(path.to_string());
+            tree.write_new(&staged, &bytes, mode, self.owner(mode, run_as)?)?;
+            tree.date_after(&staged, path)?;
+            put.push(path.to_owned());
         }
         let digests = serde_json::to_vec_pretty(&change.digests).expect("text by text is JSON");
         let staged = format!("{STAGING}/{}", put.len());
@@ -111,11 +114,33 @@ impl Store {
         put.push(DIGESTS.to_owned());
         // The other way round, for the same reason.
         let mut removed: Vec<_> = change.with(Action::Removed).collect();
-        removed.sort_by_key(|path| std::cmp::Reverse(rank(path)));
+        removed.sort_by_key(|path| std::cmp::Reverse(rank(path.as_str())));
         let manifest = Manifest { put, remove: removed.into_iter().map(RelPath::to_string).collect() };
         let manifest = serde_json::to_vec(&manifest).expect("a list of paths is JSON");
         tree.write_new(&format!("{STAGING}/manifest.json"), &manifest, Mode::Secret, None)?;
         tree.sync(STAGING)
+    }
+
+    /// What is written, in its order. Where several files of nginx's configuration change, nginx.conf holds all of them in the
+    /// meantime: a running nginx loads the old configuration or the new one, and never a mixture.
+    fn in_order<'c>(&self, change: &'c Change) -> Vec<(&'c str, Cow<'c, [u8]>, Mode)> {
+        let on_disk = |path: &str| self.tree().read(path).ok();
+        let text = |path: &str| on_disk(path).and_then(|bytes| String::from_utf8(bytes).ok());
+        let mut all = Vec::new();
+        for path in change.with(Action::Added).chain(change.with(Action::Changed)) {
+            let file = change.files.get(path.as_str()).expect("what is written is wanted");
+            assert!(is_written(path), "`{path}` is not among what regcert writes");
+            all.push((rank(path.as_str()), path.as_str(), Cow::from(&file.bytes), file.mode));
+        }
+        if let Some(bridge) = front::bridge(change, &text) {
+            all.push((BRIDGE, NGINX_CONF, Cow::from(bridge.into_bytes()), Mode::Public));
+            if !all.iter().any(|(rank, path, ..)| *rank != BRIDGE && *path == NGINX_CONF) {
+                let kept = on_disk(NGINX_CONF).expect("the bridge was made of it");
+                all.push((rank(NGINX_CONF), NGINX_CONF, Cow::from(kept), Mode::Public));
+            }
+        }
+        all.sort_by_key(|(rank, ..)| *rank);
+        all.into_iter().map(|(_, path, bytes, mode)| (path, bytes, mode)).collect()
     }
 
     /// Discards what was only staged; finishes what was decided. Safe to stop and begin again at any point.

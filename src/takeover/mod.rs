@@ -18,7 +18,6 @@ use parts::Parts;
 
 pub use authority::OldAuthority;
 pub use compose::{NAMES as COMPOSE_NAMES, document, scalar};
-pub use nginx::{directives, directives_are_whole};
 
 /// What lies at a path. No symbolic link below the old directory is followed.
 pub enum Entry {

@@ -1,5 +1,7 @@
 //! The directives of an existing nginx.conf that say what is served: names, certificate, users, port.
 
+use crate::front::directives;
+
 /// What the `server` blocks that serve https say.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Front {
@@ -43,47 +45,6 @@ impl Front {
             self.ports.extend(ports.filter_map(|listen| listen.rsplit(':').next()?.parse::<u16>().ok()));
         }
     }
-}
-
-/// Every directive as words; a block opens with `{` as its last word, and `}` alone closes it.
-pub fn directives(text: &str) -> Vec<Vec<String>> {
-    let (mut all, mut words, mut word) = (Vec::new(), Vec::new(), String::new());
-    let mut letters = text.chars();
-    let end_of = |word: &mut String, words: &mut Vec<String>| {
-        if !word.is_empty() {
-            words.push(std::mem::take(word));
-        }
-    };
-    while let Some(letter) = letters.next() {
-        match letter {
-            '#' if word.is_empty() => _ = letters.find(|letter| *letter == '\n'),
-            '"' | '\'' if word.is_empty() => {
-                word.extend(letters.by_ref().take_while(|other| *other != letter))
-            }
-            ';' | '{' | '}' => {
-                end_of(&mut word, &mut words);
-                if letter != ';' {
-                    words.push(letter.to_string());
-                }
-                if !words.is_empty() {
-                    all.push(std::mem::take(&mut words));
-                }
-            }
-            _ if letter.is_whitespace() => end_of(&mut word, &mut words),
-            _ => word.push(letter),
-        }
-    }
-    all
-}
-
-/// Whether each directive ends with a semicolon and each block with its brace.
-pub fn directives_are_whole(text: &str) -> bool {
-    let all = directives(text);
-    let count =
-        |brace: &str| all.iter().filter(|words| words.last().is_some_and(|last| last == brace)).count();
-    // What has no end is in no directive.
-    let ended = directives(&format!("{text}\n;")).len() == all.len();
-    !all.is_empty() && count("{") == count("}") && ended
 }
 
 /// The directives of one block.

@@ -284,7 +284,7 @@ fn configurations(path: &Path, look: Look<'_>) -> Vec<PathBuf> {
             Vec::new()
         };
     };
-    let below = names.iter().filter(|name| matches!(name.as_str(), "conf.d" | "sites-enabled"));
+    let below = names.iter().filter(|name| matches!(name.as_str(), "conf.d" | "sites-enabled" | "http"));
     let own = names.iter().filter(|name| name.ends_with(".conf")).map(|name| path.join(name));
     own.chain(below.flat_map(|name| configurations(&path.join(name), look))).collect()
 }

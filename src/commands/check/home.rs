@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::commands::World;
 use crate::deployment::Deployment;
 use crate::error::{Fault, faults};
+use crate::front;
 use crate::guide::OVERRIDE;
 use crate::health::{Contained, Containers, Ill, Listener};
 use crate::names::shell;
@@ -58,7 +59,7 @@ impl Home {
             free_ports: (free(FREE_PORTS.0), free(FREE_PORTS.1)),
             files: world.ill(deployment).unwrap_or_default(),
             refused: (*proxy == Proxy::Nginx).then(|| project.nginx_refuses()).flatten(),
-            own: OWN.into_iter().filter(|own| world.dir.join(own).exists()).collect(),
+            own: own(world),
             data: data(world, deployment),
         }
     }
@@ -100,8 +101,12 @@ fn containers(project: &Project, found: anyhow::Result<Vec<Container>>) -> Conta
     Containers::Known(all.into_iter().map(contained).collect())
 }
 
-/// The files that the containers read and regcert never writes.
-const OWN: [&str; 3] = ["nginx/local.conf", "nginx/local.server.conf", OVERRIDE];
+/// The files of the user's own that the containers read, without those that have only comments.
+fn own(world: &World) -> Vec<&'static str> {
+    let says = |path: &&str| world.text(path).is_none_or(|text| front::says_something(&text));
+    let local = front::LOCAL.into_iter().filter(|path| world.dir.join(path).exists()).filter(says);
+    local.chain([OVERRIDE].into_iter().filter(|path| world.dir.join(path).exists())).collect()
+}
 
 /// Ports that are proposed where others are taken, as README has them: for http and for https.
 const FREE_PORTS: (u16, u16) = (8080, 5443);

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::World;
 use crate::deployment::Deployment;
 use crate::error::{Blame, Fault, Gather};
-use crate::files::{Action, Edits};
+use crate::files::{Action, Edits, Part};
 use crate::store::Store;
 use crate::trust::{Artefact, FORMATS, Format, INDEX};
 use crate::ui;
@@ -110,7 +110,7 @@ fn list(args: &Args, world: &World) -> Result<()> {
     let concerns = |path: &str| match path.strip_prefix("trust/") {
         Some(path) => path == INDEX || wanted.iter().any(|artefact| artefact.path == path),
         // What was asked for is remembered.
-        None => path.starts_with(".regcert/"),
+        None => Part::of(path) == Part::Notes,
     };
     let edits = if args.force { Edits::Overwrite } else { Edits::Keep };
     World::warn_of_edit(&deployment);

@@ -99,7 +99,7 @@ fn a_password_file_that_is_missing_or_has_another_user_is_noticed() {
         );
     }
     // An older regcert had one file for all of them.
-    let old = made.files_beside(b"include /etc/nginx/auth/registry.roles;", &site()).unwrap();
+    let old = made.files_beside("include /etc/nginx/auth/registry.roles;", &site()).unwrap();
     assert_eq!(old.text("nginx/auth/limited.passwd"), Some("ann:HASH\n"));
     assert!(old.get(&limited).is_none());
     assert!(old.text("nginx/auth/registry.roles").unwrap().contains("|ann\";\n"));

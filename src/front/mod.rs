@@ -1,0 +1,234 @@
+//! nginx in front of the registry: its configuration files and how they include one another, what a configuration on the
+//! disk can do, and the words of the roles that it reads. Pure; `render` fills the templates, `store` writes the files.
+
+mod roles;
+mod syntax;
+
+pub use roles::map;
+pub use syntax::{directives, directives_end};
+
+use crate::auth::PasswordFiles;
+use crate::files::{Change, FileSet, Part, RelPath};
+
+/// The file that nginx starts with.
+pub const NGINX_CONF: &str = "nginx/nginx.conf";
+
+/// Everything that regcert renders of nginx's configuration, in the order of inclusion.
+pub const FILES: [&str; 22] = [
+    NGINX_CONF,
+    "nginx/http/log.conf",
+    "nginx/http/tls.conf",
+    "nginx/http/types.conf",
+    "nginx/http/upstream.conf",
+    "nginx/http/password-limits.conf",
+    "nginx/http/passwords.conf",
+    "nginx/http/roles.conf",
+    "nginx/http/headers.conf",
+    "nginx/http/blobs.conf",
+    "nginx/http/health.conf",
+    "nginx/http/metrics.conf",
+    "nginx/http/other-names.conf",
+    "nginx/http/port-80.conf",
+    "nginx/http/registry.conf",
+    "nginx/server/proxy.conf",
+    "nginx/server/page.conf",
+    "nginx/server/files.conf",
+    "nginx/server/login.conf",
+    "nginx/server/authorize.conf",
+    "nginx/server/blobs.conf",
+    "nginx/server/errors.conf",
+];
+
+/// The user's own lines: in `http`, and in the registry's `server`.
+pub const LOCAL: [&str; 2] = ["nginx/local.conf", "nginx/local.server.conf"];
+
+/// Roles and repositories of users, which nginx reads at its start and at each reload.
+pub const ROLES: &str = "nginx/auth/registry.roles";
+
+/// nginx.conf leads to the registry's `server`, and that to the files of the server.
+const DEPTH_MAX: usize = 3;
+
+/// The configuration as one text: nginx.conf with each file that it includes in the place of the `include`. `read` gives
+/// the text of a file; `None` where there is no nginx.conf.
+pub fn whole(read: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    read(NGINX_CONF).map(|text| in_place(&text, read, DEPTH_MAX))
+}
+
+/// A text of nginx's configuration with the files that it includes in their places, indented like their `include`.
+fn in_place(text: &str, read: &dyn Fn(&str) -> Option<String>, depth: usize) -> String {
+    let mut whole = String::new();
+    for line in text.lines() {
+        let Some(included) = included(line).filter(|_| depth > 0).and_then(read) else {
+            whole += &format!("{line}\n");
+            continue;
+        };
+        let indent = &line[..line.len() - line.trim_start().len()];
+        for line in in_place(&included, read, depth - 1).lines() {
+            whole += format!("{indent}{line}").trim_end();
+            whole.push('\n');
+        }
+    }
+    whole
+}
+
+/// Whether an nginx.conf has everything in itself: one of regcert 0.1.0, or of a user.
+pub fn is_in_one_piece(nginx_conf: &str) -> bool {
+    !nginx_conf.lines().any(|line| included(line).is_some())
+}
+
+/// The file of regcert's that a line includes.
+fn included(line: &str) -> Option<&'static str> {
+    let path = line.trim().strip_prefix("include /etc/")?.strip_suffix(';')?;
+    FILES.into_iter().find(|file| *file == path)
+}
+
+/// The configuration in a set of files, as one text.
+pub fn of(files: &FileSet) -> Option<String> {
+    whole(&|path| files.text(path).map(str::to_owned))
+}
+
+/// What stands in the place of nginx.conf while a change replaces several files of nginx's configuration one by one: all of
+/// it in one file. So a running nginx never loads a mixture, wherever the change is interrupted. `None` where one rename
+/// changes everything. `on_disk` reads a file that the change leaves alone.
+pub fn bridge(change: &Change, on_disk: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    let is_moved = |path: &RelPath| change.moves(path);
+    let moved = change.actions.iter().filter(|(path, _)| path.part() == Part::Front && is_moved(path));
+    if moved.count() < 2 || on_disk(NGINX_CONF).is_none() {
+        return None;
+    }
+    let read = |path: &str| match RelPath::new(path).filter(is_moved) {
+        Some(_) => change.files.text(path).map(str::to_owned),
+        None => on_disk(path),
+    };
+    let after = whole(&read)?;
+    (read(NGINX_CONF)? != after).then_some(after)
+}
+
+/// Whether an nginx with this configuration reads what each user may do: one that is older, or was edited by hand, may not.
+pub fn reads_roles(configuration: &str) -> bool {
+    // As the container has it mounted, below `/etc/`.
+    configuration.contains(ROLES)
+}
+
+/// Where an nginx with this configuration looks for passwords.
+pub fn password_files(configuration: &str) -> PasswordFiles {
+    // The map that takes the file's name from the roles.
+    if configuration.contains("$said_file") { PasswordFiles::ByAccess } else { PasswordFiles::OneForAll }
+}
+
+/// Whether an nginx with this configuration hands a request from inside its container on to the registry.
+pub fn asks_registry(configuration: &str) -> bool {
+    configuration.contains("location = /registry {")
+}
+
+/// The file of the user's own that nginx names in an error.
+pub fn local_named(said: &str) -> Option<&'static str> {
+    LOCAL.into_iter().find(|own| said.contains(&format!("/etc/{own}:")))
+}
+
+/// Whether a file of the user's own has any directive in it.
+pub fn says_something(text: &str) -> bool {
+    !directives(text).is_empty()
+}
+
+/// What stands in the statements that put a setting in force. Others change with a setting as well, such as the words of a
+/// refusal, and an edit of them leaves it in force.
+pub const CARRIERS: [&str; 20] = [
+    "server_name ",
+    "ssl_certificate ",
+    "ssl_client_certificate ",
+    "ssl_crl ",
+    "ssl_verify_client ",
+    "listen 8444 ",
+    "listen 8082;",
+    "8444 pull ",
+    "delete nothing can be deleted",
+    "set $refused ",
+    "(-f $blob_link)",
+    "$blob_link > ",
+    "location @blob > ",
+    "($server_port = 8444) > ",
+    "$host > default ",
+    "location / > return 308 ",
+    "user root;",
+    "$challenge > ",
+    "$client_host > default ",
+    "$default_port > ",
+];
+
+/// Where lines of the user's own are safe from a rewrite.
+pub const OWN_PLACE: &str = "move your own lines to `nginx/local.conf` (for `http`) or `nginx/local.server.conf` (for the registry's `server`), which nginx.conf includes and regcert never writes";
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::files::{Digests, Edits, Mode, OnDisk, Origin};
+
+    fn set(texts: &[(&str, &str)]) -> FileSet {
+        let mut files = FileSet::default();
+        for (path, text) in texts {
+            files.put(*path, *text, Mode::Public, Origin::Rendered);
+        }
+        files
+    }
+
+    #[test]
+    fn includes_of_ours_are_put_in_place() {
+        let files = set(&[
+            (
+                NGINX_CONF,
+                "http {\n    include /etc/nginx/http/registry.conf;\n    include /etc/nginx/mime.types;\n}\n",
+            ),
+            ("nginx/http/registry.conf", "server {\n    include /etc/nginx/server/login.conf;\n}\n"),
+            ("nginx/server/login.conf", "set $a b;\n# include /etc/nginx/nginx.conf;\n"),
+        ]);
+        assert_eq!(
+            of(&files).unwrap(),
+            "http {\n    server {\n        set $a b;\n        # include /etc/nginx/nginx.conf;\n    }\n    include /etc/nginx/mime.types;\n}\n"
+        );
+    }
+
+    #[test]
+    fn a_file_that_includes_itself_ends() {
+        let files = set(&[(NGINX_CONF, "a;\ninclude /etc/nginx/nginx.conf;\n")]);
+        assert_eq!(of(&files).unwrap().matches("a;").count(), 1 + DEPTH_MAX);
+        assert!(is_in_one_piece("include /etc/nginx/mime.types;\n") && !is_in_one_piece(MAIN));
+    }
+
+    /// The bridge of a change from `disk` to `wanted`; `edited` was not written by regcert.
+    fn bridged(disk: &[(&str, &str)], wanted: &[(&str, &str)], edited: &str) -> Option<String> {
+        let text =
+            |path: &str| disk.iter().find(|(known, _)| *known == path).map(|(_, text)| (*text).to_owned());
+        let written: Digests = disk
+            .iter()
+            .map(|(path, text)| ((*path).to_owned(), if *path == edited { "other" } else { text }.to_owned()))
+            .collect();
+        let digest = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let on_disk =
+            |path: &RelPath| text(path.as_str()).map(|digest| OnDisk { digest, permissions_fit: true });
+        bridge(&Change::between(set(wanted), &written, Edits::Keep, digest, on_disk), &text)
+    }
+
+    const MAIN: &str = "include /etc/nginx/http/tls.conf;\ninclude /etc/nginx/http/log.conf;\n";
+    const OLD: [(&str, &str); 3] =
+        [(NGINX_CONF, MAIN), ("nginx/http/tls.conf", "old;\n"), ("nginx/http/log.conf", "old;\n")];
+    const NEW: [(&str, &str); 3] =
+        [(NGINX_CONF, MAIN), ("nginx/http/tls.conf", "new;\n"), ("nginx/http/log.conf", "new;\n")];
+
+    #[test]
+    fn several_files_change_behind_one() {
+        assert_eq!(bridged(&OLD, &NEW, "").unwrap(), "new;\nnew;\n");
+        // One rename is enough for one file, and for a first nginx.conf.
+        assert_eq!(bridged(&OLD, &[NEW[0], NEW[1], OLD[2]], ""), None);
+        assert_eq!(bridged(&[], &NEW, ""), None);
+        // From a single file of an earlier regcert.
+        assert_eq!(bridged(&[(NGINX_CONF, "old;\n")], &NEW, "").unwrap(), "new;\nnew;\n");
+        // A single file that was edited by hand names no other file.
+        assert_eq!(bridged(&[(NGINX_CONF, "mine;\n")], &NEW, NGINX_CONF), None);
+        // Edits that stay are in it.
+        assert_eq!(bridged(&OLD, &[NEW[0], NEW[1], NEW[2]], "nginx/http/log.conf"), None);
+        let mine = [(NGINX_CONF, "mine;\ninclude /etc/nginx/http/tls.conf;\n"), OLD[1], OLD[2]];
+        assert_eq!(bridged(&mine, &NEW, NGINX_CONF).unwrap(), "mine;\nnew;\n");
+    }
+}
