@@ -331,8 +331,8 @@ fn roles(world: &World, deployment: &Deployment) -> RolesOnDisk {
     // Who may not look cannot tell. A configuration that is missing or may not be read is another link's.
     let is_hidden = |path: &&str| matches!(look(path), Found::Unreadable(_));
     let configuration = front::whole(&|path| world.text(path));
-    let reads = configuration.as_deref().is_some_and(front::reads_roles)
-        || front::FILES.iter().any(is_hidden);
+    let reads =
+        configuration.as_deref().is_some_and(front::reads_roles) || front::FILES.iter().any(is_hidden);
     let passwords = configuration.as_deref().map_or(PasswordFiles::OneForAll, front::password_files);
     let fits = match look(front::ROLES) {
         Found::File { bytes, .. } => bytes == front::map(&deployment.state.access, passwords).as_bytes(),
