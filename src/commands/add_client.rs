@@ -1,4 +1,4 @@
-//! `regcert add-client`: a certificate by which a client may connect.
+//! `regcert add-client`: issues a certificate with which a client may connect.
 
 use anyhow::Result;
 
@@ -30,7 +30,6 @@ pub struct Args {
     reload: bool,
 }
 
-/// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<()> {
     let mut gather = Gather::default();
     let name: Option<Username> = gather.take("NAME", args.name.parse());

@@ -1,4 +1,4 @@
-//! Which registry a command asks, as whom, and whom it trusts: the options that such commands share.
+//! The options that name the registry, the user and the trusted root, for every command that talks to a registry.
 
 use std::path::{Path, PathBuf};
 
@@ -29,7 +29,7 @@ pub struct ClientCertificate {
 }
 
 impl ClientCertificate {
-    /// The certificate with its key, where one was named.
+    /// The certificate with its key, if the options name one.
     pub fn read(&self) -> Result<Option<ServerIdentity>> {
         let (Some(certificate), Some(key)) = (&self.client_cert, &self.client_key) else {
             return Ok(None);
@@ -63,21 +63,20 @@ pub struct Connection {
     client_certificate: ClientCertificate,
 }
 
-/// A registry and who logs in there, read and checked.
+/// A registry and the user who logs in to it, read and checked.
 pub struct Connected {
-    /// The registry.
     pub target: Target,
     roots: Vec<Certificate>,
     identity: Option<ServerIdentity>,
     user: Username,
     password: Password,
-    /// What it is meant to be, where it is the one in the directory.
+    /// The settings of the registry, if it is the one in the directory.
     deployed: Option<Settings>,
 }
 
 impl Connection {
-    /// Reads what the options name and what `typed` means there, and asks for the password where no option gives it. The
-    /// words of the command are in `gather` already.
+    /// Reads the options, resolves `typed` in that registry, and asks for the password if no option gives it.
+    /// `gather` already has the faults of the other arguments.
     pub fn read<T>(
         &self,
         world: &World,
@@ -101,7 +100,7 @@ impl Connection {
                 let user = user.map_or_else(|| only_user(&deployment), Ok)?;
                 let roots = deployment.roots().into_iter().cloned().collect();
                 match target {
-                    // A host that is named is the one that is meant, whatever its name resolves to.
+                    // A registry that the user names is used even if its name does not resolve to this machine.
                     Some(target) => (Names::of(target), roots, user, None),
                     None => (Names::own(&deployment), roots, user, Some(deployment.spec)),
                 }
@@ -127,21 +126,21 @@ impl Connection {
     }
 }
 
-/// What a registry is called.
+/// The names of a registry.
 pub struct Names {
     target: Target,
-    /// Its certificate, where the directory is here: it covers every name.
+    /// The server certificate, if the registry is the one in the directory: it contains every name.
     leaf: Option<Certificate>,
     anonymous_port: Option<u16>,
 }
 
 impl Names {
-    /// Those of a registry of which only this one is known.
+    /// The names of a registry of which only this one is known.
     pub fn of(target: Target) -> Self {
         Self { target, leaf: None, anonymous_port: None }
     }
 
-    /// Those of the registry in the directory.
+    /// The names of the registry in the directory.
     pub fn own(deployment: &Deployment) -> Self {
         Self {
             target: Target { host: deployment.spec.host(), port: deployment.spec.https_port },
@@ -150,12 +149,12 @@ impl Names {
         }
     }
 
-    /// What `typed` means in this registry.
+    /// The name that `typed` stands for in this registry.
     pub fn resolve<T>(&self, typed: Typed<T>) -> Result<T, Fault> {
         typed.within(&self.target, |name| self.has(name))
     }
 
-    /// Whether `name`, with its port or without, is one of them.
+    /// Whether `name`, with or without a port, is one of the registry's names.
     fn has(&self, name: &str) -> bool {
         let Ok(typed) = name.parse::<Target>() else {
             return false;
@@ -168,7 +167,7 @@ impl Names {
 }
 
 impl Connected {
-    /// Finds the server, and does `work` with its API.
+    /// Connects to the registry and calls `work` with its API.
     pub fn with<T>(&self, work: impl FnOnce(&Api<'_>) -> Result<T>) -> Result<T> {
         let roots: Vec<_> = self.roots.iter().collect();
         let session = Session {
@@ -187,7 +186,7 @@ pub fn roots(path: &Path) -> Result<Vec<Certificate>> {
     Certificate::read(&store::read_given(path)?).with_context(|| format!("`{}`", path.display()))
 }
 
-/// The registry in the directory, with a certificate to serve. Nothing is kept locked while the network is asked.
+/// The registry in the directory; fails if it has no certificate to serve. The lock is free during network access.
 pub fn served(world: &World, hint: &str) -> Result<Deployment> {
     let deployment = world.find(hint, Mends::Nothing)?.1.known();
     if deployment.server.is_none() || deployment.root().is_none() {
@@ -201,7 +200,7 @@ pub fn served(world: &World, hint: &str) -> Result<Deployment> {
     Ok(deployment)
 }
 
-/// Who logs in where no user was named.
+/// The user who logs in if no option names one.
 fn only_user(deployment: &Deployment) -> Result<Username> {
     let mut names = deployment.users.names();
     names.sort();

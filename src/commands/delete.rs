@@ -1,4 +1,4 @@
-//! `regcert delete`: one tag or one manifest of the running registry.
+//! `regcert delete`: deletes one tag or one manifest of the running registry.
 
 use std::collections::BTreeSet;
 
@@ -39,7 +39,6 @@ pub struct Args {
     connection: Connection,
 }
 
-/// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<()> {
     let mut gather = Gather::default();
     let typed: Option<Typed<Image>> = gather.take("IMAGE", args.image.parse());
@@ -66,20 +65,20 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     })
 }
 
-/// What is to be deleted.
+/// The tag or the manifest to delete.
 #[derive(Debug)]
 struct Found {
     digest: Digest,
     is_index: bool,
-    /// Every tag that names it, the one that was typed included.
+    /// Every tag that names the manifest, including the one that was typed.
     tags: Vec<String>,
-    /// Whether the tag goes and the manifest stays, for other tags.
+    /// Whether only the tag is deleted, because other tags need the manifest.
     only_the_tag: bool,
-    /// The tags of the repository whose images for several platforms name it.
+    /// The tags of the repository whose images for several platforms contain the manifest.
     needed_by: Vec<String>,
 }
 
-/// Refuses what would leave an image for several platforms without one of its parts.
+/// Fails if an image for several platforms would lose one of its parts.
 fn spare_indexes(image: &Image, found: &Found, breaks: bool) -> Result<()> {
     if breaks || found.needed_by.is_empty() {
         return Ok(());
@@ -123,7 +122,7 @@ fn find(api: &Api<'_>, image: &Image) -> Result<Found> {
     let tags: Vec<_> = named.map(|tagged| tagged.tag.to_string()).collect();
     let is_shared = matches!(reference, Reference::Tag(_)) && tags.len() > 1;
     let only_the_tag = is_shared && api.deletes_tags(repository, &all)?;
-    // A manifest that stays is missing nowhere.
+    // If the manifest stays, no index misses it.
     let needed_by = if only_the_tag { Vec::new() } else { indexes(api, repository, &tagged, &digest)? };
     Ok(Found { is_index: is_index(&media_type), digest, tags, only_the_tag, needed_by })
 }
@@ -132,7 +131,7 @@ fn is_index(media_type: &str) -> bool {
     ["image.index", "manifest.list"].iter().any(|kind| media_type.contains(kind))
 }
 
-/// The tags whose index names the manifest, itself or by an index in it.
+/// The tags whose index names the manifest, directly or through another index.
 fn indexes(
     api: &Api<'_>,
     repository: &Repository,
@@ -143,7 +142,7 @@ fn indexes(
     for index in tagged.iter().filter(|tagged| is_index(&tagged.media_type) && tagged.digest != *digest) {
         let (mut wanted, mut seen) = (vec![index.digest.clone()], BTreeSet::new());
         while let Some(next) = wanted.pop() {
-            // Only an index names manifests: one that is damaged or gone names none.
+            // Only an index names other manifests: a damaged or missing one names none.
             if seen.insert(next.clone())
                 && let Some(stored) = api.manifest(repository, &Reference::Digest(next))??
                 && let Manifest::Index(entries) = Manifest::read(&stored.bytes)
@@ -169,7 +168,7 @@ fn agreed() -> Result<bool> {
     )
 }
 
-/// What goes, all of it.
+/// Everything that will be deleted, as text.
 fn shown(image: &Image, found: &Found) -> String {
     let Found { digest, tags, .. } = found;
     match &image.reference {

@@ -1,4 +1,4 @@
-//! `regcert images`: what the running registry holds.
+//! `regcert images`: lists the images in the running registry.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::names::{Repository, Typed, printable};
 use crate::probe::{self, Api, Survey};
 use crate::ui;
 
-/// How many faults of single images are told; the rest is counted.
+/// How many faults of single images are shown; the others are counted.
 const TOLD: usize = 10;
 
 /// List the images of the running registry
@@ -45,13 +45,13 @@ pub struct Args {
     json: bool,
 }
 
-/// All of it, as JSON has it.
+/// The whole list, in the form of the JSON output.
 #[derive(Serialize)]
 struct Listing {
     registry: String,
     repositories: Vec<Row>,
     totals: Totals,
-    /// How many warnings there are, those that are only counted included.
+    /// How many warnings there are, including those that are only counted.
     left_out: usize,
 }
 
@@ -80,7 +80,6 @@ struct Totals {
     held: Held,
 }
 
-/// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<()> {
     let mut gather = Gather::default();
     let typed: Option<Typed<Repository>> =
@@ -117,17 +116,17 @@ fn survey(api: &Api<'_>, connected: &Connected, only: Option<Repository>) -> Res
     }
 }
 
-/// A word on a repository that is not there, where its name begins like that of a registry.
+/// A hint for a missing repository whose first part looks like a registry.
 pub fn elsewhere(repository: &Repository) -> String {
     repository
         .looks_like_in()
         .map_or(String::new(), |host| format!(", and `{host}` is not a name of this registry"))
 }
 
-/// All that the registry names.
+/// Every repository that the registry lists.
 fn every(api: &Api<'_>) -> Result<Survey> {
     let mut left_out = Vec::new();
-    // Pages of a list that changes meanwhile may name one twice.
+    // If the list changes while its pages are read, a name may be listed twice.
     let names: BTreeSet<String> = api.repositories()?.into_iter().collect();
     let read = |name: String| {
         let fault = |_| Fault::new(format!("`{}` is not the name of a repository", printable(&name)));
@@ -144,7 +143,7 @@ fn every(api: &Api<'_>) -> Result<Survey> {
 fn listing(connected: &Connected, survey: &Survey, named: bool) -> Listing {
     let Survey { repositories, contents, left_out } = survey;
     let mut rows: Vec<Row> = Vec::new();
-    // A person who names it sees it.
+    // A repository that the user names is always shown.
     let is_shown = |repository: &Repository, tags: &[Tagged]| {
         named || !tags.is_empty() || !is_trial(repository.as_str())
     };
@@ -170,7 +169,7 @@ fn listing(connected: &Connected, survey: &Survey, named: bool) -> Listing {
     Listing { registry, repositories: rows, totals, left_out: left_out.len() }
 }
 
-/// A table, and below it what it adds up to. A repository without a tag has a line as well.
+/// A table with the totals below it. A repository without a tag has a line too.
 fn screen(listing: &Listing) -> String {
     let none = || "-".to_owned();
     let mut lines = vec![["REPOSITORY", "TAG", "DIGEST", "PLATFORMS", "SIZE"].map(str::to_owned)];

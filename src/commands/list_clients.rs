@@ -1,4 +1,4 @@
-//! `regcert list-clients`.
+//! `regcert list-clients`: prints the client certificates with their states.
 
 use anyhow::Result;
 use serde_json::json;
@@ -21,7 +21,6 @@ pub struct Args {
     json: bool,
 }
 
-/// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<()> {
     let (_store, deployment) = world.look()?;
     let day = |seconds: i64| OffsetDateTime::from_unix_timestamp(seconds).map(date).unwrap_or_default();

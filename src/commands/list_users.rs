@@ -1,4 +1,4 @@
-//! `regcert list-users`.
+//! `regcert list-users`: prints the users with their roles and repositories.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,6 @@ pub struct Args {
     pub json: bool,
 }
 
-/// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<()> {
     let (_store, deployment) = world.look()?;
     let users = deployment.users.names().into_iter().map(|name| (deployment.state.access.of(&name), name));

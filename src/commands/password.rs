@@ -1,4 +1,4 @@
-//! Where a password comes from: never from an argument that other users of the machine can read.
+//! The sources of a password: never an argument, because other users of the machine can read it.
 
 use std::path::PathBuf;
 
@@ -21,25 +21,25 @@ pub struct Source {
     pub password_file: Option<PathBuf>,
 }
 
-/// Whether the person has still to be told the password.
+/// Whether the password still has to be shown to the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Known {
-    /// The person gave it.
+    /// The user gave the password.
     ToThePerson,
-    /// regcert made it: it must be shown, once.
+    /// regcert generated the password: it must be shown once.
     ToNobody,
 }
 
-/// Whether to ask where no option says anything.
+/// Whether to ask for the password if no option names a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Prompt {
     /// Ask on a terminal.
     IfPossible,
-    /// Make one.
+    /// Generate a password without asking.
     Never,
 }
 
-/// Warns of a password that is easy to guess. It is taken all the same: scripts have such passwords.
+/// Warns of a password that is easy to guess. The password is accepted, because scripts use such passwords.
 pub fn warn_if_weak(user: &str, password: &Password) {
     if let Some(weakness) = password.weakness() {
         ui::warn(format!(
@@ -54,14 +54,14 @@ impl Source {
         self.password_stdin || self.password_file.is_some()
     }
 
-    /// A password that is to be stored, with a warning where it is easy to guess.
+    /// Reads a password that will be stored, and warns if it is easy to guess.
     pub fn read_new(&self, user: &str, prompt: Prompt) -> Result<(Password, Known)> {
         let read = self.read(user, prompt)?;
         warn_if_weak(user, &read.0);
         Ok(read)
     }
 
-    /// The password.
+    /// Reads the password from the source, from the terminal, or generates it.
     pub fn read(&self, user: &str, prompt: Prompt) -> Result<(Password, Known)> {
         if self.password_stdin {
             return Ok((Password::first_line(&ui::stdin()?)?, Known::ToThePerson));

@@ -1,4 +1,4 @@
-//! `regcert remove-user`.
+//! `regcert remove-user`: removes a user and the user's role.
 
 use anyhow::{Result, bail};
 
@@ -23,7 +23,6 @@ pub struct Args {
     pub reload: bool,
 }
 
-/// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<()> {
     let (mut store, mut deployment) = world.open()?;
     let had_admin = deployment.has_admin();

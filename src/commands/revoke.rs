@@ -1,4 +1,4 @@
-//! `regcert revoke`: a client certificate that counts no longer.
+//! `regcert revoke`: revokes a client certificate.
 
 use anyhow::Result;
 
@@ -19,7 +19,6 @@ pub struct Args {
     reload: bool,
 }
 
-/// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<()> {
     let (mut store, mut deployment) = world.able_to_sign(|| world.open())?;
     let revoked = deployment.revoke(&args.which, world.now)?;

@@ -55,7 +55,6 @@ pub struct Args {
     writing: Writing,
 }
 
-/// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
     let mut gather = Gather::default();
     let within = args.within.as_deref().and_then(|within| gather.take("--within", days(within)));
@@ -83,7 +82,8 @@ pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
         (true, true) => _ = deployment.finish_rotation(world.now)?,
         (false, _) => {
             let key = if args.keep_key { ServerKey::Keep } else { ServerKey::New };
-            // Where an external authority signs for the server, the authority for clients is still ours.
+            // If an external authority signs the server certificate, the authority for clients is still regcert's
+            // own.
             if due != Some(Due::Clients) {
                 deployment.authority()?;
             }
@@ -98,7 +98,7 @@ pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
     if args.if_due { left_to_a_person(within, world) } else { Ok(ExitCode::SUCCESS) }
 }
 
-/// What a timer's run has to renew; says so where it is nothing, or the root.
+/// Finds what `rotate --if-due` must renew. Prints a line if nothing is due, or if the root is.
 fn due(within: Option<i64>, world: &World) -> Result<Due> {
     let (_store, deployment) = world.open()?;
     let due = health::due(&deployment, within, world.now);
@@ -123,7 +123,7 @@ fn due(within: Option<i64>, world: &World) -> Result<Due> {
     Ok(due)
 }
 
-/// Exit code 3 where something ends soon that no timer can renew.
+/// Returns exit code 3 if something ends soon that a timer cannot renew.
 fn left_to_a_person(within: Option<i64>, world: &World) -> Result<ExitCode> {
     let (_store, deployment) = world.open()?;
     Ok(match health::ends_within(&deployment, within.unwrap_or(SERVER_DAYS), world.now) {
@@ -135,15 +135,16 @@ fn left_to_a_person(within: Option<i64>, world: &World) -> Result<ExitCode> {
     })
 }
 
-/// Says which clients the end of a rotation shuts out, and asks where a person is there. No lock is held meanwhile.
+/// Says which clients lose access when the rotation ends, and asks for confirmation on a terminal. Holds no lock
+/// meanwhile.
 fn agrees_to_finish(args: &Args, world: &World) -> Result<bool> {
     let (_, deployment) = world.open()?;
     let Some(retiring) = &deployment.retiring else {
-        // The command that follows refuses it, and says why.
+        // The next step fails and says why.
         return Ok(true);
     };
     if retiring.root.validity.not_after < world.now {
-        // No client accepts it any more.
+        // No client accepts the old root any more.
         return Ok(true);
     }
     ui::warn(format!(
@@ -156,7 +157,7 @@ fn agrees_to_finish(args: &Args, world: &World) -> Result<bool> {
     ui::confirm("Does every client have the new root? Drop the old one?")
 }
 
-/// Warns of a server certificate that is shorter than the settings say, because its authority ends.
+/// Warns if the server certificate lasts for fewer days than the settings say, because its authority ends earlier.
 pub(super) fn warn_if_cut(deployment: &Deployment) {
     let (Some(server), Ok(authority)) = (&deployment.server, deployment.authority()) else {
         return;
@@ -170,7 +171,7 @@ pub(super) fn warn_if_cut(deployment: &Deployment) {
     }
 }
 
-/// `30d` or `30`, in days.
+/// Parses a number of days: `30d` or `30`.
 fn days(text: &str) -> Result<i64, Fault> {
     let days = text.strip_suffix('d').unwrap_or(text).parse::<u16>();
     days.map(i64::from).map_err(|_| {

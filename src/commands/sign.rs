@@ -1,4 +1,4 @@
-//! `regcert sign`: a certificate for another server's request.
+//! `regcert sign`: signs the certificate request of another server.
 
 use std::path::PathBuf;
 
@@ -25,7 +25,6 @@ pub struct Args {
     days: Option<String>,
 }
 
-/// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<()> {
     let mut gather = Gather::default();
     let days = args.days.as_deref().map(|text| gather.take("--days", crate::settings::days(text)));
@@ -38,7 +37,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
         hint: fault.hint.replacen("leave it out", "have a request made without it", 1),
     })?;
     let days = days.flatten().unwrap_or(deployment.spec.days);
-    // Who is behind another server is not ours to say.
+    // regcert does not know who runs the other server, so the subject stays empty.
     let profile = ServerProfile { names: &request.names, subject: &Subject::default(), days };
     let mut chain = deployment.authority()?.issue_for(&request, &profile, world.now)?;
     let vouched = deployment.retiring.as_ref().and_then(|retiring| retiring.vouched.as_ref());

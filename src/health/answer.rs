@@ -1,56 +1,55 @@
-//! What an answer over HTTP says about who gave it, and why.
+//! Finds out which server gave an HTTP answer, and why.
 
 use super::seen::{Answer, Target};
 
-/// Why an answer is not the one expected.
+/// The reason why an answer is not the expected one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reason {
-    /// What was said, and by whom.
+    /// The status and the text of the answer, and the server that gave it.
     pub message: String,
-    /// Whose business it is.
     pub cure: Cure,
 }
 
-/// Whose business a fault is.
+/// The kind of remedy for a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cure {
-    /// A line of the proxy's configuration.
+    /// Add a line to the proxy's configuration.
     Proxy(&'static str),
-    /// The registry behind the proxy does not run.
+    /// Start the registry behind the proxy: it does not run.
     Start,
-    /// The directory that images lie in may not be written by the registry.
+    /// Change the owner of the image directory: the registry may not write to it.
     DataOwner,
-    /// The disk that images lie on is full.
+    /// Free space on the disk with the images: it is full.
     DataSpace,
-    /// The disk that images lie on is mounted read-only.
+    /// Remount the disk with the images: it is read-only.
     DiskReadOnly,
-    /// The registry's configuration allows no writes.
+    /// Allow writes in the registry's configuration.
     ReadOnlyMode,
-    /// The files that the server reads at each login.
+    /// Correct the password files that the server reads at each login.
     UsersFile,
-    /// What the user may do.
+    /// Change the role or the repositories of the user.
     Rights,
-    /// A client certificate.
+    /// Use a client certificate.
     ClientCertificate,
-    /// The name is none of the server's.
+    /// Use another name: this one is not one of the server's.
     ServerName,
-    /// Later: wrong passwords are tried.
+    /// Try again later: a client is guessing passwords.
     Wait,
-    /// Later: what is not used is being removed.
+    /// Try again later: a garbage collection is running.
     Collection,
-    /// Only the log knows.
+    /// Read the log: only it has the cause.
     Log,
 }
 
-/// What the registry says about itself (the errors of the distribution specification).
+/// The first error in the body of an answer (the errors of the distribution specification).
 struct RegistryError {
     code: String,
     message: String,
-    /// The system's own reason, where a file system was in the way.
+    /// The cause, if a file system caused the error.
     disk: Option<Disk>,
 }
 
-/// What a file system says.
+/// The errors of a file system that have their own remedies.
 #[derive(Debug, Clone, Copy)]
 enum Disk {
     Full,
@@ -69,23 +68,24 @@ fn registry_error(answer: &Answer) -> Option<RegistryError> {
     })
 }
 
-/// What a file system's refusal is called (strerror(3), in lower case), and what mends it.
+/// Errors of a file system (strerror(3), in lower case), each with its cure.
 const FILE_SYSTEM: [(&str, Disk, Cure); 3] = [
     ("no space left on device", Disk::Full, Cure::DataSpace),
     ("read-only file system", Disk::ReadOnly, Cure::DiskReadOnly),
     ("permission denied", Disk::Forbidden, Cure::DataOwner),
 ];
 
-/// What mends the reason that the health check of the registry's container gives for its storage.
+/// The cure for the storage fault that the health check of the registry's container reports; `None` if it reports
+/// another.
 pub(super) fn storage(said: &str) -> Option<Cure> {
     let said = said.to_lowercase();
     let named = FILE_SYSTEM.into_iter().find_map(|(why, _, cure)| said.contains(why).then_some(cure));
-    // Without a reason: the check tests the permission of a directory before it writes.
+    // A message without a reason comes from the permission test, which the check does before it writes.
     let owner = || said.contains("storage of the registry cannot be").then_some(Cure::DataOwner);
     if said.contains("storage of the registry") { named.or_else(owner) } else { None }
 }
 
-/// distribution hands the system's error on as a number, however deep, or as a text that ends in its name.
+/// distribution returns the system's error as a number, at any depth, or as a text that ends with its name.
 fn disk(detail: &serde_json::Value) -> Option<Disk> {
     match detail {
         serde_json::Value::Object(fields) => {
@@ -106,22 +106,22 @@ fn disk(detail: &serde_json::Value) -> Option<Disk> {
     }
 }
 
-/// Whether the registry, or nginx in its words, says that this user may not do that.
+/// Whether the registry, or nginx in the registry's words, denies the user this request.
 pub(super) fn is_denied(answer: &Answer) -> bool {
     answer.status == 403 && registry_error(answer).is_some_and(|error| error.code == "DENIED")
 }
 
-/// The code and the words of an error that the registry, or the nginx before it, gives for a program to read.
+/// The code and the message of an error that the registry, or the nginx before it, returns as JSON.
 pub fn registry_said(answer: &Answer) -> Option<(String, String)> {
     registry_error(answer).map(|error| (error.code, error.message))
 }
 
-/// What is behind an answer that is not the one expected, in words.
+/// The reason for an unexpected answer, as text.
 pub fn explained(answer: &Answer, what: &str) -> String {
     reason(answer, what).message
 }
 
-/// What is behind an answer that is not the one expected.
+/// The reason for an unexpected answer.
 pub(super) fn reason(answer: &Answer, what: &str) -> Reason {
     let status = answer.status;
     match registry_error(answer) {
@@ -154,7 +154,7 @@ pub(super) fn reason(answer: &Answer, what: &str) -> Reason {
     Reason { message: format!("{what} is answered with {status}: {message}"), cure }
 }
 
-/// Whether nginx gave that answer in the registry's form (`@unavailable` and its neighbours in nginx.conf).
+/// Whether nginx gave the answer in the registry's format (`@unavailable` and its neighbours in nginx.conf).
 fn is_of_nginx(status: u16, error: &RegistryError) -> bool {
     matches!(status, 429 | 502 | 504)
         || status == 500 && error.message.starts_with("the password cannot be checked")
@@ -186,7 +186,7 @@ fn registry_reason(status: u16, error: &RegistryError, what: &str) -> Reason {
     Reason { message, cure }
 }
 
-/// Why clients could not follow `location`, and the line of nginx.conf that makes it so.
+/// The reason why clients cannot follow `location`, and the missing line of nginx.conf.
 pub fn location_fault(target: &Target, location: &str) -> Option<(String, &'static str)> {
     if location.starts_with('/') && !location.starts_with("//") {
         return None;

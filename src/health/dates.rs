@@ -1,4 +1,4 @@
-//! Everything of a registry that has a date: what ends when, from when on that is said, and how it is renewed.
+//! Everything in a registry that expires: when it ends, when `status` warns of it, and how to renew it.
 
 use time::OffsetDateTime;
 
@@ -7,7 +7,7 @@ use crate::deployment::{CLIENTS_AHEAD, Client, Deployment, Issuer, Retiring};
 use crate::error::Fault;
 use crate::pki::{Certificate, date, days_until, verify, when};
 
-/// A certificate is renewed this many days before its end, where its life is three times as long.
+/// A certificate is renewed this many days before its end, if it lasts at least three times as long.
 pub const SERVER_DAYS: i64 = 30;
 
 /// How many days before its end a certificate is renewed: a third of its life at most.
@@ -21,10 +21,9 @@ const BEGIN_DAYS: i64 = 365;
 /// `status` asks for the replacement half a year before a server certificate has to be shorter than the settings say.
 const ROOT_DAYS: i64 = 182;
 
-/// What `rotate --if-due` has to do.
+/// The part that `rotate --if-due` must renew.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Due {
-    /// Nothing.
     Nothing,
     /// A new server certificate.
     Server,
@@ -34,8 +33,8 @@ pub enum Due {
     Root,
 }
 
-/// What has to be renewed now, without asking a person. A root is replaced where that needs nothing but time: clients go
-/// on with the old one.
+/// The part that must be renewed now without asking. A root is replaced if that needs nothing from the user: clients
+/// keep working with the old one.
 pub fn due(deployment: &Deployment, within: Option<i64>, now: OffsetDateTime) -> Due {
     if let Issuer::Own { authority, .. } = &deployment.issuer
         && (0..BEGIN_DAYS).contains(&days_until(authority.ends(), now))
@@ -49,7 +48,7 @@ pub fn due(deployment: &Deployment, within: Option<i64>, now: OffsetDateTime) ->
     if clients_are_due(deployment, now) { Due::Clients } else { Due::Nothing }
 }
 
-/// What ends within so many days and is left to a person, with what to do.
+/// The finding for something that ends within so many days and that only the user can renew, with the command.
 pub fn ends_within(deployment: &Deployment, within: i64, now: OffsetDateTime) -> Option<Finding> {
     let mut findings = Vec::new();
     if let Some(retiring) = &deployment.retiring
@@ -63,7 +62,7 @@ pub fn ends_within(deployment: &Deployment, within: i64, now: OffsetDateTime) ->
     findings.into_iter().next()
 }
 
-/// Why the server certificate should be renewed, where it should.
+/// The reason to renew the server certificate; `None` if it is not due.
 fn server_is_due(deployment: &Deployment, within: Option<i64>, now: OffsetDateTime) -> Option<String> {
     let (server, end) = (deployment.server.as_ref()?, deployment.served_until()?);
     if days_until(end, now) < within.unwrap_or_else(|| days_ahead(server.leaf())) {
@@ -75,7 +74,7 @@ fn server_is_due(deployment: &Deployment, within: Option<i64>, now: OffsetDateTi
     refused(deployment, now).err().map(|fault| fault.message)
 }
 
-/// Whether the server certificate is good, and ends with its authority: another would end on the same day.
+/// Whether the server certificate is valid and ends with its authority: a new one would end on the same day.
 fn is_as_long_as_can_be(deployment: &Deployment, now: OffsetDateTime) -> bool {
     let Issuer::Own { authority, .. } = &deployment.issuer else {
         return false;
@@ -86,7 +85,7 @@ fn is_as_long_as_can_be(deployment: &Deployment, now: OffsetDateTime) -> bool {
         && refused(deployment, now).is_ok()
 }
 
-/// Whether the next client certificate would make the authority for clients a new one.
+/// Whether the next client certificate would need a new authority for clients.
 fn clients_are_due(deployment: &Deployment, now: OffsetDateTime) -> bool {
     let ahead = CLIENTS_AHEAD + i64::from(deployment.spec.days);
     deployment
@@ -95,7 +94,7 @@ fn clients_are_due(deployment: &Deployment, now: OffsetDateTime) -> bool {
         .is_some_and(|clients| days_until(clients.current.authority.ends(), now) < ahead)
 }
 
-/// Whether a client would refuse what is served.
+/// Fails if a client would refuse the served chain.
 fn refused(deployment: &Deployment, now: OffsetDateTime) -> Result<(), Fault> {
     let (Some(server), Some(root)) = (&deployment.server, deployment.root()) else {
         return Ok(());
@@ -104,7 +103,7 @@ fn refused(deployment: &Deployment, now: OffsetDateTime) -> Result<(), Fault> {
     verify(server.chain(), root, &names, now)
 }
 
-/// What there is to say of everything that has a date.
+/// Adds the findings about everything that expires.
 pub(super) fn findings(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Finding>) {
     server(deployment, now, findings);
     if let Some(retiring) = &deployment.retiring {
@@ -129,7 +128,7 @@ fn server(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Findi
         return;
     };
     let is_good = end >= now && refused(deployment, now).is_ok();
-    // What is refused before its end is not the registry's: the file with the key.
+    // If clients refuse a certificate before its end, the fault is in the file with the key.
     let path = if is_good || end < now { deployment.certificate_path() } else { deployment.identity_path() };
     let hint = if own {
         "run `regcert rotate --reload`"
@@ -140,7 +139,7 @@ fn server(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Findi
         let message = format!("the server certificate begins on {}", date(server.leaf().validity.not_before));
         findings.push(Finding::broken("clock", message, "set this machine's clock").at(path));
     } else if let Some(why) = server_is_due(deployment, None, now)
-        // Then the root's own row says what to do.
+        // Otherwise the root's own row says what to do.
         && !is_as_long_as_can_be(deployment, now)
         && !deployment.root_until().is_some_and(|end| own && end < now)
     {
@@ -150,7 +149,7 @@ fn server(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Findi
     }
 }
 
-/// The two roots of a rotation that is under way.
+/// The finding about a running rotation, in which clients may have either of two roots.
 fn rotation(deployment: &Deployment, retiring: &Retiring, now: OffsetDateTime) -> Finding {
     let fingerprint = retiring.root.fingerprint();
     let end = retiring.root.validity.not_after;
@@ -171,7 +170,7 @@ fn rotation(deployment: &Deployment, retiring: &Retiring, now: OffsetDateTime) -
     Finding::due("rotation", message, hint)
 }
 
-/// A root that ends, or the intermediate that signs in its stead.
+/// Adds the finding about an ending root, or about the intermediate that signs instead of it.
 fn root(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Finding>) {
     let Some(end) = deployment.root_until() else {
         return;
@@ -182,7 +181,7 @@ fn root(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Finding
         Issuer::Own { .. } => match deployment.voucher(now) {
             Ok(_) if is_over => "run `regcert rotate --ca --reload`, then trust/install.sh on every client, or give it its package or file again".to_owned(),
             Ok(_) => "run `regcert rotate --ca --reload`, which begins to replace it: clients go on with the old root until it ends".to_owned(),
-            // The rotation that is under way has a row of its own.
+            // `status` shows the running rotation in another row.
             Err(_) if deployment.retiring.is_some() => "run `regcert rotate --ca --finish --reload`, then `regcert rotate --ca --reload`".to_owned(),
             Err(fault) => format!("{}: {}", fault.message, fault.hint),
         },
@@ -203,7 +202,7 @@ fn authority_for_clients(deployment: &Deployment, now: OffsetDateTime, findings:
     let message =
         format!("the authority for client certificates, and its list of revoked ones, {}", when(end, now));
     let command = match &deployment.issuer {
-        // A root that has ended is replaced with it: nothing else can be signed before.
+        // An expired root must be replaced in the same run, because it cannot sign anything.
         Issuer::Own { authority, .. } if authority.ends() < now => "regcert rotate --ca --reload",
         Issuer::Own { .. } => "regcert rotate --reload",
         Issuer::External { .. } => "regcert init --reload",

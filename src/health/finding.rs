@@ -1,29 +1,29 @@
-//! One row of what `status` and `check` say: what was looked at, how it is, and what to do.
+//! One row of `status` or `check`: what was tested, the result, and what to do.
 
 use serde::Serialize;
 
-/// How something is; in this order of urgency people are told.
+/// The result, in the order of urgency in which it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum State {
     /// Clients are refused, or will be.
     #[serde(rename = "broken")]
     Broken,
-    /// Something needs doing, and clients are served meanwhile.
+    /// The user must act, but clients are still served.
     #[serde(rename = "due")]
     Due,
-    /// To be known; nothing needs doing.
+    /// Worth knowing; no action is needed.
     #[serde(rename = "note")]
     Note,
-    /// As it should be.
+    /// No fault.
     #[serde(rename = "held")]
     Held,
-    /// Not looked at, and why stands in the message.
+    /// Not tested; the message says why.
     #[serde(rename = "not tried")]
     NotTried,
 }
 
 impl State {
-    /// As people read it.
+    /// The word that users see.
     pub fn text(self) -> &'static str {
         match self {
             Self::Broken => "broken",
@@ -34,24 +34,22 @@ impl State {
         }
     }
 
-    /// Whether something needs doing.
+    /// Whether the user must act.
     pub fn needs_doing(self) -> bool {
         self <= Self::Due
     }
 }
 
-/// One thing that must be right for clients to work, now or later.
+/// The result of testing one condition that clients need, now or later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What was looked at, in a word that does not change.
+    /// A stable identifier of what was tested.
     pub id: &'static str,
-    /// How it is.
     pub state: State,
-    /// What was found.
     pub message: String,
-    /// What to do; empty where nothing needs doing.
+    /// The action to take; empty if none is needed.
     pub cure: String,
-    /// The file, user or certificate that it is about; empty where it is the way to the registry.
+    /// The file, user or certificate that the finding is about; empty for a link of `check`.
     pub place: String,
 }
 
@@ -85,18 +83,17 @@ impl Finding {
         Self::new(id, State::NotTried, message, "")
     }
 
-    /// The same, about `place`.
+    /// Sets the place of the finding.
     pub(super) fn at(self, place: impl Into<String>) -> Self {
         Self { place: place.into(), ..self }
     }
 
-    /// Whether it is at fault.
     pub fn is_broken(&self) -> bool {
         self.state == State::Broken
     }
 }
 
-/// What people read of it that needs attention, the most urgent first, each with its cure.
+/// The lines for all findings from broken to note, the most urgent first, each with its cure.
 pub fn told(findings: &[Finding]) -> Vec<String> {
     let mut urgent: Vec<_> = findings.iter().filter(|finding| finding.state <= State::Note).collect();
     urgent.sort_by_key(|finding| finding.state);
@@ -108,10 +105,10 @@ pub fn told(findings: &[Finding]) -> Vec<String> {
     lines.collect()
 }
 
-/// What the links that cannot be tried say: the broken one that is in their way.
+/// The reason shown for a skipped check: the failed check that it depends on.
 pub(super) fn waits(links: &[Finding]) -> String {
     let broken = |link: &&Finding| link.is_broken();
-    // An answer of the registry proves the links before it, broken ones too.
+    // An answer of the registry proves that the links before it work, even those that were found broken.
     let talk = links
         .iter()
         .filter(broken)

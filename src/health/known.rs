@@ -1,4 +1,4 @@
-//! What is known about a registry without looking at it: its directory, its machine, who asks.
+//! Facts about a registry that are known without connecting to it: its directory, its machine, the user.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -13,72 +13,72 @@ use crate::names::Username;
 use crate::pki::Certificate;
 use crate::settings::RunAs;
 
-/// What is known about the registry without looking at it.
+/// The facts that are known without connecting to the registry.
 pub struct Known<'a> {
-    /// What is looked at.
+    /// The registry that is tested.
     pub target: &'a Target,
-    /// The roots that clients have.
+    /// The root certificates that clients have.
     pub roots: &'a [&'a Certificate],
-    /// The registry itself, where its directory is here.
+    /// The registry itself, if its directory is on this machine.
     pub deployment: Option<&'a Deployment>,
-    /// The user of its machine whom its containers act as; `None` for one to whom no file of the directory can belong.
+    /// The host user that the containers run as; `None` if no file of the directory can belong to that user.
     pub server: Option<RunAs>,
-    /// Where its images are kept, as one word of a shell; `None` for a volume.
+    /// The image directory, quoted for a shell; `None` for a volume.
     pub data: Option<&'a str>,
-    /// The registry's directory, as the person names it.
+    /// The registry's directory, as the user names it.
     pub dir: &'a Path,
-    /// The files of the person's own that the containers read beside those that regcert writes.
+    /// The user's own files that the containers read in addition to those of regcert.
     pub own: &'a [&'a str],
     /// The command that runs Docker Compose.
     pub compose: &'a str,
-    /// The words after it that make the containers take new files.
+    /// The arguments after `compose` that make the containers apply new files.
     pub reload: &'a str,
-    /// Whom the look logged in as.
+    /// The user that `check` logged in as.
     pub user: Option<&'a Username>,
-    /// What the password file says about that user, where it is here.
+    /// The user's entry in the password file, if the file is on this machine.
     pub entry: Option<Login>,
-    /// What the registry's directory lets that user do, where it is here.
+    /// The access that the registry's directory gives to the user, if the directory is on this machine.
     pub access: Option<&'a Access>,
-    /// What there is for nginx to know it by.
+    /// Whether nginx can read the user's access from the files on disk.
     pub roles: RolesOnDisk,
-    /// Where trial images went, and how far.
+    /// The repository of the trial images, and what may be stored there.
     pub trial: &'a Trial,
-    /// What /etc/hosts says about the name.
+    /// The addresses of the name in /etc/hosts.
     pub hosts_file: &'a [IpAddr],
-    /// What Docker knows of the registry's own containers.
+    /// The state of the registry's containers in Docker.
     pub containers: &'a Containers,
-    /// What listens on the registry's ports on this machine.
+    /// The programs that listen on the registry's ports on this machine.
     pub listeners: &'a [(u16, Listener)],
-    /// Ports of this machine on which nothing listens: for http and for https.
+    /// Free ports of this machine: one for http and one for https.
     pub free_ports: (u16, u16),
-    /// Files of the directory that are not as regcert writes them.
+    /// The files of the directory that differ from those that regcert would write.
     pub files: &'a [(String, Ill)],
-    /// What the running registry shows of its settings, where it is the one of the directory.
+    /// The settings that the running registry shows, if it is the one of the directory.
     pub running: Option<&'a Running>,
-    /// Whether a mirror can fetch from its upstream.
+    /// The finding about whether a mirror can fetch from its upstream.
     pub upstream: Option<&'a Finding>,
-    /// What the running nginx has against its files on disk.
+    /// The reason why the running nginx would refuse its files on disk.
     pub refused: Option<&'a str>,
-    /// This machine's time when the look began.
+    /// The time on this machine when the test began.
     pub now: OffsetDateTime,
 }
 
-/// Why a file is not as regcert writes it.
+/// The reason why a file differs from the one that regcert would write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ill {
-    /// It was edited by hand, and `init` keeps it.
+    /// The file was edited by hand, and `init` keeps it.
     Edited,
-    /// It is missing or old, and `init` writes it.
+    /// The file is missing or old, and `init` writes it.
     Due,
 }
 
-/// What lies on the disk for nginx to know the roles by.
+/// The state on disk of the roles that nginx reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RolesOnDisk {
-    /// The file is as it should be, and nginx.conf names it.
+    /// The file is correct, and nginx.conf names it.
     Fit,
-    /// The file is missing, or says something else.
+    /// The file is missing or has other roles.
     Other,
-    /// nginx.conf does not name it: it is older, or was edited by hand.
+    /// nginx.conf does not name the file: it is older, or was edited by hand.
     Unread,
 }

@@ -1,9 +1,9 @@
-//! Whether the container runtimes of a machine trust a registry. `install.sh --check` alone knows which files each of them
-//! reads, and what has to be in them.
+//! Reports whether the container runtimes of a machine trust a registry. Only `install.sh --check` knows which files
+//! each of them reads, and what the files must contain.
 
 use super::finding::{Finding, State};
 
-/// What the script looks at, as it names them.
+/// The names that `install.sh --check` uses for the runtimes and stores that it tests.
 const KNOWN: [&str; 10] = [
     "docker",
     "rootless docker",
@@ -17,7 +17,7 @@ const KNOWN: [&str; 10] = [
     "system store",
 ];
 
-/// What `install.sh --check` found on this machine, or why it could not look.
+/// The findings of `install.sh --check` on this machine, or the reason why it could not run.
 pub fn runtimes(told: Result<String, String>) -> Vec<Finding> {
     match told {
         Ok(told) => told.lines().filter_map(finding).collect(),
@@ -25,7 +25,7 @@ pub fn runtimes(told: Result<String, String>) -> Vec<Finding> {
     }
 }
 
-/// A line of it: name, state, message and cure, with tabs between.
+/// Parses a line of `install.sh --check`: name, state, message and cure, separated by tabs.
 fn finding(line: &str) -> Option<Finding> {
     let mut fields = line.split('\t');
     let name = fields.next()?;

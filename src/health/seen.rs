@@ -1,5 +1,4 @@
-//! What a look at the running registry is about, and what it found, before anybody judges it. Plain values: `probe`
-//! fills them in.
+//! The observations of a running registry before they are judged. Plain values: `probe` fills them in.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -17,14 +16,13 @@ use crate::settings::RunAs;
 /// A registry as a client names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Name or address.
     pub host: Host,
-    /// 443 unless another is given.
+    /// The port; 443 unless the user gives another.
     pub port: u16,
 }
 
 impl Target {
-    /// An address below it; `path` begins with a slash.
+    /// The https address of `path`, which begins with a slash.
     pub fn url(&self, path: &str) -> String {
         format!("https://{self}{path}")
     }
@@ -38,7 +36,7 @@ impl Target {
 }
 
 impl fmt::Display for Target {
-    /// As it stands in an image reference: 443 is not written.
+    /// The form of an image reference: port 443 is left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.bracketed())?;
         if self.port == 443 { Ok(()) } else { write!(f, ":{}", self.port) }
@@ -70,102 +68,95 @@ impl FromStr for Target {
     }
 }
 
-/// What is at a path.
+/// The state of a path on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// Nothing.
     Nothing,
-    /// Something that may not be read, and why.
+    /// Something that regcert may not read, with the reason.
     Unreadable(String),
     /// A directory and the names in it.
     Directory(Vec<String>),
-    /// A file, without its bytes where they are too many for a setting.
+    /// A file; without its bytes if it is too large for a settings file.
     File {
-        /// Its bytes.
         bytes: Vec<u8>,
         /// When it was last written, in seconds since 1970.
         modified: i64,
     },
 }
 
-/// Where trial images go, and how far.
+/// The place of the trial images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trial {
-    /// The repository.
     pub repository: String,
-    /// How far.
     pub extent: Extent,
 }
 
-/// What a look may put into a repository; all of it is taken back.
+/// What a test may store in a repository; all of it is removed afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// Nothing.
     Nothing,
-    /// An upload is begun: it is to be refused.
+    /// The start of an upload, which must be refused.
     Start,
-    /// An upload.
     Upload,
     /// An upload, a blob and a manifest.
     Images,
 }
 
-/// Something that was tried, or was not because what comes before it failed. The error says why in few words.
+/// The result of a test; `None` if it was not tried because an earlier one failed. The error is a short reason.
 pub type Tried<T> = Option<Result<T, String>>;
 
-/// Everything a look found, in the order in which a client meets it.
+/// All observations of a test, in the order in which a client meets them.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// Where the name leads.
+    /// The addresses that the name resolves to.
     pub addresses: Tried<Vec<IpAddr>>,
-    /// Those of them that this machine has itself.
+    /// The addresses of the name that belong to this machine.
     pub ours: Vec<IpAddr>,
-    /// Who took the connection.
+    /// The address that accepted the connection.
     pub peer: Option<Result<SocketAddr, NoConnection>>,
-    /// The other addresses of the name that do not lead to the same server, and why.
+    /// The other addresses of the name that do not reach the same server, each with the reason.
     pub astray: Vec<(SocketAddr, String)>,
     /// The chain that the server showed, leaf first.
     pub chain: Option<Result<Vec<Certificate>, Refusal>>,
-    /// The leaf that this machine itself serves on the port, whatever the name leads to.
+    /// The leaf that this machine itself serves on the port, whatever the name resolves to.
     pub nearby: Option<Certificate>,
-    /// Versions of TLS that were accepted and should not be.
+    /// Versions of TLS that the server accepted and should not accept.
     pub old: Option<Vec<&'static str>>,
     /// `GET /v2/` without a password.
     pub api: Tried<Answer>,
-    /// How long after the look began that answer came.
+    /// The time from the start of the test to that answer.
     pub api_after: Duration,
-    /// `GET /v2/` with it.
+    /// `GET /v2/` with the password.
     pub login: Tried<Answer>,
     /// The start of an upload.
     pub start: Tried<Answer>,
     /// A chunk of more than a megabyte, of unknown length.
     pub chunk: Tried<Answer>,
-    /// A blob and a manifest, there and back.
+    /// The upload and download of a blob and a manifest.
     pub trip: Tried<Trip>,
-    /// What listens on the registry's own port; empty where it was not looked at.
+    /// The servers on the registry's own port; empty if it was not tested.
     pub bare: Vec<(SocketAddr, Bare)>,
 }
 
-/// What listens on one of the registry's ports on this machine.
+/// A program that listens on one of the registry's ports on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
-    /// The user of the socket.
+    /// The user that owns the socket.
     pub uid: u32,
-    /// The process, where this user may see it.
+    /// The process, if the user of regcert may see it.
     pub process: Option<u32>,
-    /// Its program.
     pub program: Option<String>,
     /// The container that publishes the port.
     pub container: Option<String>,
 }
 
-/// The programs with which Docker, rootless Docker and Podman forward a published port, cut at 15 characters.
+/// The programs with which Docker, rootless Docker and Podman forward a published port, each cut at 15 characters.
 const FORWARDERS: [&str; 6] =
     ["docker-proxy", "rootlesskit", "rootlessport", "slirp4netns", "pasta", "conmon"];
 
 impl Listener {
-    /// Whether it can be the registry of `containers`, whose files belong to `run_as`: one of its containers, or its
-    /// nginx or registry on the host's own network.
+    /// Whether the program can be the registry of `containers`, whose files belong to `run_as`: one of its
+    /// containers, or its nginx or registry on the host's network.
     pub fn can_be(&self, containers: &Containers, run_as: RunAs) -> bool {
         match (&self.container, containers) {
             (Some(name), Containers::Known(own)) => {
@@ -174,7 +165,7 @@ impl Listener {
             (Some(_), Containers::Unknown(_)) => return true,
             (None, _) => {}
         }
-        // What a container engine forwards ports with says nothing about the container.
+        // A port forwarder of the container engine does not show which container it serves.
         if self.program.as_ref().is_some_and(|program| FORWARDERS.contains(&program.as_str())) {
             return true;
         }
@@ -187,7 +178,7 @@ impl Listener {
 }
 
 impl fmt::Display for Listener {
-    /// As a part of a sentence: `sshd` (process 12).
+    /// A part of a sentence, such as: `sshd` (process 12).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.container, &self.program, self.process) {
             (Some(container), ..) => write!(f, "the container `{}`", printable(container)),
@@ -197,35 +188,33 @@ impl fmt::Display for Listener {
     }
 }
 
-/// What Docker knows of the registry's own containers.
+/// The state of the registry's own containers in Docker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Containers {
-    /// They are not on this machine, or Docker does not say: why, and what to do.
+    /// The containers are not on this machine, or Docker does not list them: the reason, and what to do.
     Unknown(Fault),
-    /// Those of the directory.
+    /// The containers of the directory.
     Known(Vec<Contained>),
 }
 
 /// One container of the registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contained {
-    /// Its name.
     pub name: String,
-    /// Its service in docker-compose.yml.
+    /// The service in docker-compose.yml that the container belongs to.
     pub service: &'static str,
-    /// Whether it runs.
     pub is_running: bool,
-    /// Whether its health check succeeds; `None` while it starts, or without one.
+    /// Whether the health check of the container succeeds; `None` while the container starts, or if it has no check.
     pub is_healthy: Option<bool>,
-    /// What is wrong with it, and the cure.
+    /// The fault of the container, with its cure.
     pub trouble: Option<Fault>,
-    /// The last words of its log or of its health check; empty where none are known.
+    /// The last line of the container's log or of its health check; empty if none is known.
     pub said: String,
-    /// The image it was made of; empty where Docker does not say.
+    /// The image that the container was created from; empty if Docker does not say.
     pub image: String,
-    /// Where its images are on this machine.
+    /// The directory of the registry's images on this machine.
     pub data: Option<PathBuf>,
-    /// When it last started.
+    /// The time when the container last started.
     pub started: Option<OffsetDateTime>,
 }
 
@@ -239,35 +228,35 @@ impl Containers {
     }
 }
 
-/// Why no address took the connection.
+/// The reason why no address accepted the connection.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NoConnection {
-    /// In few words, for each address.
+    /// A short reason for each address.
     pub why: String,
-    /// Whether one of them refused it: nothing listens there.
+    /// Whether an address refused the connection, which means that nothing listens there.
     pub is_refused: bool,
 }
 
-/// Why a handshake did not come about.
+/// The reason why a handshake failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// Plain HTTP is spoken there.
+    /// The server uses plain HTTP.
     PlainHttp,
-    /// Something that is neither TLS nor HTTP.
+    /// The server uses neither TLS nor HTTP.
     NotTls,
-    /// The server refused the versions of TLS that are good.
+    /// The server refused the secure versions of TLS.
     Version,
-    /// The server refused, and named another alert.
+    /// The server refused with another alert.
     Alert(String),
-    /// The connection was cut.
+    /// The connection was closed.
     Closed,
-    /// Nothing came in time.
+    /// No answer came in time.
     Silent,
     /// Anything else.
     Other(String),
 }
 
-/// What is behind the port that a registry has without a proxy.
+/// The kind of server on the port of a registry without a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bare {
     /// Nothing listens, or nothing answers.
@@ -278,10 +267,9 @@ pub enum Bare {
     Registry,
 }
 
-/// An answer over HTTP, its body cut.
+/// An HTTP answer with the beginning of its body.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Answer {
-    /// The status.
     pub status: u16,
     /// Names in lower case; one entry for each line.
     pub headers: Vec<(String, String)>,
@@ -296,53 +284,53 @@ impl Answer {
         named.map(|(_, value)| value.as_str()).collect()
     }
 
-    /// Whether it says how to log in with a password (RFC 7617).
+    /// Whether the answer asks for a login with a password (RFC 7617).
     pub fn asks_for_password(&self) -> bool {
         let challenges = self.all("www-authenticate");
         self.status == 401 && challenges.iter().any(|one| one.to_ascii_lowercase().starts_with("basic "))
     }
 
-    /// Its first value.
+    /// The first value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.all(name).first().copied()
     }
 }
 
-/// A blob and a manifest, there and back.
+/// The upload and download of a blob and a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Trip {
-    /// What was done, in its order; the last one may have failed.
+    /// The requests in order; the last one may have failed.
     pub steps: Vec<Step>,
-    /// How deleting what was stored was answered: with 202, or with what came first instead. `None`: not at all.
+    /// The status of the deletion of the stored image: 202, or the first other status. `None` if nothing was
+    /// deleted.
     pub deleted: Option<u16>,
 }
 
 /// One request of a trip.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// What it does, for people.
+    /// The purpose of the request, in words for the user.
     pub what: &'static str,
-    /// The status of a registry that does it.
+    /// The status that a working registry answers.
     pub expected: u16,
-    /// What came.
     pub answer: Answer,
-    /// What must come back, where something must.
+    /// The body that must come back, if any.
     pub sent: Option<Vec<u8>>,
 }
 
 impl Step {
-    /// Whether it was done.
+    /// Whether the answer is the expected one.
     pub fn is_done(&self) -> bool {
         self.answer.status == self.expected && self.sent.as_ref().is_none_or(|sent| *sent == self.answer.body)
     }
 }
 
-/// Addresses as people read them.
+/// The addresses in words for the user.
 pub(super) fn list(addresses: &[IpAddr]) -> String {
     addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// What the running registry shows of its settings.
+/// The settings that the running registry shows.
 #[derive(Debug, Default)]
 pub struct Running {
     /// Whether the handshake asks for a client certificate.
@@ -351,17 +339,17 @@ pub struct Running {
     pub without_certificate: Tried<Answer>,
     /// `GET /v2/` on the port without passwords.
     pub anonymous: Tried<Answer>,
-    /// The tags of [`super::NOT_OPEN`] there.
+    /// The tags of [`super::NOT_OPEN`] on that port.
     pub anonymous_closed: Tried<Answer>,
     /// `GET /v2/` on the http port.
     pub http: Tried<Answer>,
-    /// The metrics.
+    /// The answer on the metrics port.
     pub metrics: Tried<Answer>,
-    /// The start of an upload to a mirror.
+    /// The answer to the start of an upload, which a mirror must refuse.
     pub mirror_push: Tried<Answer>,
-    /// Where the images of a registry with a directory for them are to be.
+    /// The configured image directory, if images are in a directory.
     pub data: Option<PathBuf>,
-    /// When registry/config.yml last changed.
+    /// The time of the last change of registry/config.yml.
     pub config_changed: Option<OffsetDateTime>,
 }
 

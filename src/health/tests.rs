@@ -1,4 +1,5 @@
-//! The rules of `check`: what is found decides which links are broken, and each broken one names its cure.
+//! Tests of the rules of `check`: the observations decide which links are broken, and each broken link names its
+//! cure.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
@@ -23,7 +24,7 @@ mod roles;
 
 const NOW: OffsetDateTime = datetime!(2026-11-20 12:00 UTC);
 
-/// A registry, and another one of the same names.
+/// A registry, and another one with the same names.
 static HERE: LazyLock<Deployment> = LazyLock::new(|| deployment(true));
 static OTHER: LazyLock<Deployment> = LazyLock::new(|| deployment(false));
 
@@ -52,7 +53,7 @@ fn step(status: u16, came: &str) -> Step {
     Step { what: "fetch the blob", expected: 200, answer, sent: Some(b"{}".to_vec()) }
 }
 
-/// What is found where nothing is wrong.
+/// The observations of a registry without faults.
 fn seen() -> Seen {
     let ip = "10.0.0.7".parse().unwrap();
     let chain = HERE.server.as_ref().unwrap().chain().to_vec();
@@ -73,13 +74,13 @@ fn seen() -> Seen {
     }
 }
 
-/// The links from where the registry is, or from a machine that has only its root.
+/// The links, tested on the registry's machine, or on a machine that has only its root.
 fn links(seen: &Seen, here: bool, entry: Option<Login>) -> Vec<Finding> {
     let access = here.then(|| HERE.state.access.of("docker"));
     links_of(seen, here, entry, access.as_ref(), RolesOnDisk::Fit)
 }
 
-/// The same for a user whom the directory lets do this.
+/// The links for a user with this access in the directory, and with this state of the roles on disk.
 fn links_of(
     seen: &Seen,
     here: bool,
@@ -122,7 +123,7 @@ fn links_of(
     links
 }
 
-/// Names of the broken links, and the first one's cure.
+/// The names of the broken links, and the cure of the first one.
 fn broken(change: impl Fn(&mut Seen)) -> (String, String) {
     let mut seen = seen();
     change(&mut seen);
@@ -160,7 +161,7 @@ fn a_registry_on_this_machine_tells_a_name_that_leads_elsewhere() {
     });
     assert_eq!(names, "name");
     assert!(hint.contains("mend the record in the DNS"), "{hint}");
-    // Where the name leads to it after all, as through a router, nothing is wrong.
+    // The name may still reach the registry, as through a router: then nothing is wrong.
     let nearby = |seen: &mut Seen| seen.nearby = HERE.server.as_ref().map(|server| server.leaf().clone());
     assert_eq!(broken(nearby).0, "");
 }
@@ -192,7 +193,7 @@ fn each_fault_of_a_chain_is_its_own_link() {
             if let Some(Ok(chain)) = &mut seen.chain {
                 change(chain);
             }
-            // None of these lets a password through.
+            // With each of these faults no password is sent.
             (seen.api, seen.login, seen.start, seen.chunk, seen.trip) = (None, None, None, None, None);
         })
     };

@@ -1,9 +1,9 @@
-//! Whether the registry that a mirror fetches from can be fetched from.
+//! Finds out whether a mirror can fetch from its upstream.
 
 use super::finding::Finding;
 use super::seen::Answer;
 
-/// The one file of all roots that each family of systems makes (Debian, Fedora, SUSE, Alpine).
+/// The file with all root certificates, by family of systems (Debian, Fedora, SUSE, Alpine).
 pub const BUNDLES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -11,17 +11,17 @@ pub const BUNDLES: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// How `GET /v2/` at the upstream was answered, without a password.
+/// The answer of the upstream to `GET /v2/` without a password.
 pub struct UpstreamSeen<'a> {
-    /// Its address, as `--mirror-of` has it.
+    /// The upstream's address, in the form of `--mirror-of`.
     pub url: &'a str,
-    /// The proxy of the registry's container on the way there.
+    /// The proxy that the registry's container uses to reach the upstream.
     pub through: Option<String>,
-    /// The answer, or why there is none; `None` where regcert cannot ask by that way.
+    /// The answer, or the reason why there is none; `None` if regcert cannot use that proxy.
     pub answer: Option<Result<Answer, String>>,
 }
 
-/// The link from a mirror to its upstream.
+/// The finding about the link from a mirror to its upstream.
 pub fn upstream(seen: &UpstreamSeen<'_>) -> Finding {
     let UpstreamSeen { url, through, answer } = seen;
     let name = "upstream";
@@ -54,7 +54,7 @@ pub fn upstream(seen: &UpstreamSeen<'_>) -> Finding {
     match answer.status {
         200 => Finding::held(name, format!("{url} asks for no password{way}")),
         401 if challenge.starts_with("bearer ") => Finding::held(name, format!("{url} asks for a token{way}")),
-        // distribution's mirror has no other handler than that for tokens (`registry/proxy/proxyregistry.go`).
+        // distribution's mirror can log in only with a token (`registry/proxy/proxyregistry.go`).
         401 => Finding::broken(
             name,
             format!(

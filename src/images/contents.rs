@@ -1,4 +1,5 @@
-//! What the tags of a registry add up to. Each manifest and each configuration is in it once, however many tags name it.
+//! The total contents behind the tags of a registry. Each manifest and configuration counts once, however many tags
+//! name it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,46 +8,44 @@ use serde::Serialize;
 use super::manifest::{Blob, Listed, Manifest};
 use crate::names::{Digest, Repository, Tag};
 
-/// A tag, and what it names.
+/// A tag, and the manifest that it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tagged {
-    /// Its name.
     pub tag: Tag,
-    /// The manifest.
     pub digest: Digest,
-    /// What the registry says that is.
+    /// The media type that the registry reports.
     pub media_type: String,
 }
 
-/// Everything that tags name.
+/// The manifests and platforms behind the tags of a registry.
 #[derive(Debug, Default)]
 pub struct Contents {
-    /// Each with its bytes.
+    /// The manifests by digest, each with its size in bytes.
     manifests: BTreeMap<Digest, (u64, Manifest)>,
-    /// By the digest of the configuration.
+    /// The platforms, by the digest of the configuration.
     platforms: BTreeMap<Digest, Option<String>>,
-    /// Where something can be fetched: the first repository that named it.
+    /// The first repository that named a manifest or a configuration, which can be fetched there.
     places: BTreeMap<Digest, Repository>,
 }
 
-/// Blobs and their bytes: manifests, configurations and layers.
+/// The totals of the blobs: manifests, configurations and layers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Held {
-    /// Manifests, those that an index names included.
+    /// All manifests, including those that an index names.
     pub manifests: usize,
-    /// All blobs, each once.
+    /// All blobs, each counted once.
     pub blobs: usize,
-    /// Their bytes.
+    /// The size of all blobs.
     pub bytes: u64,
 }
 
 impl Contents {
-    /// Says where a manifest is.
+    /// Records that a repository has a manifest.
     pub fn named(&mut self, digest: &Digest, repository: &Repository) {
         self.places.entry(digest.clone()).or_insert_with(|| repository.clone());
     }
 
-    /// Takes a manifest that was fetched, and with it where what it names can be fetched.
+    /// Adds a fetched manifest, and records where its parts can be fetched.
     pub fn take(&mut self, digest: &Digest, bytes: u64, manifest: Manifest) {
         let repository = self.places.get(digest).cloned();
         let children = match &manifest {
@@ -60,17 +59,17 @@ impl Contents {
         self.manifests.insert(digest.clone(), (bytes, manifest));
     }
 
-    /// Takes a configuration that was fetched.
+    /// Adds a fetched configuration.
     pub fn take_config(&mut self, digest: &Digest, platform: Option<String>) {
         self.platforms.insert(digest.clone(), platform);
     }
 
-    /// Where `digest` can be fetched.
+    /// The repository from which `digest` can be fetched.
     pub fn place(&self, digest: &Digest) -> Option<&Repository> {
         self.places.get(digest)
     }
 
-    /// The manifests that indexes name and that were not taken yet.
+    /// The manifests that indexes name and that have not been added yet.
     pub fn unseen(&self) -> BTreeSet<Digest> {
         let indexes = self.manifests.values().filter_map(|(_, manifest)| match manifest {
             Manifest::Index(entries) => Some(entries),
@@ -80,7 +79,8 @@ impl Contents {
         children.filter(|digest| !self.manifests.contains_key(digest)).cloned().collect()
     }
 
-    /// The configurations that a platform has to be read from: of what a tag names, or an index without a word.
+    /// The configurations to read a platform from: those of images that a tag names, or that an index lists without
+    /// a platform.
     pub fn configs(&self, tagged: &[&Digest]) -> BTreeSet<Digest> {
         let mut wanted = BTreeSet::new();
         for digest in tagged {
@@ -95,7 +95,7 @@ impl Contents {
         wanted
     }
 
-    /// The platforms of what `digest` names, in the order of their index, each once.
+    /// The platforms of the image that `digest` names, in the order of its index, each once.
     pub fn platforms(&self, digest: &Digest) -> Vec<String> {
         let mut platforms: Vec<String> = Vec::new();
         let mut add = |text: &str| {
@@ -114,7 +114,7 @@ impl Contents {
         platforms
     }
 
-    /// What it takes to fetch everything that `digest` names; `None` where the manifest does not say.
+    /// The number of bytes that a pull of `digest` fetches; `None` if the manifest does not give sizes.
     pub fn size(&self, digest: &Digest) -> Option<u64> {
         let (_, manifest) = self.manifests.get(digest)?;
         if *manifest == Manifest::Foreign {
@@ -130,7 +130,7 @@ impl Contents {
         Some(size)
     }
 
-    /// What lies in the registry of all this, each blob once.
+    /// The totals of what the registry stores, each blob counted once.
     pub fn held(&self) -> Held {
         let mut held: BTreeMap<&Digest, u64> = BTreeMap::new();
         for (digest, (bytes, manifest)) in &self.manifests {
@@ -141,7 +141,7 @@ impl Contents {
         Held { manifests: self.manifests.len(), blobs: held.len(), bytes }
     }
 
-    /// Every manifest behind `digest`, each once: an index may name indexes, in theory in a circle.
+    /// Every manifest that `digest` reaches, each once: an index may name indexes, in theory in a cycle.
     fn reach<'a>(&'a self, digest: &'a Digest) -> BTreeSet<&'a Digest> {
         let mut seen = BTreeSet::new();
         let mut waiting = vec![digest];
@@ -158,7 +158,7 @@ impl Contents {
         seen
     }
 
-    /// Visits `digest` and what is behind it, in order, with what the index says that names it.
+    /// Visits `digest` and everything that it reaches, in order, with the index entry that names each.
     fn walk<'a>(&'a self, digest: &'a Digest, mut visit: impl FnMut(&'a Manifest, Option<&'a Listed>)) {
         let mut opened = BTreeSet::new();
         let mut waiting = vec![(digest, None)];
@@ -167,7 +167,7 @@ impl Contents {
                 continue;
             };
             visit(manifest, listed);
-            // An entry may be there twice, for two platforms; an index is opened once.
+            // An index may list a manifest twice, for two platforms; an index is opened once.
             if let Manifest::Index(entries) = manifest
                 && opened.insert(digest)
             {

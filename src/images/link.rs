@@ -1,4 +1,4 @@
-//! Where the next page of a list is: `Link` headers (RFC 8288), followed on the same registry only.
+//! Finds the next page of a list by its `Link` headers (RFC 8288), on the same registry only.
 
 use crate::health::Target;
 use crate::names::printable;
@@ -6,7 +6,7 @@ use crate::names::printable;
 /// One link of a header.
 struct Link<'a> {
     target: &'a str,
-    /// Names in lower case, values without their quotes; the first of a name counts.
+    /// Names in lower case, values without quotes; the first parameter with a name counts.
     parameters: Vec<(String, String)>,
 }
 
@@ -15,7 +15,7 @@ impl Link<'_> {
         self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether it leads from this very page to the next one (RFC 8288 §3.2 and §3.3).
+    /// Whether the link is from this page to the next one (RFC 8288 §3.2 and §3.3).
     fn is_next(&self) -> bool {
         let types = self.parameter("rel").unwrap_or_default();
         self.parameter("anchor").is_none()
@@ -23,7 +23,7 @@ impl Link<'_> {
     }
 }
 
-/// The path and query of the page behind `path`, by the `Link` headers that came with it.
+/// The path and query of the page after `path`, by the `Link` headers of its answer.
 pub fn next_page(target: &Target, path: &str, headers: &[&str]) -> Result<Option<String>, String> {
     let next = headers.iter().flat_map(|header| links(header)).find(Link::is_next);
     let Some(link) = next else {
@@ -40,7 +40,7 @@ pub fn next_page(target: &Target, path: &str, headers: &[&str]) -> Result<Option
     if page.starts_with("/v2/") { Ok(Some(page)) } else { fault("which is no part of its API") }
 }
 
-/// The links of one header. What is not well-formed ends them.
+/// The links of one header, up to the first malformed one.
 fn links(header: &str) -> Vec<Link<'_>> {
     let mut links = Vec::new();
     let mut rest = header;
@@ -54,7 +54,7 @@ fn links(header: &str) -> Vec<Link<'_>> {
     links
 }
 
-/// The parameters of a link, and what follows it.
+/// The parameters of a link, and the rest of the header.
 fn parameters(text: &str) -> (Vec<(String, String)>, &str) {
     let mut parameters = Vec::new();
     let mut rest = text.trim_start();
@@ -72,7 +72,7 @@ fn parameters(text: &str) -> (Vec<(String, String)>, &str) {
     (parameters, rest)
 }
 
-/// A token or a quoted string (RFC 9110 §5.6.4), and what follows it.
+/// A token or a quoted string (RFC 9110 §5.6.4), and the rest of the header.
 fn value(text: &str) -> (String, &str) {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([';', ',']).unwrap_or(text.len());
@@ -90,7 +90,7 @@ fn value(text: &str) -> (String, &str) {
     (value, "")
 }
 
-/// Path and query of `reference` seen from `base` (RFC 3986 §5.2); `None` for another host.
+/// Resolves `reference` against `base` (RFC 3986 §5.2) to a path with its query; `None` for another host.
 fn resolve(target: &Target, base: &str, reference: &str) -> Option<String> {
     let reference = reference.split('#').next().unwrap_or_default();
     let base_path = base.split('?').next().unwrap_or_default();
@@ -112,11 +112,11 @@ fn resolve(target: &Target, base: &str, reference: &str) -> Option<String> {
     })
 }
 
-/// What follows the authority, where that is the registry's own.
+/// The rest of an address after the authority, if that is this registry.
 fn on<'a>(target: &Target, rest: &'a str) -> Option<&'a str> {
     let (authority, local) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     let there: Target = authority.parse().ok()?;
-    // Neither is a list: a bare authority stands for its root.
+    // An address without a path means the root, which is not a list.
     (there == *target && local.starts_with('/')).then_some(local)
 }
 

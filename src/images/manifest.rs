@@ -1,10 +1,10 @@
-//! A manifest, as far as sizes and platforms go. What is not understood is foreign, and never a fault.
+//! The sizes and platforms in a manifest. A manifest that is not understood is foreign, and never a fault.
 
 use serde::Deserialize;
 
 use crate::names::{Digest, printable};
 
-/// What a registry may answer a request for a manifest with; without them it would convert, or hide it.
+/// The media types that a client accepts for a manifest; without them a registry would convert or hide it.
 pub const MANIFEST_TYPES: &str = "application/vnd.oci.image.index.v1+json, \
     application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, \
@@ -13,54 +13,52 @@ pub const MANIFEST_TYPES: &str = "application/vnd.oci.image.index.v1+json, \
     application/vnd.docker.distribution.manifest.v1+prettyjws, \
     application/vnd.docker.distribution.manifest.v1+json";
 
-/// The configurations that name a platform: those of images, not of other artefacts.
+/// The media types of configurations that name a platform: those of images, not of other artefacts.
 const CONFIG_TYPES: [&str; 2] =
     ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
 
-/// What a manifest says.
+/// The contents of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Manifest {
     /// One image, or another artefact.
     Single {
-        /// The configuration, where it is that of an image.
+        /// The configuration, if it is that of an image.
         config: Option<Digest>,
-        /// Configuration and layers.
+        /// The configuration and the layers.
         blobs: Vec<Blob>,
     },
-    /// Manifests, mostly one for each platform.
+    /// Manifests, usually one for each platform.
     Index(Vec<Entry>),
-    /// Anything else, such as schema 1, which does not say how large its layers are.
+    /// Anything else, such as schema 1, which does not give the sizes of its layers.
     Foreign,
 }
 
 /// A part of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blob {
-    /// Its name.
     pub digest: Digest,
-    /// Its bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// Whether it lies elsewhere, such as the layers of Windows.
+    /// Whether the blob is stored on another server, such as the base layers of Windows.
     pub is_elsewhere: bool,
 }
 
 /// A manifest that an index names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Its name.
     pub digest: Digest,
-    /// What the index says of it.
+    /// The platform that the index gives for the manifest.
     pub platform: Listed,
 }
 
-/// What an index says of the platform of a manifest.
+/// The platform that an index gives for a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listed {
-    /// This one.
+    /// This platform.
     As(String),
-    /// Nothing.
+    /// No platform.
     Nowhere,
-    /// That it is for none: an attestation about another entry.
+    /// No platform, because the manifest is an attestation about another entry.
     Attestation,
 }
 
@@ -82,7 +80,7 @@ struct Descriptor {
     urls: Option<Vec<String>>,
 }
 
-/// Of an entry of an index, and of an image's configuration.
+/// The platform in an entry of an index, or in an image's configuration.
 #[derive(Deserialize)]
 struct Platform {
     os: Option<String>,
@@ -91,7 +89,7 @@ struct Platform {
 }
 
 impl Platform {
-    /// `linux/arm64/v8`; `None` where nothing is said.
+    /// The platform as text, such as `linux/arm64/v8`; `None` if it is not given.
     fn text(&self) -> Option<String> {
         let parts = [&self.os, &self.architecture, &self.variant].into_iter().flatten();
         let parts: Vec<_> = parts.filter(|part| !part.is_empty()).map(|part| printable(part)).collect();
@@ -100,7 +98,7 @@ impl Platform {
 }
 
 impl Manifest {
-    /// Whatever bytes these are.
+    /// Reads any bytes; never fails.
     pub fn read(bytes: &[u8]) -> Self {
         let Ok(raw) = serde_json::from_slice::<Raw>(bytes) else {
             return Self::Foreign;

@@ -1,4 +1,4 @@
-//! The part of the registry's API that manages images: lists, manifests, and a manifest deleted.
+//! The part of the registry's API that manages images: listing, reading and deleting manifests.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -18,60 +18,58 @@ use crate::names::{Digest, Reference, Repository, Username, printable};
 use crate::pki::{Certificate, ServerIdentity, hex, sha256};
 use crate::settings::{Delete, Proxy, Settings};
 
-/// What distribution takes for a manifest; the configuration of an image is smaller.
+/// The largest manifest that distribution accepts; the configuration of an image is smaller.
 const MANIFEST_MAX: u64 = 4 << 20;
 
-/// One page: registry 2 lists all tags in one, and 200,000 of the longest fit.
+/// The largest page of a list: registry 2 lists all tags in one page, and 200,000 of the longest fit.
 const PAGE_MAX: u64 = 32 << 20;
 
-/// More than any registry has: a server that leads on for ever is left.
+/// More pages than any registry has: stops at a server that always names another page.
 const PAGES_MAX: usize = 10_000;
 
-/// What one run reads from a registry in all: the manifests of some 200,000 images. A server that answers without end is left.
+/// The most that one run reads from a registry: the manifests of some 200,000 images. Stops at a server that answers
+/// without end.
 const ALL_MAX: u64 = 512 << 20;
 
-/// How often a password is tried that nginx put off, and what it says to wait.
+/// How often a login that nginx delays (429) is tried, and the wait that nginx asks for.
 const TRIES: u32 = 4;
 const PUT_OFF: Duration = Duration::from_secs(2);
 
-/// Whose registry it is, and who asks.
+/// A registry, and the user who logs in.
 pub struct Session<'a> {
-    /// The registry.
     pub target: &'a Target,
-    /// The roots that are trusted; no other one counts.
+    /// The trusted roots; no others count.
     pub roots: &'a [&'a Certificate],
-    /// The certificate that is shown, and the key.
+    /// The client certificate to show, with its key.
     pub shows: Option<&'a ServerIdentity>,
-    /// Who logs in.
     pub login: Login<'a>,
-    /// What it is meant to be, where it is the one in the directory: then it is on this machine as far as is known, and
-    /// is found where the name leads nowhere yet.
+    /// The settings of the registry, if it is the one in the directory: then it probably runs on this machine, and
+    /// is found even if its name does not resolve yet.
     pub deployed: Option<&'a Settings>,
 }
 
-/// The API of one registry for one user. An error ends the conversation; what concerns one name only is an inner one.
+/// The API of one registry for one user. An outer error ends the connection; an inner one concerns only one name.
 pub struct Api<'a> {
     http: http::Client<'a>,
     target: &'a Target,
     user: &'a Username,
     deployed: Option<&'a Settings>,
-    /// What may still be read.
+    /// The number of bytes that may still be read.
     left: Allowance,
 }
 
 /// A manifest as it is stored.
 #[derive(Debug)]
 pub struct Stored {
-    /// Its name.
     pub digest: Digest,
-    /// What the registry says it is.
+    /// The media type that the registry reports.
     pub media_type: String,
-    /// The manifest; nothing where only its name was asked for.
+    /// The bytes of the manifest; empty if only its digest was requested.
     pub bytes: Vec<u8>,
 }
 
 impl<'a> Api<'a> {
-    /// Finds the server.
+    /// Finds the server, and opens a client for it.
     pub fn connect(session: &Session<'a>) -> Result<Self> {
         let Session { target, roots, shows, login, deployed } = session;
         let found = route::resolve(&target.host)
@@ -96,8 +94,8 @@ impl<'a> Api<'a> {
         Ok(pages.into_iter().filter_map(|page| page.repositories).flatten().collect())
     }
 
-    /// The tags of a repository, as the registry writes them; `None` where it knows no such repository, or one that
-    /// never had a tag.
+    /// The tags of a repository, as the registry writes them; `None` if the registry does not know the repository,
+    /// or if it never had a tag.
     pub fn tags(&self, repository: &Repository) -> Result<Result<Option<Vec<String>>, Fault>> {
         let pages: Vec<TagsPage> = match self.pages(&format!("/v2/{repository}/tags/list"))? {
             Ok(pages) => pages,
@@ -109,7 +107,7 @@ impl<'a> Api<'a> {
         Ok(Ok(Some(pages.into_iter().filter_map(|page| page.tags).flatten().collect())))
     }
 
-    /// What a manifest is called; `None` where there is none.
+    /// The digest and type of a manifest; `None` if it is missing.
     pub fn resolve(
         &self,
         repository: &Repository,
@@ -118,7 +116,7 @@ impl<'a> Api<'a> {
         self.stored(Method::HEAD, repository, reference)
     }
 
-    /// A manifest; `None` where there is none.
+    /// A manifest; `None` if it is missing.
     pub fn manifest(
         &self,
         repository: &Repository,
@@ -127,15 +125,15 @@ impl<'a> Api<'a> {
         self.stored(Method::GET, repository, reference)
     }
 
-    /// The platform in an image's configuration, where it can be read.
+    /// The platform in an image's configuration, if it can be read.
     pub fn platform(&self, repository: &Repository, config: &Digest) -> Result<Option<String>> {
         let path = format!("/v2/{repository}/blobs/{config}");
         let answer = self.ask(Method::GET, &path, "*/*", MANIFEST_MAX)?.ok();
         Ok(answer.filter(|answer| answer.status == 200).and_then(|answer| platform(&answer.body)))
     }
 
-    /// Whether the registry deletes a tag and keeps the manifest: distribution does since 3.0. Asks for the deletion of a
-    /// tag that is not in `tags`: 3.x misses it, 2.x wants a digest (400).
+    /// Whether the registry can delete a tag and keep the manifest, as distribution can since 3.0. Requests the
+    /// deletion of a tag that is not in `tags`: 3.x answers that it is missing, 2.x requires a digest (400).
     pub fn deletes_tags(&self, repository: &Repository, tags: &[String]) -> Result<bool> {
         let mut missing = "regcert-no-such-tag".to_owned();
         while tags.contains(&missing) {
@@ -145,7 +143,7 @@ impl<'a> Api<'a> {
         Ok(is_unknown(&self.ask(Method::DELETE, &path, "application/json", PAGE_MAX)??))
     }
 
-    /// Deletes a manifest, and with it every tag that names it; or a tag alone, where the registry can.
+    /// Deletes a manifest with every tag that names it, or only a tag if the registry can.
     pub fn delete(&self, repository: &Repository, reference: &Reference) -> Result<()> {
         let path = format!("/v2/{repository}/manifests/{reference}");
         let answer = self.ask(Method::DELETE, &path, "application/json", PAGE_MAX)??;
@@ -172,7 +170,7 @@ impl<'a> Api<'a> {
         let answer = match self.ask(method, &path, MANIFEST_TYPES, MANIFEST_MAX)? {
             Ok(answer) if answer.status == 200 => answer,
             Ok(answer) if answer.status == 404 => return Ok(Ok(None)),
-            // An answer to HEAD has no body, which tells the registry's own error from a proxy's.
+            // An answer to HEAD has no body, which would distinguish the registry's own error from a proxy's.
             Ok(answer) if answer.status == 500 && !is_whole => {
                 return self.stored(Method::GET, repository, reference);
             }
@@ -184,7 +182,7 @@ impl<'a> Api<'a> {
         let Ok(digest) = digest.parse::<Digest>() else {
             return Ok(Err(Fault::new(format!("{name} is answered without its digest"))));
         };
-        // A signature is part of what schema 1 stores, and not of what its digest is of.
+        // The stored bytes of schema 1 include a signature, which its digest does not cover.
         let is_signed = media_type.ends_with("prettyjws");
         if is_whole && !is_signed && !fits(&digest, &answer.body) {
             return Ok(Err(Fault::new(format!("{name} is damaged: its bytes do not have its digest"))));
@@ -192,7 +190,7 @@ impl<'a> Api<'a> {
         Ok(Ok(Some(Stored { digest, media_type, bytes: answer.body })))
     }
 
-    /// Every page of a list; the answer of a page that is none.
+    /// Every page of a list, or the answer that is not a page.
     fn pages<P: DeserializeOwned>(&self, first: &str) -> Result<Result<Vec<P>, Answer>> {
         let mut pages = Vec::new();
         let mut seen = HashSet::from([first.to_owned()]);
@@ -214,7 +212,7 @@ impl<'a> Api<'a> {
         Ok(Ok(pages))
     }
 
-    /// The answer to an accepted login; the inner fault is about its body.
+    /// The answer to a request with an accepted login; the inner fault is about its body.
     fn ask(&self, method: Method, path: &str, accept: &str, most: u64) -> Result<Result<Answer, Fault>> {
         let mut tries = 0;
         loop {
@@ -230,7 +228,8 @@ impl<'a> Api<'a> {
                         format!("the answer to `{}` is longer than {} MiB", printable(path), most >> 20);
                     return Ok(Err(Fault::new(what)));
                 }
-                // A connection that was kept may be closed at that very moment. What was deleted stays deleted.
+                // The server may close a kept connection just as it is used. A deletion is not repeated, because it
+                // may have happened.
                 Err(NoAnswer { is_closed: true, .. }) if tries == 1 && method != Method::DELETE => continue,
                 Err(NoAnswer { why, .. }) => bail!(unreachable(self.target, &why)),
             };
@@ -253,7 +252,7 @@ impl<'a> Api<'a> {
         }
     }
 
-    /// Counts what was read.
+    /// Counts the bytes that were read; fails if they are too many.
     fn account(&self, read: u64) -> Result<()> {
         if self.left.take(read) {
             return Ok(());
@@ -264,7 +263,7 @@ impl<'a> Api<'a> {
         )
     }
 
-    /// Why `what` was not given.
+    /// The reason why the registry refused `what`.
     fn refused(&self, answer: &Answer, what: &str) -> Fault {
         if answer.status == 403
             && let Some((_, message)) = registry_said(answer)
@@ -274,7 +273,7 @@ impl<'a> Api<'a> {
         }
         let why = explained(answer, what);
         if answer.status == 500 && registry_said(answer).is_some() {
-            // What is the matter is in the registry's log alone.
+            // Only the registry's log has the cause.
             return Fault::new(format!(
                 "{why}; if the disk was full, `regcert gc` mends the links it cut off"
             ));
@@ -282,7 +281,7 @@ impl<'a> Api<'a> {
         Fault::new(why).hint("`regcert check` looks for what is broken")
     }
 
-    /// Why nothing can be deleted.
+    /// The reason why nothing can be deleted.
     fn cannot_delete(&self, answer: &Answer) -> Fault {
         let said = registry_said(answer).map(|(_, message)| message).filter(|message| !message.is_empty());
         let said = said.map(|message| format!(": {}", printable(&message))).unwrap_or_default();
@@ -290,7 +289,7 @@ impl<'a> Api<'a> {
     }
 }
 
-/// How many bytes may still be read, by all threads together.
+/// How many bytes all threads together may still read.
 struct Allowance(AtomicU64);
 
 impl Allowance {
@@ -298,7 +297,7 @@ impl Allowance {
         Self(AtomicU64::new(bytes))
     }
 
-    /// Whether there were as many left; then they are taken. Once there are too few, nothing is left.
+    /// Subtracts `bytes` if as many are left; false if not, and then nothing is left for a later call.
     fn take(&self, bytes: u64) -> bool {
         let left = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
         if left.is_err() {
@@ -308,7 +307,7 @@ impl Allowance {
     }
 }
 
-/// When a registry deletes, as far as is known what it is meant to be.
+/// The conditions under which the registry deletes, given its settings if they are known.
 fn deletes_when(deployed: Option<&Settings>) -> &'static str {
     match deployed {
         None => {
@@ -329,12 +328,12 @@ fn deletes_when(deployed: Option<&Settings>) -> &'static str {
     }
 }
 
-/// Whether the registry itself, not a proxy, says that there is nothing of that name.
+/// Whether the registry itself, not a proxy, answers that the name is missing.
 fn is_unknown(answer: &Answer) -> bool {
     answer.status == 404 && registry_said(answer).is_some()
 }
 
-/// Whether the bytes have the digest. Only SHA-256 is compared: no registry stores another one unasked.
+/// Whether the bytes have the digest. Only SHA-256 is compared, because no registry uses another digest by default.
 fn fits(digest: &Digest, bytes: &[u8]) -> bool {
     let expected = format!("sha256:{}", hex(&sha256(bytes)));
     !digest.as_str().starts_with("sha256:") || digest.as_str() == expected
@@ -353,7 +352,7 @@ mod tests {
 
     #[test]
     fn answers_without_end_use_up_what_may_be_read() {
-        // Threads that read at the same time: one byte more than allowed is noticed, whichever reads it.
+        // Threads read at the same time: one byte more than allowed is noticed, whichever thread reads it.
         let allowance = Allowance::new(1000);
         let granted: usize = std::thread::scope(|scope| {
             let threads: Vec<_> =
@@ -362,7 +361,7 @@ mod tests {
         });
         assert_eq!(granted, 1000);
         assert!(!allowance.take(1), "nothing is left");
-        // An answer that is cut at its own limit counts whole.
+        // An answer that is cut off at its own limit counts in full.
         let allowance = Allowance::new(ALL_MAX);
         let pages = (0..).take_while(|_| allowance.take(PAGE_MAX)).count();
         assert_eq!(pages, 16);
@@ -386,7 +385,7 @@ mod tests {
             (spec(&off), "--delete on"),
             (spec(&mirror), "seven days"),
             (spec(&bare), "without nginx"),
-            // Turning it on would help neither of them.
+            // Turning deletion on would not help in either case.
             (spec(&|settings| (off(settings), mirror(settings)).0), "seven days"),
             (spec(&|settings| (off(settings), bare(settings)).0), "without nginx"),
         ] {

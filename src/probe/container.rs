@@ -1,4 +1,4 @@
-//! One container of the registry, as Docker tells of it.
+//! One container of the registry, as Docker describes it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,17 +8,17 @@ use time::OffsetDateTime;
 use super::outward::Outward;
 use crate::names::printable;
 
-/// What a container of the registry is for.
+/// The purpose of a container of the registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
-    /// Ends TLS.
+    /// The proxy that terminates TLS.
     Nginx,
-    /// Stores images.
+    /// The server that stores images.
     Registry,
 }
 
 impl Service {
-    /// Its name in docker-compose.yml.
+    /// The name of the service in docker-compose.yml.
     pub fn name(self) -> &'static str {
         match self {
             Self::Nginx => "nginx",
@@ -27,54 +27,54 @@ impl Service {
     }
 }
 
-/// One container of this directory.
+/// One container of the registry in this directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Container {
-    /// What docker knows it by.
+    /// The id that Docker gives the container.
     pub id: String,
-    /// Its name, such as `registry1-nginx-1`.
+    /// The name of the container, such as `registry1-nginx-1`.
     pub name: String,
-    /// What it is for.
     pub service: Service,
-    /// Its Compose project.
+    /// The Compose project of the container.
     pub project: String,
-    /// The image it was made of.
+    /// The image that the container was created from.
     pub image: String,
     /// `running`, `restarting`, `exited` and so on.
     pub status: String,
-    /// `healthy`, `starting` or `unhealthy`; nothing without a health check.
+    /// `healthy`, `starting` or `unhealthy`; `None` without a health check.
     pub health: Option<String>,
-    /// Of its last end.
+    /// The exit code of the last run.
     pub exit_code: i64,
-    /// When it last started.
+    /// The time when the container last started.
     pub started: Option<OffsetDateTime>,
-    /// How often Docker started it again.
+    /// How often Docker restarted the container.
     pub restarts: u64,
-    /// The directories of the host that it has mounted, by where.
+    /// The host directories that are mounted into the container, by mount point.
     pub mounts: BTreeMap<String, PathBuf>,
-    /// By which proxy it reaches other machines.
+    /// The proxies through which the container reaches other machines.
     pub outward: Outward,
-    /// Why it ended, or what its health check says, in its own words; empty while it runs well.
+    /// The last line of the log, or the output of the health check; empty while the container runs well.
     pub last_line: String,
 }
 
 impl Container {
-    /// Whether it runs, as far as Docker knows.
+    /// Whether the container runs, as far as Docker knows.
     pub fn is_running(&self) -> bool {
         self.status == "running"
     }
 
-    /// What a person reads about one that does not run well; `None` for one that does.
+    /// The fault to show for a container that does not run well; `None` if it runs well.
     pub fn trouble(&self) -> Option<String> {
         let Self { name, status, health, exit_code, restarts, last_line, .. } = self;
         let said = if last_line.is_empty() { String::new() } else { format!(": {last_line}") };
         match (status.as_str(), health.as_deref()) {
             ("running", Some("unhealthy")) => Some(format!("container `{name}` is unhealthy{said}")),
-            // Docker started it again, and it has not answered since: it may end once more in a moment.
+            // Docker restarted it, and it has not answered since: it may end again in a moment.
             ("running", Some("starting")) if *restarts > 0 => self.ends_each_time(&said),
             ("running", _) => None,
             ("restarting", _) => self.ends_each_time(&said),
-            // SIGTERM, as `docker stop` sends it, and an end of its own accord: the last line tells no cause.
+            // It was stopped by SIGTERM, which `docker stop` sends, or ended by itself: the last line shows no
+            // cause.
             ("exited", _) if matches!(exit_code, 0 | 143) => {
                 Some(format!("container `{name}` was stopped (exit code {exit_code})"))
             }

@@ -1,4 +1,4 @@
-//! What Docker on this machine knows of a registry that regcert did not start: its containers and its volume.
+//! Asks Docker on this machine about a registry that regcert did not start: its containers and its volume.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -9,8 +9,8 @@ use super::program::engine;
 use super::{Compose, program};
 use crate::names::{VolumeName, shell};
 
-/// A command that ends the containers which use `dir` or `volume`, with their names; `None` where none runs, or where
-/// Docker cannot be asked.
+/// The names of the running containers that use `dir` or `volume`, with a command that stops them; `None` if none
+/// runs, or if Docker cannot be asked.
 pub fn running(compose: Compose, dir: &Path, volume: Option<&VolumeName>) -> Option<(Vec<String>, String)> {
     let ids = docker(&["ps", "-q"])?;
     let ids: Vec<_> = ids.split_whitespace().collect();
@@ -43,17 +43,17 @@ pub fn running(compose: Compose, dir: &Path, volume: Option<&VolumeName>) -> Opt
     Some((names, command))
 }
 
-/// What Docker knows of a volume.
+/// The state of a volume in Docker.
 pub enum Volume {
-    /// It exists, and its files are here.
+    /// The volume exists, and its files are in this directory.
     At(PathBuf),
-    /// It does not exist; these were made for the same key of some docker-compose.yml.
+    /// The volume is missing; these volumes have the same key in some docker-compose.yml.
     Missing(Vec<String>),
     /// Docker cannot be asked.
     Unknown,
 }
 
-/// Looks for a volume.
+/// Asks Docker for a volume.
 pub fn volume(name: &VolumeName) -> Volume {
     if docker(&["version"]).is_none() {
         return Volume::Unknown;

@@ -1,5 +1,5 @@
-//! Runs `docker` and Docker Compose, and names the cause where they cannot work at all. Never shows more than the last
-//! line of what they said.
+//! Runs `docker` and Docker Compose, and names the cause if they do not work at all. Never shows more than the last
+//! line of their output.
 
 use std::io;
 use std::path::Path;
@@ -9,10 +9,10 @@ use anyhow::Result;
 
 use crate::error::Fault;
 
-/// A longer line is cut: it is a stack or a request, not an explanation.
+/// A longer line is cut: it is a stack trace or a request, not an explanation.
 const LINE_MAX: usize = 300;
 
-/// What the command prints. `hint` is the cure where the cause of a failure is not a known one.
+/// The output of the command. `hint` is the cure for a failure with an unknown cause.
 pub(super) fn run(program: &[&str], dir: &Path, words: &[&str], hint: &str) -> Result<String> {
     let output = started(program, dir, words)?;
     if !output.status.success() {
@@ -27,19 +27,19 @@ pub(super) fn started(program: &[&str], dir: &Path, words: &[&str]) -> Result<Ou
     let mut command = super::program::program(program[0]);
     command.args(&program[1..]).args(words).current_dir(dir).stdin(Stdio::null());
     if std::env::var("COMPOSE_FILE").is_ok_and(|files| !names_own_file(&files, dir)) {
-        // Compose would act on another project, under the name of this one.
+        // Otherwise Compose would act on another project, under the name of this one.
         command.env_remove("COMPOSE_FILE");
     }
     command.output().map_err(|error| not_started(program[0], &error))
 }
 
-/// Whether the value of COMPOSE_FILE has the docker-compose.yml of `dir` in it.
+/// Whether COMPOSE_FILE names the docker-compose.yml of `dir`.
 fn names_own_file(files: &str, dir: &Path) -> bool {
     let own = dir.join("docker-compose.yml").canonicalize().ok();
     own.is_some() && files.split([':', ',', ';']).any(|file| dir.join(file).canonicalize().ok() == own)
 }
 
-/// The fault where a program cannot be started.
+/// The fault of a program that cannot be started.
 pub(super) fn not_started(program: &str, error: &io::Error) -> Fault {
     if error.kind() != io::ErrorKind::NotFound {
         return Fault::new(format!("`{program}` cannot be run: {error}"));
@@ -50,7 +50,7 @@ pub(super) fn not_started(program: &str, error: &io::Error) -> Fault {
     ))
 }
 
-/// The fault behind what a failed command said on stderr: a known cause with its cure, or `what` and the last line.
+/// The fault in the stderr of a failed command: a known cause with its cure, or `what` and the last line.
 pub(super) fn failed(what: &str, stderr: &[u8], hint: &str) -> Fault {
     let said = String::from_utf8_lossy(stderr);
     let last = match last_line(&said) {
@@ -60,7 +60,7 @@ pub(super) fn failed(what: &str, stderr: &[u8], hint: &str) -> Fault {
     cause(&said).unwrap_or_else(|| Fault::new(format!("{what}: {last}")).hint(hint))
 }
 
-/// Why Docker cannot be used at all, in the words of Docker 20.10 to 29 and of docker-compose 1.29.
+/// The reason why Docker does not work at all, by the messages of Docker 20.10 to 29 and of docker-compose 1.29.
 fn cause(said: &str) -> Option<Fault> {
     let said = said.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
@@ -104,7 +104,7 @@ fn cause(said: &str) -> Option<Fault> {
             "end what listens there (`sudo ss -ltnp sport = :{port}` names it), or choose another port with `--https-port` or `--http-port`"
         )));
     }
-    // Without the plugin, `docker` takes the options of Compose for its own.
+    // Without the plugin, `docker` reads the options of Compose as its own.
     if says(&[
         "'compose' is not a docker command",
         "unknown command: docker compose",
@@ -117,7 +117,7 @@ fn cause(said: &str) -> Option<Fault> {
     None
 }
 
-/// The host's port in a message of Docker: the first address that it names.
+/// The host's port in a message of Docker: the port of the first address in it.
 fn port_of(said: &str) -> Option<u16> {
     ["0.0.0.0:", "127.0.0.1:", "[::]:"].into_iter().find_map(|address| {
         let (_, rest) = said.split_once(address)?;
@@ -125,7 +125,7 @@ fn port_of(said: &str) -> Option<u16> {
     })
 }
 
-/// The last line that says something, or nothing.
+/// The last line that is not empty, or an empty text.
 pub(super) fn last_line(said: &str) -> String {
     let line = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
     line.chars().take(LINE_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()

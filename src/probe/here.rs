@@ -1,5 +1,5 @@
-//! This machine as its network sees it: its address and name, and where the registry's name leads. Sends no packet but
-//! those of the resolver, and waits for nothing longer than [`PATIENCE`].
+//! This machine as its network sees it: its address and name, and the machine that the registry's name resolves to.
+//! Sends only the packets of the resolver, and waits for nothing longer than [`PATIENCE`].
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
@@ -17,41 +17,42 @@ use super::tls::chain;
 use crate::names::{DnsName, Host, Subtree, masked};
 use crate::pki::Certificate;
 
-/// Where the Docker daemon listens unless it is told otherwise.
+/// The default socket of the Docker daemon.
 pub(super) const SOCKET: &str = "/var/run/docker.sock";
 
-/// A person waits for the first screen: what is not known by then is left out of it.
+/// How long the first screen waits: what is unknown by then is left out.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// An address that no machine has (RFC 5737 §3): the way there shows this machine's own address.
+/// An address that no machine has (RFC 5737 §3): the route to it shows this machine's own address.
 const FAR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 /// Interfaces of containers and virtual machines, which other machines do not reach.
 const INNER: [&str; 8] = ["lo", "docker", "br-", "veth", "virbr", "lxc", "cni", "flannel"];
 
-/// What the first screen depends on.
+/// The facts that the first screen depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Here {
-    /// The address by which other machines reach this one.
+    /// The address at which other machines reach this one.
     pub address: Option<IpAddr>,
     /// The private network that the address is in.
     pub network: Option<Subtree>,
     /// This machine's full name.
     pub name: Option<DnsName>,
-    /// Where the registry's name leads.
+    /// The machine that the registry's name resolves to.
     pub leads: Leads,
     /// The version of Docker Compose.
     pub compose: Version,
 }
 
 impl Here {
-    /// This machine's address; on one without a network only it itself reaches the registry.
+    /// The address of this machine; without a network, the loopback address, at which only this machine reaches the
+    /// registry.
     pub fn own_address(&self) -> IpAddr {
         self.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
     }
 }
 
-/// [`Here::own_address`] without the rest, which takes time to find.
+/// The address of [`Here::own_address`] without the other facts, which take time to find.
 pub fn own_address() -> IpAddr {
     address_in(&own_routes()).unwrap_or(Ipv4Addr::LOCALHOST).into()
 }
@@ -60,29 +61,29 @@ fn own_routes() -> Vec<Route> {
     routes(&fs::read_to_string("/proc/net/route").unwrap_or_default())
 }
 
-/// Where a name or an address leads.
+/// The machine that a name or an address resolves to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Leads {
-    /// To this machine.
+    /// This machine.
     Here,
-    /// To another one.
+    /// Another machine, with its address.
     Elsewhere(IpAddr),
-    /// The resolver does not know it.
+    /// None: the resolver does not know the name.
     Nowhere,
 }
 
 /// The version of a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Version {
-    /// What the program prints.
+    /// The output of the program.
     Known(String),
     /// The program cannot be run.
     Missing,
-    /// It did not say in time.
+    /// The program did not answer in time.
     Unknown,
 }
 
-/// Looks at this machine, and where `host` leads from here.
+/// Finds the facts about this machine, and the machine that `host` resolves to.
 pub fn here(host: &Host, compose: Compose) -> Here {
     let name = within(|| said(&["hostname", "-f"]));
     let version = within(move || said(&[compose.words(), &["version", "--short"]].concat()));
@@ -94,7 +95,7 @@ pub fn here(host: &Host, compose: Compose) -> Here {
     let routes = own_routes();
     let address = address_in(&routes);
     let own_name = |said: Said| match said {
-        // A name without a domain is not one that other machines look up.
+        // Other machines do not look up a name without a domain.
         Said::Text(text) => text.parse::<DnsName>().ok().filter(|name| name.as_str().contains('.')),
         Said::Failed | Said::Missing => None,
     };
@@ -108,7 +109,7 @@ pub fn here(host: &Host, compose: Compose) -> Here {
             .filter(|name| !name.is_within("localdomain")),
         leads,
         compose: match version.recv_timeout(PATIENCE) {
-            // Its numbers are its own.
+            // podman-compose numbers its versions in its own way.
             _ if compose == Compose::Podman => Version::Unknown,
             Ok(Said::Text(text)) => Version::Known(text),
             Ok(Said::Missing) => Version::Missing,
@@ -117,12 +118,12 @@ pub fn here(host: &Host, compose: Compose) -> Here {
     }
 }
 
-/// Whether this user may not ask the machine's Docker daemon.
+/// Whether this user may not access the machine's Docker daemon.
 pub fn docker_is_for_root() -> bool {
     access(SOCKET, Access::WRITE_OK) == Err(Errno::ACCESS)
 }
 
-/// Whether a Docker daemon of this user's own listens in `runtime` (XDG_RUNTIME_DIR).
+/// Whether this user's own Docker daemon listens in `runtime` (XDG_RUNTIME_DIR).
 pub fn has_rootless_docker(runtime: Option<&Path>) -> bool {
     runtime.is_some_and(|runtime| runtime.join("docker.sock").exists())
 }
@@ -133,7 +134,7 @@ pub fn is_running(host: &Host, port: u16, leaf: &Certificate) -> bool {
     chain(address, host).is_ok_and(|chain| chain.first().is_some_and(|shown| shown == leaf))
 }
 
-/// What became of a program that was asked something.
+/// The result of running a program.
 enum Said {
     Text(String),
     Failed,
@@ -146,7 +147,7 @@ fn said(words: &[&str]) -> Said {
         Ok(output) if output.status.success() => {
             Said::Text(String::from_utf8_lossy(&output.stdout).trim().to_owned())
         }
-        // `docker` without its Compose plugin.
+        // This is `docker` without its Compose plugin.
         Ok(output) if String::from_utf8_lossy(&output.stderr).contains("is not a docker command") => {
             Said::Missing
         }
@@ -154,14 +155,14 @@ fn said(words: &[&str]) -> Said {
     }
 }
 
-/// The answer of `work`, which is left behind where it takes too long.
+/// Runs `work` in its own thread, which is abandoned if it takes too long.
 fn within<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> mpsc::Receiver<T> {
     let (send, receive) = mpsc::channel();
     std::thread::spawn(move || send.send(work()));
     receive
 }
 
-/// One line of the kernel's table of routes.
+/// One line of the kernel's routing table.
 #[derive(Debug, PartialEq, Eq)]
 struct Route {
     interface: String,
@@ -170,7 +171,7 @@ struct Route {
     direct: bool,
 }
 
-/// The table as proc(5) has it: addresses are hexadecimal, in the machine's own order of bytes.
+/// Parses the table of proc(5): addresses are hexadecimal, in the machine's own byte order.
 fn routes(table: &str) -> Vec<Route> {
     let address =
         |text: &str| u32::from_str_radix(text, 16).ok().map(|bits| Ipv4Addr::from(bits.to_ne_bytes()));
@@ -190,7 +191,7 @@ fn routes(table: &str) -> Vec<Route> {
     table.lines().skip(1).filter_map(route).collect()
 }
 
-/// The address of the way out, else the one in the first network that is not for containers.
+/// The address of the default route, otherwise the one in the first network that is not for containers.
 fn address_in(routes: &[Route]) -> Option<Ipv4Addr> {
     let outer = |route: &&Route| !INNER.iter().any(|inner| route.interface.starts_with(inner));
     let beside = routes.iter().filter(|route| route.direct && route.prefix > 0).find(outer);
@@ -198,7 +199,7 @@ fn address_in(routes: &[Route]) -> Option<Ipv4Addr> {
     [Some(FAR), neighbour].into_iter().flatten().find_map(towards)
 }
 
-/// This machine's address on the way to `target`: a UDP socket is only bound, and nothing is sent.
+/// This machine's address on the route to `target`. The UDP socket is only connected, and nothing is sent.
 fn towards(target: Ipv4Addr) -> Option<Ipv4Addr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect((target, 9)).ok()?;
@@ -208,7 +209,7 @@ fn towards(target: Ipv4Addr) -> Option<Ipv4Addr> {
     }
 }
 
-/// The private network with `address` in it.
+/// The private network that contains `address`.
 fn network(address: Ipv4Addr, routes: &[Route]) -> Option<Subtree> {
     let contains = |route: &&Route| {
         route.direct
@@ -224,7 +225,7 @@ fn network(address: Ipv4Addr, routes: &[Route]) -> Option<Subtree> {
 mod tests {
     use super::*;
 
-    /// 192.168.7.0/24 behind eth0 with a way out, and Docker's own network.
+    /// The network 192.168.7.0/24 behind eth0 with a default route, and Docker's own network.
     fn table() -> Vec<Route> {
         let hex =
             |text: &str| format!("{:08X}", u32::from_ne_bytes(text.parse::<Ipv4Addr>().unwrap().octets()));

@@ -1,5 +1,5 @@
-//! The registry's API as a client uses it, over TLS that trusts one root and nothing else: a password never goes to
-//! anybody whose certificate does not fit.
+//! The registry's API as a client uses it, over TLS that trusts only the given roots: a password never goes to a
+//! server with another certificate.
 
 use std::io::{self, Read as _};
 use std::net::{IpAddr, SocketAddr};
@@ -25,37 +25,35 @@ use crate::health::{Answer, Step, Target, Trip, location_fault};
 use crate::names::Username;
 use crate::pki::{Certificate, ServerIdentity, hex, provider, sha256};
 
-/// For a request that only reads; a registry on a slow disk needs a second.
+/// The limit for a request that only reads; a registry on a slow disk needs a second.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// For one that stores something: a chunk takes a while on a thin line.
+/// The limit for a request that stores something: a chunk takes a while on a slow connection.
 const STORE_LIMIT: Duration = Duration::from_secs(30);
 
-/// For a list: a catalog of thousands is read from as many directories.
+/// The limit for a list: for a catalog of thousands of repositories the registry reads as many directories.
 const ASK_LIMIT: Duration = Duration::from_secs(60);
 
-/// How many are kept open, for as many threads as ask at a time.
+/// How many connections are kept open, for as many threads at a time.
 pub(super) const CONNECTIONS: usize = 8;
 
-/// What is kept of a body: more than any that is compared.
+/// How many bytes of a body are kept: more than any comparison needs.
 const BODY: u64 = 64 << 10;
 
 /// More than the megabyte at which nginx stops by default (`client_max_body_size`).
 const CHUNK: u64 = 1_500_000;
 
-/// Who logs in.
+/// The user who logs in.
 pub struct Login<'a> {
-    /// The name.
     pub user: &'a Username,
-    /// The password.
     pub password: &'a Password,
 }
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 pub(super) struct NoAnswer {
-    /// In few words.
+    /// A short text for the user.
     pub why: String,
-    /// Whether the other side closed the connection: one that was kept may be closed the moment it is used again.
+    /// Whether the server closed the connection: a kept connection may be closed the moment it is used again.
     pub is_closed: bool,
 }
 
@@ -67,7 +65,7 @@ pub(super) struct Client<'a> {
     interrupt: Interrupt,
 }
 
-/// Leads to the one server that is looked at.
+/// A resolver that always returns the address of the tested server.
 #[derive(Debug)]
 struct Pinned(SocketAddr);
 
@@ -80,7 +78,7 @@ impl Resolver for Pinned {
 }
 
 impl<'a> Client<'a> {
-    /// One that talks to `peer` and trusts `roots`, and shows a certificate where it has one.
+    /// A client that connects to `peer`, trusts only `roots`, and shows the certificate if there is one.
     pub(super) fn new(
         target: &'a Target,
         peer: SocketAddr,
@@ -96,7 +94,7 @@ impl<'a> Client<'a> {
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
-            // No proxy between: it would answer for the registry.
+            // No proxy: it would answer instead of the registry.
             .proxy(None)
             .user_agent(concat!("regcert/", env!("CARGO_PKG_VERSION")))
             .accept(AutoHeaderValue::None)
@@ -110,12 +108,12 @@ impl<'a> Client<'a> {
         Self { agent, target, credentials, interrupt: Interrupt::default() }
     }
 
-    /// Before something of ours may be in the registry: from here on a Ctrl-C is noted.
+    /// Called before anything may be stored in the registry: from now on, Ctrl-C is only noted.
     pub(super) fn begin(&mut self) {
         self.interrupt = Interrupt::note();
     }
 
-    /// When nothing of ours is left in the registry: a Ctrl-C that came meanwhile ends the run here.
+    /// Called when regcert's data is gone from the registry: a noted Ctrl-C ends the run here.
     pub(super) fn done(&self) {
         self.interrupt.let_through();
     }
@@ -125,7 +123,7 @@ impl<'a> Client<'a> {
         self.send(Method::GET, &self.target.url("/v2/"), None, &[], SendBody::none())
     }
 
-    /// `GET /v2/` with it.
+    /// `GET /v2/` with the password.
     pub(super) fn login(&self) -> Result<Answer, String> {
         self.call(Method::GET, &self.target.url("/v2/"), SendBody::none())
     }
@@ -141,7 +139,7 @@ impl<'a> Client<'a> {
         self.get(&self.target.url(&format!("/v2/{repository}/tags/list")))
     }
 
-    /// Starts an upload that is to be refused; one that begins is taken back.
+    /// Starts an upload that should be refused; cancels it if it starts.
     pub(super) fn refused_start(&self, repository: &str) -> Result<Answer, String> {
         let answer = self.start(repository)?;
         if let (202, Some(location)) = (answer.status, answer.header("location")) {
@@ -150,7 +148,7 @@ impl<'a> Client<'a> {
         Ok(answer)
     }
 
-    /// Sends a chunk of unknown length to an upload, and takes the upload back: nothing of it stays.
+    /// Sends a chunk of unknown length to an upload, then cancels the upload: nothing is stored.
     pub(super) fn chunk(&self, location: &str) -> Result<Answer, String> {
         let url = self.absolute(location);
         let mut bytes = Chunk { left: CHUNK, interrupt: &self.interrupt };
@@ -160,16 +158,16 @@ impl<'a> Client<'a> {
         answer
     }
 
-    /// Takes an upload back, at the registry's own address wherever `location` leads. What fails here is purged by the
-    /// registry after a while.
+    /// Cancels an upload, at the registry's own address whatever host `location` names. If this fails, the registry
+    /// removes the upload after a while.
     pub(super) fn cancel(&self, location: &str) {
         if let Some(path) = location.find("/v2/") {
             _ = self.call(Method::DELETE, &self.target.url(&location[path..]), SendBody::none());
         }
     }
 
-    /// Stores a blob and a manifest that are the same each time, fetches them, and deletes them where that is allowed:
-    /// also where it stops half-way.
+    /// Stores a blob and a manifest that are the same each time, fetches them, and deletes them if that is allowed,
+    /// even if a step fails.
     pub(super) fn trip(&self, repository: &str) -> Result<Trip, String> {
         let blob = b"{}".to_vec();
         let digest = |bytes: &[u8]| format!("sha256:{}", hex(&sha256(bytes)));
@@ -229,9 +227,9 @@ impl<'a> Client<'a> {
         self.call(Method::GET, url, SendBody::none())
     }
 
-    /// A request with the password.
+    /// Sends a request with the password.
     fn call(&self, method: Method, url: &str, body: impl AsSendBody) -> Result<Answer, String> {
-        // A registry needs the type of a manifest only; other paths do not look at it.
+        // A registry needs the type only for a manifest; other paths ignore it.
         let typed = [
             ("content-type", if url.contains("/manifests/") { MANIFEST } else { BYTES }),
             ("accept", MANIFEST),
@@ -253,12 +251,13 @@ impl<'a> Client<'a> {
         let opened = self.open(method, url, credentials, headers, body, limit);
         let mut response = opened.map_err(|e| said(&e, limit))?;
         let mut bytes = Vec::new();
-        // What a body is cut short by shows in what was to come back.
+        // A truncated body shows in the comparison with the expected one.
         _ = response.body_mut().as_reader().take(BODY).read_to_end(&mut bytes);
         Ok(answer(&response, bytes))
     }
 
-    /// A request with the password and without a body; the answer's is whole. `None` where it is longer than `most`.
+    /// Sends a request with the password and without a body, and reads the whole answer; `None` if it is longer than
+    /// `most`.
     pub(super) fn ask(
         &self,
         method: Method,
@@ -305,13 +304,13 @@ impl<'a> Client<'a> {
         self.agent.run(request)
     }
 
-    /// Where `location` leads from here (RFC 9110 §10.2.2).
+    /// Resolves `location` against the registry's address (RFC 9110 §10.2.2).
     fn absolute(&self, location: &str) -> String {
         if location.starts_with('/') { self.target.url(location) } else { location.to_owned() }
     }
 }
 
-/// Trusts `roots` alone, and shows a certificate where there is one.
+/// A configuration that trusts only `roots`, and shows a certificate if there is one.
 fn trusting(roots: Vec<TlsCertificate<'static>>, shown: Option<ClientCert>) -> TlsConfig {
     TlsConfig::builder()
         .unversioned_rustls_crypto_provider(provider())
@@ -320,8 +319,8 @@ fn trusting(roots: Vec<TlsCertificate<'static>>, shown: Option<ClientCert>) -> T
         .build()
 }
 
-/// How the registry at `url` answers `GET /v2/`, through the proxy where one is named, to a client that trusts the
-/// certificates of `roots`, a text in PEM, and gives no password.
+/// The answer of the registry at `url` to `GET /v2/` without a password, through the proxy if given. Trusts the
+/// certificates in `roots` (PEM).
 pub fn ask_upstream(url: &str, roots: &[u8], proxy: Option<&Proxy>) -> Result<Answer, String> {
     let roots = CertificateDer::pem_slice_iter(roots).filter_map(Result::ok);
     let roots = roots.map(|root| TlsCertificate::from_der(&root).to_owned()).collect();
@@ -332,7 +331,7 @@ pub fn ask_upstream(url: &str, roots: &[u8], proxy: Option<&Proxy>) -> Result<An
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
-        // That of the registry's container, not one of regcert's own environment.
+        // The proxy of the registry's container, not of regcert's own environment.
         .proxy(proxy)
         .timeout_global(Some(LIMIT))
         .build();
@@ -340,7 +339,7 @@ pub fn ask_upstream(url: &str, roots: &[u8], proxy: Option<&Proxy>) -> Result<An
     asked.map(|response| answer(&response, Vec::new())).map_err(|e| said(&e, LIMIT))
 }
 
-/// How what listens on a port of `address` answers a request over plain http for `target`. A redirect is not followed.
+/// The answer of the server at `address` to a plain http request for `target`. Redirects are not followed.
 pub(super) fn get_plain(address: IpAddr, target: &Target, path: &str) -> Result<Answer, String> {
     let config = Agent::config_builder()
         .http_status_as_error(false)
@@ -364,7 +363,7 @@ fn answer(response: &Response<Body>, body: Vec<u8>) -> Answer {
     Answer { status: response.status().as_u16(), headers, body }
 }
 
-/// The certificate that is shown, with its key.
+/// The certificate to show, with its key.
 fn identity(shown: &ServerIdentity) -> ClientCert {
     let chain: Vec<_> =
         shown.chain().iter().map(|one| TlsCertificate::from_der(one.der()).to_owned()).collect();
@@ -375,10 +374,10 @@ fn identity(shown: &ServerIdentity) -> ClientCert {
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const BYTES: &str = "application/octet-stream";
 
-/// A body of no bytes, which is not the same as none.
+/// An empty body, which differs from no body.
 const NOTHING: &[u8] = &[];
 
-/// Whether the other side closed the connection.
+/// Whether the server closed the connection.
 fn is_closed(error: &ureq::Error) -> bool {
     matches!(error, ureq::Error::Io(e) if is_closing(e))
 }
@@ -388,7 +387,7 @@ fn is_closing(error: &io::Error) -> bool {
     [BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof].contains(&error.kind())
 }
 
-/// The fault in few words, and never the request.
+/// A short text of the fault, which never contains the request.
 #[allow(clippy::wildcard_enum_match_arm)] // The library's errors are open-ended by its own word.
 fn said(error: &ureq::Error, limit: Duration) -> String {
     match error {

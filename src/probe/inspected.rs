@@ -1,4 +1,5 @@
-//! What `docker inspect` says of a container, and whether it is a container of a registry's directory.
+//! Reads the output of `docker inspect` for a container, and finds out whether the container belongs to a registry's
+//! directory.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,7 +13,7 @@ use super::container::{Container, Service};
 use super::engine::last_line;
 use super::outward::Outward;
 
-/// Where docker-compose.yml mounts the directories of the registry and, for nginx alone, of client trust.
+/// The mount points in docker-compose.yml of the registry's directory and, only in nginx, of client trust.
 pub(super) const REGISTRY_MOUNT: &str = "/etc/regcert";
 pub(super) const NGINX_MOUNT: &str = "/srv/trust";
 
@@ -20,7 +21,7 @@ pub(super) const PROJECT: &str = "com.docker.compose.project";
 pub(super) const ONE_OFF: &str = "com.docker.compose.oneoff";
 const WORKING_DIR: &str = "com.docker.compose.project.working_dir";
 
-/// `docker inspect`, as far as it matters here.
+/// The fields of `docker inspect` that regcert uses.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Inspected {
@@ -49,7 +50,7 @@ pub(super) struct InspectedState {
 #[serde(rename_all = "PascalCase")]
 struct Health {
     status: String,
-    // Podman has none, or null.
+    // Podman leaves it out or sets it to null.
     log: Option<Vec<HealthCheck>>,
 }
 
@@ -70,7 +71,7 @@ struct InspectedConfig {
     env: Outward,
 }
 
-/// The rest of the environment is of no interest here, and may be secret.
+/// Reads only the proxies: the rest of the environment is not needed, and may be secret.
 fn outward<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Outward, D::Error> {
     let lines = Option::<Vec<String>>::deserialize(from)?;
     Ok(Outward::of(&lines.unwrap_or_default()))
@@ -85,8 +86,8 @@ struct Mount {
 }
 
 impl InspectedState {
-    /// What the last health check printed, where the container runs and is unhealthy. One that has ended keeps the result of
-    /// before: its log says why it ended.
+    /// The output of the last health check, if the container runs and is unhealthy. A container that has ended keeps
+    /// its last result, but its log says why it ended.
     fn unhealthy(&self) -> Option<String> {
         let health = self.health.as_ref().filter(|health| health.status == "unhealthy")?;
         if self.status != "running" {
@@ -107,13 +108,13 @@ impl Inspected {
         self.mounts.iter().find(|mount| mount.destination == destination).map(|mount| mount.source.as_path())
     }
 
-    /// What it is for, where it is a registry's container at all.
+    /// The service of the container; `None` if it is not a registry's container.
     pub(super) fn service(&self) -> Option<Service> {
         let has = |destination: &str| self.source(destination).is_some();
         if has(REGISTRY_MOUNT) { Some(Service::Registry) } else { has(NGINX_MOUNT).then_some(Service::Nginx) }
     }
 
-    /// The directory that it was made for.
+    /// The directory that the container was made for.
     pub(super) fn directory(&self) -> Option<PathBuf> {
         let above = |destination: &str| self.source(destination)?.parent().map(Path::to_owned);
         above(REGISTRY_MOUNT)
@@ -121,15 +122,15 @@ impl Inspected {
             .or_else(|| self.label(WORKING_DIR).map(PathBuf::from))
     }
 
-    /// Whether that is this directory.
+    /// Whether the container was made for this directory.
     pub(super) fn is_of(&self, dir: &Path) -> bool {
         let is_here = |path: &Path| path.canonicalize().is_ok_and(|path| path == dir);
-        // By the label as well: Docker Desktop has other paths for the same directories.
+        // The label is compared too, because Docker Desktop has other paths for the same directories.
         self.directory().is_some_and(|path| is_here(&path))
             || self.label(WORKING_DIR).is_some_and(|path| is_here(Path::new(path)))
     }
 
-    /// Whether its directory is gone: renamed, and then it is this one.
+    /// Whether the directory of the container is missing: it was renamed, and may be this one.
     pub(super) fn is_orphan(&self) -> bool {
         let gone = |path: PathBuf| {
             path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
@@ -145,7 +146,7 @@ impl Inspected {
             project: self.label(PROJECT).unwrap_or_default().to_owned(),
             image: self.config.image.clone(),
             status: self.state.status.clone(),
-            // Podman has an empty one where there is no health check.
+            // Podman has an empty status if there is no health check.
             health: self
                 .state
                 .health

@@ -1,5 +1,5 @@
-//! Ctrl-C while something of ours may be in the registry: it is noted, what is there is taken back, and then it ends the
-//! run as it would have. A second one ends it at once.
+//! Handles Ctrl-C while trial data may be in the registry: notes the signal, removes the data, then ends the run. A
+//! second Ctrl-C ends it at once.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -8,28 +8,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
-/// The signals that people end a run with, each with whether it came; none of them where there is nothing to take back.
+/// The signals that end a run, each with a flag that is set when it comes; empty if there is nothing to remove.
 #[derive(Default)]
 pub(super) struct Interrupt(Vec<(i32, Arc<AtomicBool>)>);
 
 impl Interrupt {
-    /// From here on they are noted. Where that cannot be, they do what they always did.
+    /// Notes the signals from now on. If that fails, they keep their default effect.
     pub(super) fn note() -> Self {
         let signals = [SIGINT, SIGTERM].map(|signal| (signal, Arc::new(AtomicBool::new(false))));
         for (signal, noted) in &signals {
-            // In this order: the first one is only noted.
+            // The order matters: the first signal is only noted.
             _ = flag::register_conditional_default(*signal, noted.clone());
             _ = flag::register(*signal, noted.clone());
         }
         Self(signals.into())
     }
 
-    /// Whether one came.
+    /// Whether a signal came.
     pub(super) fn is_noted(&self) -> bool {
         self.0.iter().any(|(_, noted)| noted.load(Ordering::SeqCst))
     }
 
-    /// Nothing of ours is left: one that came ends the run now, and one that comes later at once.
+    /// Called when regcert's data is gone: a noted signal ends the run now, and a later one ends it at once.
     pub(super) fn let_through(&self) {
         for (signal, noted) in &self.0 {
             if noted.swap(true, Ordering::SeqCst) {
@@ -39,12 +39,12 @@ impl Interrupt {
     }
 }
 
-/// Bytes that come to an end early where the run is to end: the request is then complete, and its answer says where the
-/// upload is. One that is cut off would leave the registry at work on it.
+/// Bytes that end early if a signal came: the request is then complete, and its answer has the location of the
+/// upload. A request that is cut off would leave the registry busy with the upload.
 pub(super) struct Chunk<'a> {
-    /// How many there are.
+    /// How many bytes are left.
     pub left: u64,
-    /// What ends them.
+    /// The signals that end the bytes early.
     pub interrupt: &'a Interrupt,
 }
 

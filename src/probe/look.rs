@@ -1,4 +1,4 @@
-//! One look at a registry, from the name to the last byte. It stops where a client would have to stop.
+//! Tests a registry once, from the name to the last byte. Stops where a client would have to stop.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -12,29 +12,30 @@ use super::{route, tls};
 use crate::health::{Answer, Extent, Refusal, Seen, Target, Trial, location_fault};
 use crate::pki::{Certificate, ServerIdentity, verify};
 
-/// How many addresses are tried besides the first that takes a connection: each may take seconds.
+/// How many addresses are tried in addition to the first that accepts a connection: each may take seconds.
 const OTHERS_MAX: usize = 4;
 
-/// Who looks.
+/// The client that tests the registry.
 pub struct Client<'a> {
-    /// The roots it trusts; no other one counts.
+    /// The trusted roots; no others count.
     pub roots: &'a [&'a Certificate],
-    /// Whom it logs in as.
+    /// The user who logs in, if any.
     pub login: Option<Login<'a>>,
-    /// The certificate it shows, and the key.
+    /// The certificate that the client shows, with its key.
     pub shows: Option<&'a ServerIdentity>,
-    /// Where its trial images go, and how far.
+    /// The place of the trial images.
     pub trial: &'a Trial,
-    /// Whether the registry is this machine's, as far as is known.
+    /// Whether the registry probably runs on this machine.
     pub at_home: bool,
-    /// The certificate that the server is to serve, where that is known.
+    /// The certificate that the server should serve, if it is known.
     pub wanted: Option<&'a Certificate>,
 }
 
-/// What a reload takes until the new processes alone take connections.
+/// The time that a reload takes until only the new processes accept connections.
 const RELOAD: Duration = Duration::from_secs(4);
 
-/// The chain that is served. Where it is an older one of the same authority, a reload may just have begun.
+/// The chain that the server shows. If it is an older one of the same authority, waits, because a reload may just
+/// have begun.
 fn served(peer: SocketAddr, target: &Target, client: &Client<'_>) -> Result<Vec<Certificate>, Refusal> {
     let until = Instant::now() + RELOAD;
     loop {
@@ -50,7 +51,7 @@ fn served(peer: SocketAddr, target: &Target, client: &Client<'_>) -> Result<Vec<
     }
 }
 
-/// Looks at the registry as `client`, at `now`.
+/// Tests the registry as `client`, at `now`.
 pub fn look(target: &Target, client: &Client<'_>, now: OffsetDateTime) -> Seen {
     let start = Instant::now();
     let mut seen = Seen::default();
@@ -60,7 +61,7 @@ pub fn look(target: &Target, client: &Client<'_>, now: OffsetDateTime) -> Seen {
         seen.peer = Some(route::connect(addresses, target.port));
     }
     seen.addresses = Some(addresses.clone());
-    // Where the name leads elsewhere, this machine says whether it is the one that is meant.
+    // If the name leads to another machine, this one is asked whether it serves the right certificate.
     if client.at_home && seen.ours.is_empty() {
         let here = SocketAddr::new(IpAddr::from(Ipv4Addr::LOCALHOST), target.port);
         let chain = tls::chain(here, &target.host).ok();
@@ -93,8 +94,8 @@ pub fn look(target: &Target, client: &Client<'_>, now: OffsetDateTime) -> Seen {
     seen
 }
 
-/// The addresses besides `peer` that take no connection, or show another certificate. A network that this machine itself
-/// does not have says nothing about the server.
+/// The addresses besides `peer` that accept no connection, or show another certificate. An address in a network that
+/// this machine does not have is left out, because it says nothing about the server.
 fn astray(
     addresses: &[IpAddr],
     peer: SocketAddr,
@@ -119,7 +120,7 @@ fn astray(
     others.filter_map(judge).collect()
 }
 
-/// What a user does with a registry, as far as it goes.
+/// Sends the requests of a user, as far as the registry answers them.
 fn converse(http: &http::Client<'_>, client: &Client<'_>, target: &Target, seen: &mut Seen) {
     let healthy = |answer: &Option<Result<Answer, String>>, status: u16| matches!(answer, Some(Ok(answer)) if answer.status == status);
     let asks = matches!(&seen.api, Some(Ok(answer)) if answer.asks_for_password());

@@ -1,33 +1,33 @@
-//! The proxy by which a container reaches other machines: what its environment says, by the rules of Go's HTTP client
-//! (golang.org/x/net/http/httpproxy), as the registry is written in Go. Pure.
+//! The proxy through which a container reaches other machines, by its environment and the rules of Go's HTTP client
+//! (golang.org/x/net/http/httpproxy), because the registry is written in Go. Pure.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use crate::names::{Host, Subtree, Upstream, masked};
 
-/// Proxies in the environment of a container. An address may have a password in it.
+/// The proxies in the environment of a container. An address may contain a password.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Outward {
     https: String,
     http: String,
-    /// For which hosts there is none, in lower case.
+    /// The hosts that are reached without a proxy, in lower case.
     none: Vec<String>,
 }
 
 impl fmt::Debug for Outward {
-    /// Never a password.
+    /// Never shows a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outward").field("none", &self.none).finish_non_exhaustive()
     }
 }
 
-/// The proxy on the way to one registry.
+/// The proxy for requests to one registry.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy(String);
 
 impl Outward {
-    /// What `NAME=VALUE` lines say.
+    /// Reads the proxies from `NAME=VALUE` lines.
     pub(super) fn of(environment: &[String]) -> Self {
         let value = |name: &str| {
             let value = |name: &str| {
@@ -44,7 +44,7 @@ impl Outward {
         }
     }
 
-    /// The proxy on the way to `upstream`; `None` where the way is a direct one.
+    /// The proxy for requests to `upstream`; `None` for a direct connection.
     pub fn to(&self, upstream: &Upstream) -> Option<Proxy> {
         let proxy = if upstream.is_in_clear() { &self.http } else { &self.https };
         let port = upstream.port();
@@ -60,19 +60,19 @@ impl Outward {
 }
 
 impl Proxy {
-    /// Its address, with the password that may be in it.
+    /// The address of the proxy, with the password that it may contain.
     pub(super) fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether it is one to which HTTP is spoken.
+    /// Whether clients use HTTP to talk to the proxy.
     pub fn speaks_http(&self) -> bool {
         self.0.split_once("://").is_none_or(|(scheme, _)| ["http", "https"].contains(&scheme))
     }
 }
 
 impl fmt::Display for Proxy {
-    /// Without user and password.
+    /// The address without user and password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (scheme, rest) = self.0.split_once("://").unwrap_or(("http", &self.0));
         let authority = rest.split('/').next().unwrap_or_default();
@@ -87,7 +87,7 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// The entry without its port; `None` where that is another one.
+/// The entry without its port; `None` if it is for another port.
 fn for_port(entry: &str, port: u16) -> Option<&str> {
     match entry.rsplit_once(':') {
         Some((host, of)) if !host.contains(':') || host.ends_with(']') => {
@@ -108,7 +108,8 @@ fn is_address(entry: &str, ip: IpAddr, port: u16) -> bool {
     own == Some(Ok(ip))
 }
 
-/// `lan` is that name and each below it, `.lan` and `*.lan` those below it alone.
+/// Whether `entry` matches `name`: `lan` matches that name and each name below it, `.lan` and `*.lan` only those
+/// below it.
 fn is_name(entry: &str, name: &str, port: u16) -> bool {
     let Some(entry) = for_port(entry, port).filter(|entry| !entry.is_empty()) else {
         return false;

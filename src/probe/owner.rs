@@ -1,4 +1,4 @@
-//! Whose container engine the `docker` command talks to: root's, or one that the user runs. Starts no program.
+//! Finds the owner of the container engine that `docker` uses: root, or the user. Starts no program.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,35 +10,35 @@ use super::here::{SOCKET, docker_is_for_root};
 use crate::pki::{hex, sha256};
 use crate::settings::RunAs;
 
-/// Whose engine it is.
+/// The owner of the container engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
-    /// Root's: a user id in a container is the same user id on this machine.
+    /// Root's engine: a user id in a container is the same user id on this machine.
     Roots,
-    /// The user's own (rootless): root in a container is that user on this machine, and other ids are ids that no file
-    /// of the registry can be given to.
+    /// The user's own engine (rootless): root in a container is that user on this machine, and no file of the
+    /// registry can belong to the other ids.
     Own,
-    /// No engine was found, or it is elsewhere.
+    /// No engine was found, or it is on another machine.
     Unknown,
 }
 
-/// What of a user's environment decides it.
+/// The part of a user's environment that decides which engine is used.
 #[derive(Debug, Default)]
 pub struct Surroundings<'a> {
-    /// DOCKER_HOST.
+    /// The variable DOCKER_HOST.
     pub host: Option<&'a str>,
-    /// DOCKER_CONTEXT.
+    /// The variable DOCKER_CONTEXT.
     pub context: Option<&'a str>,
-    /// Docker's own settings, `~/.docker`.
+    /// The directory of Docker's own settings, `~/.docker`.
     pub settings: Option<&'a Path>,
-    /// XDG_RUNTIME_DIR.
+    /// The variable XDG_RUNTIME_DIR.
     pub runtime: Option<&'a Path>,
-    /// PATH.
+    /// The variable PATH.
     pub path: Option<&'a OsStr>,
 }
 
 impl Engine {
-    /// Looks for the engine of the user with this id.
+    /// Finds the engine of the user with this id.
     pub fn find(uid: u32, around: &Surroundings<'_>) -> Self {
         if uid == 0 {
             return Self::Roots;
@@ -53,7 +53,7 @@ impl Engine {
         }
     }
 
-    /// The user on this machine whom a container that runs as `run_as` acts as; `me` runs regcert.
+    /// The user on this machine whose rights a container has that runs as `run_as`; `me` runs regcert.
     pub fn on_host(self, run_as: RunAs, me: RunAs) -> RunAs {
         match self {
             Self::Own | Self::Unknown if run_as.uid == 0 => me,
@@ -63,7 +63,7 @@ impl Engine {
 }
 
 impl Surroundings<'_> {
-    /// The socket that `docker` uses, in the order in which docker/cli looks; Podman's, where there is no `docker`.
+    /// The socket that `docker` uses, in the order in which docker/cli searches; Podman's, if there is no `docker`.
     fn socket(&self) -> Option<PathBuf> {
         if let Some(host) = self.host.filter(|host| !host.is_empty()) {
             return local(host);
@@ -80,14 +80,14 @@ impl Surroundings<'_> {
         let has = |program: &str| on_path(program, self.path).is_some();
         let of_podman = || {
             let only_podman = has("podman") && !has("docker");
-            // Podman needs no daemon: its files are the user's, and so is this directory.
+            // Podman needs no daemon: its files belong to the user, and so does this directory.
             only_podman.then(|| own("podman/podman.sock").or_else(|| own("."))).flatten()
         };
         own("docker.sock").or_else(of_podman).or_else(|| Path::new(SOCKET).exists().then(|| SOCKET.into()))
     }
 }
 
-/// The path of a socket of this machine.
+/// The path of a socket on this machine.
 fn local(host: &str) -> Option<PathBuf> {
     host.strip_prefix("unix://").map(PathBuf::from)
 }
@@ -100,7 +100,8 @@ fn current_context(config: &Path) -> Option<String> {
     Some(json(config)?["currentContext"].as_str()?.to_owned())
 }
 
-/// Where a context leads: its directory has the digest of its name (docker/cli, cli/context/store).
+/// The address of a context. The name of its directory is the digest of the context's name (docker/cli,
+/// cli/context/store).
 fn endpoint(settings: &Path, name: &str) -> Option<String> {
     let digest = hex(&sha256(name.as_bytes()));
     let meta = json(&settings.join("contexts/meta").join(digest).join("meta.json"))?;
@@ -112,7 +113,7 @@ fn endpoint(settings: &Path, name: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// A user id that is not root's, and whose files the test can make: the one of who runs it, or an unprivileged one.
+    /// A user id other than root's whose files the test can make: the id that runs the test, or an unprivileged one.
     fn user(path: &Path) -> u32 {
         match fs::metadata(path).unwrap().uid() {
             0 => {

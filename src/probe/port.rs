@@ -1,4 +1,4 @@
-//! What listens on the ports of this machine, as far as this user may see it.
+//! Finds the programs that listen on the ports of this machine, as far as this user may see them.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::Stdio;
 use super::program::{engine, program};
 use crate::health::Listener;
 
-/// Both tables of listening sockets (proc_pid_net(5)).
+/// The tables of TCP sockets, for IPv4 and IPv6 (proc_pid_net(5)).
 const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
 
 /// TCP_LISTEN in the Linux kernel's table of states.
@@ -23,17 +23,18 @@ struct Socket {
     inode: String,
 }
 
-/// The sockets of this machine at one moment. The kernel walks through each of its connections, and through room for many
-/// more, whenever a table is read: a few milliseconds each time.
+/// The sockets of this machine at one moment. Reading a table takes a few milliseconds each time, because the kernel
+/// walks through each of its connections and through space for many more.
 pub struct Ports(Vec<String>);
 
 impl Ports {
-    /// As they are now.
+    /// The sockets at this moment.
     pub fn now() -> Self {
         Self(TABLES.iter().filter_map(|table| fs::read_to_string(table).ok()).collect())
     }
 
-    /// What listens on `port`; `None` where no socket does. Docker is asked only where its program is seen, or none is.
+    /// The program that listens on `port`; `None` if no socket does. Docker is asked only if its program, or none,
+    /// is visible.
     pub fn listener(&self, port: u16) -> Option<Listener> {
         listener(self.socket(port)?, port)
     }
@@ -68,7 +69,7 @@ fn sockets(table: &str, port: u16) -> Vec<Socket> {
     table.lines().skip(1).filter_map(socket).collect()
 }
 
-/// The process that has the socket open, and its name. Root sees every process, other users see their own.
+/// The process that has the socket open, with its name. Root sees every process, other users see only their own.
 fn process_of(inode: &str) -> Option<(u32, String)> {
     let socket = format!("socket:[{inode}]");
     let processes = fs::read_dir("/proc").ok()?.flatten();

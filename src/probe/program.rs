@@ -1,4 +1,4 @@
-//! A program that is started, with the settings of the user that regcert works as.
+//! Starts programs with the settings of the user that regcert works as.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -7,18 +7,18 @@ use std::sync::OnceLock;
 
 use super::compose::on_path;
 
-/// The command of the container engine, where it is not `docker`.
+/// The command of the container engine, if it is not `docker`.
 static ENGINE: OnceLock<&str> = OnceLock::new();
 
-/// The home directory that programs are told of, where it is not that of the caller's environment.
+/// The home directory that programs get, if it is not that of the caller's environment.
 static HOME: OnceLock<Option<PathBuf>> = OnceLock::new();
 
-/// From now on programs find their settings in this home directory, or in none: regcert works as another user.
+/// Makes programs use the settings in this home directory, or none, because regcert works as another user.
 pub fn act_for(home: Option<PathBuf>) {
     _ = HOME.set(home);
 }
 
-/// From now on containers are asked for by `podman`, where that is on `path` (the value of PATH) and `docker` is not.
+/// Uses `podman` for containers from now on, if it is on `path` (the value of PATH) and `docker` is not.
 pub fn choose_engine(path: Option<&OsStr>) {
     if on_path("docker", path).is_none() && on_path("podman", path).is_some() {
         _ = ENGINE.set("podman");
@@ -30,7 +30,7 @@ pub fn engine() -> &'static str {
     ENGINE.get().copied().unwrap_or("docker")
 }
 
-/// A program by its name.
+/// The command that starts a program, with the home directory of [`act_for`].
 pub(super) fn program(name: &str) -> Command {
     let mut command = Command::new(name);
     if let Some(home) = HOME.get() {

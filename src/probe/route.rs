@@ -1,5 +1,5 @@
-//! The way to a server: names, addresses, connections, and what listens beside it. Nothing here takes longer than its
-//! limit.
+//! Connects to a server: resolves its name, tries its addresses, and tests the other ports. Nothing here takes
+//! longer than its limit.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
@@ -9,26 +9,26 @@ use std::time::{Duration, Instant};
 use crate::health::{Bare, NoConnection, Target};
 use crate::names::Host;
 
-/// resolv.conf(5): a resolver that does not answer is given up after five seconds.
+/// The limit for the resolver, which gives up on a name server after five seconds (resolv.conf(5)).
 const RESOLVE: Duration = Duration::from_secs(5);
 
-/// Three lost packets are sent again within it (RFC 6298: after one, three and seven seconds, cut short).
+/// The limit for a connection: two lost packets are sent again within it (RFC 6298: after one and three seconds).
 const CONNECT: Duration = Duration::from_secs(4);
 
-/// For a neighbour that should not be there.
+/// The limit for a port on which nothing should listen.
 const GLANCE: Duration = Duration::from_secs(1);
 
-/// Where a registry without configuration listens (distribution's default).
+/// The port of a registry without configuration (distribution's default).
 const BARE_PORT: u16 = 5000;
 
-/// A connection that ends at a fixed time, however slowly the other side drips.
+/// A connection that ends at a fixed time, however slowly the server sends.
 pub(super) struct Timed {
     socket: TcpStream,
     end: Instant,
 }
 
 impl Timed {
-    /// One that lasts `limit` in all.
+    /// Opens a connection that lasts at most `limit` in all.
     pub(super) fn open(address: SocketAddr, limit: Duration) -> io::Result<Self> {
         let end = Instant::now() + limit;
         Ok(Self { socket: TcpStream::connect_timeout(&address, limit)?, end })
@@ -70,7 +70,7 @@ pub(super) fn resolve_within(host: &Host, limit: Duration) -> Result<Vec<IpAddr>
         Host::Dns(name) => name.to_string(),
     };
     let (send, receive) = mpsc::channel();
-    // The system's resolver knows no limit of its own: it is left behind where it takes too long.
+    // The system's resolver has no time limit: its thread is abandoned if it takes too long.
     std::thread::spawn(move || send.send((name.as_str(), 0).to_socket_addrs().map(Vec::from_iter)));
     let found = receive.recv_timeout(limit).map_err(|_| "the resolver does not answer".to_owned())?;
     let mut addresses: Vec<IpAddr> = Vec::new();
@@ -82,7 +82,7 @@ pub(super) fn resolve_within(host: &Host, limit: Duration) -> Result<Vec<IpAddr>
     if addresses.is_empty() { Err("it has no address".to_owned()) } else { Ok(addresses) }
 }
 
-/// The first of `addresses` that takes a connection.
+/// The first of `addresses` that accepts a connection.
 pub(super) fn connect(addresses: &[IpAddr], port: u16) -> Result<SocketAddr, NoConnection> {
     let end = Instant::now() + CONNECT;
     let (mut faults, mut is_refused) = (Vec::new(), false);
@@ -101,17 +101,17 @@ pub(super) fn connect(addresses: &[IpAddr], port: u16) -> Result<SocketAddr, NoC
     Err(NoConnection { why: faults.join("; "), is_refused })
 }
 
-/// Whether something takes a connection.
+/// Fails if the address does not accept a connection.
 pub(super) fn takes(address: SocketAddr) -> io::Result<()> {
     TcpStream::connect_timeout(&address, GLANCE * 2).map(drop)
 }
 
-/// Whether this machine itself has the address: only then can a socket be bound to it.
+/// Whether this machine has the address: only then can a socket be bound to it.
 pub(super) fn is_ours(ip: &IpAddr) -> bool {
     UdpSocket::bind((*ip, 0)).is_ok()
 }
 
-/// What listens on the registry's own port, where the server is and on this machine's own loopback.
+/// The servers on the port of a registry without a proxy, at the server's address and, with `here`, on the loopback.
 pub(super) fn beside(target: &Target, peer: SocketAddr, here: bool) -> Vec<(SocketAddr, Bare)> {
     if target.port == BARE_PORT {
         return Vec::new();
@@ -138,7 +138,7 @@ fn bare(address: SocketAddr) -> Bare {
     }
 }
 
-/// What is answered to a plain request; `None` where nothing takes the connection.
+/// The answer to a plain HTTP request; `None` if the address does not accept a connection.
 pub(super) fn say_http(address: SocketAddr, limit: Duration) -> Option<String> {
     let mut socket = Timed::open(address, limit).ok()?;
     let mut said = Vec::new();
@@ -149,7 +149,7 @@ pub(super) fn say_http(address: SocketAddr, limit: Duration) -> Option<String> {
     Some(String::from_utf8_lossy(&said).into_owned())
 }
 
-/// The fault without the number that the system gives it.
+/// The text of the fault without the system's error number.
 pub(super) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Tries what the settings say, from outside: client certificates, the port without passwords, http, metrics, a push to a
+//! Tests the settings from outside: client certificates, the port without passwords, http, metrics, a push to a
 //! mirror. Stores nothing.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -9,7 +9,7 @@ use crate::health::{NOT_OPEN, Running, Seen, Target};
 use crate::pki::{Certificate, ServerIdentity};
 use crate::settings::{Proxy, Settings};
 
-/// Tries the settings of `spec` where `seen` found the registry.
+/// Tests the settings of `spec` at the address where `seen` found the registry.
 pub fn try_settings(
     spec: &Settings,
     seen: &Seen,

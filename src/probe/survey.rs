@@ -1,4 +1,4 @@
-//! Everything that the tags of a registry name, asked for by a few threads at a time, each manifest once.
+//! Fetches everything that the tags of a registry name, with a few threads at a time and each manifest once.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,24 +11,24 @@ use crate::error::Fault;
 use crate::images::{Contents, Manifest, Tagged};
 use crate::names::{Digest, Reference, Repository, Tag, printable};
 
-/// How many answers wait to be read.
+/// How many manifests are fetched before they are added to the contents.
 const AT_ONCE: usize = 256;
 
-/// What was found.
+/// The images of a registry.
 #[derive(Debug, Default)]
 pub struct Survey {
-    /// By name, each with its tags by theirs.
+    /// The repositories by name, each with its tags by name.
     pub repositories: Vec<(Repository, Vec<Tagged>)>,
-    /// What the tags name.
+    /// The contents that the tags name.
     pub contents: Contents,
-    /// What had to be left out.
+    /// The faults of everything that was left out.
     pub left_out: Vec<Fault>,
 }
 
 /// A repository, and its tags as the registry writes them.
 pub type Tags = (Repository, Vec<String>);
 
-/// The tags of each of `repositories`, and why there are none of others.
+/// The tags of each of `repositories`, and the faults of those whose tags cannot be read.
 pub fn tag_lists(api: &Api<'_>, repositories: Vec<Repository>) -> Result<(Vec<Tags>, Vec<Fault>)> {
     let (mut lists, mut left_out) = (Vec::new(), Vec::new());
     let found = each(&repositories, |repository| api.tags(repository))?;
@@ -41,7 +41,7 @@ pub fn tag_lists(api: &Api<'_>, repositories: Vec<Repository>) -> Result<(Vec<Ta
     Ok((lists, left_out))
 }
 
-/// Looks at what the tags in `lists` name. `say` is told what goes on.
+/// Fetches everything that the tags in `lists` name. Calls `say` with the progress.
 pub fn survey(api: &Api<'_>, lists: Vec<Tags>, say: impl Fn(String)) -> Result<Survey> {
     let mut survey = Survey::default();
     survey.tags(api, lists, &say)?;
@@ -50,7 +50,7 @@ pub fn survey(api: &Api<'_>, lists: Vec<Tags>, say: impl Fn(String)) -> Result<S
     Ok(survey)
 }
 
-/// The tags of `repository` with what they name; one that names nothing is left out.
+/// The tags of `repository` with the manifests that they name; a tag that names none is left out.
 pub fn tagged(api: &Api<'_>, repository: &Repository) -> Result<Vec<Tagged>> {
     let names: BTreeSet<String> = api.tags(repository)??.unwrap_or_default().into_iter().collect();
     let tags: Vec<Tag> = names.iter().filter_map(|text| text.parse().ok()).collect();
@@ -66,7 +66,7 @@ impl Survey {
     fn tags(&mut self, api: &Api<'_>, lists: Vec<Tags>, say: &impl Fn(String)) -> Result<()> {
         let mut names: Vec<(usize, Tag)> = Vec::new();
         for (repository, tags) in lists {
-            // Pages of a list that changes meanwhile may name one twice.
+            // If the list changes while its pages are read, a tag may be listed twice.
             for text in BTreeSet::from_iter(tags) {
                 match text.parse() {
                     Ok(tag) => names.push((self.repositories.len(), tag)),
@@ -98,7 +98,8 @@ impl Survey {
         Ok(())
     }
 
-    /// What the tags name, then what the indexes among them name, until nothing new comes.
+    /// Fetches the manifests that the tags name, then those that the indexes among them name, until there is no new
+    /// one.
     fn manifests(&mut self, api: &Api<'_>, say: &impl Fn(String)) -> Result<()> {
         let mut asked: BTreeSet<Digest> = BTreeSet::new();
         let mut wanted: BTreeSet<Digest> = self.tagged().cloned().collect();
@@ -150,7 +151,8 @@ impl Survey {
     }
 }
 
-/// Does `work` for each, several at a time; the results are in the order of the items. An error ends it all.
+/// Calls `work` for each item, several at a time; the results are in the order of the items. The first error ends
+/// it.
 fn each<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R> + Sync) -> Result<Vec<R>> {
     let next = AtomicUsize::new(0);
     let worker = || {

@@ -1,5 +1,5 @@
-//! Handshakes that go on whatever the server shows, so that what it shows can be judged. No secret is ever sent over
-//! such a connection.
+//! Handshakes that accept any certificate, so that it can be judged afterwards. No secret is ever sent over such a
+//! connection.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -18,10 +18,10 @@ use crate::health::Refusal;
 use crate::names::Host;
 use crate::pki::{Certificate, provider, random};
 
-/// For a handshake, which is two round trips and one signature.
+/// The limit for a handshake, which is two round trips and one signature.
 const LIMIT: Duration = Duration::from_secs(4);
 
-/// Takes every chain and remembers it.
+/// Accepts every chain and records it.
 #[derive(Debug)]
 struct Recorder {
     chain: Mutex<Vec<CertificateDer<'static>>>,
@@ -93,7 +93,7 @@ pub(super) fn chain(address: SocketAddr, host: &Host) -> Result<Vec<Certificate>
     Ok(read?.into_iter().flatten().collect())
 }
 
-/// Notes whether a certificate was asked for, and shows none.
+/// Records whether the server asks for a certificate, and shows none.
 #[derive(Debug, Default)]
 struct Asked(AtomicBool);
 
@@ -103,13 +103,13 @@ impl ResolvesClientCert for Asked {
         None
     }
 
-    // rustls asks only one that has certificates.
+    // rustls asks only a resolver that has certificates.
     fn has_certs(&self) -> bool {
         true
     }
 }
 
-/// Whether the server asks for a client certificate; `None` where the handshake fails before it could.
+/// Whether the server asks for a client certificate; `None` if the handshake fails before that is known.
 pub(super) fn asks_for_certificate(address: SocketAddr, host: &Host) -> Option<bool> {
     let schemes = provider().signature_verification_algorithms.supported_schemes();
     let asked = Arc::new(Asked::default());
@@ -138,7 +138,7 @@ fn refusal(error: &std::io::Error, address: SocketAddr) -> Refusal {
     if let Some(rustls::Error::AlertReceived(alert)) = tls {
         return Refusal::Alert(spaced(alert.as_str().unwrap_or("UnknownAlert")));
     }
-    // Not every kind of error is known by its name.
+    // Some kinds of error have no stable name, so a `match` cannot list them.
     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
         return Refusal::Silent;
     }
@@ -150,9 +150,9 @@ fn refusal(error: &std::io::Error, address: SocketAddr) -> Refusal {
     Refusal::Other(tls.map_or_else(|| plain(error), ToString::to_string))
 }
 
-/// What speaks there, by its answer to a plain request. One that does not speak TLS may also cut the handshake off.
+/// The kind of server, by its answer to a plain request. A server without TLS may also close the connection early.
 fn without_tls(said: &str, cut: bool) -> Refusal {
-    // nginx and Go answer a plain request to their TLS port by saying that it is one.
+    // nginx and Go answer a plain request on their TLS port with a text that says so.
     match (said.starts_with("HTTP/"), said.contains("HTTPS"), cut) {
         (true, false, _) => Refusal::PlainHttp,
         (false, _, true) if said.is_empty() || said.starts_with(['\u{15}', '\u{16}']) => Refusal::Closed,
@@ -161,7 +161,7 @@ fn without_tls(said: &str, cut: bool) -> Refusal {
     }
 }
 
-/// `HandshakeFailure` as people read it.
+/// The name of an alert as words: `HandshakeFailure` becomes `handshake failure`.
 fn spaced(name: &str) -> String {
     let letter =
         |c: char| if c.is_ascii_uppercase() { format!(" {}", c.to_ascii_lowercase()) } else { c.to_string() };
@@ -177,7 +177,8 @@ pub(super) fn old_versions(address: SocketAddr, host: &Host) -> Vec<&'static str
     })
 }
 
-/// Whether a server hello of this very version comes back (RFC 2246 §7.4.1.3 and RFC 4346: version 3.1 and 3.2).
+/// Whether the server answers with a server hello of exactly this version (RFC 2246 §7.4.1.3 and RFC 4346: version
+/// 3.1 and 3.2).
 fn accepts(address: SocketAddr, host: &Host, minor: u8) -> bool {
     let Ok(mut socket) = Timed::open(address, LIMIT) else {
         return false;
@@ -185,20 +186,20 @@ fn accepts(address: SocketAddr, host: &Host, minor: u8) -> bool {
     let mut head = [0; 11];
     socket.write_all(&hello(host, minor)).is_ok()
         && socket.read_exact(&mut head).is_ok()
-        // A handshake record with a server hello in it, which names the version that was chosen.
+        // A handshake record that contains a server hello, which names the chosen version.
         && head[0] == 22 && head[5] == 2 && head[9..] == [3, minor]
 }
 
-/// A client hello as TLS 1.0 and 1.1 had it; rustls does not speak them.
+/// A client hello in the form of TLS 1.0 and 1.1, which rustls does not support.
 fn hello(host: &Host, minor: u8) -> Vec<u8> {
-    // Elliptic curves and RSA, with AES and SHA-1: what servers of that time all had (RFC 4492, RFC 3268).
+    // Elliptic curves and RSA, with AES and SHA-1: servers of that time all support them (RFC 4492, RFC 3268).
     let suites = [0xc0, 0x09, 0xc0, 0x0a, 0xc0, 0x13, 0xc0, 0x14, 0x00, 0x2f, 0x00, 0x35];
     let mut extensions = Vec::new();
     if let Host::Dns(name) = host {
         let entry = [&[0], &sized(name.as_str().as_bytes())[..]].concat();
         extensions.extend([&[0, 0], &sized(&sized(&entry))[..]].concat());
     }
-    // Groups P-256, P-384, X25519 and uncompressed points.
+    // The extensions for the groups P-256, P-384 and X25519, and for uncompressed points.
     extensions.extend([0, 10, 0, 8, 0, 6, 0, 23, 0, 24, 0, 29, 0, 11, 0, 2, 1, 0]);
     let body =
         [&[3, minor][..], &random::<32>(), &[0], &sized(&suites), &[1, 0], &sized(&extensions)].concat();
@@ -207,7 +208,7 @@ fn hello(host: &Host, minor: u8) -> Vec<u8> {
     [&[22, 3, 1], &sized(&handshake)[..]].concat()
 }
 
-/// `bytes` behind their number in two bytes.
+/// Puts the length of `bytes`, in two bytes, before them.
 fn sized(bytes: &[u8]) -> Vec<u8> {
     let length = u16::try_from(bytes.len()).expect("a hello is short");
     [&length.to_be_bytes(), bytes].concat()

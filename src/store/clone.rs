@@ -1,5 +1,5 @@
-//! The clone of regcert itself, where people start Compose by habit: leads Compose to the registry below it. Writes only
-//! the clone's `.env`.
+//! The clone of regcert itself, where people start Compose by habit: makes Compose use the registry below it. Writes
+//! only the clone's `.env`.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -17,12 +17,12 @@ const TOP: &str = include_str!("../../docker-compose.yml");
 
 const HEADER: &str = "# Leads Compose from the clone to its registry. Written by regcert.\n";
 
-/// What became of the clone's `.env`.
+/// The state of the clone's `.env` after [`lead_compose`].
 #[derive(Debug, PartialEq, Eq)]
 pub enum Lead {
-    /// It leads to the registry, or there is no clone above it.
+    /// The file names the registry, or there is no clone above the registry.
     Done,
-    /// It is the user's own and lacks these lines.
+    /// The file is the user's own and lacks these lines.
     Foreign(String),
 }
 
@@ -31,7 +31,7 @@ pub fn is_clone(dir: &Path) -> bool {
     matches!(look(&dir.join("docker-compose.yml")), Found::File { bytes, .. } if bytes == TOP.as_bytes())
 }
 
-/// Leads Compose from the clone to the registry right below it. A `.env` that leads to another registry stays.
+/// Makes Compose in the clone use the registry directly below it. A `.env` that names another registry stays.
 pub fn lead_compose(dir: &Path) -> Result<Lead> {
     let dir = std::path::absolute(dir)?;
     let (Some(clone), Some(name)) = (dir.parent(), dir.file_name().and_then(|name| name.to_str())) else {
@@ -42,7 +42,7 @@ pub fn lead_compose(dir: &Path) -> Result<Lead> {
         return Ok(Lead::Done);
     }
     let path = clone.join(".env");
-    // Not through a link: everyone may read the copy.
+    // Links are not followed, because everyone may read the copy.
     let own = Tree::open(&dir)?.and_then(|tree| tree.read(".env").ok()).unwrap_or_default();
     let lines = format!("COMPOSE_FILE={name}/docker-compose.yml\n{}", String::from_utf8_lossy(&own));
     let text = format!("{HEADER}{lines}");
@@ -71,7 +71,7 @@ fn other_registry<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     (file.strip_suffix("/docker-compose.yml") != Some(name)).then_some(file)
 }
 
-/// Puts `text` into `path`, whole or not at all, for the owner of the clone.
+/// Writes `text` to `path` atomically, as a file of the clone's owner.
 fn replace(clone: &Path, path: &Path, text: &str) -> Result<()> {
     let staged = clone.join(".env.regcert");
     if let Err(e) = fs::remove_file(&staged)

@@ -1,5 +1,5 @@
-//! Single steps on the disk outside a registry's directory: a file that the user named, what a client's settings say, the
-//! directories on the way to a registry.
+//! Single steps on the disk outside a registry's directory: files that the user named, the settings of clients, the
+//! directories above a registry.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Read};
@@ -14,10 +14,11 @@ use crate::error::Fault;
 use crate::files::utf8;
 use crate::health::Found;
 
-/// An htpasswd line is 70 bytes: room for a million users, and no room for a mistake such as a disk image.
+/// The largest file that regcert reads. An htpasswd line is 70 bytes: this is enough for a million users, but not
+/// for a mistake such as a disk image.
 pub(super) const SIZE_MAX: u64 = 64 << 20;
 
-/// Every byte of a file that the user named.
+/// Reads a file that the user named, at most `SIZE_MAX` bytes.
 pub fn read_raw(path: &Path) -> Result<Vec<u8>> {
     let file = File::open(path).with_context(|| format!("`{}` cannot be read", path.display()))?;
     let mut bytes = Vec::new();
@@ -27,7 +28,7 @@ pub fn read_raw(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a file that the user named, such as a password: without the mark that Windows programs put before text.
+/// Reads a file that the user named, such as a password, without the byte order mark of Windows programs.
 pub fn read_given(path: &Path) -> Result<Vec<u8>> {
     let bytes = Zeroizing::new(read_raw(path)?);
     let text = utf8(&bytes);
@@ -36,26 +37,28 @@ pub fn read_given(path: &Path) -> Result<Vec<u8>> {
         .to_vec())
 }
 
-/// No setting of a client is larger; a system's store of roots has a quarter of a megabyte.
+/// The largest setting of a client that regcert reads; a system's file of root certificates has a quarter of a
+/// megabyte.
 const SETTING_MAX: u64 = 4 << 20;
 
-/// Whether two paths lead to one directory.
+/// Whether two paths name the same directory.
 pub fn is_same_directory(one: &Path, other: &Path) -> bool {
     let identity = |path: &Path| path.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()));
     identity(one).is_some_and(|identity_of_one| Some(identity_of_one) == identity(other))
 }
 
-/// When a file last changed.
+/// The time of the last change of a file.
 pub fn changed(path: &Path) -> Option<OffsetDateTime> {
     fs::metadata(path).and_then(|metadata| metadata.modified()).ok().map(OffsetDateTime::from)
 }
 
-/// Makes a file that has been written again as it was look as old as before. Best effort: it is true as well if it fails.
+/// Restores the modification time of a file that was rewritten with its old content. Best effort: the newer time is
+/// not wrong.
 pub fn set_changed(path: &Path, when: OffsetDateTime) {
     _ = fs::File::open(path).and_then(|file| file.set_modified(when.into()));
 }
 
-/// What is at a path of this machine, links followed as its owner means them to be.
+/// The state of a path on this machine. Links are followed, as their owner intends.
 pub fn look(path: &Path) -> Found {
     let found = || -> io::Result<Found> {
         let metadata = fs::metadata(path)?;
@@ -76,12 +79,12 @@ pub fn look(path: &Path) -> Found {
         if e.kind() == io::ErrorKind::PermissionDenied {
             return Found::Unreadable(e.to_string());
         }
-        // Where it cannot even be looked for, it is not there for any runtime either.
+        // A path that cannot be looked up does not exist for any runtime either.
         Found::Nothing
     })
 }
 
-/// A directory that was not there, with this mode whatever the umask.
+/// Makes a new directory with this mode, whatever the umask.
 pub(super) fn make_dir(path: &Path, mode: u32) -> Result<()> {
     let make = || -> io::Result<File> {
         DirBuilder::new().mode(mode).create(path)?;
@@ -92,8 +95,8 @@ pub(super) fn make_dir(path: &Path, mode: u32) -> Result<()> {
     keeps(&dir, path, mode, None).inspect_err(|_| _ = fs::remove_dir(path))
 }
 
-/// Fails where the file system did not keep the mode or owner that a file or directory was given, as vfat, CIFS and WSL's
-/// /mnt/c do: then a key would be readable by every user of the machine.
+/// Fails if the file system did not keep the mode or owner of a file or directory, as vfat, CIFS and WSL's /mnt/c
+/// do: then every user of the machine could read a key.
 pub(super) fn keeps(file: &File, path: &Path, mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
     let kept = file.metadata().with_context(|| format!("`{}` cannot be examined", path.display()))?;
     let hint = "choose a directory on a Linux file system with -C, such as one below your home; on WSL, /mnt/c keeps modes with `options = \"metadata\"` below `[automount]` in /etc/wsl.conf";
@@ -114,7 +117,7 @@ pub(super) fn keeps(file: &File, path: &Path, mode: u32, owner: Option<(u32, u32
     Ok(())
 }
 
-/// The directories on the way to another: never writable by everybody, whatever the umask.
+/// Makes a directory and those above it: never writable by every user, whatever the umask.
 pub(super) fn make_dirs(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o755).create(path)
 }

@@ -10,10 +10,11 @@ use zeroize::Zeroizing;
 use crate::settings::RunAs;
 use crate::takeover::Entry;
 
-/// A configuration, a key or a list of users is smaller; an htpasswd line is 70 bytes.
+/// The largest file that regcert reads here. A configuration, a key or a list of users is smaller; an htpasswd line
+/// is 70 bytes.
 const SIZE_MAX: u64 = 4 << 20;
 
-/// What lies at `path`. Below `dir` a symbolic link on the way is told, not followed.
+/// The state of `path`. A symbolic link on the path below `dir` is reported, not followed.
 pub fn entry(dir: &Path, path: &Path) -> Entry {
     let below = path.strip_prefix(dir).unwrap_or(Path::new(""));
     let way = below.components().scan(dir.to_owned(), |at, part| {
@@ -57,22 +58,22 @@ fn read(path: &Path) -> std::io::Result<Entry> {
     Ok(Entry::File(bytes))
 }
 
-/// The path without links and without `..`, where it exists.
+/// The absolute path without links and without `..`; fails if it does not exist.
 pub fn real(path: &Path) -> std::io::Result<PathBuf> {
     fs::canonicalize(path)
 }
 
-/// Whether others than its owner may read a file.
+/// Whether users other than the owner may read a file.
 pub fn others_may_read(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.mode() & 0o044 != 0)
 }
 
-/// Whether only the file system's own limits hold for this process.
+/// Whether the process is root, to whom file permissions do not apply.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Who owns the images in `path`: the owner of what the registry made there, or of the directory itself.
+/// The owner of the images in `path`: the owner of the registry's directory `docker` there, or of `path` itself.
 pub fn owner(path: &Path) -> Option<RunAs> {
     let of = |path: PathBuf| {
         fs::metadata(path).ok().map(|metadata| RunAs { uid: metadata.uid(), gid: metadata.gid() })

@@ -1,5 +1,6 @@
-//! Whose directory it is, who works in it, and who else may write to it. Root does not work in another user's directory: it
-//! becomes that user, or refuses where the files need root. Reads owners and modes; writes nothing.
+//! Checks who owns the directory, who runs regcert in it, and who else may write to it. Root does not work in
+//! another user's directory: it becomes that user, or fails if the files need root. Reads owners and modes; writes
+//! nothing.
 
 use std::fs;
 use std::io;
@@ -15,16 +16,16 @@ use super::tree::Found;
 use crate::error::Fault;
 use crate::names::shell;
 
-/// Who asks, and for what.
+/// The user who runs regcert, and the needs of the command.
 #[derive(Debug, Clone, Copy)]
 pub struct Caller {
     /// Effective user id.
     pub uid: u32,
     /// The user that ran sudo.
     pub sudo: Option<u32>,
-    /// Whether the command may make a registry.
+    /// Whether the command may create a registry.
     pub founds: bool,
-    /// Whether the command does what only root can, no matter who owns the directory.
+    /// Whether only root can do what the command does, no matter who owns the directory.
     pub needs_root: bool,
 }
 
@@ -34,12 +35,12 @@ pub struct Account {
     uid: u32,
     gid: u32,
     name: Option<String>,
-    /// Where its settings are.
+    /// The home directory, which has the settings of programs.
     pub home: Option<PathBuf>,
 }
 
 impl Account {
-    /// The account with this user id; `gid` where /etc/passwd has no such user.
+    /// The account with this user id; `gid` is used if /etc/passwd does not have the user.
     pub fn of(uid: u32, gid: u32) -> Self {
         let user = lines("/etc/passwd").into_iter().find_map(|line| {
             let mut fields = line.split(':');
@@ -59,13 +60,13 @@ impl Account {
         }
     }
 
-    /// Its name; its number where it has none.
+    /// The name of the account; its user id if it has no name.
     pub fn name(&self) -> String {
         self.name.clone().unwrap_or_else(|| self.uid.to_string())
     }
 
-    /// Gives up root's rights for this account's, for good. To be called while there is one thread: those that it starts
-    /// inherit what it is.
+    /// Gives up root's rights for this account's, for good. Must be called while there is only one thread: later
+    /// threads inherit the account.
     pub fn become_it(&self) -> Result<()> {
         let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
         let is_member = |group: &Group| self.name.as_ref().is_some_and(|name| group.members.contains(name));
@@ -104,18 +105,19 @@ fn groups_of_machine() -> Vec<Group> {
     lines("/etc/group").iter().filter_map(group).collect()
 }
 
-/// The accounts of this machine itself. Those of a directory service have numbers here, and no groups beside their own.
+/// The lines of a local account file. Accounts of a directory service appear by their ids, and only with their own
+/// group.
 fn lines(path: &str) -> Vec<String> {
     let text = fs::read(path).unwrap_or_default();
     String::from_utf8_lossy(&text).lines().map(str::to_owned).collect()
 }
 
-/// What belongs to another user than the directory where root is needed: the password files of both front ends, which the
-/// containers' user owns, and a change that root had decided when it was interrupted.
+/// Files whose owner differs from that of the directory if root is needed: the password files of both front ends,
+/// which the containers' user owns, and a change that root had committed when it was interrupted.
 const SIGNS: [&str; 3] = ["nginx/auth/registry.passwd", "registry/auth/registry.passwd", ".regcert/staged"];
 
-/// The account that root must become to work in `dir`. `None` where the caller is not root, or the directory is root's own or
-/// yet to be made.
+/// The account that root must become to work in `dir`. `None` if the caller is not root, or if the directory belongs
+/// to root or does not exist yet.
 pub fn owner_to_become(dir: &Path, caller: Caller) -> Result<Option<Account>> {
     if caller.uid != 0 {
         return Ok(None);
@@ -125,7 +127,7 @@ pub fn owner_to_become(dir: &Path, caller: Caller) -> Result<Option<Account>> {
         Err(e) if e.kind() != io::ErrorKind::NotFound => {
             return Err(e).with_context(|| format!("`{}` cannot be opened", dir.display()));
         }
-        // `Store::open` says what is wrong with what is no directory.
+        // `Store::open` reports a path that is not a directory.
         Ok(_) | Err(_) => return Ok(None),
     };
     trusted_link(dir, caller, metadata.uid())?;
@@ -170,7 +172,7 @@ pub fn owner_to_become(dir: &Path, caller: Caller) -> Result<Option<Account>> {
     }
 }
 
-/// Refuses a link that a third user made: it leads root where that user wants.
+/// Fails for a link that a third user made, which could lead root anywhere.
 fn trusted_link(dir: &Path, caller: Caller, target: u32) -> Result<()> {
     let Ok(link) = dir.symlink_metadata() else {
         return Ok(());
@@ -188,7 +190,7 @@ fn trusted_link(dir: &Path, caller: Caller, target: u32) -> Result<()> {
     )
 }
 
-/// Refuses a directory that others than its owner can write to, and notes of regcert's that another user made.
+/// Fails if other users than the owner can write to the directory, or if another user made regcert's notes in it.
 pub(super) fn check(dir: &Path, itself: Found, own: Option<Found>) -> Result<()> {
     private(dir, itself)?;
     let Some(own) = own else {
@@ -229,8 +231,9 @@ fn private(dir: &Path, found: Found) -> Result<()> {
     Ok(())
 }
 
-/// Whether a group is one user's own. Distributions give each user a group of the same name and number, and with it a umask
-/// of 002: what such a user makes is writable by the group, and the group is the user (pam_umask(8), `usergroups`).
+/// Whether a group belongs to one user only. Distributions give each user a group of the same name and number, and
+/// with it a umask of 002: the group can write to the user's files, but the group is only the user (pam_umask(8),
+/// `usergroups`).
 fn is_private_group(uid: u32, gid: u32) -> bool {
     let user = Account::of(uid, gid).name;
     let group = groups_of_machine().into_iter().find(|group| group.gid == gid);

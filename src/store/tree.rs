@@ -1,5 +1,6 @@
-//! The files below one directory, which is opened once. Every path is walked from there part by part, and no part may be a
-//! symbolic link: what another user plants in the directory leads nowhere else. Owns no decision about what is written.
+//! The files below one directory, which is opened once. Every path is walked from there part by part, and no part
+//! may be a symbolic link: a link that another user makes in the directory has no effect. Does not decide what is
+//! written.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
@@ -16,27 +17,27 @@ use crate::error::Fault;
 use crate::files::Mode;
 use crate::names::visible;
 
-/// One directory and what lies below it.
+/// An open directory and everything below it.
 #[derive(Debug)]
 pub(super) struct Tree {
     root: OwnedFd,
-    /// As the user named it: for messages.
+    /// The path as the user named it, for messages.
     path: PathBuf,
 }
 
-/// What a path is, links not followed.
+/// The metadata of a path; links are not followed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Found {
     pub kind: FileType,
-    /// Permission bits.
+    /// The permission bits.
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
-    /// In seconds since 1970.
+    /// The modification time in seconds since 1970.
     pub modified: i64,
 }
 
-/// The directory that holds a path's last part, and that part.
+/// The directory that contains the last part of a path, and that part.
 struct Place<'a> {
     above: Option<OwnedFd>,
     root: BorrowedFd<'a>,
@@ -53,7 +54,8 @@ const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags
 const FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
 impl Tree {
-    /// The directory at `path`; `None` where nothing is. The path itself may lead through links: the user named it.
+    /// Opens the directory at `path`; `None` if it is missing. `path` itself may contain links, because the user
+    /// named it.
     pub fn open(path: &Path) -> Result<Option<Self>> {
         match rustix::fs::open(path, OFlags::DIRECTORY | OFlags::CLOEXEC, Bits::empty())
             .map_err(io::Error::from)
@@ -71,18 +73,18 @@ impl Tree {
         }
     }
 
-    /// Where a path lies, for messages: on one line, whatever another user called a file.
+    /// A path for messages: on one line, whatever names other users gave to files.
     pub fn at(&self, path: &str) -> PathBuf {
         self.path.join(visible(path))
     }
 
-    /// The directory itself.
+    /// The metadata of the directory itself.
     pub fn itself(&self) -> Result<Found> {
         let stat = rustix::fs::fstat(&self.root);
         Ok(found(&stat.with_context(|| format!("`{}` cannot be examined", self.path.display()))?))
     }
 
-    /// What is at `path`; `None` where nothing is. A disk that does not answer is an error, not an absence.
+    /// The metadata of `path`; `None` if it is missing. A disk that does not answer is an error, not a missing file.
     pub fn find(&self, path: &str) -> Result<Option<Found>> {
         let stat = self.on(path, |above, name| rustix::fs::statat(above, name, AtFlags::SYMLINK_NOFOLLOW));
         match stat {
@@ -96,7 +98,7 @@ impl Tree {
         Ok(self.find(path)?.is_some())
     }
 
-    /// The names in a directory, sorted. Names that are not UTF-8 are left out: regcert makes none.
+    /// The names in a directory, sorted. Leaves out names that are not UTF-8, because regcert makes none.
     pub fn names(&self, path: &str) -> Result<Vec<String>> {
         let read = || -> io::Result<Vec<String>> {
             let mut names = Vec::new();
@@ -115,7 +117,7 @@ impl Tree {
         read().map_err(|e| self.fault(e, path, "cannot be read"))
     }
 
-    /// A regular file, never through a link, never without end.
+    /// Reads a regular file, never through a link, and never without a limit.
     pub fn read(&self, path: &str) -> Result<Vec<u8>> {
         let cannot = || format!("`{}` cannot be read", self.at(path).display());
         let open = |above: BorrowedFd<'_>, name: &str| {
@@ -143,8 +145,8 @@ impl Tree {
         Ok(bytes)
     }
 
-    /// A file of regcert's own notes, opened to be locked; made where it is missing. One with a second name is refused:
-    /// the other may be a file elsewhere.
+    /// Opens a file of regcert's own notes to lock it; `flags` can create it. Fails if the file has a second hard
+    /// link, which may be a file elsewhere.
     pub fn note(&self, path: &str, flags: OFlags) -> Result<File> {
         let open = |above: BorrowedFd<'_>, name: &str| {
             rustix::fs::openat(above, name, flags | FILE, Bits::from(0o600))
@@ -160,7 +162,7 @@ impl Tree {
         Ok(file)
     }
 
-    /// A file that was not there, private from its first moment, durable when this returns.
+    /// Writes a new file, which is private from the first moment and durable when this returns.
     pub fn write_new(&self, path: &str, bytes: &[u8], mode: Mode, owner: Option<(u32, u32)>) -> Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | FILE;
         let open =
@@ -169,7 +171,7 @@ impl Tree {
         let mut file = File::from(self.on(path, open).map_err(|e| self.fault(e, path, cannot))?);
         let prepare = || -> io::Result<()> {
             chown(&file, owner)?;
-            // On the open file: the umask has no say.
+            // Set on the open file, so that the umask does not apply.
             file.set_permissions(Permissions::from_mode(mode.bits()))
         };
         prepare().map_err(|e| self.fault(e, path, cannot))?;
@@ -177,8 +179,8 @@ impl Tree {
         file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|e| self.fault(e, path, cannot))
     }
 
-    /// Dates a new file later than the one whose place it takes, in whole seconds: nginx tells a file from the one before
-    /// it by them, and two changes may fall into one.
+    /// Gives a new file a later time, in whole seconds, than the file it replaces: nginx detects a change by the
+    /// second, and two changes may happen within one.
     pub fn date_after(&self, new: &str, old: &str) -> Result<()> {
         let Some(before) = self.find(old)?.map(|found| found.modified) else {
             return Ok(());
@@ -192,7 +194,7 @@ impl Tree {
             .map_err(|e| self.fault(e, new, "cannot be dated"))
     }
 
-    /// A directory that was not there, with this mode and owner whatever the umask.
+    /// Makes a new directory with this mode and owner, whatever the umask.
     pub fn make_dir(&self, path: &str, mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
         let make = || -> io::Result<File> {
             self.on(path, |above, name| rustix::fs::mkdirat(above, name, Bits::from(0o700)))?;
@@ -218,7 +220,7 @@ impl Tree {
         self.on(path, |above, name| rustix::fs::unlinkat(above, name, AtFlags::REMOVEDIR))
     }
 
-    /// Removes a directory with all that is in it, or whatever else is there; a link goes itself.
+    /// Removes a directory with everything in it, or any other file; a link itself is removed, not its target.
     pub fn remove_all(&self, path: &str) -> Result<()> {
         let gone = |result: io::Result<()>| result.map_err(|e| self.fault(e, path, "cannot be removed"));
         match self.find(path)? {
@@ -233,7 +235,7 @@ impl Tree {
         }
     }
 
-    /// Makes the names in a directory durable; the directory itself is the empty path.
+    /// Makes the names in a directory durable; the empty path names the root directory of the tree.
     pub fn sync(&self, path: &str) -> Result<()> {
         let synced = if path.is_empty() {
             rustix::fs::fsync(&self.root).map_err(io::Error::from)
@@ -243,7 +245,7 @@ impl Tree {
         synced.map_err(|e| self.fault(e, path, "cannot be made durable"))
     }
 
-    /// Gives a directory to its owner, where that can be chosen and it is not there already.
+    /// Changes the owner of a directory, if it can be changed and is another one.
     pub fn hand_over(&self, path: &str, owner: Option<(u32, u32)>) -> Result<()> {
         let dir =
             self.directory(path).map(File::from).map_err(|e| self.fault(e, path, "cannot be opened"))?;
@@ -266,7 +268,7 @@ impl Tree {
         Ok(act(place.above(), place.name)?)
     }
 
-    /// Walks to where `path` lies.
+    /// Opens the directory that contains the last part of `path`.
     fn place<'a>(&'a self, path: &'a str) -> io::Result<Place<'a>> {
         let mut place = Place { above: None, root: self.root.as_fd(), name: path };
         let mut walked = 0;
@@ -287,7 +289,7 @@ impl Tree {
         Ok(place)
     }
 
-    /// The error for people.
+    /// The error as the user sees it.
     pub fn fault(&self, error: io::Error, path: &str, what: &str) -> anyhow::Error {
         match error.downcast::<Fault>() {
             Ok(fault) => fault.into(),
@@ -296,7 +298,7 @@ impl Tree {
     }
 }
 
-/// What the error says of a directory that is none, such as a link to one.
+/// The fault of a path that is not a directory, such as a link to one.
 pub(super) fn not_a_directory(path: &Path) -> Fault {
     Fault::new(format!("`{}` is not a directory", path.display()))
         .hint("move it away: regcert writes no file through a link")
@@ -312,8 +314,8 @@ fn found(stat: &rustix::fs::Stat) -> Found {
     }
 }
 
-/// Gives an open file or directory to its owner, where that can be chosen. Only what belongs to the one who gives: another
-/// user's may be a second name of a file elsewhere.
+/// Changes the owner of an open file or directory, if it can be changed. Only a file of the calling user: another
+/// user's may be a hard link to a file elsewhere.
 pub(super) fn hand_over(file: &File, owner: Option<(u32, u32)>) -> io::Result<()> {
     let ours = file.metadata()?.uid() == rustix::process::geteuid().as_raw();
     chown(file, owner.filter(|_| ours))

@@ -1,5 +1,5 @@
-//! The authority behind an old registry's certificate: who signed it, whether the key is there, and whether regcert can
-//! go on with it.
+//! The authority behind an old registry's certificate: who signed it, whether the key exists, and whether regcert
+//! can continue to use the authority.
 
 use std::path::{Path, PathBuf};
 
@@ -9,23 +9,24 @@ use crate::pki::{Certificate, date};
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-/// Where certificates and keys of recipes lie.
+/// The directories in which recipes keep certificates and keys.
 const PLACES: [&str; 6] = ["root-cert", "certs", "ssl", "nginx/ssl", "ca", "."];
 
 /// The old root and its key.
 pub struct OldAuthority {
     /// The certificate that clients trust.
     pub certificate: Certificate,
-    /// Where it lies.
+    /// The path of the certificate.
     pub path: PathBuf,
-    /// Its key, as it is stored, and where it lies.
+    /// The key as it is stored, in clear or encrypted.
     pub key: Zeroizing<Vec<u8>>,
-    /// Where the key lies.
+    /// The path of the key.
     pub key_path: PathBuf,
 }
 
 impl OldAuthority {
-    /// The root that signed what `old` serves, where it is fit to sign for `days` more; every reason against it is named.
+    /// The root that signed the certificate of `old`, if it can sign for `days` more. The fault names every reason
+    /// against it.
     pub fn find(
         dir: &Path,
         old: &Old,
@@ -81,7 +82,7 @@ impl OldAuthority {
     }
 }
 
-/// Why clients would not accept a certificate that `root` signs now for so many days.
+/// The reasons why clients would refuse a certificate that `root` signs now for so many days.
 fn reasons(root: &Certificate, days: u16, now: OffsetDateTime) -> Vec<String> {
     let mut reasons = Vec::new();
     if let Err(fault) = root.fit_to_sign(0, now) {
@@ -95,7 +96,7 @@ fn reasons(root: &Certificate, days: u16, now: OffsetDateTime) -> Vec<String> {
     reasons
 }
 
-/// Every small file where certificates and keys lie.
+/// Every small file in the directories of certificates and keys.
 fn files(dir: &Path, look: Look<'_>) -> Vec<(PathBuf, Zeroizing<Vec<u8>>)> {
     let mut files = Vec::new();
     for place in PLACES {

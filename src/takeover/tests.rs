@@ -1,4 +1,4 @@
-//! What is found in directories as the scripts and the recipes leave them.
+//! Tests of what is found in directories as the scripts and recipes leave them.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -63,7 +63,7 @@ fn certificates(names: &[&str]) -> (String, String, String) {
     (root.root().pem().to_owned(), leaf.leaf().pem().to_owned(), key)
 }
 
-/// As `gen_config.py` leaves it.
+/// A directory as `gen_config.py` leaves it.
 fn script() -> Tree {
     let (root, leaf, key) = certificates(&["registry1.myhouse.local", "10.0.0.7"]);
     Tree::default()
@@ -76,7 +76,7 @@ fn script() -> Tree {
         .with("root-cert/root-cert-myhouse.local.key", &key)
 }
 
-/// As the documentation of `registry` says, with `docker run` and without docker-compose.yml.
+/// A directory by the documentation of `registry`, which uses `docker run` and no docker-compose.yml.
 fn recipe() -> Tree {
     let (_, leaf, _) = certificates(&["hub.example.org"]);
     Tree::default()

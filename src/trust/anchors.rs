@@ -1,4 +1,4 @@
-//! What clients are told: the registry's names and the roots they are to trust. Nothing in it is secret.
+//! The facts for client trust: the registry's names and roots. Nothing in them is secret.
 
 use std::path::PathBuf;
 
@@ -10,81 +10,82 @@ use crate::names::{Host, file_stem};
 use crate::pki::{Certificate, hex, sha256};
 use crate::settings::{Settings, reference};
 
-/// Everything a template below `trust/` may say.
+/// Every value that a template below `trust/` may use.
 #[derive(Serialize)]
 pub struct Anchors {
-    /// Where a password is asked for.
+    /// The host and port that ask for a password.
     #[serde(flatten)]
     place: Place,
-    /// Every way to the registry, the first one included: each name of the certificate with each port.
+    /// Every host and port of the registry, including the first: each name of the certificate with each port.
     places: Vec<Place>,
     /// The host alone: a name or an address, IPv6 without brackets.
     host: String,
     /// The HTTPS port.
     port: u16,
-    /// A DNS label of this registry's own (RFC 1123), the same for ever: of objects in a cluster and of units.
+    /// A DNS label (RFC 1123) that is unique to this registry and never changes; names objects in a cluster and
+    /// systemd units.
     id: String,
-    /// `http://host[:port]`, where those without trust can reach the page.
+    /// The address of the page, `http://host[:port]`, which clients can open before they trust the root.
     plain_url: String,
-    /// What the roots are for: the domain, or the address.
+    /// The domain or the address that the roots are for.
     label: String,
-    /// `root-cert-<label>`: of packages, and the stem of files.
+    /// The name of the packages and the stem of file names: `root-cert-<label>`.
     package: String,
     /// Version of the packages.
     version: String,
-    /// The root to stay: SHA-256, upper-case pairs joined by colons.
+    /// SHA-256 of the root that stays, upper-case pairs joined by colons.
     fingerprint: String,
-    /// Of these roots together, for a configuration profile.
+    /// The UUID of these roots together, for a configuration profile.
     uuid: String,
-    /// Every root to be trusted, the one to stay first; two while the authority is being rotated.
+    /// Every trusted root, the one that stays first; two while the authority is being rotated.
     roots: Vec<Root>,
-    /// All of them, PEM.
+    /// All trusted roots, PEM.
     bundle: String,
     #[serde(skip)]
     released: OffsetDateTime,
 }
 
-/// A host and a port. Runtimes look for roots by both, to the letter: each pair has directories of its own.
+/// A host and a port. Runtimes look up roots by the exact host and port: each pair has its own directories.
 #[derive(Clone, Serialize)]
 pub(super) struct Place {
-    /// Host and, where it is not 443, port: as in an image reference.
+    /// The host, with the port unless it is 443: the form of an image reference.
     registry: String,
-    /// Host and port, 443 too; IPv6 in brackets.
+    /// The host and the port, even 443; IPv6 in brackets.
     host_port: String,
-    /// The directory below containerd's `certs.d` that is found under every system.
+    /// The directory below containerd's `certs.d` that works on every system.
     containerd: String,
     /// The directory below Docker's `certs.d` on Windows.
     windows: String,
-    /// What containerd is told in that directory, beside `ca.crt`.
+    /// The `hosts.toml` for containerd in that directory, beside `ca.crt`.
     hosts_toml: String,
-    /// The key of an OpenShift ConfigMap; empty where none can stand for the name.
+    /// The key of an OpenShift ConfigMap; empty if the name cannot be written as a key.
     openshift_key: String,
 }
 
 /// A root certificate.
 #[derive(Serialize)]
 pub struct Root {
-    /// Stem of its file's name in a trust store: one root's for ever.
+    /// The stem of the file name in a trust store; it never changes for a root.
     pub stem: String,
     /// PEM, one certificate, with a final newline.
     pub pem: String,
     /// DER in base64, on one line.
     pub base64: String,
-    /// SHA-256 of the DER, upper-case pairs joined by colons, as people compare it.
+    /// SHA-256 of the DER, upper-case pairs joined by colons, the form that users compare.
     pub fingerprint: String,
-    /// The same in lower-case hexadecimal, as `sha256sum` prints it.
+    /// SHA-256 of the DER in lower-case hexadecimal, the form of `sha256sum`.
     pub sha256: String,
-    /// One root's for ever.
+    /// A UUID that never changes for a root.
     pub uuid: String,
 }
 
 impl Anchors {
-    /// For the clients of this registry.
+    /// The facts for the clients of this registry.
     pub fn of(spec: &Settings, roots: &[&Certificate], release: &Release) -> Self {
         Self::at(&spec.ways(), &spec.label(), spec.http_port, roots, release)
     }
 
-    /// For the clients of a registry with these names and ports, of which nothing else is known.
+    /// The facts for the clients of a registry of which only names, ports and roots are known.
     pub fn at(
         ways: &[(Host, u16)],
         label: &str,
@@ -100,7 +101,7 @@ impl Anchors {
         let plain_url = match http_port {
             Some(80) => format!("http://{}", reference(host, 443)),
             Some(port) => format!("http://{}:{port}", reference(host, 443)),
-            // The page is then at https alone, where a browser warns until it trusts the root.
+            // The page is then only at https, and a browser warns until it trusts the root.
             None => format!("https://{}", place.registry),
         };
         Self {
@@ -121,12 +122,13 @@ impl Anchors {
         }
     }
 
-    /// Host and, where it is not 443, port.
+    /// The host, with the port unless it is 443.
     pub fn registry(&self) -> &str {
         &self.place.registry
     }
 
-    /// Where `install.sh` and the Debian package put the root that stays on a machine, as far as Docker reads it.
+    /// The paths at which `install.sh` and the Debian package store the root that stays, among those that Docker
+    /// reads.
     pub fn places(&self) -> Vec<PathBuf> {
         let stem = self.roots.first().map(|root| root.stem.as_str()).unwrap_or_default();
         vec![
@@ -141,32 +143,32 @@ impl Anchors {
         format!("{}_{}_all.deb", self.package, self.version)
     }
 
-    /// `http://host[:port]/`, which needs no trust; `https://…` where no http port is published.
+    /// The address `http://host[:port]/`, which needs no trust; `https://…` if no http port is published.
     pub fn plain_url(&self) -> String {
         format!("{}/", self.plain_url)
     }
 
-    /// What the roots are for.
+    /// The domain or the address that the roots are for.
     pub fn label(&self) -> &str {
         &self.label
     }
 
-    /// What a package of them is called.
+    /// The name of a package with the roots.
     pub fn package(&self) -> &str {
         &self.package
     }
 
-    /// Version of the packages.
+    /// The version of the packages.
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    /// The one time of everything in a package.
+    /// The time of every file in a package.
     pub fn released(&self) -> OffsetDateTime {
         self.released
     }
 
-    /// Every root to be trusted, the one to stay first.
+    /// Every trusted root, the one that stays first.
     pub fn roots(&self) -> &[Root] {
         &self.roots
     }
@@ -176,7 +178,8 @@ impl Anchors {
         self.roots.iter().map(|root| root.fingerprint.as_str())
     }
 
-    /// The paths of a pattern of [`super::FORMATS`]: one for each place where it has a name of a place in it, else one.
+    /// The paths of a pattern of [`super::FORMATS`]: one for each place if the pattern contains a place's name,
+    /// otherwise one.
     pub(super) fn paths(&self, pattern: &str) -> Vec<(String, &Place)> {
         let path = |place: &Place| {
             let names = [
@@ -195,7 +198,7 @@ impl Anchors {
 }
 
 impl Place {
-    /// Host and, where it is not 443, port.
+    /// The host, with the port unless it is 443.
     pub(super) fn registry(&self) -> &str {
         &self.registry
     }
@@ -219,8 +222,8 @@ impl Place {
     }
 }
 
-/// `host_port_` instead of `host:port`: found everywhere, and mounted where a colon would end a path (containerd
-/// docs/hosts.md). An address keeps its brackets.
+/// The name of a directory: `host_port_` instead of `host:port`, which every containerd finds, and which can be
+/// mounted, because no colon ends the path (containerd docs/hosts.md). An address keeps its brackets.
 fn containerd(registry: &str) -> String {
     match registry.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => format!("{host}_{port}_"),
@@ -228,8 +231,8 @@ fn containerd(registry: &str) -> String {
     }
 }
 
-/// Everything twice: containerd takes what stands at the top for the server itself and what stands in a table for a
-/// mirror, and some versions want a table (containerd#10027).
+/// Each setting appears twice: containerd uses the top level for the server itself and a table for a mirror, and
+/// some versions need a table (containerd#10027).
 fn hosts_toml(registry: &str) -> String {
     format!(
         "\
@@ -249,7 +252,7 @@ impl Root {
         let base64 = pem.lines().filter(|line| !line.starts_with("-----")).map(str::trim).collect();
         let sha256 = hex(&sha256(certificate.der()));
         Self {
-            // An upgrade of a package then only adds files or only takes some away.
+            // With the digest in the name, an upgrade of a package only adds files or only removes some.
             stem: format!("{package}-{}", &sha256[..8]),
             pem: format!("{}\n", pem.trim_end()),
             base64,
@@ -260,7 +263,7 @@ impl Root {
     }
 }
 
-/// A UUID that follows from `text`: version 8, of a vendor's own making (RFC 9562 §5.8).
+/// A UUID that is computed from `text`: version 8, for a vendor's own method (RFC 9562 §5.8).
 fn uuid(text: &str) -> String {
     let mut digits = hex(&sha256(text.as_bytes())).to_uppercase();
     digits.truncate(32);

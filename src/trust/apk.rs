@@ -1,5 +1,5 @@
-//! The Alpine package that makes a root certificate trusted: apk's format 2, two gzip members that are one tar, the
-//! first what apk is told, the second the files. Without a signature, so `apk add --allow-untrusted`.
+//! The Alpine package that makes a root certificate trusted: apk's format 2, two gzip members that form one tar. The
+//! first is for apk, the second has the files. Without a signature, so it needs `apk add --allow-untrusted`.
 //!
 //! The same input gives the same bytes. It never reads a clock, a file or the environment, and never sees a key.
 
@@ -10,13 +10,13 @@ use super::archive::{self, Files, IN_MEMORY, gzip};
 use super::package::{LICENSE, PACKAGER, Package};
 use crate::pki::{hex, sha256};
 
-/// Not in a folder below: Alpine's update-ca-certificates looks into none.
+/// Not in a folder below this one, because Alpine's update-ca-certificates reads none.
 const DIRECTORY: &str = "usr/local/share/ca-certificates";
 
 const UPDATED: &str = include_str!("apk/updated");
 const REMOVED: &str = include_str!("apk/removed");
 
-/// Two blocks of zeros end a tar. apk takes a tar that goes on in the next member.
+/// Two blocks of zeros end a tar. The first member has none, so that apk reads on in the next member.
 const END: usize = 2 * 512;
 
 /// Writes the package.
@@ -30,7 +30,7 @@ pub fn build(package: &Package) -> Vec<u8> {
 }
 
 fn control(package: &Package, files: &Files, data: &[u8]) -> Files {
-    // An upgrade runs neither of the other two.
+    // An upgrade runs only this one of the three.
     let scripts = [(".post-install", UPDATED), (".post-upgrade", UPDATED), (".post-deinstall", REMOVED)];
     let scripts = scripts.map(|(name, script)| (name.to_owned(), (0o755, script.as_bytes().to_vec())));
     let mut control = Files::from(scripts);
@@ -52,7 +52,7 @@ fn info(package: &Package, files: &Files, data: &[u8]) -> String {
     )
 }
 
-/// A tar in which each file has its checksum in a header before it, for `apk audit` and `apk verify`.
+/// A tar with the checksum of each file in a header before it, for `apk audit` and `apk verify`.
 fn data(files: &Files, time: u64) -> Vec<u8> {
     let mut tar = Builder::new(Vec::new());
     for (path, (mode, content)) in archive::entries(files) {
@@ -62,14 +62,15 @@ fn data(files: &Files, time: u64) -> Vec<u8> {
         }
         let sum = hex(digest(&SHA1_FOR_LEGACY_USE_ONLY, content).as_ref());
         let record = pax_record("APK-TOOLS.checksum.SHA1", &sum);
-        // With a name: apk takes an entry without one for the end of the tar.
+        // The header has a name, because apk treats an entry without one as the end of the tar.
         archive::append(&mut tar, EntryType::XHeader, "PaxHeaders/file", (0o644, record.as_bytes()), time);
         archive::append(&mut tar, EntryType::Regular, path, (mode, content), time);
     }
     tar.into_inner().expect(IN_MEMORY)
 }
 
-/// Its length, which counts itself, a space, and `key=value` on a line (POSIX pax).
+/// A record of the POSIX pax format: its length, which includes the digits of the length, a space, and `key=value`
+/// on a line.
 fn pax_record(key: &str, value: &str) -> String {
     let rest = format!(" {key}={value}\n");
     let mut length = rest.len();
@@ -89,7 +90,7 @@ mod tests {
     use super::super::package::examples::{NAME, PEM, TIME, built};
     use super::*;
 
-    /// The bytes of each gzip member, and what they hold.
+    /// The bytes of each gzip member, and its uncompressed content.
     fn members(mut apk: &[u8]) -> Vec<(&[u8], Vec<u8>)> {
         let mut members = Vec::new();
         while !apk.is_empty() {
@@ -149,7 +150,7 @@ mod tests {
         let headers = tar.chunks(512).filter(|block| block[257..].starts_with(b"ustar"));
         assert!(headers.clone().all(|header| header[0] != 0));
         assert_eq!(headers.filter(|header| header[156] == b'x').count(), 1);
-        // The sum is from sha1sum.
+        // The sum was made with sha1sum.
         let record = "68 APK-TOOLS.checksum.SHA1=6c068641cab7843464144331c7f787eea8246867\n";
         assert_eq!(tar.windows(record.len()).filter(|window| *window == record.as_bytes()).count(), 1);
     }
@@ -157,7 +158,7 @@ mod tests {
     #[test]
     fn a_record_counts_the_digits_of_its_length() {
         assert_eq!(pax_record("a", "1234"), "9 a=1234\n");
-        // No record of this key has ten bytes.
+        // A record of this key cannot have ten bytes.
         assert_eq!(pax_record("a", "12345"), "11 a=12345\n");
     }
 }

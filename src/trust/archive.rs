@@ -1,4 +1,4 @@
-//! Files as a tar and as gzip, for the packages. The same files give the same bytes.
+//! Files as a tar and as gzip, for the packages. The same files always give the same bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -6,10 +6,10 @@ use std::io::Write;
 use flate2::{Compression, GzBuilder};
 use tar::{Builder, EntryType, Header};
 
-/// Why a write is expected to succeed.
+/// The reason why a write cannot fail.
 pub const IN_MEMORY: &str = "a `Vec` takes every write";
 
-/// Contents and modes by path, without a slash at the beginning.
+/// Modes and contents by path, without a slash at the beginning.
 pub type Files = BTreeMap<String, (u32, Vec<u8>)>;
 
 /// The folders above the files, each with its final slash.
@@ -24,7 +24,7 @@ pub fn entries(files: &Files) -> BTreeMap<&str, (u32, &[u8])> {
     folders.chain(files).collect()
 }
 
-/// A tar of the files and of the folders they are in.
+/// A tar of the files and of their folders.
 pub fn tar(files: &Files, time: u64) -> Vec<u8> {
     let mut tar = Builder::new(Vec::new());
     for (path, (mode, content)) in entries(files) {
@@ -34,7 +34,7 @@ pub fn tar(files: &Files, time: u64) -> Vec<u8> {
     tar.into_inner().expect(IN_MEMORY)
 }
 
-/// One entry, of the user and the group `root`.
+/// Adds one entry, which belongs to the user and the group `root`.
 pub fn append(
     tar: &mut Builder<Vec<u8>>,
     kind: EntryType,
@@ -52,18 +52,18 @@ pub fn append(
     header.set_groupname("root").expect("a short name fits");
     header.set_size(content.len() as u64);
     match header.as_old_mut().name.get_mut(..path.len()) {
-        // Not by `append_data`, which drops a `./`.
+        // `append_data` would drop a `./`.
         Some(name) => {
             name.copy_from_slice(path.as_bytes());
             header.set_cksum();
             tar.append(&header, content).expect(IN_MEMORY);
         }
-        // A path of more than 100 bytes takes an entry of its own, `./` included.
+        // A path of more than 100 bytes needs an entry of its own, `./` included.
         None => tar.append_data(&mut header, path, content).expect(IN_MEMORY),
     }
 }
 
-/// No time in the header and an unknown system (RFC 1952: 255), so that only the content counts.
+/// Compresses with no time in the header and an unknown system (RFC 1952: 255), so that only the content counts.
 pub fn gzip(content: &[u8]) -> Vec<u8> {
     let mut gzip = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::best());
     gzip.write_all(content).expect(IN_MEMORY);
@@ -72,13 +72,13 @@ pub fn gzip(content: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 pub mod examples {
-    //! Reading what the tests of each format have made.
+    //! Reads what the tests of each format have made.
 
     use std::io::Read;
 
     use tar::Archive;
 
-    /// `mode path` and content of each entry of a tar, all of root and of one time.
+    /// `mode path` and content of each entry of a tar; all must belong to root and have the given time.
     pub fn read(tar: &[u8], time: u64) -> Vec<(String, String)> {
         let mut entries = Vec::new();
         for entry in Archive::new(tar).entries().unwrap() {

@@ -1,5 +1,5 @@
-//! The Debian package that makes a root certificate trusted on Debian and Ubuntu: an `ar` of two compressed
-//! tars, so no Debian tool is needed to make it.
+//! The Debian package that makes a root certificate trusted on Debian and Ubuntu: an `ar` of two compressed tars, so
+//! no Debian tool is needed to make it.
 //!
 //! The same input gives the same bytes. It never reads a clock, a file or the environment, and never sees a key.
 
@@ -25,7 +25,7 @@ pub fn build(package: &Package) -> Vec<u8> {
         ("control.tar.gz", gzip(&tar(&control, package.time()))),
         ("data.tar.gz", gzip(&tar(&data, package.time()))),
     ] {
-        // deb(5): name, time, owner, group, mode, size; members start at even offsets.
+        // A header of deb(5): name, time, owner, group, mode, size; members start at even offsets.
         let (time, size) = (package.time(), content.len());
         let header = format!("{name:<16}{time:<12}{:<6}{:<6}{:<8}{size:<10}`\n", 0, 0, "100644");
         deb.extend(header.into_bytes());
@@ -35,7 +35,7 @@ pub fn build(package: &Package) -> Vec<u8> {
     deb
 }
 
-/// Its paths start with `./`, as in deb(5) files by custom.
+/// The files of the package. Their paths start with `./`, as is usual in deb(5) files.
 fn data(package: &Package) -> Files {
     let name = package.name;
     let documents = [
@@ -58,7 +58,7 @@ fn control(package: &Package, data: &Files) -> Files {
 }
 
 fn control_file(package: &Package, data: &Files) -> String {
-    // As dpkg-gencontrol counts: a file takes whole KiB, a folder takes one.
+    // The sum is the one of dpkg-gencontrol: a file counts whole KiB, a folder counts one.
     let size =
         folders(data).len() + data.values().map(|(_, content)| content.len().div_ceil(1024)).sum::<usize>();
     let mut control = format!(
@@ -121,7 +121,7 @@ mod tests {
         built(build, stems, pem)
     }
 
-    /// Names and contents of the members of the `ar`.
+    /// The names and contents of the members of the `ar`.
     fn members(deb: &[u8]) -> Vec<(String, Vec<u8>)> {
         let mut rest = deb.strip_prefix(b"!<arch>\n").unwrap();
         let mut members = Vec::new();
@@ -201,7 +201,7 @@ mod tests {
              AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB\n"
         );
         assert_eq!(entries[2].1.lines().count(), 3);
-        // The sum is from md5sum.
+        // The sum was made with md5sum.
         let sum = "a4cc3db5f61a7f7b26ba82b9be725e57  usr/share/root-cert-myhouse.local/root-cert-myhouse.local.crt\n";
         assert!(entries[2].1.ends_with(sum));
     }

@@ -1,4 +1,4 @@
-//! Everything that can be made for clients, by the name it has on the command line.
+//! Everything that regcert can make for clients, by its name on the command line.
 
 use std::str::FromStr;
 
@@ -8,21 +8,21 @@ use crate::names::printable;
 /// One or several files that make one kind of client trust the registry.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Format {
-    /// As it is named on the command line.
+    /// The name on the command line.
     pub name: &'static str,
-    /// What it is for and where it goes, in one line.
+    /// The use of the files and the place where they are installed, in one line.
     pub purpose: &'static str,
-    /// Whether every registry has it; the others are made from the day they are asked for.
+    /// Whether every registry has it; another format is made once it was asked for.
     pub always: bool,
-    /// Path below `trust/`, with names in braces that [`super::Anchors::paths`] fills in; and the template, or the kind
-    /// of package. There is one file for each way to the registry where the path names one.
+    /// Each path below `trust/`, with names in braces that [`super::Anchors::paths`] replaces, and its template or
+    /// kind of package. If the path names a host and port of the registry, there is one file for each.
     pub(super) files: &'static [(&'static str, &'static str)],
 }
 
-/// The script that does a whole machine, below `trust/`.
+/// The script that sets up a whole machine, below `trust/`.
 pub const INSTALL: &str = "install.sh";
 
-/// In the order in which people are shown them.
+/// All formats, in the order in which they are listed.
 pub const FORMATS: &[Format] = &[
     Format {
         name: "script",

@@ -1,4 +1,4 @@
-//! Root certificates as something a machine can install: packages, files for each runtime, scripts. Public material
+//! Root certificates in forms that a machine can install: packages, files for each runtime, scripts. Public material
 //! only.
 
 mod anchors;
@@ -25,24 +25,23 @@ use crate::pki::{hex, sha256};
 use crate::render::render;
 use package::Package;
 
-/// The list of everything, below `trust/`.
+/// The list of all files for clients, below `trust/`.
 pub const INDEX: &str = "index.txt";
 
-/// What the packages for clients are called, beside the registry: a version that rises with every change of roots.
+/// The version of the packages for clients, which rises with every change of roots, and its time.
 pub struct Release {
     /// `2026.11.20`, or `2026.11.20.1`.
     pub version: String,
-    /// The one time of everything in a package.
+    /// The time of every file in a package.
     pub at: OffsetDateTime,
 }
 
 /// A file for clients.
 pub struct Artefact {
-    /// Which of [`FORMATS`] it belongs to.
+    /// The one of [`FORMATS`] that the file belongs to.
     pub format: &'static Format,
-    /// Where it lies below `trust/`.
+    /// The path below `trust/`.
     pub path: String,
-    /// What is in it.
     pub bytes: Vec<u8>,
 }
 
@@ -56,7 +55,7 @@ impl Artefact {
 /// The files of the formats that are `wanted`, in the order of [`FORMATS`]. The same roots give the same bytes.
 pub fn artefacts(anchors: &Anchors, wanted: impl Fn(&Format) -> bool) -> Result<Vec<Artefact>, Fault> {
     let mut artefacts = Vec::new();
-    // Many directories hold the same file, so that each can be copied alone.
+    // Many directories contain the same file, so that each can be copied without the others.
     let mut made: BTreeMap<(&str, &str), Vec<u8>> = BTreeMap::new();
     for format in FORMATS.iter().filter(|format| wanted(format)) {
         for (pattern, template) in format.files {
@@ -78,12 +77,12 @@ pub fn artefacts(anchors: &Anchors, wanted: impl Fn(&Format) -> bool) -> Result<
     Ok(artefacts)
 }
 
-/// The script that makes a machine trust the registry, and says whether it does.
+/// The script that makes a machine trust the registry, and that checks whether the machine does.
 pub fn script(anchors: &Anchors) -> Result<Vec<u8>, Fault> {
     Ok(render("trust/install.sh", anchors)?.into_bytes())
 }
 
-/// What a template is filled with: everything, and the place that its path names.
+/// The values for a template: all anchors, and the place that its path names.
 #[derive(serde::Serialize)]
 struct At<'a> {
     #[serde(flatten)]
@@ -91,7 +90,7 @@ struct At<'a> {
     place: &'a Place,
 }
 
-/// The list of the files, for people and for `sha256sum -c`.
+/// The list of the files, for users and for `sha256sum -c`.
 pub fn index(anchors: &Anchors, artefacts: &[Artefact]) -> String {
     let mut text = format!(
         "# {}: what makes its clients trust it. Public: hand it to whom you like.\n\
@@ -136,7 +135,7 @@ mod tests {
     use crate::pki::Certificate;
     use crate::settings::{RawSettings, RunAs, Settings, Side};
 
-    /// Two roots: what is in them does not matter here.
+    /// Anchors with up to two roots, whose contents do not matter here.
     fn anchors(server: &str, port: &str, roots: usize) -> Anchors {
         let server = Some(server.to_owned());
         anchors_of(
@@ -158,8 +157,8 @@ mod tests {
         Anchors::of(&spec, &certificates.iter().collect::<Vec<_>>(), &release)
     }
 
-    /// `SNAPSHOTS=overwrite cargo test golden` rewrites them. The packages have tests of their own, and whatever is
-    /// the certificates alone is compared with them.
+    /// `SNAPSHOTS=overwrite cargo test golden` rewrites the golden files. The packages have tests of their own, and
+    /// files that consist only of the certificates are compared with these.
     #[test]
     fn every_file_for_clients_is_as_in_its_golden_files() {
         let same = |text: &str, file: &str| {
@@ -191,7 +190,7 @@ mod tests {
                 if artefact.path.ends_with(".crt") || artefact.path.ends_with(".pem") {
                     assert_eq!(text, bundle, "{}", artefact.path);
                 } else {
-                    // Nothing in the names of this repository's files but letters, digits and dots.
+                    // The names of files in this repository contain only letters, digits, dots and hyphens.
                     let file = artefact.path.replace(['[', ']', ':'], "-");
                     same(&text, &format!("trust/{shape}/{file}"));
                 }

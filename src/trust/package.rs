@@ -1,4 +1,4 @@
-//! Root certificates as one package, whatever its format: what all formats are made from. It never sees a key.
+//! The content of a package with root certificates, from which all formats are made. It never sees a key.
 
 use std::collections::BTreeSet;
 
@@ -9,18 +9,18 @@ use super::archive::Files;
 /// The top-level domain `invalid` is reserved (RFC 2606): mail to it cannot arrive.
 pub const PACKAGER: &str = "regcert <regcert@registry.invalid>";
 
-/// As SPDX writes a licence that is not on its list: a root certificate holds public data only.
+/// SPDX's form for a licence that is not on its list: a root certificate contains only public data.
 pub const LICENSE: &str = "LicenseRef-public-data";
 
-/// What is packaged.
+/// The content of a package, whatever its format.
 pub struct Package<'a> {
     /// A valid package name in every format, such as `root-cert-myhouse.local`.
     pub name: &'a str,
-    /// Must rise whenever the roots change, or no package manager will upgrade.
+    /// The version must rise whenever the roots change, or no package manager will upgrade.
     pub version: &'a str,
-    /// What the roots are for, such as `myhouse.local`.
+    /// The domain or the address that the roots are for, such as `myhouse.local`.
     pub label: &'a str,
-    /// The one time of everything in the package.
+    /// The time of every file in the package.
     pub released: OffsetDateTime,
     /// File stem and PEM of each root: one, or two while the authority is being rotated.
     pub roots: &'a [(String, Vec<u8>)],
@@ -29,7 +29,8 @@ pub struct Package<'a> {
 }
 
 impl Package<'_> {
-    /// The alphabets are closed before a package is made; this finds a caller that forgot.
+    /// Checks the alphabets of the input. They are ensured before a package is made; this finds a caller that does
+    /// not.
     pub fn debug_assert_input(&self) {
         // Debian policy 5.6.1 and 5.6.12 are the narrowest. A hyphen would end the version in rpm, apk and pacman.
         let made_of = |text: &str, more: &[u8]| {
@@ -37,7 +38,7 @@ impl Package<'_> {
                 && text.starts_with(|first: char| first.is_ascii_alphanumeric())
         };
         debug_assert!(self.name.len() > 1 && made_of(self.name, b"+-."));
-        // Digits and dots are what all four order alike.
+        // All four formats sort digits and dots in the same way.
         debug_assert!(made_of(self.version, b".") && !self.version.contains(|c: char| c.is_alphabetic()));
         debug_assert!(!self.label.contains(char::is_control));
         let stems: BTreeSet<_> = self.roots.iter().map(|(stem, _)| stem).collect();
@@ -49,19 +50,19 @@ impl Package<'_> {
         }
     }
 
-    /// Seconds since 1970.
+    /// The time of the files in seconds since 1970.
     pub fn time(&self) -> u64 {
         u64::try_from(self.released.unix_timestamp()).unwrap_or(0)
     }
 
-    /// Each root as a file of its own in `directory`.
+    /// The files of the package: one for each root, in `directory`.
     pub fn certificates(&self, directory: &str) -> Files {
         let file =
             |(stem, pem): &(String, Vec<u8>)| (format!("{directory}/{stem}.crt"), (0o644, pem.clone()));
         self.roots.iter().map(file).collect()
     }
 
-    /// All there is to say, on one line.
+    /// The whole description, on one line.
     pub fn description(&self) -> String {
         format!(
             "Private root certificate for {}, trusted system-wide. SHA-256 {}",
@@ -71,13 +72,14 @@ impl Package<'_> {
     }
 }
 
-/// What a description says of Java, in lines of at most 78 characters. Java 17's default `TrustManager` was tried.
+/// The text about Java in a description, in lines of at most 78 characters. Tested with Java 17's default
+/// `TrustManager`.
 pub const JAVA: [&str; 2] = [
     "Java takes its roots from the system's store, and ignores the limits of a",
     "root: Java programs here will trust this one for every name.",
 ];
 
-/// A fingerprint has 95 characters, a line of a description at most 80 (lintian, rpmlint).
+/// A fingerprint in two parts: it has 95 characters, a line of a description at most 80 (lintian, rpmlint).
 pub fn halves(fingerprint: &str) -> impl Iterator<Item = &str> {
     let (first, second) = fingerprint.split_at_checked(48).unwrap_or((fingerprint, ""));
     [first, second].into_iter().filter(|half| !half.is_empty())
@@ -93,10 +95,10 @@ pub mod examples {
 
     pub const NAME: &str = "root-cert-myhouse.local";
     pub const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    /// Long past: a build is never later than its release, which the rpm would show.
+    /// A time in the past: a build is never later than its release, which the rpm would show.
     pub const TIME: u64 = 1_605_870_000;
 
-    /// What `build` makes of a root of this content under each of these names.
+    /// The package that `build` makes of a root with this content under each of these names.
     pub fn built(build: fn(&Package) -> Vec<u8>, stems: &[&str], pem: &[u8]) -> Vec<u8> {
         let roots: Vec<_> = stems.iter().map(|stem| (stem.to_string(), pem.to_vec())).collect();
         build(&Package {

@@ -1,5 +1,5 @@
-//! A user's name and password as Kubernetes wants them to pull images. The one thing for clients that is secret: it is
-//! made only when asked for, and never one of [`super::FORMATS`].
+//! A user's name and password in the form with which Kubernetes pulls images. This is the only secret file for
+//! clients: regcert makes it only on request, and it is never one of [`super::FORMATS`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,11 +11,11 @@ use crate::auth::Password;
 use crate::error::Fault;
 use crate::names::{Username, printable};
 
-/// What an object in a cluster is called (RFC 1123 subdomain, as Kubernetes reads it: an address is one too).
+/// The name of an object in a cluster (RFC 1123 subdomain, as Kubernetes reads it: an address is one too).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectName(String);
 
-/// What a namespace is called (RFC 1123 label).
+/// The name of a namespace (RFC 1123 label).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Namespace(String);
 
@@ -50,7 +50,7 @@ impl fmt::Display for ObjectName {
 }
 
 impl ObjectName {
-    /// What a registry's Secret is called unless a name is given: its host.
+    /// The default name of a registry's Secret: its host.
     pub fn of(host: &str) -> Self {
         // An IPv6 address may begin or end with colons.
         Self(host.replace(':', "-").trim_matches('-').to_owned())
@@ -62,7 +62,7 @@ fn is_label(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(plain) && !text.starts_with('-') && !text.ends_with('-')
 }
 
-/// The manifest. `data` and not `stringData`: with the latter every `kubectl apply` is a change.
+/// The manifest of the Secret. It has `data`, because with `stringData` every `kubectl apply` is a change.
 pub fn pull_secret(
     registry: &str,
     user: &Username,

@@ -1,8 +1,9 @@
-//! The rpm that makes a root certificate trusted on RHEL, Fedora and their kin, and on SUSE: one for both families. Each
-//! reads a directory that the other does not, so the roots lie in both, and the scripts run the program that is there.
+//! The rpm that makes a root certificate trusted on RHEL, Fedora and their derivatives, and on SUSE: one package for
+//! both families. Each family reads a directory that the other does not, so the roots are in both, and the scripts
+//! run the program that exists.
 //!
-//! The same input gives the same bytes while the clock is past the release: the library takes the earlier of the two for
-//! the time of the build. It never reads a file or the environment, and never sees a key.
+//! The same input gives the same bytes while the clock is past the release, because the library uses the earlier of
+//! the two as the time of the build. It never reads a file or the environment, and never sees a key.
 
 use rpm::{BuildConfig, CompressionType, Dependency, Error, FileOptions, PackageBuilder};
 
@@ -12,10 +13,11 @@ use super::package::{JAVA, LICENSE, PACKAGER, Package, halves};
 const POST: &str = include_str!("rpm/post");
 const POSTUN: &str = include_str!("rpm/postun");
 
-/// Where a package may put roots: update-ca-trust(8) of Fedora, update-ca-certificates(8) of SUSE.
+/// The directories in which a package may put roots: update-ca-trust(8) of Fedora, update-ca-certificates(8) of
+/// SUSE.
 const DIRECTORIES: [&str; 2] = ["/usr/share/pki/ca-trust-source", "/usr/share/pki/trust"];
 
-/// There is one build of each version.
+/// Each version has only one build.
 const RELEASE: &str = "1";
 
 /// Writes the package.
@@ -30,11 +32,11 @@ pub fn build(package: &Package) -> Vec<u8> {
 }
 
 fn package_of(package: &Package) -> Result<rpm::Package, Error> {
-    // The format has 32 bits for a time: until 2106.
+    // The format has 32 bits for a time, which last until 2106.
     let time = u32::try_from(package.time()).unwrap_or(u32::MAX);
     let summary = "Private root certificate, trusted system-wide";
     let mut rpm = PackageBuilder::new(package.name, package.version, LICENSE, "noarch", summary);
-    // Space for a signature is left, so that one can be added with `rpmsign`.
+    // The header has space for a signature, so that one can be added with `rpmsign`.
     rpm.using_config(BuildConfig::v4().source_date(time).compression(CompressionType::Gzip))
         .release(RELEASE)
         .build_host("localhost")
@@ -49,7 +51,8 @@ fn package_of(package: &Package) -> Result<rpm::Package, Error> {
         .post_uninstall_script(POSTUN);
     for directory in DIRECTORIES {
         let anchors = format!("{directory}/anchors");
-        // Those of the other family belong to no other package: unowned, they would stay behind.
+        // No other package owns the directories of the other family: if this one did not either, they would stay
+        // behind.
         for owned in [directory, &anchors] {
             rpm.with_dir_entry(FileOptions::dir(owned).permissions(0o755))?;
         }

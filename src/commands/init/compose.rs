@@ -1,4 +1,5 @@
-//! What `init` does for Docker Compose: a project of the registry's own, and a word about a version that is too old.
+//! The part of `init` for Docker Compose: names the registry's Compose project, and warns of a version that is too
+//! old.
 
 use std::path::PathBuf;
 
@@ -15,14 +16,14 @@ use crate::ui;
 /// (docker-compose 1.29.0's list of changes).
 const COMPOSE_LEAST: [u32; 2] = [1, 29];
 
-/// Gives a new registry a Compose project of its own.
+/// Gives a new registry its own Compose project.
 pub(super) fn name_project(deployment: &mut Deployment, world: &World) {
     let host = deployment.spec.host().to_string();
     deployment.state.project = Some(ComposeProject::new(&host, &world.site.directory));
 }
 
-/// Gives a copy of a registry's directory another Compose project: under the name of the first one, Compose would
-/// replace its containers.
+/// Gives a copy of a registry's directory another Compose project. With the project name of the original, Compose
+/// would replace the original's containers.
 pub(super) fn rename_copy(deployment: &mut Deployment, world: &World) {
     let Some(project) = &mut deployment.state.project else {
         return;
@@ -34,11 +35,11 @@ pub(super) fn rename_copy(deployment: &mut Deployment, world: &World) {
     let is_there = match store::look(&first.join(ENV)) {
         Found::File { bytes, .. } => String::from_utf8_lossy(&bytes).contains(&project.name),
         Found::Nothing => false,
-        // Rather a name too many than the containers of another directory.
+        // If in doubt, rename: the old name may belong to the containers of another directory.
         Found::Directory(_) | Found::Unreadable(_) => true,
     };
     if !is_there {
-        // It was renamed.
+        // The directory was moved or renamed, not copied.
         project.directory.clone_from(&world.site.directory);
         return;
     }
@@ -49,7 +50,7 @@ pub(super) fn rename_copy(deployment: &mut Deployment, world: &World) {
 }
 
 impl World {
-    /// Leads Compose from the clone of regcert to its registry, or says how.
+    /// Makes Compose in the clone of regcert use the registry below it, or says how.
     pub(in crate::commands) fn lead_compose(&self) -> Result<()> {
         if let Lead::Foreign(lines) = store::lead_compose(&self.dir)? {
             let lines: Vec<_> = lines.lines().filter(|line| !line.starts_with('#')).collect();
@@ -62,7 +63,7 @@ impl World {
     }
 }
 
-/// Warns of a Docker Compose that does not read the file.
+/// Warns of a Docker Compose that cannot read docker-compose.yml.
 pub(super) fn warn_about_compose(here: &Here) {
     if let Version::Known(version) = &here.compose
         && is_older(version, COMPOSE_LEAST)
@@ -74,7 +75,7 @@ pub(super) fn warn_about_compose(here: &Here) {
     }
 }
 
-/// Whether `version` is below `least`. A version that is no number is taken for a new one.
+/// Whether `version` is below `least`. A version that is not a number counts as new.
 fn is_older(version: &str, least: [u32; 2]) -> bool {
     let mut parts = version.trim_start_matches('v').split('.').map(str::parse::<u32>);
     match (parts.next(), parts.next()) {

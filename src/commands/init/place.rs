@@ -1,4 +1,4 @@
-//! Where a new registry may be made: not in the clone of regcert, and not inside another registry.
+//! The directories in which a new registry may be made: not the clone of regcert, and not inside another registry.
 
 use anyhow::{Result, bail};
 
@@ -7,7 +7,7 @@ use crate::error::Fault;
 use crate::names::shell;
 use crate::store;
 
-/// Refuses to make a registry of the clone of regcert, whose own files it would replace.
+/// Fails if the directory is the clone of regcert, whose files the registry would replace.
 pub(super) fn beside_the_source(world: &World) -> Result<()> {
     if store::is_clone(&world.dir) {
         let below = shell(&world.dir.join("registry").display().to_string());
@@ -19,7 +19,7 @@ pub(super) fn beside_the_source(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Refuses to make a registry within another one.
+/// Fails if the directory is inside another registry.
 pub(super) fn outside_of_others(world: &World) -> Result<()> {
     match store::registry_above(&world.site.directory) {
         None => Ok(()),
@@ -33,7 +33,8 @@ pub(super) fn outside_of_others(world: &World) -> Result<()> {
     }
 }
 
-/// A path as it was typed, for a program that runs elsewhere.
+/// Makes a typed path absolute, for a program that runs in another directory. `volume` and `volume:NAME` stay as
+/// they are.
 pub(super) fn from_here(data: &str) -> String {
     let absolute =
         || std::path::absolute(data).ok().and_then(|path| path.into_os_string().into_string().ok());

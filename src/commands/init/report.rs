@@ -1,4 +1,4 @@
-//! What `init` made, or would make, as JSON.
+//! The JSON output of `init`: what it made, or would make.
 
 use anyhow::Result;
 use serde_json::json;
@@ -48,7 +48,7 @@ fn files(change: &Change) -> Vec<serde_json::Value> {
 }
 
 impl Args {
-    /// Shows what this run would do. Of what it would make, such as a certificate, there is nothing to tell yet.
+    /// Shows what this run would do. Leaves out what does not exist yet, such as a certificate.
     pub(super) fn would_change(
         &self,
         world: &World,

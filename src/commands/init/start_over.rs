@@ -1,4 +1,4 @@
-//! `regcert init --start-over`: when another root may take the place of the first one, as far as this machine shows it.
+//! `regcert init --start-over`: decides whether a root may be replaced, by the signs of its use on this machine.
 
 use anyhow::{Result, bail};
 
@@ -7,7 +7,7 @@ use crate::error::Fault;
 use crate::probe;
 use crate::store::Store;
 
-/// Refuses where a client may depend on the root.
+/// Fails if a client may depend on the root.
 pub(super) fn unused(old: &Deployment, store: &Store) -> Result<()> {
     let Some(used) = use_of(old, store) else {
         return Ok(());
@@ -17,7 +17,7 @@ pub(super) fn unused(old: &Deployment, store: &Store) -> Result<()> {
     ))
 }
 
-/// How the registry is used already, as far as this machine shows it.
+/// How the registry is already in use, as far as this machine shows; `None` if it is not.
 pub(super) fn use_of(old: &Deployment, store: &Store) -> Option<String> {
     if let Some(server) = &old.server
         && probe::is_running(&old.spec.host(), old.spec.https_port, server.leaf())
@@ -31,7 +31,7 @@ pub(super) fn use_of(old: &Deployment, store: &Store) -> Option<String> {
     Some(format!("this machine trusts the root (`{}`)", trusted.display()))
 }
 
-/// The hint, with the way that is open until a client depends on the root.
+/// The hint, plus `--start-over` while no client depends on the root.
 pub(super) fn or_start_over(hint: &str, can: bool) -> String {
     if can {
         format!("{hint}; or, as the registry is not used yet, run this command again with `--start-over`")

@@ -1,4 +1,4 @@
-//! `regcert init --from DIR`: a new registry with the names, users and images of one that regcert did not make.
+//! `regcert init --from DIR`: makes a registry with the names, users and images of one that regcert did not make.
 
 use std::path::{Path, PathBuf};
 
@@ -21,10 +21,9 @@ use crate::store::{self, Store};
 use crate::takeover::{COMPOSE_NAMES, Old, OldAuthority};
 use crate::ui;
 
-/// Where the old files go where the new ones take their places.
+/// The directory that replaced files of the old registry are moved to.
 const ASIDE: &str = "before-regcert";
 
-/// Runs the command.
 pub fn run(args: &Args, from: &Path, world: &World) -> Result<()> {
     let dir = store::real(from).with_context(|| format!("`{}` cannot be opened", from.display()))?;
     let look = |path: &Path| store::entry(&dir, path);
@@ -96,7 +95,7 @@ fn stopped(running: Option<&(Vec<String>, String)>) -> Result<()> {
     )
 }
 
-/// The settings, checked, what the root may speak for besides, and the user that the options name.
+/// The checked settings, the additional subtrees of the root, and the user that the options name.
 fn wanted(
     args: &Args,
     old: &Old,
@@ -114,7 +113,7 @@ fn wanted(
     Ok((spec, permit, user, given))
 }
 
-/// The new registry with the old users, and a password that regcert made for a user who had none.
+/// The new registry with the old users; if it has none, the given user. Returns a password that regcert generated.
 fn make(
     args: &Args,
     world: &World,
@@ -145,11 +144,11 @@ fn make(
     Ok((deployment, unknown_to_all(&password, known)))
 }
 
-/// The settings of the old registry, with those that the options give.
+/// The settings of the old registry, overridden by those of the options.
 fn settings(args: &Args, old: &Old, world: &World, dir: &Path, in_place: bool) -> Result<RawSettings> {
     let (mut given, mut kept) = (args.settings(), old.settings.clone());
     if given.server.is_some() {
-        // Clients may go on using the old name.
+        // Clients may still use the old name.
         let name = match (&kept.server, &kept.domain) {
             (Some(server), Some(domain)) => Some(format!("{server}.{domain}")),
             (Some(server), None) => Some(server.clone()),
@@ -179,14 +178,14 @@ fn settings(args: &Args, old: &Old, world: &World, dir: &Path, in_place: bool) -
     }
     if given.run_as.is_none() {
         let owner = owner(old, given.data.as_deref(), &world.dir);
-        // Root in a container of the user's own engine is the user.
+        // Root in a container of the user's own engine has the rights of that user.
         let is_mine = |owner: &RunAs| world.engine == Engine::Own && owner.uid == world.me.uid;
         given.run_as = owner.map(|owner| if is_mine(&owner) { RunAs::ROOT } else { owner }.to_string());
     }
     Ok(given.or(kept))
 }
 
-/// Where the images are; a volume must be one that Docker has.
+/// The place of the images; fails if it is a missing volume.
 fn data(old: &Old, dir: &Path, in_place: bool) -> Result<Data> {
     match old.data.clone()? {
         Data::Directory(path) => {
@@ -221,7 +220,7 @@ fn data(old: &Old, dir: &Path, in_place: bool) -> Result<Data> {
     }
 }
 
-/// Who owns the images: the registry must run as that user, because nothing is handed over unasked.
+/// The owner of the images. The registry must run as that user, because regcert does not change owners unasked.
 fn owner(old: &Old, data: Option<&str>, target: &Path) -> Option<RunAs> {
     match data?.parse().ok()? {
         Data::Directory(path) => old.run_as.or_else(|| store::owner(&target.join(path))),
@@ -230,14 +229,15 @@ fn owner(old: &Old, data: Option<&str>, target: &Path) -> Option<RunAs> {
                 Volume::At(path) => store::owner(&path),
                 Volume::Missing(_) | Volume::Unknown => None,
             };
-            // The image's own user is root.
+            // The image runs as root by default.
             old.run_as.or(found).or(Some(RunAs { uid: 0, gid: 0 }))
         }
         Data::Volume => None,
     }
 }
 
-/// Root without capabilities reads only its own files, and only root can give it files.
+/// Fails if the containers would run as root without capabilities, which reads only its own files, and this user
+/// cannot give files to root.
 fn writable(spec: &Settings, world: &World) -> Result<()> {
     if spec.run_as.uid != 0 || store::is_root() || world.engine == Engine::Own {
         return Ok(());
@@ -251,7 +251,7 @@ fn writable(spec: &Settings, world: &World) -> Result<()> {
     )
 }
 
-/// The old root and its key, where they are fit.
+/// The old root and its key; fails if they cannot be used.
 fn kept_root(dir: &Path, old: &Old, spec: &Settings, world: &World) -> Result<Authority> {
     let look = |path: &Path| store::entry(dir, path);
     let OldAuthority { certificate, path, key, key_path } =
@@ -268,7 +268,7 @@ fn kept_root(dir: &Path, old: &Old, spec: &Settings, world: &World) -> Result<Au
     Authority::import(vec![certificate], key, world.now).map_err(unfit).with_context(|| named(&path))
 }
 
-/// What is written, and in place what goes aside.
+/// The files to write and, for a takeover in place, the old files to move aside.
 fn change(
     world: &World,
     store: &Store,
@@ -301,7 +301,7 @@ fn change(
     Ok(change)
 }
 
-/// The old files in whose places regcert's own come, or beside which they would be taken for regcert's.
+/// The old files that regcert would replace, or that would be mistaken for regcert's own.
 fn aside(world: &World, store: &Store, wanted: &FileSet) -> Result<Vec<(RelPath, Zeroizing<Vec<u8>>)>> {
     let dir: PathBuf = store::real(&world.dir)?;
     if !matches!(store::entry(&dir, &dir.join(ASIDE)), crate::takeover::Entry::Nothing) {

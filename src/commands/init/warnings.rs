@@ -1,4 +1,4 @@
-//! What `init` warns of, and the secrets that it refuses in the URL of a webhook.
+//! The warnings of `init`, and its check for secrets in the URL of a webhook.
 
 use super::super::World;
 use super::super::import_cert::warn_of_days;
@@ -11,7 +11,7 @@ use crate::settings::{Data, Proxy, RawSettings, Settings};
 use crate::store::Store;
 use crate::{health, ui};
 
-/// Refuses a URL of a webhook that holds a secret. One that the registry has already gets a warning.
+/// Adds a fault for each webhook in the options whose URL contains a secret. A stored webhook only gets a warning.
 pub(super) fn refuse_secrets(settings: &RawSettings, gather: &mut Gather) {
     for webhook in settings.notify.iter().flatten().filter_map(|text| text.parse::<Webhook>().ok()) {
         if let Some(parameter) = webhook.secret_parameter() {
@@ -27,7 +27,7 @@ pub(super) fn refuse_secrets(settings: &RawSettings, gather: &mut Gather) {
     }
 }
 
-/// Warns of what the settings open or leave undone.
+/// Warns of risks and omissions in the settings.
 pub(super) fn warn_about(args: &Args, deployment: &Deployment, store: &Store, world: &World) {
     let spec = &deployment.spec;
     warn_of_days(spec.days.into());
@@ -48,7 +48,7 @@ pub(super) fn warn_about(args: &Args, deployment: &Deployment, store: &Store, wo
         (Some(_) | None, Repositories::Of(_), _) | (None, Repositories::Every, _) => {}
     }
     if world.compose == Compose::Podman && !matches!(spec.data, Data::Directory(_)) {
-        // Version 1.6 knows `ro`, `rw`, `z` and `Z` alone.
+        // Version 1.6 supports only `ro`, `rw`, `z` and `Z`.
         ui::warn(
             "podman-compose refuses the option `nocopy` of the volume with the images: keep them in a directory, by `--data ./data`, or install docker-compose, which works with Podman's socket",
         );
@@ -56,14 +56,14 @@ pub(super) fn warn_about(args: &Args, deployment: &Deployment, store: &Store, wo
     warn_about_owner(deployment, store, world);
 }
 
-/// Warns where the containers cannot read the registry's files, or write where it keeps images.
+/// Warns if the containers cannot read the registry's files, or cannot write to the image directory.
 fn warn_about_owner(deployment: &Deployment, store: &Store, world: &World) {
     if let Some((_, fault)) = foreign_files(deployment, store, world) {
         ui::warn(format!("{}: {}", fault.message, fault.hint));
     }
 }
 
-/// Where the containers cannot read the registry's files, or write where it keeps images: which, and why.
+/// The files that the containers cannot read, or the image directory that they cannot write to, with the reason.
 pub(in crate::commands) fn foreign_files(
     deployment: &Deployment,
     store: &Store,
@@ -88,7 +88,7 @@ pub(in crate::commands) fn foreign_files(
     None
 }
 
-/// Refuses a directory that cannot be mounted.
+/// Adds a fault if the directory cannot be mounted.
 pub(super) fn refuse_directory(world: &World, gather: &mut Gather) {
     let directory = &world.site.directory;
     if directory.contains(':') {
@@ -102,7 +102,7 @@ pub(super) fn refuse_directory(world: &World, gather: &mut Gather) {
     }
 }
 
-/// Refuses a user that the containers of this machine's engine cannot be, with the files as regcert makes them.
+/// Adds a fault if the containers of this machine's engine cannot run as this user with regcert's files.
 pub(super) fn refuse_user(spec: &Settings, world: &World, gather: &mut Gather) {
     let run_as = spec.run_as;
     match (world.engine, run_as.uid) {

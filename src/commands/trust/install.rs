@@ -1,4 +1,5 @@
-//! `regcert trust install` and `uninstall`: this machine itself, by the very script that other machines get.
+//! `regcert trust install` and `uninstall`: make this machine trust the registry or undo it, with the script that
+//! other machines use.
 
 use std::process::ExitCode;
 
@@ -38,7 +39,6 @@ pub struct Install {
     verify: bool,
 }
 
-/// Runs `install`.
 pub fn install(Install { args, verify }: &Install, world: &World) -> Result<ExitCode> {
     let address = probe::own_address().to_string();
     let mut words = vec!["--address", &address];
@@ -46,18 +46,17 @@ pub fn install(Install { args, verify }: &Install, world: &World) -> Result<Exit
     run(args, words, world)
 }
 
-/// Runs `uninstall`.
 pub fn uninstall(args: &Args, world: &World) -> Result<ExitCode> {
     run(args, vec!["--uninstall"], world)
 }
 
-/// Runs the script, which talks to the person, and asks; its exit codes are ours.
+/// Runs the script, which prints and asks by itself, and returns its exit code.
 fn run(args: &Args, words: Vec<&str>, world: &World) -> Result<ExitCode> {
     let (store, deployment) = super::open(world)?;
     let artefacts = deployment.artefacts()?;
     let script = artefacts.iter().find(|artefact| artefact.path == INSTALL).context("no script is made")?;
     let own = deployment.root().map(|root| root.fingerprint()).unwrap_or_default();
-    // Nothing of the registry is changed, and the person may think for a while.
+    // Release the lock: nothing is changed here, and the user may take a while to answer.
     drop(store);
     let (fingerprint, asks) = match (&args.fingerprint, args.yes) {
         (Some(given), _) => (given, None),

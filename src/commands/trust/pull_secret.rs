@@ -1,4 +1,4 @@
-//! `regcert trust pull-secret`: a user's password, for Kubernetes.
+//! `regcert trust pull-secret`: writes a Kubernetes Secret with a user's password.
 
 use anyhow::{Result, bail};
 
@@ -34,7 +34,6 @@ pub struct Args {
     name: Option<String>,
 }
 
-/// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<()> {
     let mut gather = Gather::default();
     let user: Option<Username> = gather.take("USER", args.user.parse());

@@ -1,4 +1,4 @@
-//! A name with more than one address, and a registry with a way round its proxy.
+//! Tests of a name with more than one address, and of a registry that can be reached without its proxy.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn every_address_of_the_name_must_lead_to_the_registry() {
         seen.addresses = Some(Ok(vec!["10.0.0.7".parse().unwrap(), ip]));
         seen.astray = vec![((ip, 443).into(), why.to_owned())];
         let links = links(&seen, true, None);
-        // What is behind the first address is judged all the same.
+        // The server at the first address is still judged.
         assert_eq!(links.iter().find(|link| link.id == "tls").unwrap().state, State::Held);
         links.into_iter().find(|link| link.id == "tcp").unwrap()
     };

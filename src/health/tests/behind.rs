@@ -1,4 +1,5 @@
-//! The registry behind nginx, and what else has its ports: by its containers where no user logs in.
+//! Tests of the registry behind nginx, judged by its containers if no user logs in, and of other programs on its
+//! ports.
 
 use std::net::SocketAddr;
 
@@ -39,7 +40,7 @@ fn links(
     links_with(seen, containers, listeners, files, |_| ())
 }
 
-/// These links, with something else known besides.
+/// The links for these containers, listeners and files, after `change` of the other known facts.
 pub(super) fn links_with(
     seen: &Seen,
     containers: &Containers,
@@ -78,12 +79,12 @@ pub(super) fn links_with(
     check(&known, seen)
 }
 
-/// No address took the connection.
+/// The result of a connection that no address accepted.
 pub(super) fn no_connection(why: &str) -> Option<Result<SocketAddr, NoConnection>> {
     Some(Err(NoConnection { why: why.to_owned(), is_refused: why.ends_with("refused") }))
 }
 
-/// What is seen without a user.
+/// The observations without a user.
 pub(super) fn anonymous() -> Seen {
     Seen { login: None, start: None, chunk: None, trip: None, ..seen() }
 }
@@ -125,7 +126,7 @@ fn program(name: &str, uid: u32) -> Listener {
     Listener { uid, process: Some(12), program: Some(name.to_owned()), container: None }
 }
 
-/// Broken links and the first cure, where the port answers like this.
+/// The broken links and the first cure, if the port serves this chain and this program listens on it.
 fn taken(chain: Option<Result<Vec<Certificate>, Refusal>>, listener: Listener) -> (String, String) {
     let ip = "10.0.0.7".parse().unwrap();
     let seen = Seen {
@@ -147,7 +148,7 @@ fn another_program_on_the_port_is_named_whatever_it_speaks() {
         assert!(hint.contains("regcert init --https-port 5443 && docker compose up -d"), "{hint}");
         assert!(!hint.contains("--force"), "{hint}");
     }
-    // Where Docker does not say what the containers are, only a program that is no container counts.
+    // If Docker does not list the containers, only a program that is not a port forwarder counts.
     let ip = "10.0.0.7".parse().unwrap();
     let seen = Seen {
         addresses: Some(Ok(vec![ip])),
@@ -161,12 +162,12 @@ fn another_program_on_the_port_is_named_whatever_it_speaks() {
     for listener in [program("docker-proxy", 0), Listener { program: None, ..program("", 0) }] {
         assert_eq!(of(listener), "served,trust");
     }
-    // Another container, and one of this registry's own.
+    // A container of another project.
     let container = |name: &str| Listener { container: Some(name.to_owned()), ..program("docker-proxy", 0) };
     assert_eq!(taken(Some(foreign()), container("traefik")).0, "tcp");
     // This registry's own nginx, on the host's network, with another authority's certificate.
     assert_eq!(taken(Some(foreign()), program("nginx", 65532)).0, "served,trust");
-    // Its certificate shows that it is this registry.
+    // The certificate shows that it is this registry.
     let own = HERE.server.as_ref().unwrap().chain().to_vec();
     assert_eq!(taken(Some(Ok(own)), program("apache2", 0)).0, "");
 }

@@ -1,4 +1,4 @@
-//! Which command mends what: the file in question alone, and nothing that would end what still works.
+//! Tests of the cures: each changes only the file in question, and stops nothing that still works.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -9,12 +9,12 @@ use crate::settings::ClientAuth;
 
 const NONE: Containers = Containers::Known(Vec::new());
 
-/// The first cure, with something else known besides.
+/// The first cure, after `change` of the other known facts.
 fn cure(seen: &Seen, files: &[(&str, Ill)], change: impl FnOnce(&mut Known<'_>)) -> String {
     summary(&links_with(seen, &NONE, &[], files, change)).1
 }
 
-/// What is seen of a registry that anybody may use.
+/// The observations of a registry that needs no password.
 fn open() -> Seen {
     Seen { api: Some(Ok(answer(200, &[VERSION]))), ..anonymous() }
 }
@@ -36,7 +36,7 @@ fn an_edit_of_another_file_is_not_overwritten() {
     let (first, then) = two.split_once("; where that does not help, ").unwrap();
     assert!(first.contains(moves) && !first.contains("--force"), "{first}");
     assert!(then.ends_with("overwrites the edits in `docker-compose.yml`, `nginx/nginx.conf`"), "{then}");
-    // The edit of another file has nothing to do with it.
+    // The edit of another file is not the cause.
     let other = edited(&["docker-compose.yml"]);
     assert!(other.contains("up -d --force-recreate") && !other.contains("--force --reload"), "{other}");
 }
@@ -50,7 +50,7 @@ fn a_file_of_the_persons_own_may_say_otherwise() {
         both.ends_with("correct what `nginx/local.conf`, `docker-compose.override.yml` says otherwise"),
         "{both}"
     );
-    // nginx's own file changes nothing in the registry's configuration.
+    // nginx/local.conf does not change the registry's configuration.
     let mut mode = seen();
     mode.start = Some(Ok(answer(405, &[])));
     let hint = cure(&mode, &[], |known| {

@@ -1,17 +1,18 @@
-//! What the manifests of a storage say, by their digest: it does not change.
+//! The parsed manifests of a storage, by digest. The manifest of a digest never changes.
 
 use std::collections::HashMap;
 
 use super::Sum;
 use crate::images::manifest::Manifest;
 
-/// Manifests, and what they say.
+/// The parsed manifests of a storage, by digest.
 #[derive(Debug, Default)]
 pub struct Contents(pub(super) HashMap<Sum, Content>);
 
 #[derive(Debug)]
 pub(super) struct Content {
-    /// Every digest in its text. More than it names, such as that of a base image, does no harm: it is kept.
+    /// Every digest in the text of the manifest. Additional digests, such as that of a base image, do no harm: their
+    /// blobs are kept.
     pub(super) mentioned: Box<[Sum]>,
     pub(super) children: Children,
 }
@@ -20,12 +21,12 @@ pub(super) struct Content {
 #[derive(Debug)]
 pub(super) enum Children {
     These(Box<[Sum]>),
-    /// It is damaged.
+    /// The manifest is damaged.
     Unknown,
 }
 
 impl Contents {
-    /// Takes the bytes that are stored under a digest. Any text may be given: what is not a manifest mentions nothing.
+    /// Adds the bytes that are stored under a digest. They need not be a manifest: other text mentions no digest.
     pub fn take(&mut self, sum: Sum, bytes: &[u8]) {
         let mentioned = mentioned(bytes);
         let children = match Manifest::read(bytes) {
@@ -39,7 +40,8 @@ impl Contents {
         self.0.insert(sum, Content { mentioned, children });
     }
 
-    /// Forgets those whose bytes do not have their digest: they may have been read before they were whole.
+    /// Removes the manifests whose bytes do not have their digest: they may have been read before they were
+    /// complete.
     pub fn forget_damaged(&mut self) {
         self.0.retain(|_, content| !matches!(content.children, Children::Unknown));
     }

@@ -1,4 +1,4 @@
-//! What a collection removes and what it spares, on storages as a listing has them.
+//! Tests of what a collection removes and what it keeps, on storages in the form of a listing.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -6,7 +6,7 @@ use super::*;
 const NOW: u64 = 1_000_000;
 const OLD: u64 = NOW - 100_000;
 
-/// A storage that is written down step by step.
+/// A storage that a test builds step by step.
 #[derive(Default)]
 struct Bed {
     lines: Vec<String>,
@@ -57,7 +57,7 @@ impl Bed {
         self.tags += &format!("{top}/current/link:{}\n", sum(text));
     }
 
-    /// An image with a layer of its own, and a tag.
+    /// Adds an image with its own layer and a tag.
     fn tagged(&mut self, repository: &str, tag: &str, layer: &str) -> String {
         let text = image(&[layer]);
         self.layer(repository, layer, OLD);
@@ -89,7 +89,7 @@ impl Bed {
         storage.plan(&contents, garbage)
     }
 
-    /// The blobs that go.
+    /// The blobs that the plan removes.
     fn gone(&self, garbage: Garbage) -> Vec<&str> {
         let plan = self.plan(garbage);
         let texts: BTreeSet<_> = self.texts.iter().map(String::as_str).collect();
@@ -132,8 +132,8 @@ fn an_image_that_lost_its_tag_goes_where_that_is_asked_for() {
 
 #[test]
 fn a_tagged_index_keeps_its_images_in_each_repository() {
-    // Its image is gone in the first repository, and the second one needs it: where the registry's own collector of
-    // distribution 3 loses its layers.
+    // The first repository has lost the image, and the second one needs it. In this case the registry's own
+    // collector of distribution 3 loses the layers.
     let mut bed = Bed::default();
     let child = image(&["layer"]);
     let list = index(&[&child]);
@@ -171,7 +171,7 @@ fn images_that_wait_for_their_index_stay_for_an_hour() {
         bed.layer("app", "layer", time);
         let waiting = image(&["layer"]);
         bed.manifest("app", &waiting, time);
-        // One that had a tag, and one whose index came, wait for nothing.
+        // An image that once had a tag, and an image whose index has arrived, are removed at once.
         bed.layer("app", "had a tag", OLD);
         let had_tag = image(&["had a tag"]);
         bed.manifest("app", &had_tag, time);
@@ -214,11 +214,11 @@ fn layers_of_an_image_that_was_deleted_go_at_once() {
     let mut bed = Bed::default();
     bed.layer("app", "young", NOW - 60);
     let deleted = image(&["young"]);
-    // Only its blob is left, and the directory that it was taken out of.
+    // Only the blob of the manifest is left, and the directory that its link was removed from.
     bed.blob(&deleted);
     bed.line(4096, NOW - 10, "repositories/app/_manifests/revisions/sha256");
     assert_eq!(bed.gone(Garbage::Unreferenced).len(), 2);
-    // Pushed again since.
+    // The layer was pushed again after the deletion.
     let mut bed = Bed::default();
     bed.layer("app", "young", NOW - 60);
     bed.blob(&deleted);
@@ -235,7 +235,7 @@ fn what_cannot_be_read_keeps_its_repository() {
     bed.manifest("app", &other, OLD);
     let untagged = bed.gone(Garbage::Untagged).len();
     assert_eq!(untagged, 2);
-    // The link of a tag that named two images.
+    // The link of a tag that named two images is empty.
     let top = "repositories/app/_manifests/tags/2";
     bed.line(0, NOW, &format!("{top}/current/link"));
     for text in [&image, &other] {
@@ -243,7 +243,7 @@ fn what_cannot_be_read_keeps_its_repository() {
     }
     assert!(bed.gone(Garbage::Untagged).is_empty());
     assert_eq!(bed.plan(Garbage::Untagged).unreadable, ["app:2"]);
-    // The bytes of a manifest.
+    // The bytes of a manifest do not have its digest.
     let mut contents = Contents::default();
     contents.take(sum("another"), image.as_bytes());
     assert!(matches!(contents.0[&sum("another")].children, Children::Unknown));
@@ -301,7 +301,7 @@ fn a_tag_beside_a_deletion_is_served_again_or_goes() {
     let link = format!("repositories/app/_manifests/revisions/sha256/{}/link", sum(&image).hex());
     assert_eq!(plan.mend, [(link, sum(&image))]);
     assert!(plan.remove.is_empty());
-    // Its bytes are lost, with and without the link.
+    // The bytes of the manifest are lost, with and without its link.
     let mut bed = Bed::default();
     bed.tag("app", "1", &image);
     assert_eq!(bed.plan(Garbage::Unreferenced).remove, ["repositories/app/_manifests/tags/1"]);

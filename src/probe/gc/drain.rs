@@ -1,5 +1,5 @@
-//! Waits until no push is under way that began before the registry became read-only. Pulls are not waited for: an open file
-//! outlives its removal.
+//! Waits for the pushes that began before the registry became read-only. Does not wait for pulls: an open file can
+//! be read after its removal.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -11,17 +11,17 @@ use crate::error::Fault;
 use crate::probe::engine::run;
 use crate::probe::program::engine;
 
-/// How long nginx and the registry take to hand over a request that has just come, on a busy machine.
+/// How long nginx and the registry need to hand over a new request on a busy machine.
 const HANDED_OVER: Duration = Duration::from_secs(3);
 
-/// In the kernel's table, what stands where a connection has no inode.
+/// The inode that the kernel's table shows for a connection that is not accepted yet.
 const UNACCEPTED: &str = "0";
 
-/// Where the registry says what it is at, in its own container.
+/// The address at which the registry lists its running goroutines, inside its container.
 const STACKS: &str = "http://127.0.0.1:8081/debug/pprof/goroutine?debug=2";
 
-/// Counts the requests that store or delete a manifest (`registry/handlers/manifests.go`); nothing where that is not known.
-/// Layers on their way are no danger: what came lately is not removed.
+/// Counts the requests that store or delete a manifest (`registry/handlers/manifests.go`); prints nothing if they
+/// are unknown. Uploads of layers do not matter: recent layers are not removed.
 const STORING: &str = r#"
 stacks=$(http_proxy='' wget -q -O - "$1" 2>/dev/null || curl -qfs --noproxy '*' "$1")
 [ -n "$stacks" ] || exit 0
@@ -30,7 +30,7 @@ exit 0
 "#;
 
 impl Collector {
-    /// Waits for the pushes that began before, for no longer than `patience`. `say` is told that it waits.
+    /// Waits at most `patience` for the pushes that began before. Calls `say` to report the wait.
     pub(super) fn drain(&self, patience: Duration, say: impl Fn(&str)) -> Result<()> {
         let nginx = self.nginx.as_deref().expect("it was looked for");
         let seen = self.exec(nginx, &["test", "-f", READ_ONLY]);
@@ -41,7 +41,7 @@ impl Collector {
         say("pushes are refused, pulls go on");
         let before = self.requests_before(nginx)?;
         self.exec(nginx, &["nginx", "-q", "-t"])?;
-        // The workers of before close the connections that no request uses.
+        // The old workers close idle connections.
         self.exec(nginx, &["nginx", "-s", "reload"])?;
         let start = Instant::now();
         let mut told = false;
@@ -74,12 +74,12 @@ impl Collector {
         Ok(is_left && !(are_known && start.elapsed() > HANDED_OVER && self.stores_no_manifest()))
     }
 
-    /// What serves the requests that nginx let pass before the registry became read-only. A connection that the registry has
-    /// not accepted yet has no inode.
+    /// The connections or workers that serve the requests that nginx accepted before the registry became read-only.
+    /// Waits while the registry has not accepted a connection, because that one has no inode yet.
     fn requests_before(&self, nginx: &str) -> Result<Requests> {
         let start = Instant::now();
         loop {
-            // From the look at the mark to the connection nginx needs far less.
+            // nginx needs far less time between its check of the mark and the connection.
             std::thread::sleep(Duration::from_millis(200));
             let mut requests = self.requests(nginx)?;
             let Requests::Connections(connections) = &mut requests else {
@@ -91,10 +91,10 @@ impl Collector {
         }
     }
 
-    /// What serves requests at this moment.
+    /// The connections or workers that serve requests at this moment.
     fn requests(&self, nginx: &str) -> Result<Requests> {
         if self.asks_late {
-            // A connection is listed where it comes from or where it leads to, by the version of the kernel.
+            // The version of the kernel decides in which container's table a connection is listed.
             let tables =
                 [nginx, &self.registry].map(|container| self.exec(container, &["cat", "/proc/net/unix"]));
             let tables: Vec<_> = tables.into_iter().flatten().collect();
@@ -108,25 +108,25 @@ impl Collector {
         Ok(Requests::Workers(workers(&table, Workers::All)?.into_iter().collect()))
     }
 
-    /// Whether the registry says of itself that what it is at changes no manifest.
+    /// Whether the registry reports that none of its running requests changes a manifest.
     fn stores_no_manifest(&self) -> bool {
         self.exec(&self.registry, &["sh", "-c", STORING, "sh", STACKS]).is_ok_and(|count| count.trim() == "0")
     }
 }
 
-/// What serves the requests that may change something.
+/// The connections or workers that serve the requests that may change something.
 #[derive(Debug)]
 enum Requests {
-    /// nginx's connections to the registry, by their inodes. The last that nginx does before it opens one is to look
-    /// whether the registry is read-only.
+    /// nginx's connections to the registry, by their inodes. nginx checks whether the registry is read-only just
+    /// before it opens one.
     Connections(BTreeSet<String>),
-    /// nginx's workers, by their ids, where connections are not known: a worker that a reload replaces ends with its last
-    /// request. That may be a pull.
+    /// nginx's workers, by their process ids, if the connections are unknown. A worker that a reload replaces ends
+    /// with its last request, which may be a pull.
     Workers(BTreeSet<String>),
 }
 
-/// The connections to the registry's socket in a table of the kernel: the socket that listens has the flag 10000, and a state
-/// below 02 is that of no connection (`net/unix/af_unix.c`, `unix_seq_show`).
+/// The inodes of the connections to the registry's socket, from a table of the kernel. A listening socket has the
+/// flag 10000, and a state below 02 means no connection (`net/unix/af_unix.c`, `unix_seq_show`).
 fn connections(table: &str) -> Vec<String> {
     let connection = |line: &str| {
         let columns: Vec<_> = line.split_whitespace().collect();
@@ -138,16 +138,16 @@ fn connections(table: &str) -> Vec<String> {
     table.lines().filter_map(connection).collect()
 }
 
-/// Which of nginx's workers are asked for.
+/// The kinds of nginx's workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::probe) enum Workers {
-    /// Those that take connections.
+    /// The workers that accept connections.
     Serving,
-    /// Those that are on their way out as well.
+    /// Also the workers that are shutting down.
     All,
 }
 
-/// nginx's workers in a table of processes, by their ids.
+/// The process ids of nginx's workers, from a table of processes.
 pub(in crate::probe) fn workers(table: &str, which: Workers) -> Result<Vec<String>> {
     let column = table.lines().find_map(|head| head.split_whitespace().position(|name| name == "PID"));
     let column = column.ok_or_else(|| anyhow!("the table of nginx's processes names no PID"))?;
