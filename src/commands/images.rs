@@ -14,7 +14,7 @@ use crate::names::{Repository, Typed, printable};
 use crate::probe::{self, Api, Survey};
 use crate::ui;
 
-/// How many faults of single images are shown; the others are counted.
+/// The number of faults of single images that are shown; the others are counted.
 const TOLD: usize = 10;
 
 /// List the images of the running registry
@@ -51,7 +51,7 @@ struct Listing {
     registry: String,
     repositories: Vec<Row>,
     totals: Totals,
-    /// How many warnings there are, including those that are only counted.
+    /// The number of warnings, including those that are only counted.
     left_out: usize,
 }
 

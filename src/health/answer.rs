@@ -13,7 +13,7 @@ pub(super) struct Reason {
 /// The kind of remedy for a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cure {
-    /// Add a line to the proxy's configuration.
+    /// Put this line into the proxy's configuration.
     Proxy(&'static str),
     /// Start the registry behind the proxy: it does not run.
     Start,
@@ -186,7 +186,7 @@ fn registry_reason(status: u16, error: &RegistryError, what: &str) -> Reason {
     Reason { message, cure }
 }
 
-/// The reason why clients cannot follow `location`, and the missing line of nginx.conf.
+/// The reason why clients cannot follow `location`, and the line of nginx.conf that corrects it.
 pub fn location_fault(target: &Target, location: &str) -> Option<(String, &'static str)> {
     if location.starts_with('/') && !location.starts_with("//") {
         return None;

@@ -10,12 +10,12 @@ use crate::pki::{Certificate, date, days_until, verify, when};
 /// A certificate is renewed this many days before its end, if it lasts at least three times as long.
 pub const SERVER_DAYS: i64 = 30;
 
-/// How many days before its end a certificate is renewed: a third of its life at most.
+/// The number of days before its end at which a certificate is renewed: at most a third of its life.
 pub fn days_ahead(certificate: &Certificate) -> i64 {
     SERVER_DAYS.min(certificate.validity.days() / 3).max(1)
 }
 
-/// A year before the root ends, the timer begins to replace it: every client has to be given the new one.
+/// A year before the root ends, the timer begins to replace it, because every client must get the new one.
 const BEGIN_DAYS: i64 = 365;
 
 /// `status` asks for the replacement half a year before a server certificate has to be shorter than the settings say.

@@ -35,11 +35,11 @@ pub struct Known<'a> {
     pub reload: &'a str,
     /// The user that `check` logged in as.
     pub user: Option<&'a Username>,
-    /// The user's entry in the password file, if the file is on this machine.
+    /// The result of checking the user's password with the password file, if the file is on this machine.
     pub entry: Option<Login>,
     /// The access that the registry's directory gives to the user, if the directory is on this machine.
     pub access: Option<&'a Access>,
-    /// Whether nginx can read the user's access from the files on disk.
+    /// The state of the file from which nginx reads the roles.
     pub roles: RolesOnDisk,
     /// The repository of the trial images, and what may be stored there.
     pub trial: &'a Trial,
@@ -47,7 +47,7 @@ pub struct Known<'a> {
     pub hosts_file: &'a [IpAddr],
     /// The state of the registry's containers in Docker.
     pub containers: &'a Containers,
-    /// The programs that listen on the registry's ports on this machine.
+    /// The programs that listen on the registry's ports on this machine, each after its port.
     pub listeners: &'a [(u16, Listener)],
     /// Free ports of this machine: one for http and one for https.
     pub free_ports: (u16, u16),

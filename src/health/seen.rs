@@ -1,4 +1,5 @@
-//! The observations of a running registry before they are judged. Plain values: `probe` fills them in.
+//! The targets and observations of a test of a running registry, before they are judged. Plain values that `probe`
+//! fills in.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -84,14 +85,14 @@ pub enum Found {
     },
 }
 
-/// The place of the trial images.
+/// The repository of the trial images, and the most that a test may store in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trial {
     pub repository: String,
     pub extent: Extent,
 }
 
-/// What a test may store in a repository; all of it is removed afterwards.
+/// The most that a test may store in a repository; all of it is removed afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
     Nothing,
@@ -302,7 +303,7 @@ pub struct Trip {
     /// The requests in order; the last one may have failed.
     pub steps: Vec<Step>,
     /// The status of the deletion of the stored image: 202, or the first other status. `None` if nothing was
-    /// deleted.
+    /// deleted, or without an answer.
     pub deleted: Option<u16>,
 }
 

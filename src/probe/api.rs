@@ -31,7 +31,7 @@ const PAGES_MAX: usize = 10_000;
 /// without end.
 const ALL_MAX: u64 = 512 << 20;
 
-/// How often a login that nginx delays (429) is tried, and the wait that nginx asks for.
+/// The number of tries for a login that nginx delays (429), and the wait that nginx asks for.
 const TRIES: u32 = 4;
 const PUT_OFF: Duration = Duration::from_secs(2);
 
@@ -289,7 +289,7 @@ impl<'a> Api<'a> {
     }
 }
 
-/// How many bytes all threads together may still read.
+/// The number of bytes that all threads together may still read.
 struct Allowance(AtomicU64);
 
 impl Allowance {

@@ -47,7 +47,7 @@ pub struct Container {
     pub exit_code: i64,
     /// The time when the container last started.
     pub started: Option<OffsetDateTime>,
-    /// How often Docker restarted the container.
+    /// The number of times that Docker restarted the container.
     pub restarts: u64,
     /// The host directories that are mounted into the container, by mount point.
     pub mounts: BTreeMap<String, PathBuf>,

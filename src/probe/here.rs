@@ -20,7 +20,7 @@ use crate::pki::Certificate;
 /// The default socket of the Docker daemon.
 pub(super) const SOCKET: &str = "/var/run/docker.sock";
 
-/// How long the first screen waits: what is unknown by then is left out.
+/// The longest wait for the first screen: what is unknown by then is left out.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// An address that no machine has (RFC 5737 §3): the route to it shows this machine's own address.

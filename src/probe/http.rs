@@ -34,13 +34,13 @@ const STORE_LIMIT: Duration = Duration::from_secs(30);
 /// The limit for a list: for a catalog of thousands of repositories the registry reads as many directories.
 const ASK_LIMIT: Duration = Duration::from_secs(60);
 
-/// How many connections are kept open, for as many threads at a time.
+/// The number of connections that are kept open, for as many threads at a time.
 pub(super) const CONNECTIONS: usize = 8;
 
-/// How many bytes of a body are kept: more than any comparison needs.
+/// The number of bytes of a body that are kept: more than any comparison needs.
 const BODY: u64 = 64 << 10;
 
-/// More than the megabyte at which nginx stops by default (`client_max_body_size`).
+/// The size of a test chunk: more than the megabyte that nginx accepts by default (`client_max_body_size`).
 const CHUNK: u64 = 1_500_000;
 
 /// The user who logs in.

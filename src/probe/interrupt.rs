@@ -42,7 +42,7 @@ impl Interrupt {
 /// Bytes that end early if a signal came: the request is then complete, and its answer has the location of the
 /// upload. A request that is cut off would leave the registry busy with the upload.
 pub(super) struct Chunk<'a> {
-    /// How many bytes are left.
+    /// The number of bytes that are left.
     pub left: u64,
     /// The signals that end the bytes early.
     pub interrupt: &'a Interrupt,

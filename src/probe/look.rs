@@ -12,7 +12,7 @@ use super::{route, tls};
 use crate::health::{Answer, Extent, Refusal, Seen, Target, Trial, location_fault};
 use crate::pki::{Certificate, ServerIdentity, verify};
 
-/// How many addresses are tried in addition to the first that accepts a connection: each may take seconds.
+/// The number of addresses that are tried after the first that accepts a connection: each may take seconds.
 const OTHERS_MAX: usize = 4;
 
 /// The client that tests the registry.
@@ -23,7 +23,7 @@ pub struct Client<'a> {
     pub login: Option<Login<'a>>,
     /// The certificate that the client shows, with its key.
     pub shows: Option<&'a ServerIdentity>,
-    /// The place of the trial images.
+    /// The repository of the trial images, and the most that may be stored in it.
     pub trial: &'a Trial,
     /// Whether the registry probably runs on this machine.
     pub at_home: bool,

@@ -53,7 +53,7 @@ impl Engine {
         }
     }
 
-    /// The user on this machine whose rights a container has that runs as `run_as`; `me` runs regcert.
+    /// The user on this machine whose rights a container gets if it runs as `run_as`; `me` runs regcert.
     pub fn on_host(self, run_as: RunAs, me: RunAs) -> RunAs {
         match self {
             Self::Own | Self::Unknown if run_as.uid == 0 => me,

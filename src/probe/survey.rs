@@ -11,7 +11,7 @@ use crate::error::Fault;
 use crate::images::{Contents, Manifest, Tagged};
 use crate::names::{Digest, Reference, Repository, Tag, printable};
 
-/// How many manifests are fetched before they are added to the contents.
+/// The number of manifests that are fetched before they are added to the contents.
 const AT_ONCE: usize = 256;
 
 /// The images of a registry.

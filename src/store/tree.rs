@@ -1,6 +1,6 @@
 //! The files below one directory, which is opened once. Every path is walked from there part by part, and no part
-//! may be a symbolic link: a link that another user makes in the directory has no effect. Does not decide what is
-//! written.
+//! may be a symbolic link, so a link that another user makes in the directory cannot lead regcert elsewhere. Does not
+//! decide what is written.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
@@ -245,7 +245,7 @@ impl Tree {
         synced.map_err(|e| self.fault(e, path, "cannot be made durable"))
     }
 
-    /// Changes the owner of a directory, if it can be changed and is another one.
+    /// Gives a directory to `owner`; does nothing for `None`, or if the directory belongs to another user already.
     pub fn hand_over(&self, path: &str, owner: Option<(u32, u32)>) -> Result<()> {
         let dir =
             self.directory(path).map(File::from).map_err(|e| self.fault(e, path, "cannot be opened"))?;
@@ -314,8 +314,8 @@ fn found(stat: &rustix::fs::Stat) -> Found {
     }
 }
 
-/// Changes the owner of an open file or directory, if it can be changed. Only a file of the calling user: another
-/// user's may be a hard link to a file elsewhere.
+/// Gives an open file or directory to `owner`; does nothing for `None`. Changes only what belongs to the calling
+/// user: another user's file may be a hard link to a file elsewhere.
 pub(super) fn hand_over(file: &File, owner: Option<(u32, u32)>) -> io::Result<()> {
     let ours = file.metadata()?.uid() == rustix::process::geteuid().as_raw();
     chown(file, owner.filter(|_| ours))

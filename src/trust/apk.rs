@@ -30,7 +30,7 @@ pub fn build(package: &Package) -> Vec<u8> {
 }
 
 fn control(package: &Package, files: &Files, data: &[u8]) -> Files {
-    // An upgrade runs only this one of the three.
+    // An upgrade runs only `.post-upgrade` of the three.
     let scripts = [(".post-install", UPDATED), (".post-upgrade", UPDATED), (".post-deinstall", REMOVED)];
     let scripts = scripts.map(|(name, script)| (name.to_owned(), (0o755, script.as_bytes().to_vec())));
     let mut control = Files::from(scripts);

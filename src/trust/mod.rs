@@ -190,7 +190,7 @@ mod tests {
                 if artefact.path.ends_with(".crt") || artefact.path.ends_with(".pem") {
                     assert_eq!(text, bundle, "{}", artefact.path);
                 } else {
-                    // The names of files in this repository contain only letters, digits, dots and hyphens.
+                    // The golden files have no brackets and no colons in their names.
                     let file = artefact.path.replace(['[', ']', ':'], "-");
                     same(&text, &format!("trust/{shape}/{file}"));
                 }

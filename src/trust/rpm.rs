@@ -52,7 +52,7 @@ fn package_of(package: &Package) -> Result<rpm::Package, Error> {
     for directory in DIRECTORIES {
         let anchors = format!("{directory}/anchors");
         // No other package owns the directories of the other family: if this one did not either, they would stay
-        // behind.
+        // behind after its removal.
         for owned in [directory, &anchors] {
             rpm.with_dir_entry(FileOptions::dir(owned).permissions(0o755))?;
         }

@@ -17,7 +17,7 @@ pub(super) fn unused(old: &Deployment, store: &Store) -> Result<()> {
     ))
 }
 
-/// How the registry is already in use, as far as this machine shows; `None` if it is not.
+/// A sign on this machine that the registry is already in use; `None` if there is none.
 pub(super) fn use_of(old: &Deployment, store: &Store) -> Option<String> {
     if let Some(server) = &old.server
         && probe::is_running(&old.spec.host(), old.spec.https_port, server.leaf())

@@ -113,7 +113,7 @@ fn wanted(
     Ok((spec, permit, user, given))
 }
 
-/// The new registry with the old users; if it has none, the given user. Returns a password that regcert generated.
+/// The new registry with the old users or, if there are none, the given user; and the password if regcert made it.
 fn make(
     args: &Args,
     world: &World,

@@ -11,7 +11,7 @@ use crate::error::Fault;
 use crate::probe::engine::run;
 use crate::probe::program::engine;
 
-/// How long nginx and the registry need to hand over a new request on a busy machine.
+/// The time that nginx and the registry need to hand over a new request on a busy machine.
 const HANDED_OVER: Duration = Duration::from_secs(3);
 
 /// The inode that the kernel's table shows for a connection that is not accepted yet.
