@@ -1,7 +1,7 @@
 //! The built-in templates and the facts they are filled with. Values that a person typed come from closed alphabets
 //! or go through the `yaml` filter; templates decide nothing beyond "is it there".
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -178,6 +178,8 @@ pub struct Facts {
     metrics_port: u16,
     /// Whether the registry speaks to anybody but nginx.
     networked: bool,
+    /// Every setting as it is, by the name of its field.
+    settings: BTreeMap<String, serde_json::Value>,
 }
 
 #[derive(Serialize)]
@@ -240,7 +242,7 @@ impl Facts {
             user: site.user.clone(),
             http_secret: http_secret.to_owned(),
             // gen_config.py's default is "not applicable".
-            company: spec.subject.company.clone().filter(|company| company != "NA").unwrap_or_default(),
+            company: spec.company.clone().filter(|company| company != "NA").unwrap_or_default(),
             mirror_of: spec.mirror_of.as_ref().map(ToString::to_string).unwrap_or_default(),
             upstream_user: String::new(),
             upstream_password: String::new(),
@@ -253,6 +255,7 @@ impl Facts {
                 .collect(),
             metrics_port: spec.metrics_port.unwrap_or(0),
             networked: spec.mirror_of.is_some() || !spec.notify.is_empty(),
+            settings: spec.plain(),
         }
     }
 

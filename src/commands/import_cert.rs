@@ -51,7 +51,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
         warn_of_days(server.leaf().validity.days());
     }
     let mut news = News::default();
-    news.of_settings(&before.0, &deployment.spec)?;
+    news.of_settings(&before.0, &deployment.spec);
     news.of_names(&before.1, &deployment.covers());
     args.writing.apply(world, &mut store, &deployment, &news, None, |_| Ok(()))?;
     Ok(())

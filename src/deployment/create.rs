@@ -115,7 +115,7 @@ pub(super) fn successor(
 ) -> Result<Issuer, Fault> {
     let levels = if offline_root { 2 } else { 1 };
     let label = spec.label();
-    let profile = RootProfile { label: &label, edition, subject: &spec.subject, constraints, levels };
+    let profile = RootProfile { label: &label, edition, subject: &spec.subject(), constraints, levels };
     let root = Authority::create(&profile, key, now)?;
     own(root, offline_root, &profile, spec.key_type, now)
 }
@@ -128,7 +128,7 @@ pub(super) fn below(
     now: OffsetDateTime,
 ) -> Result<Issuer, Fault> {
     let (label, constraints) = (spec.label(), root.root().constraints.clone());
-    let profile = RootProfile { label: &label, edition, subject: &spec.subject, constraints, levels: 2 };
+    let profile = RootProfile { label: &label, edition, subject: &spec.subject(), constraints, levels: 2 };
     own(root, true, &profile, spec.key_type, now)
 }
 

@@ -5,13 +5,13 @@ use time::OffsetDateTime;
 use super::{Deployment, Issuer, Pending, Retiring};
 use crate::error::Fault;
 use crate::pki::{Certificate, PrivateKey, Request, ServerIdentity, date, verify};
-use crate::settings::{Settings, Signer};
+use crate::settings::{Group, Settings, Signer};
 
 impl Deployment {
     /// Makes a request for `key` with every name that regcert.toml has, applied or not; what is served now goes on.
     pub fn request(&mut self, key: PrivateKey) -> Result<(), Fault> {
         let asked = self.asked();
-        let request = Request::create(&key, &asked.names(), &asked.subject)?.pem().to_owned();
+        let request = Request::create(&key, &asked.names(), &asked.subject())?.pem().to_owned();
         self.pending = Some(Pending { key, request });
         Ok(())
     }
@@ -71,9 +71,8 @@ impl Deployment {
         if let Some(edited) = &mut self.edited {
             edited.authority = Signer::External;
         }
-        let Settings { server, domain, sans, subject, .. } = self.asked().clone();
-        let authority = Signer::External;
-        self.put_in_force(Settings { server, domain, sans, subject, authority, ..self.spec.clone() })?;
+        let asked = self.spec.with(&[Group::Names, Group::Subject], self.asked());
+        self.put_in_force(Settings { authority: Signer::External, ..asked })?;
         Ok(unasked)
     }
 

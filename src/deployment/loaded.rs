@@ -78,8 +78,7 @@ impl Deployment {
 
     /// The edits of regcert.toml that are not applied: key, value in force, value in the file.
     pub fn unapplied(&self) -> Vec<(String, String, String)> {
-        let differences = self.edited.as_ref().map(|edited| self.spec.differences(edited));
-        differences.and_then(Result::ok).unwrap_or_default()
+        self.edited.as_ref().map(|edited| self.spec.differences(edited)).unwrap_or_default()
     }
 
     /// Puts `spec` in force. What regcert.toml says beyond it stays an edit.

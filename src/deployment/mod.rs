@@ -215,7 +215,7 @@ impl Deployment {
         let authority = self.authority()?;
         let names = self.names();
         self.admit(&names)?;
-        let profile = ServerProfile { names: &names, subject: &self.spec.subject, days: self.spec.days };
+        let profile = ServerProfile { names: &names, subject: &self.spec.subject(), days: self.spec.days };
         let mut server = authority.issue(&profile, key, now)?;
         if let Some(retiring) = &self.retiring
             && let Some(vouched) =

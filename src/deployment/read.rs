@@ -332,7 +332,7 @@ impl Reader<'_> {
         let request = match (there, spec) {
             (Some(request), _) => request.to_owned(),
             (None, Some(spec)) => {
-                self.gather.take(path, Request::create(&key, &spec.names(), &spec.subject))?.pem().to_owned()
+                self.gather.take(path, Request::create(&key, &spec.names(), &spec.subject()))?.pem().to_owned()
             }
             (None, None) => return None,
         };

@@ -41,7 +41,7 @@ impl Deployment {
         let profile = RootProfile {
             label: &label,
             edition: &edition,
-            subject: &self.spec.subject,
+            subject: &self.spec.subject(),
             constraints,
             levels: levels(offline),
         };

@@ -1,6 +1,5 @@
 //! What a later run does to users, settings and names, each in one line: files alone do not tell it.
 
-use crate::error::Fault;
 use crate::files::Action;
 use crate::names::shell;
 use crate::settings::Settings;
@@ -21,11 +20,10 @@ impl News {
     }
 
     /// What differs between the settings before and after.
-    pub fn of_settings(&mut self, before: &Settings, after: &Settings) -> Result<(), Fault> {
-        for (key, old, new) in before.differences(after)? {
+    pub fn of_settings(&mut self, before: &Settings, after: &Settings) {
+        for (key, old, new) in before.differences(after) {
             self.changed(format!("{key}: {new} (was {old})"));
         }
-        Ok(())
     }
 
     /// What the certificate covered before and does not cover now, with the way to keep it.

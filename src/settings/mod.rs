@@ -1,22 +1,29 @@
 //! What a registry is wanted to be: `regcert.toml` and the options of `init`, checked by one and the same code.
 
 mod alternatives;
-mod kinds;
-mod raw;
+mod choices;
+mod fields;
+mod kind;
+mod row;
+mod table;
 mod text;
 
-pub use kinds::{BlobsBy, ClientAuth, Data, Delete, Proxy, RunAs, Signer};
-pub use raw::{RawSettings, Side, days};
+pub use choices::{BlobsBy, ClientAuth, Data, Delete, Proxy, RunAs, Signer};
+pub use fields::Side;
+pub use kind::days;
+pub use row::{Group, below};
+pub use table::{RawSettings, Settings, TABLE};
 
-use toml_edit::{DocumentMut, value};
+use std::collections::BTreeMap;
+
+use toml_edit::DocumentMut;
 
 use crate::error::{Fault, Gather};
-use crate::names::{
-    DnsName, Host, ImageRef, Repositories, SubjectAltName, Upstream, Webhook, printable, short,
-};
-use crate::pki::{KeyType, Subject};
-use raw::Fields;
-use text::{meaning, set, shown};
+use crate::names::{DnsName, Host, SubjectAltName, printable, short};
+use crate::pki::Subject;
+use fields::Fields;
+use row::row;
+use text::set;
 
 /// Apple refuses a server certificate that is good for longer, from private authorities too
 /// (support.apple.com/103769).
@@ -33,110 +40,35 @@ const NAMES_MAX: usize = 100;
 /// (Kubernetes), and `NAME:PORT` a directory of Docker.
 const WAY_MAX: usize = 253;
 
-/// What `gen_config.py` called a registry for want of another name.
-const DEFAULT_SERVER: &str = "registry";
-const DEFAULT_DOMAIN: &str = "local.priv";
-
-/// Everything a registry is meant to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// As typed: a label, a full name, or an address.
-    pub server: Host,
-    /// `None` for an address.
-    pub domain: Option<DnsName>,
-    /// More names, without those that follow from `server` and `domain`.
-    pub sans: Vec<SubjectAltName>,
-    /// Kind of the server's key; the root gets the same at its creation.
-    pub key_type: KeyType,
-    /// How long a server certificate is good for.
-    pub days: u16,
-    /// Who is behind the certificates.
-    pub subject: Subject,
-    /// Who stands in front.
-    pub proxy: Proxy,
-    /// Whether clients must show a certificate.
-    pub client_auth: ClientAuth,
-    /// Who hands out the layers.
-    pub blobs_by: BlobsBy,
-    /// Whether admins may delete images.
-    pub delete: Delete,
-    /// Published beside `https_port`: a port that asks for no password and takes no push.
-    pub anonymous_port: Option<u16>,
-    /// What can be pulled there.
-    pub anonymous_repos: Repositories,
-    /// Who signs.
-    pub authority: Signer,
-    /// Published for the redirect to https and for the page that clients need before they trust https.
-    pub http_port: Option<u16>,
-    /// Published for the registry.
-    pub https_port: u16,
-    /// Where images are kept.
-    pub data: Data,
-    /// Who the containers run as.
-    pub run_as: RunAs,
-    /// The registry's image.
-    pub registry_image: ImageRef,
-    /// nginx's image.
-    pub nginx_image: ImageRef,
-    /// What it is a mirror of, where it is one.
-    pub mirror_of: Option<Upstream>,
-    /// Who is told of pushes and pulls.
-    pub notify: Vec<Webhook>,
-    /// Published on this machine only, for Prometheus.
-    pub metrics_port: Option<u16>,
-}
+/// The first lines of regcert.toml.
+const INTRODUCTION: &str = "\
+# The settings of this registry. Edit them here, or use the options of `regcert init`. Then run `regcert init`, which
+# applies the change and issues a new server certificate. It keeps your comments. This file contains no secret.
+";
 
 impl Settings {
-    /// The settings, checked, with the defaults of `gen_config.py` where nothing is said. Every fault goes to `gather`
-    /// under the name that `side` gives it.
-    pub fn check(settings: &RawSettings, side: Side, invoker: RunAs, gather: &mut Gather) -> Option<Self> {
-        let mut fields = Fields { side, gather };
-        let server: Option<Host> = fields.parse("server", &settings.server, DEFAULT_SERVER);
-        let domain = fields.domain(&settings.domain, server.as_ref());
-        let sans = settings.sans.iter().flatten().map(|san| fields.value("sans", san)).collect::<Vec<_>>();
-        let subject = Subject {
-            country: fields.country(&settings.country),
-            state: fields.text("state", &settings.state, "ON", 128),
-            locality: fields.text("locality", &settings.locality, "", 128),
-            company: fields.text("company", &settings.company, "NA", 64),
-            unit: fields.text("unit", &settings.unit, "", 64),
-            email: fields.email(&settings.email),
-        };
-        let run_as = settings.run_as.as_ref().map_or(Some(invoker), |text| fields.value("run-as", text));
-        let registry_image = fields.parse("registry-image", &settings.registry_image, "registry:3");
-        let nginx_image = fields.parse("nginx-image", &settings.nginx_image, "nginx:stable-alpine");
-        let mirror_of = fields.optional("mirror-of", &settings.mirror_of);
-        let spec = Self {
-            key_type: fields.parse("key-type", &settings.key_type, "p256").unwrap_or_default(),
-            days: fields.days(&settings.days),
-            subject,
-            proxy: fields.parse("proxy", &settings.proxy, "nginx").unwrap_or(Proxy::Nginx),
-            client_auth: fields.parse("client-auth", &settings.client_auth, "off").unwrap_or(ClientAuth::Off),
-            blobs_by: fields.parse("blobs-by", &settings.blobs_by, "nginx").unwrap_or(BlobsBy::Nginx),
-            delete: fields.parse("delete", &settings.delete, "on").unwrap_or(Delete::Off),
-            anonymous_port: fields.optional_port("anonymous-port", &settings.anonymous_port),
-            anonymous_repos: fields.repositories("anonymous-repos", &settings.anonymous_repos),
-            authority: fields.parse("authority", &settings.authority, "own").unwrap_or(Signer::Own),
-            http_port: fields
-                .optional_port("http-port", &Some(settings.http_port.clone().unwrap_or("80".to_owned()))),
-            https_port: fields.port("https-port", &settings.https_port, 443),
-            data: fields.parse("data", &settings.data, "./data").unwrap_or(Data::Volume),
-            notify: fields.webhooks(&settings.notify),
-            metrics_port: fields.optional_port("metrics-port", &settings.metrics_port),
-            mirror_of: mirror_of?,
-            run_as: run_as?,
-            registry_image: registry_image?,
-            nginx_image: nginx_image?,
-            sans: sans.into_iter().flatten().collect(),
-            server: server?,
-            domain: domain?,
-        };
-        spec.agrees(gather);
-        Some(spec)
+    /// The settings, checked, with the defaults of the table. Every fault goes to `gather` under the name that `side` gives
+    /// it; with a fault of one setting there is no value.
+    pub fn check(raw: &RawSettings, side: Side, invoker: RunAs, gather: &mut Gather) -> Option<Self> {
+        let mut fields = Fields::new(side, gather);
+        let settings = Self::read(&raw.derived(invoker), &mut fields);
+        if let (Host::Ip(ip), Some(domain)) = (&settings.server, &settings.domain)
+            && !fields.refused(&["server"])
+        {
+            let fault = format!("`{ip}` is an address and is in no domain, not in `{domain}`");
+            fields.fault(
+                row("domain"),
+                Fault::new(fault).hint("leave the domain out, or give the server a name"),
+            );
+        }
+        if !fields.refused(&["server", "domain"]) {
+            settings.agrees(&mut fields);
+        }
+        fields.are_fine().then_some(settings)
     }
 
     /// What no setting can say alone.
-    fn agrees(&self, gather: &mut Gather) {
+    fn agrees(&self, fields: &mut Fields<'_>) {
         let redirect = self.http_port.filter(|_| self.proxy == Proxy::Nginx);
         let ports: Vec<_> = [redirect, Some(self.https_port), self.anonymous_port, self.metrics_port]
             .into_iter()
@@ -144,35 +76,35 @@ impl Settings {
             .collect();
         for (n, port) in ports.iter().enumerate() {
             if ports[..n].contains(port) {
-                gather.push(Fault::new(format!("port {port} is asked for twice")));
+                fields.disagree(Fault::new(format!("port {port} is asked for twice")));
             }
         }
         if self.proxy == Proxy::None && self.client_auth != ClientAuth::Off {
             let fault = Fault::new(
                 "client certificates need nginx: the registry cannot tell a revoked one from a good one",
             );
-            gather.push(fault.hint("leave --client-auth out, or take `--proxy nginx`"));
+            fields.disagree(fault.hint("leave --client-auth out, or take `--proxy nginx`"));
         }
         if self.proxy == Proxy::None && self.anonymous_port.is_some() {
             let fault =
                 Fault::new("a port without passwords needs nginx: the registry would take pushes there");
-            gather.push(fault.hint("leave --anonymous-port out, or take `--proxy nginx`"));
+            fields.disagree(fault.hint("leave --anonymous-port out, or take `--proxy nginx`"));
         }
         match self.checked_host() {
-            Ok(_) => self.names_fit(gather),
-            Err(fault) => gather.push(fault),
+            Ok(_) => self.names_fit(fields),
+            Err(fault) => fields.disagree(fault),
         }
     }
 
     /// What all names together can be too much for.
-    fn names_fit(&self, gather: &mut Gather) {
+    fn names_fit(&self, fields: &mut Fields<'_>) {
         let names = self.names();
         if names.len() > NAMES_MAX {
             let fault = Fault::new(format!(
                 "{} names are too many for one certificate: clients take {NAMES_MAX}",
                 names.len()
             ));
-            gather.push(fault.hint("a wildcard, `--san '*.myhouse.local'`, covers many"));
+            fields.disagree(fault.hint("a wildcard, `--san '*.myhouse.local'`, covers many"));
         }
         for (host, port) in self.ways().iter().filter(|(_, port)| *port != 443) {
             if host.to_string().len() + format!("..{port}").len() > WAY_MAX {
@@ -181,8 +113,9 @@ impl Settings {
                     printable(&host.to_string())
                 ));
                 let most = WAY_MAX - "..65535".len();
-                gather
-                    .push(fault.hint(format!("take a name of at most {most} characters, or port 443 alone")));
+                fields.disagree(
+                    fault.hint(format!("take a name of at most {most} characters, or port 443 alone")),
+                );
             }
         }
     }
@@ -190,7 +123,7 @@ impl Settings {
     /// Whether the registry has the name that `init` gives one for want of another.
     pub fn has_default_name(&self) -> bool {
         let domain = self.domain.as_ref().map(DnsName::as_str);
-        self.server.to_string() == DEFAULT_SERVER && domain == Some(DEFAULT_DOMAIN)
+        self.server.to_string() == row("server").default && domain == Some(row("domain").default)
     }
 
     /// The name clients use: `<server>.<domain>`, or the address.
@@ -265,68 +198,44 @@ impl Settings {
         self.domain.as_ref().map_or_else(|| self.server.to_string(), DnsName::to_string)
     }
 
+    /// Who is behind the certificates.
+    pub fn subject(&self) -> Subject {
+        let Self { country, state, locality, company, unit, email, .. } = self.clone();
+        Subject { country, state, locality, company, unit, email }
+    }
+
     /// The keys of regcert.toml in which `other` differs, with the value here and there.
-    pub fn differences(&self, other: &Self) -> Result<Vec<(String, String, String)>, Fault> {
-        let read = |spec: &Self| -> Result<DocumentMut, Fault> {
-            Ok(spec.to_toml(None)?.parse().expect("what was written can be read"))
-        };
-        let (old, new) = (read(self)?, read(other)?);
-        let differ = |key: &str| meaning(&old[key]) != meaning(&new[key]);
-        let keys = new.iter().map(|(key, _)| key).filter(|key| differ(key));
-        Ok(keys.map(|key| (key.to_owned(), shown(&old[key]), shown(&new[key]))).collect())
+    pub fn differences(&self, other: &Self) -> Vec<(String, String, String)> {
+        let differ = self.texts().into_iter().zip(other.texts()).filter(|((_, old), (_, new))| old != new);
+        differ
+            .map(|((row, old), (_, new))| (row.key.to_owned(), row.form.shown(&old), row.form.shown(&new)))
+            .collect()
+    }
+
+    /// Every setting for templates, by the name of its field: a text, a number (0 for none), or a list of texts.
+    pub fn plain(&self) -> BTreeMap<String, serde_json::Value> {
+        let plain =
+            |(row, texts): (&row::Row, Vec<String>)| (row.key.replace('-', "_"), row.form.plain(texts));
+        self.texts().into_iter().map(plain).collect()
     }
 
     /// `regcert.toml` with this in it: `old` where it is given, with only what differs changed and every comment kept.
     pub fn to_toml(&self, old: Option<&str>) -> Result<String, Fault> {
-        let fresh = include_str!("../../templates/regcert.toml");
-        let mut document: DocumentMut = old
-            .unwrap_or(fresh)
-            .parse()
-            .map_err(|e: toml_edit::TomlError| Fault::new(format!("regcert.toml cannot be read: {e}")))?;
-        let subject = &self.subject;
-        let texts = [
-            ("server", Some(self.server.to_string())),
-            ("domain", self.domain.as_ref().map(DnsName::to_string)),
-            ("key-type", Some(self.key_type.to_string())),
-            ("country", subject.country.clone()),
-            ("state", subject.state.clone()),
-            ("locality", subject.locality.clone()),
-            ("company", subject.company.clone()),
-            ("unit", subject.unit.clone()),
-            ("email", subject.email.clone()),
-            ("authority", Some(self.authority.to_string())),
-            ("proxy", Some(self.proxy.to_string())),
-            ("client-auth", Some(self.client_auth.to_string())),
-            ("blobs-by", Some(self.blobs_by.to_string())),
-            ("delete", Some(self.delete.to_string())),
-            ("data", Some(self.data.to_string())),
-            ("run-as", Some(self.run_as.to_string())),
-            ("registry-image", Some(self.registry_image.to_string())),
-            ("nginx-image", Some(self.nginx_image.to_string())),
-            ("mirror-of", self.mirror_of.as_ref().map(Upstream::to_string)),
-        ];
-        for (key, text) in texts {
+        let unreadable = |e: toml_edit::TomlError| Fault::new(format!("regcert.toml cannot be read: {e}"));
+        let mut document: DocumentMut = old.map_or_else(fresh, str::to_owned).parse().map_err(unreadable)?;
+        for (row, texts) in self.texts() {
             // An empty text says "none", where a missing key would say "the default".
-            set(&mut document, key, value(text.unwrap_or_default()));
+            set(&mut document, row.key, row.form.item(&texts), &row.comment_lines());
         }
-        let numbers = [
-            ("days", self.days),
-            ("http-port", self.http_port.unwrap_or(0)),
-            ("https-port", self.https_port),
-            ("anonymous-port", self.anonymous_port.unwrap_or(0)),
-            ("metrics-port", self.metrics_port.unwrap_or(0)),
-        ];
-        for (key, number) in numbers {
-            set(&mut document, key, value(i64::from(number)));
-        }
-        let sans = self.sans.iter().map(ToString::to_string).collect::<toml_edit::Array>();
-        let notify = self.notify.iter().map(ToString::to_string).collect::<toml_edit::Array>();
-        set(&mut document, "sans", value(sans));
-        set(&mut document, "notify", value(notify));
-        let anonymous = Vec::from(self.anonymous_repos.clone()).into_iter().collect::<toml_edit::Array>();
-        set(&mut document, "anonymous-repos", value(anonymous));
         Ok(document.to_string())
     }
+}
+
+/// A regcert.toml without values.
+fn fresh() -> String {
+    let before = std::iter::once(None).chain(TABLE.iter().map(Some));
+    let lines = TABLE.iter().zip(before).map(|(row, before)| row.toml(before));
+    format!("{INTRODUCTION}{}", lines.collect::<String>())
 }
 
 /// Host and port as they stand in an image reference; 443 is not written.

@@ -1,9 +1,12 @@
-//! Settings become a spec, a spec becomes regcert.toml, and both say the same.
+//! Typed settings are checked, checked settings become regcert.toml, and both say the same.
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::pki::KeyType;
+
+mod table;
 
 const INVOKER: RunAs = RunAs { uid: 1000, gid: 1000 };
 
@@ -34,14 +37,12 @@ fn every_setting_has_its_default() {
         sans: vec![],
         key_type: KeyType::P256,
         days: 365,
-        subject: Subject {
-            country: some("CA"),
-            state: some("ON"),
-            locality: None,
-            company: some("NA"),
-            unit: None,
-            email: None,
-        },
+        country: some("CA"),
+        state: some("ON"),
+        locality: None,
+        company: some("NA"),
+        unit: None,
+        email: None,
         proxy: Proxy::Nginx,
         client_auth: ClientAuth::Off,
         blobs_by: BlobsBy::Nginx,
@@ -117,7 +118,7 @@ fn an_empty_text_is_none_and_no_default() {
         email: some(""),
         ..RawSettings::default()
     };
-    assert_eq!(check(&empty).unwrap().subject, Subject::default());
+    assert_eq!(check(&empty).unwrap().subject(), Subject::default());
 }
 
 #[test]
@@ -137,12 +138,12 @@ fn all_faults_of_one_file_are_told_under_their_keys() {
         [
             "regcert.toml, `sans`: `a_b` is not a host name: only letters, digits, hyphens and dots are allowed",
             "regcert.toml, `sans`: `1.2.3` is not a host name: its last label is a number, which resolvers read as an IP address",
+            "regcert.toml, `days`: `826` days are not possible for a certificate",
             "regcert.toml, `country`: `CAN` is not a country code",
             &format!(
                 "regcert.toml, `state`: `{}…` is longer than 128 characters, the most a certificate holds",
                 "x".repeat(80)
             ),
-            "regcert.toml, `days`: `826` days are not possible for a certificate",
             "regcert.toml, `http-port`: `x` is not a port",
             "regcert.toml, `https-port`: `65536` is not a port",
             "regcert.toml, `data`: `a:b` cannot hold the images: a path with a colon cannot be mounted",
@@ -221,11 +222,11 @@ fn a_file_made_anew_explains_itself() {
 #[test]
 fn a_key_nobody_knows_is_refused_with_those_that_are_known() {
     let fault = RawSettings::from_toml("colour = 1").unwrap_err();
-    assert!(fault.message.contains("unknown field `colour`"), "{fault}");
+    assert!(fault.message.contains("line 1: `colour` is not a setting"), "{fault}");
     assert_eq!(
         fault.hint,
         "the keys are `server`, `domain`, `sans`, `key-type`, `days`, `country`, `state`, `locality`, `company`, \
-         `unit`, `email`, `authority`, `proxy`, `client-auth`, `blobs-by`, `delete`, `anonymous-port`, `anonymous-repos`, `http-port`, `https-port`, `data`, `run-as`, `registry-image`, `nginx-image`, \
+         `unit`, `email`, `authority`, `proxy`, `client-auth`, `blobs-by`, `delete`, `http-port`, `https-port`, `anonymous-port`, `anonymous-repos`, `data`, `run-as`, `registry-image`, `nginx-image`, \
          `mirror-of`, `notify`, `metrics-port`"
     );
 }

@@ -2,26 +2,14 @@
 
 use toml_edit::{Array, DocumentMut, Item, RawString, Value};
 
-/// A value as a person reads it.
-pub(super) fn shown(item: &Item) -> String {
-    match meaning(item) {
-        (_, _, list) if !list.is_empty() => list.join(" "),
-        (Some(""), ..) | (None, None, _) => "none".to_owned(),
-        (Some(text), ..) => text.to_owned(),
-        // A port that is not open.
-        (None, Some(0), _) => "off".to_owned(),
-        (None, Some(number), _) => number.to_string(),
-    }
-}
-
 /// What an item says, however it is quoted and laid out.
-pub(super) fn meaning(item: &Item) -> (Option<&str>, Option<i64>, Vec<&str>) {
+fn meaning(item: &Item) -> (Option<&str>, Option<i64>, Vec<&str>) {
     let list = item.as_array().into_iter().flatten().filter_map(toml_edit::Value::as_str).collect();
     (item.as_str(), item.as_integer(), list)
 }
 
-/// Changes `key` where its value differs, and leaves the comment behind it.
-pub(super) fn set(document: &mut DocumentMut, key: &str, new: Item) {
+/// Changes `key` where its value differs, and leaves the comment behind it. A new key gets `comment` before it.
+pub(super) fn set(document: &mut DocumentMut, key: &str, new: Item, comment: &str) {
     match document.get_mut(key) {
         Some(old) if meaning(old) == meaning(&new) => {}
         Some(old) if old.is_array() && new.is_array() => {
@@ -36,7 +24,12 @@ pub(super) fn set(document: &mut DocumentMut, key: &str, new: Item) {
                 *value.decor_mut() = decor;
             }
         }
-        None => _ = document.insert(key, new),
+        None => {
+            document.insert(key, new);
+            if let Some(mut key) = document.key_mut(key) {
+                key.leaf_decor_mut().set_prefix(comment);
+            }
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::deployment::{Credentials, Headers, Origin};
 use crate::error::{Blame, Fault, Faults};
 use crate::names::{Subtree, shell};
 use crate::pki::{Authority, Certificate, KeyAtRest, PrivateKey};
-use crate::settings::RawSettings;
+use crate::settings::{RawSettings, Signer, below};
 use crate::{store, ui};
 
 /// Create a registry, or apply changed settings and renew the server certificate
@@ -59,11 +59,9 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["from", "start_over"])]
     pub(super) accept_loss: bool,
     #[command(flatten)]
+    given: RawSettings,
+    #[command(flatten)]
     pub(super) names: Names,
-    #[command(flatten)]
-    pub(super) certificate: CertificateArgs,
-    #[command(flatten)]
-    pub(super) service: Service,
     #[command(flatten)]
     services: Services,
     #[command(flatten)]
@@ -72,58 +70,19 @@ pub struct Args {
     authority: AuthorityArgs,
 }
 
-/// What clients call the registry.
+/// Names that the root allows.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Names")]
 pub(super) struct Names {
-    /// The registry's name within its domain, or its IP address [default: registry]
-    #[arg(long, value_name = "NAME|IP")]
-    registry_server_name: Option<String>,
-    /// The registry's domain [default: local.priv; none for an IP address]
-    #[arg(long, value_name = "DOMAIN")]
-    cert_domain: Option<String>,
-    /// Another name or address of the registry; may be repeated. A later run adds to the existing ones
-    #[arg(long, value_name = "NAME|IP")]
-    san: Vec<String>,
     /// Let the root also sign for this domain or network, for later names; may be repeated; first run only
     ///
     /// The root allows the domain, the server's name, every --san and every --permit. Clients refuse its certificates for
     /// any other name, even if the root's key is stolen.
-    #[arg(long, value_name = "DOMAIN|NETWORK")]
+    #[arg(long, value_name = "DOMAIN|NETWORK", display_order = below("sans"))]
     pub(super) permit: Vec<String>,
     /// Let the root sign for every name; first run only
-    #[arg(long, conflicts_with = "permit")]
+    #[arg(long, conflicts_with = "permit", display_order = below("sans") + 1)]
     no_name_constraints: bool,
-}
-
-/// What stands in the certificates.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Certificates")]
-pub(super) struct CertificateArgs {
-    /// p256, p384, rsa-2048, rsa-3072 or rsa-4096 [default: p256]
-    #[arg(long, value_name = "TYPE")]
-    key_type: Option<String>,
-    /// How many days a server certificate is valid, at most 825 [default: 365]
-    #[arg(long, value_name = "DAYS")]
-    days: Option<String>,
-    /// Two letters [default: CA]
-    #[arg(long, value_name = "CODE")]
-    cert_country_code: Option<String>,
-    /// State or province [default: ON]
-    #[arg(long, value_name = "TEXT")]
-    cert_state_prov: Option<String>,
-    /// City
-    #[arg(long, value_name = "TEXT")]
-    cert_locality: Option<String>,
-    /// Organization [default: NA]
-    #[arg(long, value_name = "TEXT")]
-    cert_company: Option<String>,
-    /// Organizational unit
-    #[arg(long, value_name = "TEXT")]
-    cert_unit: Option<String>,
-    /// Contact address, in the root certificate
-    #[arg(long, value_name = "ADDRESS")]
-    cert_email: Option<String>,
 }
 
 /// Who signs.
@@ -147,98 +106,27 @@ pub(super) struct AuthorityArgs {
     encrypt_ca_key: bool,
 }
 
-/// What runs.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Service")]
-pub(super) struct Service {
-    /// nginx in front, or none: the registry itself then does TLS and checks passwords [default: nginx]
-    ///
-    /// Without nginx the number of guesses at a password is not limited, the time of an answer tells which users exist,
-    /// every user may pull and push everything, and no user can delete.
-    #[arg(long, value_name = "nginx|none")]
-    proxy: Option<String>,
-    /// Whether clients must show a certificate (`regcert add-client`): off, optional or required [default: off]
-    #[arg(long, value_name = "WHEN")]
-    client_auth: Option<String>,
-    /// Serve layers by nginx, from the files, or by the registry, through nginx [default: nginx]
-    #[arg(long, value_name = "nginx|registry")]
-    blobs_by: Option<String>,
-    /// Whether users with the role admin may delete images: on or off [default: on; never without nginx]
-    #[arg(long, value_name = "on|off")]
-    delete: Option<String>,
-    /// The port of the redirect to https and of the page for clients that do not trust the registry yet, or `off`
-    /// [default: 80]
-    #[arg(long, value_name = "PORT|off")]
-    http_port: Option<String>,
-    /// The port of the registry [default: 443]
-    #[arg(long, value_name = "PORT")]
-    https_port: Option<String>,
-    /// A second https port that serves images without a password, or `off` [default: off]
-    ///
-    /// This needs a port of its own, because Docker sends a password only if the server asks for one. Image names there
-    /// have the port: `registry1.myhouse.local:5444/public/alpine`.
-    #[arg(long, value_name = "PORT|off")]
-    anonymous_port: Option<String>,
-    /// The repositories on that port, such as `public/*`; may be repeated; replaces the earlier list [default: *, every
-    /// repository]
-    #[arg(long, value_name = "PATTERN")]
-    anonymous_repo: Vec<String>,
-    /// Where to store images: a directory, `volume` for a new Docker volume, or `volume:NAME` for an existing one
-    /// [default: data, beside docker-compose.yml]
-    #[arg(long, value_name = "DIR|volume[:NAME]")]
-    data: Option<String>,
-    /// The user and group of the containers [default: yours; 65532:65532 for root; 0:0, which is you, on a rootless engine]
-    #[arg(long, value_name = "UID:GID")]
-    run_as: Option<String>,
-    /// The registry's image, 2.x or 3.x [default: registry:3]
-    #[arg(long, value_name = "IMAGE")]
-    registry_image: Option<String>,
-    /// nginx's image, 1.22 or newer and built with OpenSSL 3 [default: nginx:stable-alpine]
-    #[arg(long, value_name = "IMAGE")]
-    nginx_image: Option<String>,
-}
-
-/// Whom the registry speaks to besides its clients.
+/// Secrets and roots for what the registry speaks to besides its clients.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Mirror, webhooks, metrics")]
 pub(super) struct Services {
-    /// Be a mirror (pull-through cache) of this registry: keep images for seven days, refuse pushes
-    ///
-    /// Clients name images by this registry's name, `registry1.myhouse.local/library/alpine` for Docker Hub's alpine
-    /// (`https://registry-1.docker.io`). What it has it serves while the upstream is down, but then it does not start.
-    /// registry:3.1 and newer log in only at an upstream whose token service has the same address, or a name in the same registered
-    /// domain; otherwise clients see `manifest unknown`. Behind a proxy, set HTTPS_PROXY for the service `registry` in docker-compose.override.yml. `--mirror-of ''` makes it an ordinary registry again.
-    #[arg(long, value_name = "URL")]
-    mirror_of: Option<String>,
     /// The mirror's login at the upstream: a file with `user:password` on its first line
     ///
     /// Only you and the registry can read it. regcert forgets it when --mirror-of changes. Every user of the mirror can pull
     /// every image that this login can pull.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", display_order = below("mirror-of"))]
     mirror_credentials: Option<PathBuf>,
     /// Trust these root certificates as well, for the upstream of a mirror and for webhooks over https: PEM
     ///
     /// Needed where the server there has a certificate of a private authority. The roots of the image stay trusted. An
     /// empty text forgets them.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", display_order = below("mirror-of") + 1)]
     upstream_ca: Option<String>,
-    /// Send each push and pull to this URL (POST, JSON); may be repeated. A later run adds to the existing ones
-    ///
-    /// The URL is in regcert.toml, which others can read, and in the registry's log when a delivery fails. Send a token
-    /// with --notify-headers instead. To stop a webhook, remove it from regcert.toml.
-    #[arg(long, value_name = "NAME=URL")]
-    notify: Vec<String>,
     /// Add headers to a webhook, from a file that only you can read, one `Name: value` a line; may be repeated
     ///
     /// Only you and the registry can read them. regcert forgets them when the URL changes. They are never logged.
-    #[arg(long, value_name = "NAME=FILE")]
+    #[arg(long, value_name = "NAME=FILE", display_order = below("notify"))]
     notify_headers: Vec<String>,
-    /// Serve Prometheus metrics at http://127.0.0.1:PORT/metrics, on this machine only, or `off` [default: off]
-    ///
-    /// The figures are at most ten seconds old, and every user of this machine can read them. Without nginx
-    /// (`--proxy none`) the port also has Go's profiler (/debug/pprof).
-    #[arg(long, value_name = "PORT|off")]
-    metrics_port: Option<String>,
 }
 
 /// Who may log in first.
@@ -259,45 +147,21 @@ pub(super) struct User {
 impl Args {
     /// Whether files are to be given to another user, which only root can do.
     pub fn gives_files_away(&self) -> bool {
-        self.service.run_as.is_some()
+        self.given.run_as.is_some()
     }
 
+    /// The settings of this run's options.
     pub(super) fn settings(&self) -> RawSettings {
-        let (names, certificate, service) = (&self.names, &self.certificate, &self.service);
         RawSettings {
-            server: names.registry_server_name.clone(),
-            domain: names.cert_domain.clone(),
-            sans: (!names.san.is_empty()).then(|| names.san.clone()),
-            key_type: certificate.key_type.clone(),
-            days: certificate.days.clone(),
-            country: certificate.cert_country_code.clone(),
-            state: certificate.cert_state_prov.clone(),
-            locality: certificate.cert_locality.clone(),
-            company: certificate.cert_company.clone(),
-            unit: certificate.cert_unit.clone(),
-            email: certificate.cert_email.clone(),
-            proxy: service.proxy.clone(),
-            client_auth: service.client_auth.clone(),
-            blobs_by: service.blobs_by.clone(),
-            authority: self.authority.external_ca.then(|| "external".to_owned()),
-            http_port: service.http_port.clone(),
-            https_port: service.https_port.clone(),
-            data: service.data.as_deref().map(from_here),
-            run_as: service.run_as.clone(),
-            registry_image: service.registry_image.clone(),
-            nginx_image: service.nginx_image.clone(),
-            mirror_of: self.services.mirror_of.clone(),
-            notify: (!self.services.notify.is_empty()).then(|| self.services.notify.clone()),
-            metrics_port: self.services.metrics_port.clone(),
-            delete: service.delete.clone(),
-            anonymous_port: service.anonymous_port.clone(),
-            anonymous_repos: (!service.anonymous_repo.is_empty()).then(|| service.anonymous_repo.clone()),
+            authority: self.authority.external_ca.then(|| Signer::External.to_string()),
+            data: self.given.data.as_deref().map(from_here),
+            ..self.given.clone()
         }
     }
 
     /// Whether this run names the repositories of the port without passwords.
     pub(super) fn names_anonymous_repositories(&self) -> bool {
-        !self.service.anonymous_repo.is_empty()
+        self.given.anonymous_repos.is_some()
     }
 
     /// Whether a mirror is to log in.

@@ -217,7 +217,7 @@ fn renew(args: &Args, world: &World) -> Result<()> {
         let hint = or_start_over(&fault.hint, can_start_over);
         fault.hint(hint)
     })?;
-    news.of_settings(&before.0, &deployment.spec)?;
+    news.of_settings(&before.0, &deployment.spec);
     news.of_names(&before.1, &deployment.covers());
     rename_copy(&mut deployment, world);
     log_in_upstream(&mut deployment, credentials);

@@ -7,49 +7,93 @@ use std::str::FromStr;
 use crate::error::Fault;
 use crate::names::{VolumeName, printable};
 
-/// The server in front of the registry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Proxy {
-    /// nginx terminates TLS and checks passwords.
-    Nginx,
-    /// No proxy: the registry itself does both.
-    None,
+/// Closed choices, each with its words.
+macro_rules! choices {
+    ($($(#[$doc:meta])* $choice:ident {
+        $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)*
+    })*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+            pub enum $choice {
+                $($(#[$variant_doc])* $variant,)*
+            }
+
+            impl $choice {
+                /// Every value.
+                pub(super) const ALL: &[Self] = &[$(Self::$variant),*];
+            }
+
+            impl FromStr for $choice {
+                type Err = Fault;
+
+                fn from_str(text: &str) -> Result<Self, Fault> {
+                    match text {
+                        $($word => Ok(Self::$variant),)*
+                        _ => Err(unknown(text, &[$($word),*])),
+                    }
+                }
+            }
+
+            impl fmt::Display for $choice {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str(match self {
+                        $(Self::$variant => $word,)*
+                    })
+                }
+            }
+        )*
+    };
 }
 
-/// Whether clients must show a certificate besides the password.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientAuth {
-    /// Clients are not asked for a certificate.
-    Off,
-    /// A client may show a certificate; an invalid one is refused.
-    Optional,
-    /// A client without a certificate is refused.
-    Required,
+choices! {
+    /// The server in front of the registry.
+    Proxy {
+        /// nginx terminates TLS and checks passwords.
+        Nginx = "nginx",
+        /// No proxy: the registry itself does both.
+        None = "none",
+    }
+
+    /// Whether clients must show a certificate besides the password.
+    ClientAuth {
+        /// Clients are not asked for a certificate.
+        Off = "off",
+        /// A client may show a certificate; an invalid one is refused.
+        Optional = "optional",
+        /// A client without a certificate is refused.
+        Required = "required",
+    }
+
+    /// The server that sends the layers of images, which are files.
+    BlobsBy {
+        /// nginx, directly from the registry's storage.
+        Nginx = "nginx",
+        /// The registry, through nginx.
+        Registry = "registry",
+    }
+
+    /// Whether admins may delete images.
+    Delete {
+        On = "on",
+        Off = "off",
+    }
+
+    /// The authority that signs the server's certificate.
+    Signer {
+        /// An authority whose key regcert has.
+        Own = "own",
+        /// Another authority: `regcert csr` writes the request, and `regcert import-cert` reads the certificate.
+        External = "external",
+    }
 }
 
-/// The server that sends the layers of images, which are files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BlobsBy {
-    /// nginx, directly from the registry's storage.
-    Nginx,
-    /// The registry, through nginx.
-    Registry,
-}
-
-/// Whether admins may delete images.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Delete {
-    On,
-    Off,
-}
-
-/// The authority that signs the server's certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signer {
-    /// An authority whose key regcert has.
-    Own,
-    /// Another authority: `regcert csr` writes the request, and `regcert import-cert` reads the certificate.
-    External,
+/// The fault of a text that is none of `words`.
+fn unknown(text: &str, words: &[&str]) -> Fault {
+    let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
+    let (last, others) = words.split_last().expect("a choice has a word");
+    Fault::new(format!("`{}` is not a valid value", printable(text)))
+        .hint(format!("choose {} or {last}", others.join(", ")))
 }
 
 /// The names in the registry's directory that regcert uses for files other than images.
@@ -81,30 +125,6 @@ impl RunAs {
     /// The user who runs regcert; for root, an id that distributions give to no user.
     pub fn invoker(uid: u32, gid: u32) -> Self {
         if uid == 0 { Self { uid: 65532, gid: 65532 } } else { Self { uid, gid } }
-    }
-}
-
-impl FromStr for Proxy {
-    type Err = Fault;
-
-    fn from_str(text: &str) -> Result<Self, Fault> {
-        match text {
-            "nginx" => Ok(Self::Nginx),
-            "none" => Ok(Self::None),
-            _ => {
-                Err(Fault::new(format!("`{}` is no front end", printable(text)))
-                    .hint("choose `nginx` or `none`"))
-            }
-        }
-    }
-}
-
-impl fmt::Display for Proxy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Nginx => "nginx",
-            Self::None => "none",
-        })
     }
 }
 
@@ -189,96 +209,5 @@ impl FromStr for RunAs {
 impl fmt::Display for RunAs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.uid, self.gid)
-    }
-}
-
-impl FromStr for ClientAuth {
-    type Err = Fault;
-
-    fn from_str(text: &str) -> Result<Self, Fault> {
-        match text {
-            "off" => Ok(Self::Off),
-            "optional" => Ok(Self::Optional),
-            "required" => Ok(Self::Required),
-            _ => Err(Fault::new(format!("`{}` is not known", printable(text)))
-                .hint("choose `off`, `optional` or `required`")),
-        }
-    }
-}
-
-impl fmt::Display for ClientAuth {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Off => "off",
-            Self::Optional => "optional",
-            Self::Required => "required",
-        })
-    }
-}
-
-impl FromStr for BlobsBy {
-    type Err = Fault;
-
-    fn from_str(text: &str) -> Result<Self, Fault> {
-        match text {
-            "nginx" => Ok(Self::Nginx),
-            "registry" => Ok(Self::Registry),
-            _ => Err(Fault::new(format!("`{}` is not known", printable(text)))
-                .hint("choose `nginx` or `registry`")),
-        }
-    }
-}
-
-impl fmt::Display for BlobsBy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Nginx => "nginx",
-            Self::Registry => "registry",
-        })
-    }
-}
-
-impl FromStr for Delete {
-    type Err = Fault;
-
-    fn from_str(text: &str) -> Result<Self, Fault> {
-        match text {
-            "on" => Ok(Self::On),
-            "off" => Ok(Self::Off),
-            _ => Err(Fault::new(format!("`{}` is not known", printable(text))).hint("choose `on` or `off`")),
-        }
-    }
-}
-
-impl fmt::Display for Delete {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::On => "on",
-            Self::Off => "off",
-        })
-    }
-}
-
-impl FromStr for Signer {
-    type Err = Fault;
-
-    fn from_str(text: &str) -> Result<Self, Fault> {
-        match text {
-            "own" => Ok(Self::Own),
-            "external" => Ok(Self::External),
-            _ => {
-                Err(Fault::new(format!("`{}` is not known", printable(text)))
-                    .hint("choose `own` or `external`"))
-            }
-        }
-    }
-}
-
-impl fmt::Display for Signer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Own => "own",
-            Self::External => "external",
-        })
     }
 }

@@ -1,0 +1,284 @@
+//! One row of the table of settings, and what follows from a row: the option of `init` with its help, the line of
+//! regcert.toml with its comment, and the name that a fault is reported under.
+
+use clap::{Arg, ArgAction};
+use toml_edit::{Array, Item, value};
+
+use super::TABLE;
+
+/// A setting.
+pub struct Row {
+    /// Its key in regcert.toml.
+    pub key: &'static str,
+    /// How it is typed. Follows from its kind.
+    pub form: Form,
+    /// What it is about.
+    pub group: Group,
+    /// Its value where none is given, as a person types it.
+    pub default: &'static str,
+    /// The default in the help, where it says more than the value.
+    pub default_help: &'static str,
+    /// Its option of `init`, without hyphens; empty where it has none.
+    pub option: &'static str,
+    /// What the help calls the option's value.
+    pub value: &'static str,
+    /// The help, in one sentence without a full stop and without the default.
+    pub help: &'static str,
+    /// The second paragraph of `--help`.
+    pub more: &'static str,
+    /// The comment before it in regcert.toml.
+    pub comment: &'static str,
+}
+
+/// How a setting is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A text; an empty one is none.
+    Text,
+    /// A number; 0 is none.
+    Number,
+    /// Texts; the option may be repeated.
+    List,
+}
+
+/// What a setting is about: a heading of the help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// What clients call the registry.
+    Names,
+    /// Keys and validity of certificates.
+    Certificates,
+    /// Who is behind the certificates.
+    Subject,
+    /// Who signs.
+    Authority,
+    /// What runs.
+    Service,
+    /// What the registry speaks to besides its clients.
+    Services,
+}
+
+impl Group {
+    fn heading(self) -> &'static str {
+        match self {
+            Self::Names => "Names",
+            Self::Certificates | Self::Subject => "Certificates",
+            Self::Authority => "Authority",
+            Self::Service => "Service",
+            Self::Services => "Mirror, webhooks, metrics",
+        }
+    }
+
+    /// Whether the configuration of what runs depends on it, and not certificates alone.
+    pub fn configures(self) -> bool {
+        match self {
+            Self::Names | Self::Service | Self::Services => true,
+            Self::Certificates | Self::Subject | Self::Authority => false,
+        }
+    }
+}
+
+/// The row of a key that the table has.
+pub fn row(key: &str) -> &'static Row {
+    TABLE.iter().find(|row| row.key == key).expect("the table has every key that the program names")
+}
+
+/// The place in the help of an option that is no setting: below the one of the setting `key`.
+pub fn below(key: &str) -> usize {
+    TABLE.iter().position(|row| row.key == key).map_or(0, |at| order(at) + 1)
+}
+
+/// Leaves room for options that are no settings.
+fn order(at: usize) -> usize {
+    100 + 10 * at
+}
+
+impl Row {
+    /// A row without anything in it.
+    pub const EMPTY: Self = Self {
+        key: "",
+        form: Form::Text,
+        group: Group::Service,
+        default: "",
+        default_help: "",
+        option: "",
+        value: "TEXT",
+        help: "",
+        more: "",
+        comment: "",
+    };
+
+    /// The default, as it would be typed.
+    pub(super) fn default_texts(&self) -> Vec<String> {
+        match self.form {
+            Form::Text | Form::Number => vec![self.default.to_owned()],
+            Form::List => self.default.split_whitespace().map(str::to_owned).collect(),
+        }
+    }
+
+    /// Its option of `init`.
+    fn argument(&self, at: usize) -> Arg {
+        let default = if self.default_help.is_empty() { self.default } else { self.default_help };
+        let default = if default.is_empty() { String::new() } else { format!(" [default: {default}]") };
+        let help = format!("{}{default}", self.help);
+        let argument = Arg::new(self.option)
+            .long(self.option)
+            .value_name(self.value)
+            .help_heading(self.group.heading())
+            .display_order(order(at))
+            .action(match self.form {
+                Form::Text | Form::Number => ArgAction::Set,
+                Form::List => ArgAction::Append,
+            });
+        let argument = if self.more.is_empty() {
+            argument
+        } else {
+            argument.long_help(format!("{help}\n\n{}", self.more))
+        };
+        argument.help(help)
+    }
+
+    /// The comment as it stands before the key in regcert.toml.
+    pub(super) fn comment_lines(&self) -> String {
+        self.comment.lines().map(|line| format!("# {line}\n")).collect()
+    }
+
+    /// The line of a new regcert.toml, whose value is set later, with what stands before it.
+    pub(super) fn toml(&self, before: Option<&Self>) -> String {
+        let starts = before.is_none_or(|before| before.group.heading() != self.group.heading());
+        let item = self.form.item(&self.form.none());
+        let blank = if starts { "\n" } else { "" };
+        format!("{blank}{}{} = {item}\n", self.comment_lines(), self.key)
+    }
+}
+
+/// The options of `init` that are settings.
+pub(super) fn arguments() -> impl Iterator<Item = Arg> {
+    let with_option = TABLE.iter().enumerate().filter(|(_, row)| !row.option.is_empty());
+    with_option.map(|(at, row)| row.argument(at))
+}
+
+impl Form {
+    /// What an item of regcert.toml says; `None` where it is of another form.
+    pub(super) fn texts(self, item: &Item) -> Option<Vec<String>> {
+        match self {
+            Self::Text => Some(vec![item.as_str()?.to_owned()]),
+            Self::Number => Some(vec![item.as_integer()?.to_string()]),
+            Self::List => {
+                item.as_array()?.iter().map(|value| value.as_str().map(str::to_owned)).collect::<Option<_>>()
+            }
+        }
+    }
+
+    /// The item of regcert.toml that says `texts`.
+    pub(super) fn item(self, texts: &[String]) -> Item {
+        let first = texts.first().map_or("", String::as_str);
+        match self {
+            Self::Text => value(first),
+            Self::Number => value(first.parse::<i64>().unwrap_or(0)),
+            Self::List => value(texts.iter().collect::<Array>()),
+        }
+    }
+
+    /// What is written where there is none.
+    fn none(self) -> Vec<String> {
+        match self {
+            Self::Text | Self::Number => vec![String::new()],
+            Self::List => Vec::new(),
+        }
+    }
+
+    /// As a person reads it.
+    pub(super) fn shown(self, texts: &[String]) -> String {
+        match (self, texts.join(" ").as_str()) {
+            (Self::Text | Self::List, "") => "none".to_owned(),
+            (Self::Number, "" | "0") => "off".to_owned(),
+            (_, text) => text.to_owned(),
+        }
+    }
+
+    /// For a template.
+    pub(super) fn plain(self, texts: Vec<String>) -> serde_json::Value {
+        let one = |texts: Vec<String>| texts.into_iter().next().unwrap_or_default();
+        match self {
+            Self::Text => one(texts).into(),
+            Self::Number => one(texts).parse::<i64>().unwrap_or(0).into(),
+            Self::List => texts.into(),
+        }
+    }
+
+    /// What regcert.toml must have there.
+    pub(super) fn takes(self) -> &'static str {
+        match self {
+            Self::Text => "a text in quotes",
+            Self::Number => "a number without quotes",
+            Self::List => "a list of texts, `[\"…\"]`",
+        }
+    }
+}
+
+/// Declares the settings: the table, and both structs that have a field for each of them. A forgotten place does not compile.
+macro_rules! settings {
+    ($($(#[$doc:meta])* $field:ident: $kind:ty = $key:literal {
+        $($property:ident: $value:expr),* $(,)?
+    })*) => {
+        /// Everything a registry is meant to be, checked.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct Settings {
+            $($(#[$doc])* pub $field: <$kind as Kind>::Value,)*
+        }
+
+        /// Settings as they were typed, from whichever side; nothing checked.
+        #[derive(Debug, Clone, Default, PartialEq, Eq)]
+        pub struct RawSettings {
+            $($(#[$doc])* pub $field: Option<<$kind as Kind>::Typed>,)*
+        }
+
+        /// Every setting, in the order of regcert.toml and of the help.
+        pub const TABLE: &[Row] = &[
+            $(Row { key: $key, form: <$kind as Kind>::FORM, $($property: $value,)* ..Row::EMPTY },)*
+        ];
+
+        impl RawSettings {
+            /// Those that `given` has.
+            pub(super) fn of(mut given: impl FnMut(&'static Row) -> Option<Vec<String>>) -> Self {
+                Self { $($field: given(row($key)).map(Typed::of),)* }
+            }
+
+            /// These settings where they are given, `other`'s elsewhere.
+            pub fn or(self, other: Self) -> Self {
+                Self { $($field: self.$field.or(other.$field),)* }
+            }
+        }
+
+        impl Settings {
+            /// Each setting checked by itself; the default where it has a fault.
+            pub(super) fn read(raw: &RawSettings, fields: &mut Fields<'_>) -> Self {
+                Self { $($field: fields.read::<$kind>(row($key), raw.$field.as_ref()),)* }
+            }
+
+            /// Each setting as a person would type it.
+            pub(super) fn texts(&self) -> Vec<(&'static Row, Vec<String>)> {
+                vec![$((row($key), <$kind as Kind>::texts(&self.$field)),)*]
+            }
+
+            /// These settings, with those of `groups` as `other` has them.
+            pub fn with(&self, groups: &[Group], other: &Self) -> Self {
+                Self {
+                    $($field: if groups.contains(&row($key).group) { other } else { self }.$field.clone(),)*
+                }
+            }
+
+            /// These settings with another value of one, by its key.
+            pub(super) fn others(&self) -> Vec<(&'static str, Self)> {
+                let mut all = Vec::new();
+                $(for other in <$kind as Kind>::others(&self.$field, self) {
+                    all.push(($key, Self { $field: other, ..self.clone() }));
+                })*
+                all
+            }
+        }
+    };
+}
+
+pub(super) use settings;

@@ -1,0 +1,241 @@
+//! Every setting, once: its field, its kind, its key in regcert.toml, and its row. What else there is of a setting follows:
+//! the option of `init` with its help, regcert.toml with its comments, the checks, the hints, what changed.
+//!
+//! A new setting is one entry here, in the order of regcert.toml and of the help, and the template that uses it as
+//! `settings.<field>`. Settings that need each other say so in `Settings::agrees`.
+
+use super::choices::{BlobsBy, ClientAuth, Data, Delete, Proxy, RunAs, Signer};
+use super::fields::Fields;
+use super::kind::{
+    CertificateText, Country, Days, Domain, Email, Kind, Many, One, Optional, Port, PortOrOff, Repos, Typed,
+    Webhooks,
+};
+use super::row::{Group, Row, row, settings};
+use crate::names::{Host, ImageRef, SubjectAltName, Upstream};
+use crate::pki::KeyType;
+
+settings! {
+    /// The registry's own name: a label, a full name, or an address.
+    server: One<Host> = "server" {
+        group: Group::Names,
+        // What `gen_config.py` called a registry for want of another name.
+        default: "registry",
+        option: "registry-server-name",
+        value: "NAME|IP",
+        help: "The registry's name within its domain, or its IP address",
+        comment: "The name clients use is server.domain; an IP address as the server has no domain.",
+    }
+    /// The domain of the registry; `None` for an address.
+    domain: Domain = "domain" {
+        group: Group::Names,
+        // A server with a full name brings its own.
+        default: "local.priv",
+        default_help: "local.priv; none for an IP address",
+        option: "cert-domain",
+        value: "DOMAIN",
+        help: "The registry's domain",
+    }
+    /// More names, without those that follow from `server` and `domain`.
+    sans: Many<SubjectAltName> = "sans" {
+        group: Group::Names,
+        option: "san",
+        value: "NAME|IP",
+        help: "Another name or address of the registry; may be repeated. A later run adds to the existing ones",
+        comment: "More names and addresses of the registry. The root certificate must allow them; the first run decided which it allows.",
+    }
+
+    /// Kind of the server's key; the root gets the same at its creation.
+    key_type: One<KeyType> = "key-type" {
+        group: Group::Certificates,
+        default: "p256",
+        option: "key-type",
+        value: "TYPE",
+        help: "p256, p384, rsa-2048, rsa-3072 or rsa-4096",
+        comment: "The server certificate: p256, p384, rsa-2048, rsa-3072 or rsa-4096; days that it is valid (at most 398 is advised).",
+    }
+    /// How many days a server certificate is valid.
+    days: Days = "days" {
+        group: Group::Certificates,
+        default: "365",
+        option: "days",
+        value: "DAYS",
+        help: "How many days a server certificate is valid, at most 825",
+    }
+    /// Two capital letters (ISO 3166-1).
+    country: Country = "country" {
+        group: Group::Subject,
+        default: "CA",
+        option: "cert-country-code",
+        value: "CODE",
+        help: "Two letters",
+    }
+    /// State or province.
+    state: CertificateText<128> = "state" {
+        group: Group::Subject,
+        default: "ON",
+        option: "cert-state-prov",
+        help: "State or province",
+    }
+    /// City.
+    locality: CertificateText<128> = "locality" {
+        group: Group::Subject,
+        option: "cert-locality",
+        help: "City",
+    }
+    /// Organization.
+    company: CertificateText<64> = "company" {
+        group: Group::Subject,
+        default: "NA",
+        option: "cert-company",
+        help: "Organization",
+    }
+    /// Organizational unit.
+    unit: CertificateText<64> = "unit" {
+        group: Group::Subject,
+        option: "cert-unit",
+        help: "Organizational unit",
+    }
+    /// Contact address.
+    email: Email = "email" {
+        group: Group::Subject,
+        option: "cert-email",
+        value: "ADDRESS",
+        help: "Contact address, in the root certificate",
+    }
+
+    /// Who signs. `--external-ca` sets it, which the first run alone takes.
+    authority: One<Signer> = "authority" {
+        group: Group::Authority,
+        default: "own",
+        comment: "own: the authority's key is here; external: `regcert csr` and `regcert import-cert`.",
+    }
+
+    /// Who stands in front.
+    proxy: One<Proxy> = "proxy" {
+        default: "nginx",
+        option: "proxy",
+        value: "nginx|none",
+        help: "nginx in front, or none: the registry itself then does TLS and checks passwords",
+        more: "Without nginx the number of guesses at a password is not limited, the time of an answer tells which users exist, every user may pull and push everything, and no user can delete.",
+        comment: "nginx in front, or none: the registry itself then does TLS and checks passwords.",
+    }
+    /// Whether clients must show a certificate.
+    client_auth: One<ClientAuth> = "client-auth" {
+        default: "off",
+        option: "client-auth",
+        value: "WHEN",
+        help: "Whether clients must show a certificate (`regcert add-client`): off, optional or required",
+        comment: "Whether clients must show a certificate (`regcert add-client`): off, optional or required.",
+    }
+    /// Who serves the layers.
+    blobs_by: One<BlobsBy> = "blobs-by" {
+        default: "nginx",
+        option: "blobs-by",
+        value: "nginx|registry",
+        help: "Serve layers by nginx, from the files, or by the registry, through nginx",
+        comment: "nginx serves layers from the files, or the registry serves them through nginx: nginx or registry.",
+    }
+    /// Whether admins may delete images.
+    delete: One<Delete> = "delete" {
+        default: "on",
+        default_help: "on; never without nginx",
+        option: "delete",
+        value: "on|off",
+        help: "Whether users with the role admin may delete images: on or off",
+        comment: "Whether admins may delete images: on or off. Without nginx no user can.",
+    }
+    /// Published for the redirect to https and for the page that clients need before they trust https.
+    http_port: PortOrOff = "http-port" {
+        default: "80",
+        option: "http-port",
+        value: "PORT|off",
+        help: "The port of the redirect to https and of the page for clients that do not trust the registry yet, or `off`",
+        comment: "The http port, for the redirect to https and the page for new clients; 0 for none.",
+    }
+    /// Published for the registry.
+    https_port: Port = "https-port" {
+        default: "443",
+        option: "https-port",
+        value: "PORT",
+        help: "The port of the registry",
+    }
+    /// Published beside `https_port`: a port that asks for no password and takes no push.
+    anonymous_port: PortOrOff = "anonymous-port" {
+        default: "off",
+        option: "anonymous-port",
+        value: "PORT|off",
+        help: "A second https port that serves images without a password, or `off`",
+        more: "This needs a port of its own, because Docker sends a password only if the server asks for one. Image names there have the port: `registry1.myhouse.local:5444/public/alpine`.",
+        comment: "A second https port without passwords, 0 for none, and the repositories on it: [\"public/*\"], or [\"*\"] for all.",
+    }
+    /// The repositories that can be pulled on `anonymous_port`.
+    anonymous_repos: Repos = "anonymous-repos" {
+        default_help: "*, every repository",
+        option: "anonymous-repo",
+        value: "PATTERN",
+        help: "The repositories on that port, such as `public/*`; may be repeated; replaces the earlier list",
+    }
+    /// Where images are kept.
+    data: One<Data> = "data" {
+        default: "./data",
+        default_help: "data, beside docker-compose.yml",
+        option: "data",
+        value: "DIR|volume[:NAME]",
+        help: "Where to store images: a directory, `volume` for a new Docker volume, or `volume:NAME` for an existing one",
+        comment: "A directory, `volume` for one that Docker manages, or `volume:NAME` for an existing one.",
+    }
+    /// The user and group of the containers.
+    run_as: One<RunAs> = "run-as" {
+        // For root; for others it is their own.
+        default: "65532:65532",
+        default_help: "yours; 65532:65532 for root; 0:0, which is you, on a rootless engine",
+        option: "run-as",
+        value: "UID:GID",
+        help: "The user and group of the containers",
+        comment: "The user and group the containers run as; it owns the files they read.",
+    }
+    /// The registry's image.
+    registry_image: One<ImageRef> = "registry-image" {
+        default: "registry:3",
+        option: "registry-image",
+        value: "IMAGE",
+        help: "The registry's image, 2.x or 3.x",
+        comment: "Pin them by digest (`registry@sha256:…`) where the same bytes must come every time.",
+    }
+    /// nginx's image.
+    nginx_image: One<ImageRef> = "nginx-image" {
+        default: "nginx:stable-alpine",
+        option: "nginx-image",
+        value: "IMAGE",
+        help: "nginx's image, 1.22 or newer and built with OpenSSL 3",
+    }
+
+    /// The registry that this one is a mirror of.
+    mirror_of: Optional<Upstream> = "mirror-of" {
+        group: Group::Services,
+        option: "mirror-of",
+        value: "URL",
+        help: "Be a mirror (pull-through cache) of this registry: keep images for seven days, refuse pushes",
+        more: "Clients name images by this registry's name, `registry1.myhouse.local/library/alpine` for Docker Hub's alpine (`https://registry-1.docker.io`). What it has it serves while the upstream is down, but then it does not start. registry:3.1 and newer log in only at an upstream whose token service has the same address, or a name in the same registered domain; otherwise clients see `manifest unknown`. Behind a proxy, set HTTPS_PROXY for the service `registry` in docker-compose.override.yml. `--mirror-of ''` makes it an ordinary registry again.",
+        comment: "The upstream of a mirror (pull-through cache), such as `https://registry-1.docker.io`. No user can push to a mirror.",
+    }
+    /// Webhooks for pushes and pulls.
+    notify: Webhooks = "notify" {
+        group: Group::Services,
+        option: "notify",
+        value: "NAME=URL",
+        help: "Send each push and pull to this URL (POST, JSON); may be repeated. A later run adds to the existing ones",
+        more: "The URL is in regcert.toml, which others can read, and in the registry's log when a delivery fails. Send a token with --notify-headers instead. To stop a webhook, remove it from regcert.toml.",
+        comment: "Webhooks for each push and pull: [\"ci=https://ci.lan/hook\"]. Every user of this machine can read this file: no token here.",
+    }
+    /// Published on this machine only, for Prometheus.
+    metrics_port: PortOrOff = "metrics-port" {
+        group: Group::Services,
+        default: "off",
+        option: "metrics-port",
+        value: "PORT|off",
+        help: "Serve Prometheus metrics at http://127.0.0.1:PORT/metrics, on this machine only, or `off`",
+        more: "The figures are at most ten seconds old, and every user of this machine can read them. Without nginx (`--proxy none`) the port also has Go's profiler (/debug/pprof).",
+        comment: "The port of the Prometheus metrics, on this machine only; 0 for none.",
+    }
+}
