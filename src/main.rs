@@ -46,7 +46,7 @@ use commands::{PassphraseFile, World};
 use error::Fault;
 use guide::{AsRoot, OVERRIDE, Words};
 use health::Found;
-use probe::{Compose, Engine, PROJECT_NAME, Surroundings};
+use probe::{Compose, Engine, Surroundings};
 use render::Site;
 use settings::RunAs;
 use store::{Account, Caller};
@@ -246,7 +246,7 @@ fn engine(uid: u32, owner: Option<&Account>) -> Engine {
 /// The name that the environment gives to every Compose project.
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn project_variable() -> Option<String> {
-    std::env::var(PROJECT_NAME).ok()
+    std::env::var(names::PROJECT_NAME).ok()
 }
 
 /// How this user calls regcert: by its name where PATH leads to it, else as it was typed.

@@ -1,6 +1,7 @@
 //! The names a person types, parsed once into closed alphabets: nothing that nginx.conf, YAML, htpasswd or a
 //! Debian control file could read as syntax gets past these types. Owns no file and no certificate.
 
+mod environment;
 mod hosts;
 mod image;
 mod repositories;
@@ -9,6 +10,7 @@ mod url;
 mod username;
 mod volume;
 
+pub use environment::{PROJECT_NAME, environment_file, project_name};
 pub use hosts::hosts;
 pub use image::{Digest, Image, Reference, Repository, Tag};
 pub use repositories::{Pattern, Repositories};

@@ -7,6 +7,7 @@ use super::{Deployment, Issuer, State};
 use crate::auth::Access;
 use crate::error::Fault;
 use crate::files::FileSet;
+use crate::names::project_name;
 use crate::pki::{Authority, Certificate, Constraints, KeyAtRest, PrivateKey};
 use crate::settings::{Proxy, Settings};
 
@@ -133,9 +134,7 @@ impl Mends<'_> {
 /// What is remembered after its loss: nothing but what other files tell.
 pub(super) fn forgotten(files: &FileSet, now: OffsetDateTime, directory: &str) -> State {
     let mut state = State::new(now);
-    let name = files.text(ENV).and_then(|text| {
-        text.lines().find_map(|line| line.strip_prefix("COMPOSE_PROJECT_NAME=")).map(str::to_owned)
-    });
+    let name = files.text(ENV).and_then(project_name);
     state.project = name.map(|name| ComposeProject { name, directory: directory.to_owned() });
     state
 }

@@ -7,7 +7,7 @@ use super::lost::{Mends, Part, Remains};
 use super::{Clients, Issuer, Pending, Retiring, State};
 use crate::error::{Fault, Gather};
 use crate::files::{FileSet, RelPath, utf8};
-use crate::names::visible;
+use crate::names::{project_name, visible};
 use crate::pki::{
     Authority, Certificate, KeyAtRest, PrivateKey, Request, ServerIdentity, is_revocation_list,
 };
@@ -115,12 +115,9 @@ impl Reader<'_> {
     pub fn state(&mut self) -> Option<State> {
         let state = self.parsed(STATE, Part::State, State::from_json)?;
         let project = state.project.as_ref().map(|project| project.name.clone());
-        let line = |path: &str, key: &str| {
-            let text = self.files.text(path)?;
-            text.lines().find_map(|line| line.trim().strip_prefix(key)).map(|value| value.trim().to_owned())
-        };
-        let named = line(ENV, "COMPOSE_PROJECT_NAME=");
-        let secret = line(REGISTRY_CONFIG, "secret:");
+        let named = self.files.text(ENV).and_then(project_name);
+        let config = self.files.text(REGISTRY_CONFIG).unwrap_or_default();
+        let secret = config.lines().find_map(|line| line.trim().strip_prefix("secret:"));
         let is_foreign = secret.is_some_and(|secret| !secret.contains(state.http_secret()))
             && named.is_some()
             && named != project;
@@ -331,9 +328,11 @@ impl Reader<'_> {
         });
         let request = match (there, spec) {
             (Some(request), _) => request.to_owned(),
-            (None, Some(spec)) => {
-                self.gather.take(path, Request::create(&key, &spec.names(), &spec.subject()))?.pem().to_owned()
-            }
+            (None, Some(spec)) => self
+                .gather
+                .take(path, Request::create(&key, &spec.names(), &spec.subject()))?
+                .pem()
+                .to_owned(),
             (None, None) => return None,
         };
         Some(Pending { key, request })

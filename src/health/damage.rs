@@ -5,7 +5,7 @@ use super::finding::{Finding, State};
 use crate::deployment::{APPLY, Deployment, Issuer};
 use crate::files::{Part, utf8};
 use crate::front::directives_end;
-use crate::names::{printable, visible};
+use crate::names::{PROJECT_NAME, printable, project_name, visible};
 use crate::takeover::document;
 
 /// Files that were edited by hand, and that their reader cannot read: these take the place of what was found of them.
@@ -44,9 +44,11 @@ fn unreadable(deployment: &Deployment, path: &str, bytes: &[u8]) -> Option<Strin
     }
     if Part::of(path) == Part::EngineName {
         let project = deployment.state.project.as_ref()?;
-        let line = format!("COMPOSE_PROJECT_NAME={}", project.name);
-        let why = format!("it does not have `{line}`, by which Compose finds the containers");
-        return (!text.lines().any(|known| known.trim() == line)).then_some(why);
+        let why = format!(
+            "it does not have `{PROJECT_NAME}={}`, by which Compose finds the containers",
+            project.name
+        );
+        return (project_name(text).as_ref() != Some(&project.name)).then_some(why);
     }
     match path.rsplit_once('.').map(|(_, extension)| extension) {
         Some("yml") => match document(text) {

@@ -14,9 +14,6 @@ const PLUGINS: [&str; 4] = [
     "/usr/libexec/docker/cli-plugins",
 ];
 
-/// What names the project of a directory, in the environment and in the file `.env`, for every version of Compose.
-pub const PROJECT_NAME: &str = "COMPOSE_PROJECT_NAME";
-
 /// The command that runs Docker Compose on this machine. Its text is what a person types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compose {

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use super::Compose;
 use super::container::{Container, Service};
 use super::engine::{failed, last_line, run, started};
 use super::inspected::{Inspected, NGINX_MOUNT, ONE_OFF, PROJECT, REGISTRY_MOUNT};
 use super::program::engine;
-use super::project_name::{directory_name, name_in, own_name};
-use super::{Compose, PROJECT_NAME};
+use super::project_name::{directory_name, own_name};
 use crate::error::Fault;
-use crate::names::{printable, shell};
+use crate::names::{PROJECT_NAME, printable, project_name, shell};
 
 /// Where both containers have the socket.
 const SOCKET_MOUNT: &str = "/run/regcert";
@@ -44,7 +44,7 @@ enum NameFrom {
 impl Project {
     /// The project of a directory, as Compose names it; `variable` is COMPOSE_PROJECT_NAME in the environment.
     pub fn of(compose: Compose, dir: &Path, variable: Option<&str>) -> Self {
-        let file = || std::fs::read_to_string(dir.join(".env")).ok().and_then(|text| name_in(&text));
+        let file = || std::fs::read_to_string(dir.join(".env")).ok().and_then(|text| project_name(&text));
         let (name, from) = match variable.filter(|name| !name.is_empty()).map(str::to_owned) {
             Some(name) => (name, NameFrom::Environment),
             None => match file() {

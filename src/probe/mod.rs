@@ -25,7 +25,7 @@ mod survey;
 mod tls;
 
 pub use api::{Api, Session};
-pub use compose::{Compose, PROJECT_NAME, on_path};
+pub use compose::{Compose, on_path};
 pub use container::{Container, Service};
 pub use containers::Project;
 pub use docker::{Volume, running, volume};

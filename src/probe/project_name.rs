@@ -2,23 +2,8 @@
 
 use std::path::Path;
 
-use super::{Compose, PROJECT_NAME};
+use super::Compose;
 use crate::pki::{hex, sha256};
-
-/// The project's name in the text of a `.env` file.
-pub(super) fn name_in(text: &str) -> Option<String> {
-    let value = |line: &str| {
-        // Compose passes over the mark that Windows programs put before text.
-        let value = line
-            .trim_start_matches('\u{feff}')
-            .trim()
-            .strip_prefix(PROJECT_NAME)?
-            .trim_start()
-            .strip_prefix('=')?;
-        Some(value.trim().trim_matches(['"', '\'']).to_owned())
-    };
-    text.lines().rev().find_map(value).filter(|name| !name.is_empty())
-}
 
 /// How Compose names the project of a directory: its last part, of which it takes what can stand in a name.
 pub(super) fn directory_name(compose: Compose, dir: &Path) -> String {
@@ -47,14 +32,6 @@ mod tests {
         for (dir, name) in [("/srv/registry", "registry"), ("/x/My Registry_2", "myregistry_2"), ("/x/é", "")]
         {
             assert_eq!(directory_name(Compose::Plugin, Path::new(dir)), name);
-        }
-        for (text, name) in [
-            ("# x\nCOMPOSE_PROJECT_NAME=reg-1\nA=b\n", Some("reg-1")),
-            ("COMPOSE_PROJECT_NAME = 'reg-1'", Some("reg-1")),
-            ("\u{feff}COMPOSE_PROJECT_NAME=reg-1\r\n", Some("reg-1")),
-            ("COMPOSE_PROJECT_NAMES=x\n#COMPOSE_PROJECT_NAME=y\nCOMPOSE_PROJECT_NAME=\n", None),
-        ] {
-            assert_eq!(name_in(text).as_deref(), name, "{text}");
         }
     }
 }

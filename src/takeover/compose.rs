@@ -7,7 +7,7 @@ use saphyr::{LoadableYamlNode, ScalarOwned, YamlOwned};
 
 use super::{Entry, Look, read_text};
 use crate::error::Fault;
-use crate::names::printable;
+use crate::names::{PROJECT_NAME, environment_file, printable};
 
 /// The file names that Compose looks for, in its order.
 pub const NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
@@ -113,7 +113,7 @@ pub fn parse(text: &str, dir: &Path, settings: &BTreeMap<String, String>) -> Res
     let project = document
         .as_mapping_get("name")
         .and_then(text)
-        .or_else(|| settings.get("COMPOSE_PROJECT_NAME").cloned())
+        .or_else(|| settings.get(PROJECT_NAME).cloned())
         .unwrap_or_else(|| dir.file_name().unwrap_or_default().to_string_lossy().into_owned());
     let project = project_name(&project);
     let services = entries(document.as_mapping_get("services"));
@@ -244,14 +244,6 @@ fn project_name(text: &str) -> String {
     let plain = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
     let name: String = text.to_lowercase().chars().filter(plain).collect();
     name.trim_start_matches(['-', '_']).to_owned()
-}
-
-/// The assignments of a `.env` file.
-fn environment_file(text: &str) -> BTreeMap<String, String> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
-    let pairs = lines.filter_map(|line| line.split_once('='));
-    let bare = |value: &str| value.trim().trim_matches(['"', '\'']).to_owned();
-    pairs.map(|(key, value)| (key.trim().to_owned(), bare(value))).collect()
 }
 
 /// `$NAME`, `${NAME}` and `${NAME:-default}` replaced, `$$` as a dollar sign.
