@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Deployment, Headers, Issuer, Wiped};
+use super::{Deployment, Headers, Issuer, Wiped, format};
 use crate::auth::PasswordFiles;
 use crate::error::Fault;
 use crate::files::{FileSet, Mode, Origin};
@@ -79,6 +79,7 @@ impl Deployment {
         let mut files = FileSet::default();
         files.put(SPEC, self.asked().to_toml(self.spec_text.as_deref())?, Mode::Public, Origin::Kept);
         files.put(STATE, self.state.to_json().as_bytes(), Mode::Secret, Origin::Kept);
+        files.put(format::FORMAT, format::text(), Mode::Secret, Origin::Kept);
         match self.spec.proxy {
             Proxy::None => files.put(self.users_path(), self.users.as_bytes(), Mode::Server, Origin::Kept),
             Proxy::Nginx => {

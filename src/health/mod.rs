@@ -37,7 +37,7 @@ pub use upstream::{BUNDLES, UpstreamSeen, upstream};
 use time::OffsetDateTime;
 
 use crate::auth::Unusable;
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, FORMAT};
 use crate::files::{Action, Change, Part};
 use crate::names::{Username, printable, shell, visible};
 
@@ -112,6 +112,11 @@ fn files(change: &Change, findings: &mut Vec<Finding>) {
             Action::Added if path.part() == Part::Request => continue,
             // The user may have removed a file of their own.
             Action::Added if path.part() == Part::Local => continue,
+            Action::Added if path.as_str() == FORMAT => (
+                State::Due,
+                "missing: the directory has the form that an older regcert gave it",
+                "run `regcert init`, which gives it today's form; `regcert init --dry-run` shows what changes",
+            ),
             Action::Added => (State::Broken, "missing", "run `regcert init` to rewrite it"),
             Action::Changed => (
                 State::Due,

@@ -13,6 +13,7 @@ use rustix::fs::OFlags;
 
 use tree::{Tree, hand_over, not_a_directory};
 
+use crate::deployment::{FORMAT, refuse_newer};
 use crate::error::Fault;
 use crate::files::{Action, Change, Digests, Edits, FileSet, Mode, OnDisk, Origin, RelPath};
 use crate::pki::{hex, sha256};
@@ -53,7 +54,7 @@ const READ: [&str; 9] = [
 
 /// What regcert writes: these files, and what lies below these directories. A redo log that names another path is not ours.
 /// Those of Compose are removed where a registry is taken over.
-const WRITTEN: [&str; 18] = [
+const WRITTEN: [&str; 19] = [
     "regcert.toml",
     ".env",
     ".gitignore",
@@ -71,6 +72,7 @@ const WRITTEN: [&str; 18] = [
     "renewal",
     "trust",
     ".regcert/state.json",
+    FORMAT,
     DIGESTS,
 ];
 
@@ -108,6 +110,8 @@ impl Store {
             if let Some(own) = own {
                 ensure!(own.kind.is_dir(), not_a_directory(&tree.at(OWN)));
                 store.lock(waits)?;
+                // What a newer regcert had decided is not for this one to finish.
+                store.refuse_newer()?;
                 store.finish()?;
             }
         }
@@ -207,6 +211,15 @@ impl Store {
         hand_over(&file, owner).with_context(|| format!("`{}` cannot change its owner", path.display()))?;
         self.lock = Some(file);
         Ok(())
+    }
+
+    fn refuse_newer(&self) -> Result<()> {
+        match &self.tree {
+            Some(tree) if tree.exists(FORMAT)? => {
+                Ok(refuse_newer(&tree.read(FORMAT)?, &self.dir.display().to_string())?)
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn digests(&self) -> Result<Digests> {
