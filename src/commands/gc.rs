@@ -10,9 +10,9 @@ use crate::deployment::{Deployment, REGISTRY_CONFIG};
 use crate::error::Fault;
 use crate::front;
 use crate::images::{Amount, Garbage, Plan};
-use crate::probe::{Collected, Collector, Errand, READ_ONLY};
+use crate::probe::{Collected, Collector, Errand, Extent, Look, READ_ONLY};
 use crate::settings::Proxy;
-use crate::store::Store;
+use crate::store::{Collection, Store};
 use crate::takeover::document;
 use crate::ui;
 
@@ -25,9 +25,9 @@ const TOLD: usize = 5;
 /// ago. Layers of the last hour that no manifest names yet stay: their push may be under way. Links that a full disk has
 /// cut off are mended.
 ///
-/// Pushes are refused during the removal: for seconds, or for minutes where tens of thousands of images go at once. Pulls go on,
-/// and nothing is restarted. Pushes that began before are waited for. A push whose next request comes while pushes are refused fails, and has to be run again. Interrupted in any way, the
-/// registry takes pushes again by itself, and the rest waits for the next run.
+/// Pushes are refused for seconds, while what goes is moved out of the way; it is removed after that. Pulls go on, and nothing is
+/// restarted. Pushes that began before are waited for. A push whose next request comes while pushes are refused fails, and has
+/// to be run again. Interrupted in any way, the registry takes pushes again by itself, and the rest waits for the next run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -73,26 +73,22 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     let look = containers.look(garbage, errand)?;
     warn(&look.plan);
     if args.dry_run {
-        return report(args, look.stored, &look.plan, None);
+        return report(args, &Run { before: look.stored, left: look.left, plan: look.plan, done: None });
     }
     let collection = world.look()?.0.begin_collection()?;
-    if !look.plan.has_work() {
-        // An earlier run may have been killed.
-        containers.take_pushes()?;
-        collection.done()?;
-        let nothing = Done { after: look.stored, freed: Amount::default(), refused: Duration::ZERO };
-        return report(args, look.stored, &look.plan, Some(nothing));
-    }
-    ui::say(format!("found {} to remove, of {}", found(&look.plan), shown(look.stored)));
-    let start = Instant::now();
-    let result = containers.collect(garbage, look, Duration::from_secs(args.wait), |step| ui::say(step));
-    containers.take_pushes()?;
-    let refused = start.elapsed();
+    let run = collect(&containers, garbage, look, Duration::from_secs(args.wait), &collection)?;
     collection.done()?;
-    let Collected { before, plan } = result?;
-    ui::say(format!("pushes are taken again, after {:.1} seconds", refused.as_secs_f64()));
-    let (after, freed) = containers.freed(&plan)?;
-    report(args, before, &plan, Some(Done { after, freed, refused }))
+    report(args, &run)
+}
+
+/// What there was to do, and what was done.
+struct Run {
+    /// Everything that was stored.
+    before: Amount,
+    /// What an interrupted collection had left to be removed.
+    left: Amount,
+    plan: Plan,
+    done: Option<Done>,
 }
 
 /// What a collection has done.
@@ -101,6 +97,56 @@ struct Done {
     freed: Amount,
     /// For how long pushes were refused.
     refused: Duration,
+}
+
+/// Collects, in as many portions as it takes: mostly in one.
+fn collect(
+    containers: &Collector,
+    garbage: Garbage,
+    mut look: Look,
+    patience: Duration,
+    collection: &Collection,
+) -> Result<Run> {
+    let left = look.left;
+    let mut done = Done { after: look.stored, freed: left, refused: Duration::ZERO };
+    if !look.plan.has_work() {
+        // An earlier run may have been killed.
+        containers.take_pushes()?;
+        containers.empty_trash()?;
+        return Ok(Run { before: look.stored, left, plan: look.plan, done: Some(done) });
+    }
+    ui::say(format!("found {}, of {}", to_do(&look.plan, left), shown(look.stored)));
+    let mut first = None;
+    loop {
+        let start = Instant::now();
+        let result = containers.collect(garbage, look, patience, |step| ui::say(step));
+        containers.take_pushes()?;
+        let refused = start.elapsed();
+        if result.is_ok() {
+            ui::say(format!("pushes are taken again, after {:.1} seconds", refused.as_secs_f64()));
+            ui::busy("freeing the space");
+        }
+        let emptied = containers.empty_trash();
+        if result.is_err() && emptied.is_ok() {
+            collection.done()?;
+        }
+        let Collected { before, plan, extent } = result?;
+        emptied?;
+        let (after, freed) = containers.freed(&plan)?;
+        done.after = after;
+        done.freed.add(freed);
+        done.refused += refused;
+        let (before, plan) = first.unwrap_or((before, plan));
+        if extent == Extent::Part {
+            ui::say("looking for the rest");
+            look = containers.look(garbage, Errand::Collect)?;
+            if look.plan.has_work() {
+                first = Some((before, plan));
+                continue;
+            }
+        }
+        return Ok(Run { before, left, plan, done: Some(done) });
+    }
 }
 
 /// What a person can act on.
@@ -166,7 +212,8 @@ fn remembers_layers(setting: &str, command: &str) -> Fault {
         .hint(format!("take it out, run `{command}`, then `regcert gc` again"))
 }
 
-fn report(args: &Args, before: Amount, plan: &Plan, done: Option<Done>) -> Result<()> {
+fn report(args: &Args, run: &Run) -> Result<()> {
+    let Run { before, left, plan, done } = run;
     let uploads = json!({ "uploads": plan.uploads.blobs, "bytes": plan.uploads.bytes });
     let unfinished = json!({ "uploads": plan.unfinished.blobs, "bytes": plan.unfinished.bytes });
     if args.json {
@@ -175,6 +222,7 @@ fn report(args: &Args, before: Amount, plan: &Plan, done: Option<Done>) -> Resul
                 "delete_untagged": args.delete_untagged,
                 "before": before,
                 "garbage": plan.garbage,
+                "left": left,
                 "uploads": uploads,
                 "mended": plan.mend.len(),
                 "under_way": plan.under_way,
@@ -187,28 +235,41 @@ fn report(args: &Args, before: Amount, plan: &Plan, done: Option<Done>) -> Resul
         );
     }
     let under_way = under_way(plan);
+    let mend = |word: &str| links(plan).map(|links| format!(" and {word} {links}")).unwrap_or_default();
     ui::data(match done {
         Some(Done { after, freed, .. }) => {
-            format!("removed {}; {} stay{under_way}", amounts(freed, plan), shown(after))
+            let removed = amounts(*freed, Amount::default(), plan);
+            format!("removed {removed}{}; {} stay{under_way}", mend("mended"), shown(*after))
         }
-        None => format!("would remove {}, of {}; nothing was removed{under_way}", found(plan), shown(before)),
+        None => {
+            let removed = amounts(plan.garbage, *left, plan);
+            let mend = mend("mend");
+            format!("would remove {removed}{mend}, of {}; nothing was removed{under_way}", shown(*before))
+        }
     })
 }
 
-fn found(plan: &Plan) -> String {
-    amounts(plan.garbage, plan)
+/// What a collection is about to do.
+fn to_do(plan: &Plan, left: Amount) -> String {
+    let mend = links(plan).map(|links| format!(" and {links} to mend")).unwrap_or_default();
+    format!("{} to remove{mend}", amounts(plan.garbage, left, plan))
 }
 
-/// Blobs, and what is told only where there is some: uploads and links.
-fn amounts(blobs: Amount, plan: &Plan) -> String {
+/// What goes: blobs, and what is told only where there is some.
+fn amounts(blobs: Amount, left: Amount, plan: &Plan) -> String {
     let mut parts = vec![shown(blobs)];
+    if left.blobs > 0 {
+        parts.push(format!("{} that an interrupted collection left", shown(left)));
+    }
     if plan.uploads.blobs > 0 {
         parts.push(uploads(plan.uploads));
     }
-    if !plan.mend.is_empty() {
-        parts.push(format!("{} to mend", many(plan.mend.len() as u64, "link")));
-    }
     parts.join(" and ")
+}
+
+/// The links that are to be mended, or were; nothing where there is none.
+fn links(plan: &Plan) -> Option<String> {
+    (!plan.mend.is_empty()).then(|| many(plan.mend.len() as u64, "link"))
 }
 
 /// What stays because its push may be under way.

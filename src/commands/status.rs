@@ -48,14 +48,16 @@ pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
     Ok(if due { ExitCode::from(3) } else { ExitCode::SUCCESS })
 }
 
-/// The uploads among these files that a collection removes.
-fn given_up(files: Vec<String>, world: &World) -> Amount {
+/// What a collection would free: the uploads among these files, and what an interrupted one has left.
+fn to_be_freed(store: &Store, deployment: &Deployment, world: &World) -> [Amount; 2] {
     let mut storage = Storage::default();
-    for line in std::iter::once(format!("now={}", world.now.unix_timestamp())).chain(files) {
+    let uploads = store.uploads(&deployment.spec.data).unwrap_or_default();
+    let now = format!("now={}", world.now.unix_timestamp());
+    for line in [now].into_iter().chain(uploads).chain(store.left_by_collection(&deployment.spec.data)) {
         // What the registry did not make counts for nothing here; gc names it.
         _ = storage.take(&line);
     }
-    storage.plan(&Named::default(), Garbage::Unreferenced).uploads
+    [storage.plan(&Named::default(), Garbage::Unreferenced).uploads, storage.left()]
 }
 
 /// What needs doing, the worst first. `is_unknown`: the settings in force are not known.
@@ -77,9 +79,12 @@ fn findings(world: &World, store: &Store, deployment: &Deployment, is_unknown: b
     if store.collection_was_interrupted() {
         findings.push(health::interrupted_collection());
     }
-    let given_up = given_up(store.uploads(&deployment.spec.data).unwrap_or_default(), world);
+    let [given_up, left] = to_be_freed(store, deployment, world);
     if given_up.blobs > 0 {
         findings.push(health::given_up_uploads(given_up.blobs, &ui::size(given_up.bytes)));
+    }
+    if left.blobs > 0 {
+        findings.push(health::left_by_collection(&ui::size(left.bytes)));
     }
     findings.sort_by_key(|finding| finding.state);
     Ok(world.typed(findings))

@@ -85,6 +85,12 @@ pub fn interrupted_collection() -> Finding {
     Finding::due("gc", message, "run `regcert gc`")
 }
 
+/// What an interrupted collection has taken and not removed yet. `size` is for people.
+pub fn left_by_collection(size: &str) -> Finding {
+    let message = format!("a garbage collection that was interrupted left {size} to be removed");
+    Finding::note("gc", message, "`regcert gc` frees the space")
+}
+
 /// Uploads that clients have not ended for so long that a collection removes them. `size` is for people.
 pub fn given_up_uploads(count: u64, size: &str) -> Finding {
     let uploads = if count == 1 { "1 unfinished upload" } else { &format!("{count} unfinished uploads") };

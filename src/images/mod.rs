@@ -9,7 +9,7 @@ mod storage;
 pub use contents::{Contents, Held, Tagged};
 pub use link::next_page;
 pub use manifest::{MANIFEST_TYPES, Manifest, platform};
-pub use storage::{Amount, Contents as Named, Garbage, Plan, Storage, Sum};
+pub use storage::{Amount, Contents as Named, Garbage, Plan, Storage, Sum, TRASH};
 
 use serde::Deserialize;
 

@@ -17,6 +17,9 @@ use crate::error::Fault;
 use crate::names::{Repository, printable};
 use crate::pki::{hex, sha256};
 
+/// The directory beside `blobs` and `repositories` that a collection moves into what goes. The registry never looks there.
+pub const TRASH: &str = "regcert-trash";
+
 /// The largest manifest that a registry takes (`registry/handlers/manifests.go`).
 const MANIFEST_MAX: u64 = 4 << 20;
 
@@ -96,6 +99,8 @@ pub struct Storage {
     blobs: HashMap<Sum, u64>,
     /// By their directory.
     uploads: BTreeMap<String, Upload>,
+    /// What an interrupted collection has moved and not removed.
+    left: Amount,
 }
 
 /// What one repository has.
@@ -212,6 +217,10 @@ impl Storage {
             self.blobs.insert(Sum::from_hex(hex).filter(|_| hex.starts_with(start))?, entry.size);
             return Some(());
         }
+        if path.strip_prefix(TRASH).is_some_and(|rest| rest.starts_with('/')) {
+            self.left.add(Amount { blobs: 1, bytes: entry.size });
+            return Some(());
+        }
         let (repository, rest) = path.strip_prefix("repositories/")?.split_once("/_")?;
         if let Some(upload) = rest.strip_prefix("uploads/") {
             let id = upload.split('/').next()?;
@@ -306,6 +315,11 @@ impl Storage {
     /// Everything that is stored.
     pub fn stored(&self) -> Amount {
         self.blobs.values().copied().collect()
+    }
+
+    /// What an interrupted collection has moved and not removed.
+    pub fn left(&self) -> Amount {
+        self.left
     }
 }
 

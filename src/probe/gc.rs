@@ -3,8 +3,9 @@
 //!
 //! The registry's own collector is not used: with images of several platforms it loses layers of images that are still
 //! tagged (`docs/upstream/garbage-collection.md`), and it takes the layers of a push that is under way. Pushes are refused for
-//! the seconds of the last look and the removal. None are refused only if the registry itself collects: between its look
-//! whether a layer is there and its answer to a push, a removal from outside would go unnoticed.
+//! the seconds in which regcert looks again at what changed (`look`) and moves out of the way what goes (`shell`). None are refused
+//! only if the registry itself collects: between its look whether a layer is there and its answer to a push, a removal from
+//! outside would go unnoticed.
 
 mod drain;
 mod look;
@@ -16,14 +17,15 @@ use anyhow::{Result, bail};
 
 pub(super) use drain::{Workers, workers};
 pub use look::{Errand, Look};
-use shell::{COLLECTS, Shell};
+pub use shell::Extent;
+use shell::{COLLECTS, EMPTY, Shell};
 
 use super::container::Service;
 use super::containers::Project;
 use super::engine::{failed, started};
 use super::program::engine;
 use crate::error::Fault;
-use crate::images::{Amount, Garbage, Plan};
+use crate::images::{Amount, Garbage, Plan, TRASH};
 
 /// What nginx.conf looks for.
 pub const READ_ONLY: &str = "/run/regcert/read-only";
@@ -54,6 +56,8 @@ pub struct Collected {
     pub before: Amount,
     /// What was to be done.
     pub plan: Plan,
+    /// How much of it was.
+    pub extent: Extent,
 }
 
 impl Collector {
@@ -90,8 +94,15 @@ impl Collector {
         // Its stdin goes, and the file with it, also where it never got as far as collecting.
         let ended = shell.end();
         let Look { stored: before, plan, .. } = result?;
-        ended?;
-        Ok(Collected { before, plan })
+        Ok(Collected { before, plan, extent: ended? })
+    }
+
+    /// Frees the space of what was moved out of the way. Pushes go on.
+    pub fn empty_trash(&self) -> Result<()> {
+        self.exec(&self.registry, &["sh", "-c", EMPTY, "sh", ROOT, TRASH]).map(drop).map_err(|error| {
+            let fault = Fault::new(format!("the space of what was collected cannot be freed: {error:#}"));
+            fault.hint("run `regcert gc` again").into()
+        })
     }
 
     /// Makes sure that pushes are taken, also after a shell that was killed: one that lives ends with the mark itself. A

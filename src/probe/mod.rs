@@ -29,7 +29,7 @@ pub use compose::{Compose, on_path};
 pub use container::{Container, Service};
 pub use containers::Project;
 pub use docker::{Volume, running, volume};
-pub use gc::{Collected, Collector, Errand, READ_ONLY};
+pub use gc::{Collected, Collector, Errand, Extent, Look, READ_ONLY};
 pub use here::{
     Here, Leads, Version, docker_is_for_root, has_rootless_docker, here, is_running, own_address,
 };

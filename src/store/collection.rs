@@ -25,7 +25,7 @@ pub struct Collection(File);
 
 impl Collection {
     /// Nothing is left to be done.
-    pub fn done(self) -> Result<()> {
+    pub fn done(&self) -> Result<()> {
         self.0.set_len(0).context("the note of the garbage collection cannot be emptied")
     }
 }

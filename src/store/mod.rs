@@ -29,6 +29,7 @@ mod tree;
 mod uploads;
 
 pub use clone::{Lead, is_clone, lead_compose};
+pub use collection::Collection;
 pub use disk::{changed, is_same_directory, look, read_given, read_raw, set_changed};
 pub use old::{entry, is_root, others_may_read, owner, real};
 pub use standing::{Account, Caller, owner_to_become};

@@ -1,4 +1,5 @@
-//! The uploads in the directory of the images that no client has ended, as far as this user may look.
+//! What `regcert gc` would free in the directory of the images, as far as a short look tells and this user may look: uploads that no
+//! client has ended, and what an interrupted collection has left.
 
 use std::fs::{self, ReadDir};
 use std::io;
@@ -6,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::Store;
+use crate::images::TRASH;
 use crate::settings::Data;
 
 /// How many directories are looked into: a tenth of a second. A larger storage is only looked at by `regcert gc`.
@@ -15,6 +17,18 @@ const DIRECTORIES: u32 = 20_000;
 const ROOT: &str = "docker/registry/v2";
 
 impl Store {
+    /// The blobs that an interrupted collection has moved and not removed, in lines as those of `uploads`. Fewer than there are,
+    /// where the images are in a volume, another user's, or too many.
+    pub fn left_by_collection(&self, data: &Data) -> Vec<String> {
+        let Data::Directory(directory) = data else {
+            return Vec::new();
+        };
+        let mut walk = Walk { left: DIRECTORIES, lines: Vec::new() };
+        _ = walk.files(&self.dir.join(directory).join(ROOT), TRASH);
+        walk.lines.retain(|line| line.ends_with("/data"));
+        walk.lines
+    }
+
     /// The files of uploads, in lines `SIZE TIME STAMP PATH`. `None` where the images are in a volume, another user's, or too many.
     pub fn uploads(&self, data: &Data) -> Option<Vec<String>> {
         let Data::Directory(directory) = data else {

@@ -11,8 +11,8 @@
 //! - A layer that is uploaded or mounted makes a link in `_layers/sha256`, whose stamp changes, or writes the link again that is
 //!   there. Its own file is not touched when it is stored already. If the plan takes the layer, it takes its links, and they are
 //!   looked at. This keeps a push going that is under way; layers that a manifest names are kept because of the manifest.
-//! - A link that the plan mends or removes is looked at itself, and so is a tag for which it mends another link. Uploads are all
-//!   listed again.
+//! - A link that the plan mends or removes is looked at itself, and so is a tag for which it mends another link. Uploads that
+//!   were listed are listed again; later ones are young, and stay.
 //!
 //! So each repository is listed again whose stamps have changed. The plan that follows can take more than the first one, such
 //! as what was deleted meanwhile: what it takes in other repositories is looked at until there is nothing new.
@@ -96,9 +96,9 @@ impl Storage {
         self.repositories.retain(|name, _| !repositories.contains(name));
     }
 
-    /// Forgets the uploads, which are listed again.
-    pub fn forget_uploads(&mut self) {
-        self.uploads.clear();
+    /// Forgets the uploads, which are listed again, and names their directories.
+    pub fn forget_uploads(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.uploads).into_keys().collect()
     }
 
     /// The files of the blobs that may have come since they were listed: those that a link leads to and that were not stored,

@@ -1,6 +1,6 @@
 //! What a collection removes and mends: computed from what is stored, and in the order in which it can stop at any point.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{Children, Contents, Current, Garbage, Holding, Storage, Sum, TagLinks, Upload};
 
@@ -29,7 +29,8 @@ impl FromIterator<u64> for Amount {
 }
 
 impl Amount {
-    fn add(&mut self, other: Self) {
+    /// Both together.
+    pub fn add(&mut self, other: Self) {
         self.blobs += other.blobs;
         self.bytes = self.bytes.saturating_add(other.bytes);
     }
@@ -40,7 +41,7 @@ impl Amount {
 pub struct Plan {
     /// Links that stay and were cut off or lost, and what each has to hold.
     pub mend: Vec<(String, Sum)>,
-    /// Files and directories, links before what they lead to.
+    /// Directories that go.
     pub remove: Vec<String>,
     /// The blobs among them, with their bytes.
     pub gone: Vec<(Sum, u64)>,
@@ -62,6 +63,25 @@ impl Plan {
     /// Whether there is anything to do.
     pub fn has_work(&self) -> bool {
         !self.remove.is_empty() || !self.mend.is_empty()
+    }
+
+    /// What it removes, in an order in which it can stop at any point: manifests, what tags remember of them, layers, blobs. Those
+    /// of one name are far from each other, because two of them cannot be moved into one directory.
+    pub fn steps(&self) -> Vec<&str> {
+        let kinds = ["/_manifests/revisions/", "/_manifests/", "/_layers/"];
+        let mut seen = HashMap::new();
+        let mut steps: Vec<_> = self
+            .remove
+            .iter()
+            .map(|path| {
+                let kind = kinds.iter().position(|kind| path.contains(kind)).unwrap_or(kinds.len());
+                let name = path.rsplit('/').next().unwrap_or_default();
+                let round = seen.entry((kind, name)).and_modify(|round| *round += 1).or_insert(0);
+                (kind, *round, path.as_str())
+            })
+            .collect();
+        steps.sort_by_key(|(kind, round, _)| (*kind, *round));
+        steps.into_iter().map(|(_, _, path)| path).collect()
     }
 }
 

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::{Collector, ROOT};
 use crate::error::Fault;
-use crate::images::{Amount, Garbage, Named, Plan, Storage, Sum};
+use crate::images::{Amount, Garbage, Named, Plan, Storage, Sum, TRASH};
 use crate::probe::engine::{failed, not_started};
 use crate::probe::program::{engine, program};
 
@@ -42,6 +42,15 @@ const LIST_UPLOADS: &str = r#"
     -type f -path '*/_uploads/*' -exec stat -L -c '%s %Y %Z %n' {} + 2>/dev/null
 "#;
 
+/// Lists the files of the uploads whose directories stand on its stdin.
+const LIST_THESE_UPLOADS: &str =
+    r#"xargs -r sh -c 'find -L "$@" -type f -exec stat -L -c "%s %Y %Z %n" {} +' sh 2>/dev/null"#;
+
+/// Lists the blobs and uploads that an interrupted collection has moved and not removed.
+const LIST_TRASH: &str = r#"
+[ ! -d "$2" ] || find "$2" -type f -name data -exec stat -c '%s %Y %Z %n' {} + 2>/dev/null
+"#;
+
 /// Lists the directories that links of layers and manifests are made in.
 const LIST_DIRECTORIES: &str = r#"
 [ ! -d repositories ] || find -L repositories \( -name _uploads -o -path '*/_manifests/tags' \) -prune -o \
@@ -63,6 +72,8 @@ const PRINT_NAMED: &str = "xargs -r grep -H ''";
 pub struct Look {
     /// Everything that is stored.
     pub stored: Amount,
+    /// What an interrupted collection has left to be removed.
+    pub left: Amount,
     /// What there is to do.
     pub plan: Plan,
     began: Instant,
@@ -113,8 +124,8 @@ impl Collector {
             named.forget_damaged();
             return self.look_once(garbage, None, named, Certainty::Final);
         }
-        storage.forget_uploads();
-        self.list(LIST_UPLOADS, None, Certainty::Final, &mut storage)?;
+        let uploads = lines(storage.forget_uploads());
+        self.list(LIST_THESE_UPLOADS, Some(&uploads), Certainty::Final, &mut storage)?;
         let mut asked = storage.directories();
         let mut changed = storage.changed(&asked, &self.text(LIST_DIRECTORIES, None, Certainty::Final)?)?;
         let mut current = BTreeSet::new();
@@ -129,7 +140,14 @@ impl Collector {
             let ask = &storage.at_stake(&plan, &current) - &asked;
             changed = storage.changed(&ask, &self.text(LIST_FILES, Some(&lines(&ask)), Certainty::Final)?)?;
             if changed.is_empty() {
-                return Ok(Look { stored: storage.stored(), plan, began, storage, named });
+                return Ok(Look {
+                    stored: storage.stored(),
+                    left: storage.left(),
+                    plan,
+                    began,
+                    storage,
+                    named,
+                });
             }
             asked.extend(ask);
         }
@@ -159,11 +177,12 @@ impl Collector {
                 .hint("mount its disk, or restore it from a backup")
         );
         self.list(LIST_UPLOADS, None, certainty, &mut storage)?;
+        self.list(LIST_TRASH, None, certainty, &mut storage)?;
         self.read_tags(certainty, &mut storage)?;
         self.read(&storage.manifests(&named), &mut named)?;
         self.read(&storage.deleted_manifests(&named), &mut named)?;
         let plan = storage.plan(&named, garbage);
-        Ok(Look { stored: storage.stored(), plan, began, storage, named })
+        Ok(Look { stored: storage.stored(), left: storage.left(), plan, began, storage, named })
     }
 
     /// The time by the clock of the storage, where it has one.
@@ -275,7 +294,7 @@ said=$({{
 [ -z "$said" ] || {{ echo "$said" | tail -n 1 >&2; exit 1; }}"#
         );
         let mut child = program(engine())
-            .args(["exec", "-i", &self.registry, "sh", "-c", &checked, "sh", ROOT])
+            .args(["exec", "-i", &self.registry, "sh", "-c", &checked, "sh", ROOT, TRASH])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -2,11 +2,16 @@
 
 import collections
 import contextlib
+import fcntl
+import glob
+import json
 import os
 import random
 import re
 import signal
 import subprocess
+import sys
+import termios
 import threading
 import time
 
@@ -171,30 +176,100 @@ def manifest_that_takes_long(world):
 
 
 def killed_while_it_removes(world):
-    """regcert alone is killed, the removal goes on, and a second collection comes."""
+    """regcert alone is killed when its shell in the container knows what to remove, and a second collection comes. The shell is
+    stopped meanwhile, as a busy machine would."""
     hand = worker(world, "removed")
     for image in world.pool.images:
         hand.push_manifest("removed", "latest", image)
-    world.litter(10_000)
     world.age(uploads=True)
-    collection, removal = world.start(*UNTAGGED), []
-    while collection.poll() is None and not removal:
-        removal = processes("^(xargs -r rm|rm -rf|registry garbage-collect)")
-    for process in removal:
-        os.kill(process, signal.SIGSTOP)
-    print("caught" if removal else "the removal was over before it was seen: nothing is shown")
+    collection, shells = world.start(*UNTAGGED), []
+    while (line := collection.stderr.readline()) and "refused" not in line:
+        pass
+    while collection.poll() is None and not shells:
+        shells = processes("^sh -c .*patience=")
+    for shell in shells:
+        os.kill(shell, signal.SIGSTOP)
+    waits = [waiting(shell, collection) for shell in shells]
     collection.kill()
     collection.communicate()
-    second, start = world.start(*UNTAGGED), time.monotonic()
+    if len(waits) != 1 or waits[0] == 0:
+        world.wrong(f"nothing is shown: {len(waits)} shells were stopped, and what they are to do is {waits} bytes")
+    second, start, answers = world.start(*UNTAGGED), time.monotonic(), collections.Counter()
     while time.monotonic() - start < 8:
         for number, image in enumerate(world.pool.images):
-            hand.push_manifest("removed", str(number), image)
-    for process in removal:
-        os.kill(process, signal.SIGCONT)
-    print(f"the second collection: {second.communicate()}, {second.returncode}")
-    while any(process in processes("^(xargs -r rm|rm -rf|registry garbage-collect)") for process in removal):
-        time.sleep(0.1)
+            answers[hand.push_manifest("removed", str(number), image)] += 1
+    for shell in shells:
+        os.kill(shell, signal.SIGCONT)
+    while set(shells) & set(processes("^sh -c .*patience=")):
+        time.sleep(0.05)
+    # The second one still has to look what is needed now.
+    moved = glob.glob(f"{world.options.data}/docker/registry/v2/regcert-trash/*/*")
+    said, told = second.communicate()
+    print(f"pushes meanwhile, by whether they are acknowledged: {dict(answers)}; moved then: {len(moved)}; the second: {said.strip()}")
+    if answers[True] or second.returncode != 0:
+        world.wrong("pushes are taken while what a killed collection decided is still to be done")
+    if not moved:
+        world.wrong("the killed collection removed nothing: nothing is shown")
+    for number, image in enumerate(world.pool.images):
+        if not hand.push_manifest("removed", str(number), image):
+            world.wrong("what was removed cannot be pushed again")
     world.look(untagged_may_go=True)
+
+
+def waiting(shell, collection):
+    """The bytes that its stdin has for a process, when no more come."""
+    bytes_, seen = 0, -1
+    with contextlib.suppress(OSError), open(f"/proc/{shell}/fd/0", "rb", opener=lambda path, _: os.open(path, os.O_RDONLY | os.O_NONBLOCK)) as pipe:
+        while collection.poll() is None and (bytes_ == 0 or bytes_ != seen):
+            seen = bytes_
+            time.sleep(0.5)
+            bytes_ = int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+    return bytes_
+
+
+def killed_before_it_frees_the_space(world):
+    """What goes is moved, pushes are taken, and regcert and the removal end: nothing of it is needed, all of it goes later."""
+    hand, signals = worker(world, "moved"), (signal.SIGKILL, signal.SIGINT)
+    for number, ending in enumerate(signals):
+        for image in world.pool.images:
+            hand.push_manifest("moved", "latest", image)
+        world.litter(3_000)
+        world.age(uploads=True)
+        collection, removals = world.start(*UNTAGGED), []
+        while (line := collection.stderr.readline()) and "taken again" not in line:
+            pass
+        while collection.poll() is None and not removals:
+            removals = processes("^rm -rf regcert-trash")
+        # First the shell that would try again.
+        removals = processes('^sh -c \ncd "') + removals if removals else []
+        for removal in removals:
+            os.kill(removal, signal.SIGSTOP)
+        collection.send_signal(ending)
+        collection.communicate()
+        if not removals:
+            world.wrong("the removal was over before it was seen: nothing is shown")
+        for image in world.pool.images:
+            if not hand.push_manifest("moved", image[7:19], image):
+                world.wrong("a push of what was moved fails")
+        told = world.regcert("status").stdout
+        if "was interrupted left" not in told or "pushes may still be refused" not in told:
+            world.wrong(f"status says {told}")
+        if number == 0:
+            # As where the machine goes down. The other one goes on beside the next collection.
+            for removal in removals:
+                os.kill(removal, signal.SIGKILL)
+        announced = json.loads(world.regcert(*UNTAGGED, "--dry-run", "--json").stdout)
+        for removal in removals if number == 1 else ():
+            os.kill(removal, signal.SIGCONT)
+        done = json.loads(world.regcert(*UNTAGGED, "--json").stdout)
+        print(f"after {ending.name}: announced {announced['left']}, freed {done['freed']}")
+        if announced["left"]["blobs"] == 0 or number == 0 and done["freed"] != announced["left"]:
+            world.wrong("what was left was not freed, or not counted")
+        if os.path.exists(f"{world.options.data}/docker/registry/v2/regcert-trash"):
+            world.wrong("what was left is still there")
+        if "gc:" in world.regcert("status").stdout:
+            world.wrong("status still warns")
+        world.look(untagged_may_go=True)
 
 
 def processes(words):
@@ -202,7 +277,7 @@ def processes(words):
     found = []
     for process in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError), open(f"/proc/{process}/cmdline", encoding="utf-8", errors="replace") as line:
-            if re.match(words, line.read().replace("\0", " ")):
+            if re.match(words, line.read().replace("\0", " "), re.DOTALL):
                 found.append(int(process))
     return found
 

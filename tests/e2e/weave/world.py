@@ -56,7 +56,8 @@ class World:
             [self.options.regcert, "-C", self.options.directory, *words, *login], stdin=subprocess.DEVNULL, capture_output=True, text=True)
 
     def start(self, *words):
-        return subprocess.Popen([self.options.regcert, "-C", self.options.directory, *words],
+        # Ctrl-C ends it also where these tests run in the background.
+        return subprocess.Popen(["env", "--default-signal=INT", self.options.regcert, "-C", self.options.directory, *words],
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def nginx(self):

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::super::tests::{image, sum};
 use super::*;
 use crate::images::Garbage;
-use disk::{Disk, START, Style, first_look, layer, manifests, revision, steps, tag, take};
+use disk::{Disk, START, Style, first_look, layer, manifests, revision, steps, tag};
 
 proptest! {
     #[test]
@@ -31,12 +31,7 @@ proptest! {
         after.iter().for_each(|step| disk.go(step));
         let (plan, _) = disk.look_again(storage, &mut contents, garbage);
 
-        let mut whole = Storage::new(None);
-        take(&mut whole, &format!("now={}", disk.now));
-        disk.list(["repositories".to_owned(), "blobs".to_owned()], &mut whole);
-        disk.read_tags(&mut whole, true);
-        disk.read(&whole, &mut contents);
-        let wanted = whole.plan(&contents, garbage);
+        let wanted = disk.look(&mut contents).plan(&contents, garbage);
         for path in &plan.remove {
             prop_assert!(wanted.remove.contains(path) || disk.names(path).is_empty(), "{path} was to stay");
         }
@@ -44,6 +39,20 @@ proptest! {
             let holds = disk.text(link);
             prop_assert!(wanted.mend.contains(&(link.clone(), *digest)) || holds == Some(&*digest.to_string()), "{link}");
         }
+    }
+
+    #[test]
+    fn where_it_stopped_at_any_step_the_next_one_does_the_rest(
+        is_new in any::<bool>(), removes_untagged in any::<bool>(), before in steps(60), at in 0..100_usize,
+    ) {
+        let garbage = if removes_untagged { Garbage::Untagged } else { Garbage::Unreferenced };
+        let mut disk = Disk::new(if is_new { Style::Renames } else { Style::InPlace });
+        before.iter().for_each(|step| disk.go(step));
+        let mut at_once = disk.clone();
+        at_once.collect(garbage, usize::MAX);
+        disk.collect(garbage, at);
+        disk.collect(garbage, usize::MAX);
+        prop_assert_eq!(disk.files(), at_once.files());
     }
 
     #[test]
@@ -70,6 +79,23 @@ fn a_clock_that_was_set_back_tells_nothing() {
     assert!(!storage.keeps_time(Some(START + 40), minute));
     assert!(!storage.keeps_time(None, minute));
     assert!(!Storage::new(None).keeps_time(Some(START), minute));
+}
+
+#[test]
+fn steps_go_from_manifests_to_blobs_and_keep_equal_names_apart() {
+    let paths = [
+        "repositories/a/_manifests/tags/1/index/sha256/m",
+        "repositories/a/_manifests/tags/2/index/sha256/m",
+        "repositories/a/_manifests/revisions/sha256/m",
+        "repositories/a/_manifests/tags/3",
+        "repositories/a/_layers/sha256/l",
+        "repositories/b/_layers/sha256/l",
+        "repositories/b/_layers/sha256/k",
+        "blobs/sha256/mm/m",
+        "repositories/a/_uploads/1",
+    ];
+    let plan = Plan { remove: paths.map(str::to_owned).to_vec(), ..Plan::default() };
+    assert_eq!(plan.steps(), [2, 0, 3, 1, 4, 6, 5, 7, 8].map(|at| paths[at]));
 }
 
 /// A repository with a tag, looked at long after.

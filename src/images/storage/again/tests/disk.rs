@@ -243,6 +243,29 @@ impl Disk {
         storage.end_tags(is_final);
     }
 
+    /// A whole look, as `probe::gc::look` does it first.
+    pub(super) fn look(&self, contents: &mut Contents) -> Storage {
+        let mut storage = Storage::new(None);
+        take(&mut storage, &format!("now={}", self.now));
+        self.list(["repositories".to_owned(), "blobs".to_owned()], &mut storage);
+        self.read_tags(&mut storage, true);
+        self.read(&storage, contents);
+        storage
+    }
+
+    /// A collection that ends after some steps.
+    pub(super) fn collect(&mut self, garbage: Garbage, after: usize) {
+        let mut contents = Contents::default();
+        let plan = self.look(&mut contents).plan(&contents, garbage);
+        plan.steps().into_iter().take(after).for_each(|path| self.remove(path));
+        plan.mend.iter().for_each(|(link, digest)| self.write(link, &digest.to_string()));
+    }
+
+    /// What each file holds.
+    pub(super) fn files(&self) -> BTreeMap<&str, &str> {
+        self.files.iter().map(|(path, file)| (path.as_str(), file.text.as_str())).collect()
+    }
+
     /// What `probe::gc::look` does under the mark.
     pub(super) fn look_again(
         &self,
@@ -277,7 +300,7 @@ impl Disk {
     }
 }
 
-pub(super) fn take(storage: &mut Storage, lines: &str) {
+fn take(storage: &mut Storage, lines: &str) {
     lines.lines().for_each(|line| storage.take(line).unwrap());
 }
 
