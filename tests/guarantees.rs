@@ -158,6 +158,9 @@ fn promised() -> Vec<Sentence> {
         let help = sandbox.ok(&format!("regcert {command} --help"));
         add(&command, paragraphs(help.split("Examples:").next().unwrap()));
     }
+    sandbox.ok("regcert init");
+    let settings = sandbox.path().join("registry/regcert.toml");
+    add("regcert.toml", comments(&settings, &fs::read_to_string(&settings).unwrap()));
     for path in files_below("templates") {
         if let Ok(text) = fs::read_to_string(&path) {
             add(&path, comments(Path::new(&path), &text));
