@@ -1,5 +1,4 @@
-//! Tests of the rules of `check`: the observations decide which links are broken, and each broken link names its
-//! cure.
+//! Tests of the rules of `check`: observations decide which links are broken, and each broken link names its cure.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
