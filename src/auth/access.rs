@@ -1,4 +1,4 @@
-//! What each user may do, and the file by which nginx knows.
+//! Roles and repositories of users, and the password files that follow from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,22 +10,22 @@ use crate::error::Fault;
 use crate::names::{Repositories, Username, printable};
 use crate::pki::{hex, sha256};
 
-/// The password file of the users whose rights hold in every nginx, no matter which roles it has read.
+/// The password file of users who may log in whichever roles nginx has read.
 pub const EVERY_NGINX: &str = "registry.passwd";
 
-/// The password file of all other users for an nginx.conf that knows no file for each access.
+/// The password file of all other users, for an nginx.conf that has one file for all of them.
 pub const LIMITED: &str = "limited.passwd";
 
-/// What a user may do in the repositories that are open to it.
+/// The rights of a user in the repositories that the user may use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Fetch images.
     Pull,
-    /// That, and store images and move tags.
+    /// Fetch and store images, and move tags.
     #[default]
     Push,
-    /// That, and delete.
+    /// Fetch, store and delete images, and move tags.
     Admin,
 }
 
@@ -53,20 +53,19 @@ impl fmt::Display for Role {
     }
 }
 
-/// What one user may do. A user of whom nothing was said may push everywhere.
+/// The role and the repositories of one user. By default, a user may push to every repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Access {
-    /// What.
     pub role: Role,
-    /// Where.
+    /// The repositories in which the role applies.
     pub repositories: Repositories,
 }
 
 impl Access {
-    /// The password file of the users with exactly this access. An nginx that has read of another access looks for the user
-    /// in another file, and finds none. 16 digits of SHA-256: an administrator who looks for a collision has every right
-    /// already.
+    /// The password file of the users with exactly this access. An nginx that still has another access for a user
+    /// looks in another file and does not find the user. 16 digits of SHA-256 are enough: only an administrator could
+    /// produce a collision, and has every right already.
     pub fn password_file(&self) -> String {
         if self.is_everything() {
             return EVERY_NGINX.to_owned();
@@ -75,7 +74,7 @@ impl Access {
         format!("limited-{}.passwd", &hex(&sha256(said.as_bytes()))[..16])
     }
 
-    /// Whether no user may do more.
+    /// Whether this is an admin of every repository, who has every right.
     fn is_everything(&self) -> bool {
         self.role == Role::Admin && self.repositories == Repositories::Every
     }
@@ -100,27 +99,27 @@ impl fmt::Display for Access {
     }
 }
 
-/// Where an nginx.conf looks for the passwords of the users of whom nginx must have read.
+/// The files in which an nginx.conf looks for the passwords of users whose access nginx must have read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PasswordFiles {
-    /// In a file for each access.
+    /// One file for each access.
     ByAccess,
-    /// In one file: an nginx.conf that was edited by hand before there was a file for each access.
+    /// One file for all of them: an nginx.conf that was edited by hand before there was a file for each access.
     OneForAll,
 }
 
-/// What was said of each user, by name.
+/// Role and repositories of each user, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Accesses(BTreeMap<Username, Access>);
 
 impl Accesses {
-    /// What `name` may do.
+    /// The access of `name`; the default if there is no entry.
     pub fn of(&self, name: &str) -> Access {
         self.0.get(name).cloned().unwrap_or_default()
     }
 
-    /// Whether nginx must have read what was said before it lets `name` in: else it might allow too much.
+    /// Whether `name` may log in only after nginx has read the current roles: older ones might allow too much.
     pub fn must_be_read(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(|access| !access.is_everything())
     }
@@ -130,14 +129,14 @@ impl Accesses {
         self.0.get(name).map_or_else(|| EVERY_NGINX.to_owned(), Access::password_file)
     }
 
-    /// The password files of the users of whom nginx must have read, each once.
+    /// The password files of the users whose access nginx must have read, each once.
     pub fn limited_files(&self) -> BTreeSet<String> {
         let limited = self.0.values().filter(|access| !access.is_everything());
         limited.map(Access::password_file).collect()
     }
 
-    /// Notes what `name` may do. nginx reads one line for all who are called that, whatever their capitals. The
-    /// default is stored only for a user who may have been an admin.
+    /// Sets what `name` may do. Replaces entries whose names differ only in case, because nginx does not distinguish
+    /// them. The default is stored only for a user who may have been an admin.
     pub fn set(&mut self, name: Username, access: Access) {
         let alike = |known: &Username| known.as_str().eq_ignore_ascii_case(name.as_str());
         let was_more = self.0.iter().any(|(known, access)| alike(known) && !access.is_limited());
@@ -147,17 +146,17 @@ impl Accesses {
         }
     }
 
-    /// Forgets role and repositories of `name`.
+    /// Resets `name` to the default access. The entry of a former admin stays, because nginx must read that change.
     pub fn forget(&mut self, name: &Username) {
         self.set(name.clone(), Access::default());
     }
 
-    /// Everyone of whom something was said, and what.
+    /// Every user with an entry, and the user's access.
     pub fn iter(&self) -> impl Iterator<Item = (&Username, &Access)> {
         self.0.iter()
     }
 
-    /// Those who may do less than push everywhere.
+    /// Users who may do less than push everywhere.
     pub fn limited(&self) -> impl Iterator<Item = &Username> {
         self.0.iter().filter(|(_, access)| access.is_limited()).map(|(name, _)| name)
     }
@@ -195,7 +194,7 @@ mod tests {
         assert!(!accesses.must_be_read("carol") && !accesses.must_be_read("stranger"));
         accesses.forget(&"carol".parse().unwrap());
         assert!(accesses.must_be_read("carol") && accesses.limited().next().is_none());
-        // Of others nothing need be said any more.
+        // A user who was limited, or had no entry, has none afterwards.
         accesses.forget(&"Carol".parse().unwrap());
         accesses.set("CAROL".parse().unwrap(), access(Role::Pull, &[]));
         accesses.forget(&"carol".parse().unwrap());
@@ -222,7 +221,7 @@ mod tests {
             assert!(files.insert(accesses.password_file("ann")), "{role} {repositories:?}");
         }
         assert!(files.remove(EVERY_NGINX) && files.iter().all(|file| file.starts_with("limited-")));
-        // Whose it is makes no difference, nor does the order in which it was said.
+        // The file depends neither on the user nor on the order of the repositories.
         accesses.set("ann".parse().unwrap(), access(Role::Push, &["b", "a"]));
         accesses.set("bob".parse().unwrap(), access(Role::Push, &["a", "b"]));
         assert_eq!(accesses.password_file("ann"), accesses.password_file("bob"));

@@ -1,4 +1,4 @@
-//! `regcert add-user`: a new user, or a new password or role for one.
+//! `regcert add-user`: adds a user, or changes a user's password or role.
 
 use anyhow::{Context, Result, bail};
 
@@ -44,7 +44,7 @@ pub struct Args {
     pub reload: bool,
 }
 
-/// What is asked for, checked.
+/// The arguments of the command, checked.
 struct Asked {
     name: Username,
     role: Option<Role>,
@@ -52,7 +52,7 @@ struct Asked {
 }
 
 impl Asked {
-    /// What the user is to be allowed, who may be allowed something already.
+    /// The user's access after this command; `now` is the present one.
     fn access(&self, now: Access) -> Access {
         Access {
             role: self.role.unwrap_or(now.role),
@@ -64,7 +64,7 @@ impl Asked {
         self.role.is_some() || self.repositories.is_some()
     }
 
-    /// Does what is asked for, with the password where there is one to be set.
+    /// Applies the arguments; `hash` is the new password's, if one is to be set.
     fn apply(&self, deployment: &mut Deployment, hash: Option<&str>) -> Result<Option<Set>> {
         let name = &self.name;
         deployment.tell_apart(name)?;
@@ -76,15 +76,14 @@ impl Asked {
     }
 }
 
-/// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<()> {
     let asked = asked(args)?;
     let Asked { name, .. } = &asked;
-    // Not under the lock: others need not wait for a person.
+    // Releases the lock: other commands need not wait while regcert asks for the password.
     let mut deployment = world.open()?.1;
     let is_there = deployment.users.has(name.as_str());
     let keeps_password = is_there && asked.says_access() && !args.password.is_given();
-    // What would be refused later is refused before anybody is asked for a password.
+    // Fails before asking for a password if the change would be refused later.
     asked.apply(&mut deployment, None)?;
     let password =
         (!keeps_password).then(|| args.password.read_new(name.as_str(), Prompt::IfPossible)).transpose()?;
@@ -129,7 +128,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Says what was done. A user `waits` who is in another password file now, which nginx does not know before it reloads.
+/// Reports the change. `waits`: the user is now in another password file, which nginx reads only after a reload.
 fn tell(asked: &Asked, set: Option<Set>, deployment: &Deployment, reload: bool, waits: bool) {
     let Asked { name, .. } = asked;
     let accesses = &deployment.state.access;
@@ -173,7 +172,7 @@ fn asked(args: &Args) -> Result<Asked> {
     Ok(Asked { name: name.expect("a name that is none was refused"), role: role.flatten(), repositories })
 }
 
-/// A password that was just made, to stdout.
+/// Prints a generated password to stdout.
 fn show(name: &Username, password: &Password) -> Result<()> {
     ui::say("password (shown only now):");
     let again = || {

@@ -1,5 +1,5 @@
-//! `regcert check`: the running registry as a client sees it, link by link, each broken one with its cure.
-// Long because what is asked for, what is looked at and what is told of it are read together.
+//! `regcert check`: tests the running registry as a client, link by link, and shows how to repair broken links.
+// Long because the options, the tests and the output are easier to read together.
 
 mod home;
 
@@ -69,24 +69,23 @@ pub struct Args {
 }
 
 impl Args {
-    /// Whether it reads settings of this machine that may be root's alone.
+    /// Whether the command reads settings of this machine that only root may be able to read.
     pub fn looks_at_client(&self) -> bool {
         self.as_client
     }
 }
 
-/// What is asked for, read and checked.
+/// The arguments of the command, checked, with the contents of the files that they name.
 struct Asked {
     target: Option<Target>,
     user: Option<Username>,
     password: Option<Password>,
-    /// Whether a person is there to be asked for the password.
+    /// Whether regcert can ask for the password on a terminal.
     asks: bool,
     repository: Option<Typed<Repository>>,
     identity: Option<ServerIdentity>,
 }
 
-/// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
     let mut asked = asked(args)?;
     let (registry, links, logged_in) = match &args.ca_cert {
@@ -122,7 +121,7 @@ pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
 }
 
 impl Asked {
-    /// Who logs in. A person who gives no password looks without logging in.
+    /// The user who logs in, and the password; `None` if there is no user, or no password at the prompt.
     fn login(&mut self, deployment: Option<&Deployment>) -> Result<Option<(Username, Password)>> {
         let only = || match deployment?.users.names().as_slice() {
             [name] => name.parse().ok(),
@@ -163,7 +162,7 @@ fn asked(args: &Args) -> Result<Asked> {
     Ok(Asked { target, user, password, asks, repository, identity })
 }
 
-/// What is looked at.
+/// The registry that is tested.
 struct Subject<'a> {
     target: Target,
     roots: Vec<&'a Certificate>,
@@ -205,7 +204,7 @@ fn look(
         reload: &reload(*deployment).commands(world.compose)[0].join(" "),
         dir: &world.dir,
         own: &home.own,
-        // Of another machine only the usual command is known.
+        // The Compose command of another machine is unknown, so the usual one is shown.
         compose: &deployment.map_or(Compose::Plugin, |_| world.compose).to_string(),
         user: user.map(|(user, _)| user),
         entry: user.and_then(|(user, password)| Some(deployment.as_ref()?.users.login(user, password))),
@@ -229,7 +228,7 @@ fn look(
     Ok((target.to_string(), if deployment.is_some() { world.typed(links) } else { links }))
 }
 
-/// What makes the containers take new files.
+/// The step that makes the containers read new files.
 fn reload(deployment: Option<&Deployment>) -> Step {
     match deployment.map(|deployment| deployment.spec.proxy) {
         Some(Proxy::Nginx) | None => Step::ReloadNginx,
@@ -237,7 +236,7 @@ fn reload(deployment: Option<&Deployment>) -> Step {
     }
 }
 
-/// What the running registry shows of its settings, where it is the one of the directory.
+/// The settings that the running registry shows; `None` unless it is the one of the directory.
 fn running(
     world: &World,
     asked: &Asked,
@@ -256,7 +255,7 @@ fn running(
     Some(Running { data, config_changed, ..tried })
 }
 
-/// The user of this machine whom the containers act as; `None` for one to whom no file can belong.
+/// The host user that the containers run as; `None` if no file can belong to that user.
 fn server(world: &World, deployment: Option<&Deployment>) -> Option<RunAs> {
     match deployment {
         Some(deployment) if world.engine == Engine::Own && deployment.spec.run_as.uid != 0 => None,
@@ -271,7 +270,7 @@ fn hosts_file(world: &World, target: &Target) -> Vec<IpAddr> {
     world.site.hosts.iter().filter(|(known, _)| *known == name).map(|(_, ip)| *ip).collect()
 }
 
-/// The repository that is named, as the registry has it.
+/// The repository of `--repository`, without the registry in front of it.
 fn named(asked: &Asked, subject: &Subject<'_>) -> Result<Option<Repository>> {
     let names = match subject.deployment.filter(|_| asked.target.is_none()) {
         Some(deployment) => Names::own(deployment),
@@ -280,17 +279,17 @@ fn named(asked: &Asked, subject: &Subject<'_>) -> Result<Option<Repository>> {
     Ok(asked.repository.clone().map(|typed| names.resolve(typed)).transpose()?)
 }
 
-/// Whether a mirror can fetch from its upstream; `None` where the registry is no mirror.
+/// Whether a mirror can fetch from its upstream; `None` if the registry is not a mirror.
 fn upstream(asked: &Asked, subject: &Subject<'_>, outward: &Outward) -> Option<Finding> {
     let deployment = subject.deployment.filter(|_| asked.target.is_none())?;
     let upstream = deployment.spec.mirror_of.as_ref()?;
     let (url, proxy) = (upstream.to_string(), outward.to(upstream));
     let through = proxy.as_ref().map(ToString::to_string);
-    // To a proxy, plain http is another protocol than TLS.
+    // Not tested: plain http through a proxy is another protocol than TLS, and regcert uses only HTTP proxies.
     if proxy.as_ref().is_some_and(|proxy| upstream.is_in_clear() || !proxy.speaks_http()) {
         return Some(health::upstream(&UpstreamSeen { url: &url, through, answer: None }));
     }
-    // The container's own file of roots has the same public ones.
+    // The container's own file of roots contains the same public ones.
     let bundle = health::BUNDLES.iter().find_map(|path| match store::look(Path::new(path)) {
         Found::File { bytes, .. } => Some(bytes),
         Found::Nothing | Found::Directory(_) | Found::Unreadable(_) => None,
@@ -302,7 +301,7 @@ fn upstream(asked: &Asked, subject: &Subject<'_>, outward: &Outward) -> Option<F
     Some(health::upstream(&UpstreamSeen { url: &url, through, answer }))
 }
 
-/// Whether the runtimes of this machine trust it.
+/// Whether the container runtimes of this machine trust the registry.
 fn as_client(world: &World, asked: &Asked, subject: &Subject<'_>) -> Vec<Finding> {
     let targets = match subject.deployment.filter(|_| asked.target.is_none()) {
         Some(deployment) => {
@@ -317,7 +316,7 @@ fn as_client(world: &World, asked: &Asked, subject: &Subject<'_>) -> Vec<Finding
     health::runtimes(told(&targets, &subject.roots, &cure).map_err(|error| error.to_string()))
 }
 
-/// What the script for clients, asked for these names, says of this machine.
+/// The output of `install.sh --check` on this machine for these targets.
 fn told(targets: &[Target], roots: &[&Certificate], cure: &str) -> Result<String> {
     let ways: Vec<_> = targets.iter().map(|target| (target.host.clone(), target.port)).collect();
     let release = Release { version: String::new(), at: OffsetDateTime::UNIX_EPOCH };
@@ -325,10 +324,11 @@ fn told(targets: &[Target], roots: &[&Certificate], cure: &str) -> Result<String
     probe::script_output(&script, &["--check", "--quiet", "--cure", cure], &[0, 3])
 }
 
-/// Whether nginx would read what the directory says.
+/// Whether the roles on disk are right, and whether nginx.conf reads them.
 fn roles(world: &World, deployment: &Deployment) -> RolesOnDisk {
     let look = |path: &str| store::look(&world.dir.join(path));
-    // Who may not look cannot tell. A configuration that is missing or may not be read is another link's.
+    // A file that this user cannot read counts as correct. Another link reports a configuration that is missing or
+    // unreadable.
     let is_hidden = |path: &&str| matches!(look(path), Found::Unreadable(_));
     let configuration = front::whole(&|path| world.text(path));
     let reads =
@@ -363,7 +363,7 @@ fn screen(registry: &str, links: &[Finding], logged_in: bool) -> String {
     lines.join("\n")
 }
 
-/// How much of the way was not looked at.
+/// The number of links that were not tried, as the end of the last line.
 fn untried(links: &[Finding], logged_in: bool) -> String {
     let count = links.iter().filter(|link| link.state == State::NotTried).count();
     let tried = match count {

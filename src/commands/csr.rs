@@ -1,4 +1,4 @@
-//! `regcert csr`: a request for an external authority.
+//! `regcert csr`: makes a signing request for an external authority.
 
 use anyhow::Result;
 
@@ -18,18 +18,17 @@ Examples:
   regcert csr")]
 pub struct Args {}
 
-/// Runs the command.
 pub fn run(_: &Args, world: &World) -> Result<()> {
     let (mut store, loaded) = world.find(MAKE_ONE, Mends::Request)?;
     let mut deployment = loaded.known();
-    // The key of a request that is perhaps being signed at this moment stays.
+    // Reuses the key of a request that is waiting: an authority may be signing it now.
     let waiting = deployment.pending.take().map(|pending| pending.key);
     if waiting.is_none() {
         busy_with_keys(deployment.spec.key_type);
     }
     let key = waiting.unwrap_or_else(|| PrivateKey::generate(deployment.spec.key_type));
     deployment.request(key)?;
-    // The request and nothing else: it is no reason to apply an edit.
+    // Writes only the request: an edit of regcert.toml stays unapplied.
     let change =
         world.compare(&store, &deployment, Edits::Keep)?.only(|path| Part::of(path) == Part::Request);
     store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;

@@ -1,4 +1,4 @@
-//! `regcert gc`: the room that deleted and replaced images take is given back.
+//! `regcert gc`: frees the disk space of deleted and replaced images.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::store::{Collection, Store};
 use crate::takeover::document;
 use crate::ui;
 
-/// How many tags and manifests are named in a warning; the rest is counted.
+/// The most tags and manifests that a warning names; it counts the others.
 const TOLD: usize = 5;
 
 /// Free the disk space of deleted and replaced images
@@ -51,13 +51,12 @@ pub struct Args {
     json: bool,
 }
 
-/// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<()> {
     let (store, deployment) = world.look()?;
     let garbage = if args.delete_untagged { Garbage::Untagged } else { Garbage::Unreferenced };
     can_collect(args, &store, &deployment, world)?;
     let conf = front::of(&store.read()?).unwrap_or_default();
-    // No command need wait for the collection but another one.
+    // Releases the lock: only another collection has to wait for this one.
     drop(store);
     ui::busy("looking for what no image needs");
     let containers = Collector::find(world.project(), !args.dry_run, &conf)?;
@@ -81,25 +80,25 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     report(args, &run)
 }
 
-/// What there was to do, and what was done.
+/// The plan of a run, and its result.
 struct Run {
-    /// Everything that was stored.
+    /// Everything that was stored before the run.
     before: Amount,
-    /// What an interrupted collection had left to be removed.
+    /// The files that an interrupted collection had yet to remove.
     left: Amount,
     plan: Plan,
     done: Option<Done>,
 }
 
-/// What a collection has done.
+/// The result of a collection.
 struct Done {
     after: Amount,
     freed: Amount,
-    /// For how long pushes were refused.
+    /// The time for which pushes were refused, over all portions.
     refused: Duration,
 }
 
-/// Collects, in as many portions as it takes: mostly in one.
+/// Collects in as many portions as needed, usually one.
 fn collect(
     containers: &Collector,
     garbage: Garbage,
@@ -110,7 +109,7 @@ fn collect(
     let left = look.left;
     let mut done = Done { after: look.stored, freed: left, refused: Duration::ZERO };
     if !look.plan.has_work() {
-        // An earlier run may have been killed.
+        // An earlier run may have been killed before it allowed pushes again and emptied the trash.
         containers.take_pushes()?;
         containers.empty_trash()?;
         return Ok(Run { before: look.stored, left, plan: look.plan, done: Some(done) });
@@ -149,7 +148,7 @@ fn collect(
     }
 }
 
-/// What a person can act on.
+/// Warns of unreadable and damaged images, which the user can push again.
 fn warn(plan: &Plan) {
     let list = |names: &[String]| {
         let told: Vec<_> = names.iter().take(TOLD).map(|name| format!("`{name}`")).collect();
@@ -170,7 +169,8 @@ fn warn(plan: &Plan) {
     }
 }
 
-/// Refuses where collecting would do harm or could not be done without.
+/// Fails if a collection is unnecessary (a mirror), impossible without nginx, or harmful (a registry that caches
+/// layers).
 fn can_collect(args: &Args, store: &Store, deployment: &Deployment, world: &World) -> Result<()> {
     if deployment.spec.mirror_of.is_some() {
         bail!(
@@ -205,8 +205,8 @@ fn can_collect(args: &Args, store: &Store, deployment: &Deployment, world: &Worl
     Ok(())
 }
 
-/// The registry takes a layer for stored that it remembers. After a collection it would tell a client so, and store an image
-/// without its layers.
+/// The fault of a registry that caches which layers exist. After a collection it would still report a removed layer
+/// as stored, and accept an image without it.
 fn remembers_layers(setting: &str, command: &str) -> Fault {
     Fault::new(format!("{setting} makes the registry remember layers, and promise them to pushes after they were removed: nothing was collected"))
         .hint(format!("take it out, run `{command}`, then `regcert gc` again"))
@@ -249,13 +249,13 @@ fn report(args: &Args, run: &Run) -> Result<()> {
     })
 }
 
-/// What a collection is about to do.
+/// The work of a collection that is about to start, as text.
 fn to_do(plan: &Plan, left: Amount) -> String {
     let mend = links(plan).map(|links| format!(" and {links} to mend")).unwrap_or_default();
     format!("{} to remove{mend}", amounts(plan.garbage, left, plan))
 }
 
-/// What goes: blobs, and what is told only where there is some.
+/// The amounts to remove, as text: blobs, and the other kinds only if there are any.
 fn amounts(blobs: Amount, left: Amount, plan: &Plan) -> String {
     let mut parts = vec![shown(blobs)];
     if left.blobs > 0 {
@@ -267,12 +267,12 @@ fn amounts(blobs: Amount, left: Amount, plan: &Plan) -> String {
     parts.join(" and ")
 }
 
-/// The links that are to be mended, or were; nothing where there is none.
+/// The number of links to mend, or mended, as text; `None` if there are none.
 fn links(plan: &Plan) -> Option<String> {
     (!plan.mend.is_empty()).then(|| many(plan.mend.len() as u64, "link"))
 }
 
-/// What stays because its push may be under way.
+/// The blobs and uploads that are kept because their push may be under way, as text; empty if there are none.
 fn under_way(plan: &Plan) -> String {
     let mut parts = Vec::new();
     if plan.under_way.blobs > 0 {
@@ -292,7 +292,7 @@ fn uploads(amount: Amount) -> String {
     format!("{} ({})", many(amount.blobs, "unfinished upload"), ui::size(amount.bytes))
 }
 
-/// Blobs and bytes for people.
+/// Blobs and bytes as text.
 fn shown(amount: Amount) -> String {
     format!("{} ({})", many(amount.blobs, "blob"), ui::size(amount.bytes))
 }

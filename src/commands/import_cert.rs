@@ -1,4 +1,4 @@
-//! `regcert import-cert`: what an external authority signed.
+//! `regcert import-cert`: imports a certificate that an external authority signed.
 
 use std::path::{Path, PathBuf};
 
@@ -31,11 +31,10 @@ pub struct Args {
     writing: Writing,
 }
 
-/// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<()> {
     let given = certificates(&args.file)?;
     let more = args.ca_cert.as_deref().map(certificates).transpose()?.unwrap_or_default();
-    // Where an older regcert did not note the settings applied last, those of regcert.toml are the only ones.
+    // If an older regcert did not record the settings last applied, those of regcert.toml are used.
     let (mut store, loaded) = world.find(MAKE_ONE, Mends::Request)?;
     let mut deployment = loaded.known();
     let before = (deployment.spec.clone(), deployment.covers());
@@ -61,7 +60,7 @@ fn certificates(path: &Path) -> Result<Vec<Certificate>> {
     Certificate::read(&store::read_given(path)?).with_context(|| format!("`{}`", path.display()))
 }
 
-/// Warns of a server certificate that lasts longer than every client accepts.
+/// Warns of a server certificate whose validity is too long for some clients.
 pub(super) fn warn_of_days(days: i64) {
     if let Some(warning) = too_long(days) {
         ui::warn(warning);

@@ -1,4 +1,4 @@
-//! A configuration of nginx that was edited by hand and stays: the other files must fit it. Reads it; writes nothing.
+//! Fits the other files to a configuration of nginx that was edited by hand and is kept. Only reads.
 
 use anyhow::Result;
 
@@ -11,7 +11,8 @@ use crate::health::Found;
 use crate::store::{self, Store};
 
 impl World {
-    /// The files of the registry, which depend on what nginx's configuration knows if it was edited by hand and stays.
+    /// The files of the registry. If an edited configuration of nginx is kept, they fit the password files that it
+    /// reads.
     pub(super) fn files(&self, store: &Store, deployment: &Deployment, edits: Edits) -> Result<FileSet> {
         Ok(match self.kept_configuration(store, deployment, edits)? {
             Some(configuration) => deployment.files_beside(&configuration, &self.site)?,
@@ -19,7 +20,7 @@ impl World {
         })
     }
 
-    /// A file of the directory as text; `None` where it cannot be read.
+    /// The contents of a file of the directory; `None` if it is missing or unreadable.
     pub(super) fn text(&self, path: &str) -> Option<String> {
         match store::look(&self.dir.join(path)) {
             Found::File { bytes, .. } => {
@@ -29,8 +30,8 @@ impl World {
         }
     }
 
-    /// nginx's configuration on the disk, if a part of it was edited by hand and stays, and if it knows less of users than
-    /// one that regcert writes now.
+    /// The configuration of nginx on the disk, if an edited part of it is kept and it still has one password file for
+    /// all limited users.
     fn kept_configuration(
         &self,
         store: &Store,
@@ -46,7 +47,7 @@ impl World {
         if !is_kept {
             return Ok(None);
         }
-        // What is left after the change: perhaps a file that is written again has what was missing.
+        // The configuration after the change: a file that is rewritten may contain what was missing.
         let after = front::whole(&|path| match change.files.text(path) {
             Some(text) if !change.with(Action::EditedByHand).any(|edited| edited.as_str() == path) => {
                 Some(text.to_owned())
@@ -56,7 +57,7 @@ impl World {
         Ok(after.filter(|text| front::password_files(text) == PasswordFiles::OneForAll))
     }
 
-    /// Whether a configuration of nginx stays that was edited by hand and does not read the roles.
+    /// Whether a configuration of nginx is kept that was edited by hand and does not read the roles.
     pub(super) fn keeps_an_nginx_without_roles(
         &self,
         store: &Store,

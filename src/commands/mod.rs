@@ -1,4 +1,4 @@
-//! One file per verb: its arguments and what it does, in terms of the values below. What they share stands here.
+//! One file for each command, with its arguments and its steps. This file has what the commands share.
 
 pub mod add_client;
 pub mod add_user;
@@ -46,44 +46,43 @@ use crate::ui;
 pub use writing::Writing;
 use writing::{dry_run, take};
 
-/// What to do where there is no registry.
+/// The hint if there is no registry.
 const MAKE_ONE: &str = "make one with `regcert init`, or name its directory with -C";
 
-/// What `main` asked the machine for.
+/// Facts about the machine and the run, which `main` collects for the commands.
 #[derive(Debug)]
 pub struct World {
     /// The one clock reading of this run.
     pub now: OffsetDateTime,
-    /// Whom the containers run as where no setting names a user.
+    /// The user that the containers run as if no setting names one.
     pub invoker: RunAs,
-    /// Who runs regcert.
+    /// The user who runs regcert.
     pub me: RunAs,
-    /// Whose container engine `docker` talks to.
+    /// The user whose container engine `docker` connects to.
     pub engine: Engine,
     /// The registry's directory.
     pub dir: PathBuf,
-    /// The same, and the program, for files that name them.
+    /// The directory and the program, for files that name them.
     pub site: Site,
-    /// Where the passphrase of the authority's key is.
     pub passphrase_file: Option<PassphraseFile>,
     /// The command that runs Docker Compose here.
     pub compose: Compose,
     /// The name of the Compose project that the environment asks for.
     pub project_variable: Option<String>,
-    /// How this person types commands.
+    /// The commands as this user types them.
     pub words: Words,
 }
 
-/// Where the passphrase of the authority's key is.
+/// The file with the passphrase of the authority's key.
 pub enum PassphraseFile {
-    /// In this file.
+    /// The path of a file that is yet to be read.
     Named(PathBuf),
-    /// It was in this file, which was read while regcert was still root.
+    /// The path and contents of a file that was read while regcert was still root.
     Read(PathBuf, Zeroizing<Vec<u8>>),
 }
 
 impl std::fmt::Debug for PassphraseFile {
-    /// Never the passphrase.
+    /// Shows the path, never the passphrase.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (Self::Named(path) | Self::Read(path, _)) = self;
         write!(f, "PassphraseFile({})", path.display())
@@ -91,48 +90,48 @@ impl std::fmt::Debug for PassphraseFile {
 }
 
 impl World {
-    /// With cures as this person types them.
+    /// The findings, with cures as this user types commands.
     fn typed(&self, findings: Vec<Finding>) -> Vec<Finding> {
         let typed = |finding: Finding| Finding { cure: self.words.complete(&finding.cure), ..finding };
         findings.into_iter().map(typed).collect()
     }
 
-    /// What runs from the directory, as Compose sees it.
+    /// The Compose project of the directory.
     fn project(&self) -> Project {
         Project::of(self.compose, &self.dir, self.project_variable.as_deref())
     }
 
-    /// The user of this machine whom the registry's containers act as.
+    /// The host user that the registry's containers run as.
     fn server(&self, deployment: &Deployment) -> RunAs {
         self.engine.on_host(deployment.spec.run_as, self.me)
     }
 
-    /// The directory, under its lock.
+    /// Locks the directory; waits for another regcert that holds the lock.
     fn store(&self) -> Result<Store> {
         let waits = || ui::busy(format!("waiting for another regcert at work in `{}`", self.dir.display()));
         Store::open(&self.dir, waits)
     }
 
-    /// The settings in force, where they are known.
+    /// The settings in force, if they are known.
     fn spec_in_force(&self, store: &Store) -> Option<Settings> {
         let loaded = self.load(store, Mends::Derived { force: true }).ok()??;
         Some(loaded.in_force().ok()?.spec)
     }
 
-    /// The registry in the directory, which must be there, with the settings in force.
+    /// Opens the registry in the directory, with the settings in force; fails if there is none.
     fn open(&self) -> Result<(Store, Deployment)> {
         let (store, loaded) = self.find(MAKE_ONE, Mends::Nothing)?;
         Ok((store, loaded.in_force()?))
     }
 
-    /// The registry in the directory for a command that writes nothing that depends on settings.
+    /// Loads the registry for a command that writes nothing that depends on settings.
     fn look(&self) -> Result<(Store, Deployment)> {
         let (store, loaded) = self.find(MAKE_ONE, Mends::Nothing)?;
         Ok((store, loaded.known()))
     }
 
-    /// The registry in the directory that `store` holds; `None` where there is none. A registry that regcert did not make
-    /// is named as what it is.
+    /// Loads the registry in the directory of `store`; `None` if there is none. Fails if the directory contains a
+    /// registry that regcert did not make.
     fn load(&self, store: &Store, mends: Mends<'_>) -> Result<Option<Loaded>> {
         let loaded = store.read().and_then(|files| Ok(Deployment::load(&files, self.invoker, mends)?));
         let own = ["regcert.toml", ".regcert"].iter().any(|name| self.dir.join(name).exists());
@@ -153,7 +152,7 @@ impl World {
         )))
     }
 
-    /// The registry in the directory, or a fault with `hint`.
+    /// Loads the registry in the directory; fails with `hint` if there is none.
     fn find(&self, hint: &str, mends: Mends<'_>) -> Result<(Store, Loaded)> {
         let store = self.store()?;
         let loaded = self.load(&store, mends)?.ok_or_else(|| {
@@ -166,7 +165,7 @@ impl World {
         Ok((store, loaded))
     }
 
-    /// Warns where an edit of regcert.toml stays one: this command does not apply it.
+    /// Warns that this command does not apply an edit of regcert.toml.
     fn warn_of_edit(deployment: &Deployment) {
         let keys: Vec<_> = deployment.unapplied().into_iter().map(|(key, ..)| format!("`{key}`")).collect();
         if !keys.is_empty() {
@@ -177,7 +176,7 @@ impl World {
         }
     }
 
-    /// The registry as `open` finds it, able to sign. A person is asked for the passphrase while the lock is free.
+    /// The registry that `open` returns, able to sign. Releases the lock while regcert asks for the passphrase.
     fn able_to_sign(&self, open: impl Fn() -> Result<(Store, Deployment)>) -> Result<(Store, Deployment)> {
         let (store, deployment) = open()?;
         if !deployment.is_locked() {
@@ -186,18 +185,18 @@ impl World {
         drop(store);
         let passphrase = self.passphrase()?;
         let (store, mut deployment) = open()?;
-        // As many rounds as were chosen when it was encrypted.
+        // This can be slow: the number of rounds was chosen when the key was encrypted.
         ui::busy("opening the authority's key");
         match (deployment.unlock(&passphrase), self.passphrase_with_mark()?) {
             (Ok(()), _) => {}
-            // An older regcert took the mark that Windows programs put before text for a part of the passphrase.
+            // An older regcert read a byte order mark as a part of the passphrase.
             (Err(_), Some(marked)) => deployment.unlock(&marked)?,
             (Err(fault), None) => return Err(fault.into()),
         }
         Ok((store, deployment))
     }
 
-    /// The passphrase of a key that is encrypted.
+    /// The passphrase of an encrypted key, from the file or the terminal.
     fn passphrase(&self) -> Result<Passphrase> {
         match &self.passphrase_file {
             Some(file) => read_passphrase(file),
@@ -211,7 +210,7 @@ impl World {
         }
     }
 
-    /// The passphrase with the mark before it, where the file begins with one.
+    /// The passphrase with the byte order mark before it, if the file begins with one.
     fn passphrase_with_mark(&self) -> Result<Option<Passphrase>> {
         let bytes = match &self.passphrase_file {
             Some(PassphraseFile::Named(path)) => Zeroizing::new(store::read_raw(path)?),
@@ -221,7 +220,7 @@ impl World {
         Ok(if bytes.starts_with(MARK) { Some(Passphrase::first_line(&bytes)?) } else { None })
     }
 
-    /// A passphrase for a key that is to be encrypted.
+    /// The passphrase for a key to be encrypted, from the file or the terminal.
     fn new_passphrase(&self) -> Result<Passphrase> {
         match &self.passphrase_file {
             Some(file) => read_passphrase(file),
@@ -233,19 +232,19 @@ impl World {
         }
     }
 
-    /// What differs between the disk and the registry.
+    /// The difference between the files on the disk and those of the registry.
     fn compare(&self, store: &Store, deployment: &Deployment, edits: Edits) -> Result<Change> {
         let run_as = deployment.spec.run_as;
         let change = store.compare(self.files(store, deployment, edits)?, run_as, edits, None)?;
         if change.with(Action::EditedByHand).next().is_none() {
             return Ok(change);
         }
-        // Where the digests are lost, a file that is as the registry was before this change is not an edit.
+        // If the digests are lost, a file that matches the settings before this change does not count as edited.
         let before = self.before(store)?.map(|(_, files)| files);
         store.compare(change.files, run_as, edits, before.as_ref())
     }
 
-    /// Writes what differs between the disk and the registry.
+    /// Writes the difference between the files on the disk and those of the registry.
     fn commit(&self, store: &mut Store, deployment: &Deployment) -> Result<Change> {
         Self::warn_of_edit(deployment);
         let change = self.compare(store, deployment, Edits::Keep)?;
@@ -261,14 +260,14 @@ impl World {
     }
 }
 
-/// Tells the person about a wait: making RSA keys takes seconds.
+/// Announces that keys are being made: RSA keys take seconds.
 fn busy_with_keys(key_type: KeyType) {
     if key_type.is_slow() {
         ui::busy(format!("making {key_type} keys, which takes seconds"));
     }
 }
 
-/// Says so where a change of users took the last admin away.
+/// Warns if a change of users removed the last admin.
 fn warn_without_admin(deployment: &Deployment, had_admin: bool) {
     if had_admin && deployment.lets_admins_delete() && !deployment.has_admin() {
         ui::warn(
@@ -277,7 +276,7 @@ fn warn_without_admin(deployment: &Deployment, had_admin: bool) {
     }
 }
 
-/// The first line of the file that the user named.
+/// Reads a passphrase from the first line of the file.
 fn read_passphrase(file: &PassphraseFile) -> Result<Passphrase> {
     let (path, passphrase) = match file {
         PassphraseFile::Named(path) => {

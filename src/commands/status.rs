@@ -1,4 +1,4 @@
-//! `regcert status`: one screen that says what there is and what needs doing, from the files alone.
+//! `regcert status`: shows certificates, users and what needs attention. Reads only files.
 
 use std::process::ExitCode;
 
@@ -33,7 +33,6 @@ pub struct Args {
     json: bool,
 }
 
-/// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
     let (store, loaded) = world.find(MAKE_ONE, Mends::Nothing)?;
     let is_unknown = loaded.is_unknown();
@@ -48,19 +47,19 @@ pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
     Ok(if due { ExitCode::from(3) } else { ExitCode::SUCCESS })
 }
 
-/// What a collection would free: the uploads among these files, and what an interrupted one has left.
+/// The amounts that a collection would free: unfinished uploads, and the files that an interrupted collection left.
 fn to_be_freed(store: &Store, deployment: &Deployment, world: &World) -> [Amount; 2] {
     let mut storage = Storage::default();
     let uploads = store.uploads(&deployment.spec.data).unwrap_or_default();
     let now = format!("now={}", world.now.unix_timestamp());
     for line in [now].into_iter().chain(uploads).chain(store.left_by_collection(&deployment.spec.data)) {
-        // What the registry did not make counts for nothing here; gc names it.
+        // A line that is not part of the registry's storage is ignored here; `gc` reports it.
         _ = storage.take(&line);
     }
     [storage.plan(&Named::default(), Garbage::Unreferenced).uploads, storage.left()]
 }
 
-/// What needs doing, the worst first. `is_unknown`: the settings in force are not known.
+/// The findings that need attention, the worst first. `is_unknown`: the settings in force are unknown.
 fn findings(world: &World, store: &Store, deployment: &Deployment, is_unknown: bool) -> Result<Vec<Finding>> {
     let change = world.without_unread(world.compare(store, deployment, Edits::Keep)?);
     let edited = world.edited(deployment, &change);
@@ -90,7 +89,7 @@ fn findings(world: &World, store: &Store, deployment: &Deployment, is_unknown: b
     Ok(world.typed(findings))
 }
 
-/// `2026-11-20, 365 days left`, or when it ended.
+/// The end of the validity as text: `2026-11-20, 365 days left`, or when it expired.
 fn life(certificate: &Certificate, world: &World) -> String {
     let end = certificate.validity.not_after;
     if end < world.now {
@@ -145,7 +144,7 @@ fn screen(deployment: &Deployment, world: &World, findings: &[Finding]) -> Strin
     lines.join("\n")
 }
 
-/// Where the key that signs is, and how it is kept.
+/// The place of the signing key, and whether it is encrypted.
 fn key(deployment: &Deployment) -> &'static str {
     match &deployment.issuer {
         Issuer::Own { authority, root_key } => {

@@ -1,4 +1,4 @@
-//! How a command writes a change and makes the running registry take it. What nginx refuses is taken back.
+//! Writes a change and applies it to the running registry. Reverts a change that nginx refuses.
 
 use anyhow::{Result, bail};
 use time::OffsetDateTime;
@@ -32,8 +32,8 @@ impl Writing {
         if self.force { Edits::Overwrite } else { Edits::Keep }
     }
 
-    /// Shows, writes and, where asked, reloads a changed registry. `None` after a dry run. `written` is told before the
-    /// reload, which may fail: what it prints must not be lost.
+    /// Shows a change and writes it, and reloads the registry if asked. `None` after a dry run. `written` is called
+    /// before the reload, so that its output is not lost if the reload fails.
     pub(super) fn apply(
         self,
         world: &World,
@@ -61,7 +61,7 @@ impl Writing {
         let before = before.and_then(|before| before.in_force().ok());
         let changed = store::changed(&world.dir.join(REGISTRY_CONFIG));
         store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
-        // An nginx of another user or image is not the one that will read the files.
+        // If the user or the image of nginx changes, the running nginx is not the one that will read the files.
         let like_it = |before: &Deployment| {
             before.spec.run_as == deployment.spec.run_as
                 && before.spec.nginx_image == deployment.spec.nginx_image
@@ -80,7 +80,7 @@ impl Writing {
         let left: &[probe::Step] = if self.reload { &[] } else { &steps };
         ui::say(guide::renewed(deployment, &world.words, &world.project(), password, left));
         ui::made(password)?;
-        // A .gitignore of the user's own is as it should be.
+        // No warning for an edited .gitignore: it may be the user's own.
         for path in change.with(Action::EditedByHand).filter(|path| path.as_str() != IGNORED) {
             ui::warn(format!(
                 "`{path}` was edited by hand and stays as it is: `regcert init --force` rewrites it"
@@ -91,7 +91,7 @@ impl Writing {
         Ok(Some(change))
     }
 
-    /// Makes the running registry take its files, where asked.
+    /// Makes the running registry read its files, if asked.
     pub(super) fn reload(self, world: &World, deployment: &Deployment, steps: &[probe::Step]) -> Result<()> {
         let (true, Some(server), Some(root)) = (self.reload, &deployment.server, deployment.root()) else {
             return Ok(());
@@ -103,8 +103,8 @@ impl Writing {
     }
 }
 
-/// Fails where the running nginx refuses its new files, once the registry is as it was `before`: nginx would go on with
-/// what it read, and not start again. `changed` is when the registry's configuration had changed before.
+/// If the running nginx refuses the new files, restores the registry of `before` and fails: nginx would keep running,
+/// but not start again. `changed`: the earlier modification time of the registry's configuration.
 fn take_back(
     world: &World,
     store: &mut Store,
@@ -118,7 +118,7 @@ fn take_back(
     let back = world.compare(store, before, Edits::Keep)?;
     store.commit(&back, before.spec.run_as, &before.spec.data)?;
     if let Some(changed) = changed {
-        // By its time `check` sees whether the registry has read it, which it has.
+        // `check` compares this time with the start of the registry, which has read this configuration.
         store::set_changed(&world.dir.join(REGISTRY_CONFIG), changed);
     }
     bail!(match project.nginx_refuses() {
@@ -139,7 +139,7 @@ fn take_back(
     })
 }
 
-/// Makes the running registry take a change where that is asked for, or says how.
+/// Makes the running registry apply a change if asked; otherwise prints the steps.
 pub(super) fn take(
     world: &World,
     deployment: &Deployment,
@@ -149,7 +149,7 @@ pub(super) fn take(
 ) -> Result<()> {
     let mut steps = guide::steps(deployment, change);
     if reload && steps.is_empty() && deployment.spec.proxy == Proxy::Nginx {
-        // An earlier run may have printed the step, which was not taken.
+        // The user may not have run the step that an earlier run printed.
         steps.push(probe::Step::ReloadNginx);
     }
     match (&deployment.server, deployment.root(), steps.is_empty()) {

@@ -1,4 +1,4 @@
-//! What this machine knows of a registry beside its answers: its containers, its ports, its files.
+//! The state of a registry on this machine, besides its answers: its containers, ports and files.
 
 use std::path::PathBuf;
 
@@ -13,21 +13,21 @@ use crate::probe::{Container, Outward, Ports, Project, Service};
 use crate::settings::{Data, Proxy, Settings};
 use crate::store;
 
-/// What this machine knows of the registry beside its answers.
+/// The state of the registry on this machine, besides its answers.
 pub(super) struct Home {
     pub containers: Containers,
     pub listeners: Vec<(u16, Listener)>,
     pub free_ports: (u16, u16),
     pub files: Vec<(String, Ill)>,
     pub refused: Option<String>,
-    /// The files of the person's own that are there.
+    /// The user's own files that exist.
     pub own: Vec<&'static str>,
     pub data: Option<String>,
     pub outward: Outward,
 }
 
 impl Home {
-    /// Of a registry that is looked at by its root certificate and name alone.
+    /// An empty state, for a registry that is named only by its root certificate and its name.
     pub fn elsewhere() -> Self {
         Self {
             containers: Containers::Unknown(Fault::new("with --ca-cert, containers are not looked at")),
@@ -41,7 +41,7 @@ impl Home {
         }
     }
 
-    /// Of the registry in the directory.
+    /// Reads the state of the registry in the directory of `world`.
     pub fn of(world: &World, deployment: &Deployment) -> Self {
         let Settings { proxy, http_port, https_port, anonymous_port, .. } = &deployment.spec;
         let redirect = http_port.filter(|_| *proxy == Proxy::Nginx);
@@ -65,7 +65,7 @@ impl Home {
     }
 }
 
-/// The directory of the images, as one word of a shell; `None` for a volume.
+/// The image directory, quoted for a shell; `None` for a volume.
 fn data(world: &World, deployment: &Deployment) -> Option<String> {
     let path = match &deployment.spec.data {
         Data::Directory(path) => world.dir.join(path),
@@ -74,7 +74,7 @@ fn data(world: &World, deployment: &Deployment) -> Option<String> {
     Some(shell(&path.components().collect::<PathBuf>().display().to_string()))
 }
 
-/// What Docker knows of the registry's own containers.
+/// The state of the registry's own containers, as Docker reports it.
 fn containers(project: &Project, found: anyhow::Result<Vec<Container>>) -> Containers {
     let all = match found {
         Ok(all) => all,
@@ -101,12 +101,12 @@ fn containers(project: &Project, found: anyhow::Result<Vec<Container>>) -> Conta
     Containers::Known(all.into_iter().map(contained).collect())
 }
 
-/// The files of the user's own that the containers read, without those that have only comments.
+/// The user's own files that the containers read, without files that contain only comments.
 fn own(world: &World) -> Vec<&'static str> {
     let says = |path: &&str| world.text(path).is_none_or(|text| front::says_something(&text));
     let local = front::LOCAL.into_iter().filter(|path| world.dir.join(path).exists()).filter(says);
     local.chain([OVERRIDE].into_iter().filter(|path| world.dir.join(path).exists())).collect()
 }
 
-/// Ports that are proposed where others are taken, as README has them: for http and for https.
+/// Ports that `check` proposes if others are taken, as in the README: for http and for https.
 const FREE_PORTS: (u16, u16) = (8080, 5443);

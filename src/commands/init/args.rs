@@ -145,7 +145,7 @@ pub(super) struct User {
 }
 
 impl Args {
-    /// Whether files are to be given to another user, which only root can do.
+    /// Whether the options give files to another user, which only root can do.
     pub fn gives_files_away(&self) -> bool {
         self.given.run_as.is_some()
     }
@@ -159,17 +159,17 @@ impl Args {
         }
     }
 
-    /// Whether this run names the repositories of the port without passwords.
+    /// Whether the options name the repositories of the port without passwords.
     pub(super) fn names_anonymous_repositories(&self) -> bool {
         self.given.anonymous_repos.is_some()
     }
 
-    /// Whether a mirror is to log in.
+    /// Whether the options contain a mirror's login at its upstream.
     pub(super) fn has_credentials(&self) -> bool {
         self.services.mirror_credentials.is_some()
     }
 
-    /// What a mirror is to log in with.
+    /// The mirror's login at its upstream.
     pub(super) fn credentials(&self) -> Result<Option<Credentials>> {
         let read = |path: &PathBuf| {
             let bytes = Zeroizing::new(store::read_given(path)?);
@@ -181,7 +181,7 @@ impl Args {
         self.services.mirror_credentials.as_ref().map(read).transpose()
     }
 
-    /// The roots of upstreams in PEM; empty where they are to be forgotten.
+    /// The roots of upstreams in PEM; empty if the user wants regcert to forget them.
     pub(super) fn upstream_roots(&self) -> Result<Option<String>> {
         let read = |path: &String| {
             if path.is_empty() {
@@ -215,7 +215,7 @@ impl Args {
         self.services.notify_headers.iter().map(read).collect()
     }
 
-    /// What fixes the authority, which the first run does.
+    /// Whether the options name something that only the first run can set, such as the authority.
     pub(super) fn fixes_authority(&self) -> bool {
         let AuthorityArgs { ca_cert, ca_key: _, offline_root, external_ca, encrypt_ca_key: _ } =
             &self.authority;
@@ -226,7 +226,7 @@ impl Args {
             || *external_ca
     }
 
-    /// Where the authority of a new registry comes from.
+    /// The source of a new registry's authority: created, imported or external.
     pub(super) fn origin(&self, world: &World, permit: Vec<Subtree>) -> Result<Origin> {
         let authority = &self.authority;
         match (&authority.ca_cert, &authority.ca_key) {
@@ -245,7 +245,7 @@ impl Args {
     }
 }
 
-/// An authority that the user brings along.
+/// Reads an existing authority from its certificate and its key.
 fn import(certificate: &Path, key: &Path, world: &World) -> Result<Authority> {
     let read = |path: &Path| store::read_given(path);
     let named = |path: &Path| format!("`{}`", path.display());

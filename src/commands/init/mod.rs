@@ -1,4 +1,4 @@
-//! `regcert init`: a new registry, or changed settings and a new server certificate for one.
+//! `regcert init`: creates a registry, or applies changed settings and issues a new server certificate.
 
 mod args;
 mod compose;
@@ -34,7 +34,6 @@ use crate::settings::{Proxy, RawSettings, Settings, Side};
 use crate::store::Store;
 use crate::{guide, probe, ui};
 
-/// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<()> {
     if args.user.docker_password.is_some() {
         ui::warn(
@@ -63,8 +62,8 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     }
 }
 
-/// The settings where they are given, and the stored ones elsewhere. A full name or an address brings its own domain, or
-/// none, as at the first run.
+/// Completes the given settings with the stored ones. If the given server is a full name or an address, the stored
+/// domain is dropped, as in the first run: the name contains its domain, and an address has none.
 fn with_stored(settings: RawSettings, mut stored: RawSettings) -> RawSettings {
     if settings.domain.is_none() && settings.server.as_ref().is_some_and(|server| server.contains(['.', ':']))
     {
@@ -73,7 +72,7 @@ fn with_stored(settings: RawSettings, mut stored: RawSettings) -> RawSettings {
     settings.or(stored)
 }
 
-/// The first run, or another one like it.
+/// Creates a registry, in the first run or with `--start-over`.
 fn create(args: &Args, settings: RawSettings, world: &World, mut store: Store) -> Result<()> {
     let mut gather = Gather::default();
     let spec = Settings::check(&settings, Side::Options, world.invoker, &mut gather);
@@ -119,7 +118,7 @@ fn create(args: &Args, settings: RawSettings, world: &World, mut store: Store) -
     if args.json {
         ui::data(summary(&deployment, world, &change, Some((&user, password))).to_string())?;
     }
-    // A password goes to one place: a program that takes the JSON may well keep stderr as a log.
+    // Shows the password only once: with --json it is in the JSON, and a program may log stderr.
     let for_people = password.filter(|_| !args.json);
     if !ui::is_quiet() {
         let here = probe::here(&deployment.spec.host(), world.compose);
@@ -130,7 +129,8 @@ fn create(args: &Args, settings: RawSettings, world: &World, mut store: Store) -
     args.writing.reload(world, &deployment, &guide::steps(&deployment, &change))
 }
 
-/// Files in the way that regcert did not write. The .gitignore of a work tree stays, with a warning.
+/// Existing files that regcert did not write and would overwrite. The .gitignore of a work tree stays, with a
+/// warning.
 fn foreign(change: &Change) -> Vec<String> {
     let (kept, foreign): (Vec<_>, Vec<_>) =
         change.with(Action::EditedByHand).partition(|path| path.as_str() == IGNORED);
@@ -142,7 +142,7 @@ fn foreign(change: &Change) -> Vec<String> {
     foreign.into_iter().map(|path| format!("`{path}`")).collect()
 }
 
-/// Refuses to write over files of other hands.
+/// Fails if the run would overwrite files that regcert did not write.
 fn nothing_foreign(args: &Args, world: &World, change: &Change) -> Result<()> {
     let foreign = foreign(change);
     if !foreign.is_empty() {
@@ -158,9 +158,9 @@ fn nothing_foreign(args: &Args, world: &World, change: &Change) -> Result<()> {
     Ok(())
 }
 
-/// The settings, with what a later run adds to lists joined to what is in them.
+/// The settings, with the list values of this run appended to the existing ones.
 fn added(mut settings: RawSettings, deployment: &Deployment) -> RawSettings {
-    // A name that clients use is never dropped by leaving an option out.
+    // Leaving an option out never removes a name that clients use.
     let kept: Vec<_> = deployment.spec.sans.iter().map(ToString::to_string).collect();
     settings.sans = settings.sans.map(|mut added| {
         added.retain(|name| !kept.contains(name));
@@ -181,7 +181,7 @@ fn wanted(args: &Args, world: &World) -> Result<(Store, Deployment)> {
     Ok((store, loaded.wanted()))
 }
 
-/// A later run.
+/// Changes the settings and renews the server certificate: every run after the first.
 fn renew(args: &Args, world: &World) -> Result<()> {
     let (mut store, mut deployment) = world.able_to_sign(|| wanted(args, world))?;
     let mut gather = Gather::default();
@@ -206,7 +206,7 @@ fn renew(args: &Args, world: &World) -> Result<()> {
         }
         shown = (known == Known::ToNobody).then(|| Zeroizing::new(password.expose().to_owned()));
     }
-    // What an edit of regcert.toml changes is told as well.
+    // Compares with the settings in force, so that the news include an edit of regcert.toml.
     let in_force = world.spec_in_force(&store).unwrap_or_else(|| deployment.spec.clone());
     let before = (in_force, deployment.covers());
     let credentials = args.credentials()?;
@@ -241,7 +241,7 @@ fn renew(args: &Args, world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Keeps a mirror's credentials for the upstream they were given for, and for no other.
+/// Stores a mirror's credentials for its upstream, and forgets those for an earlier upstream.
 fn log_in_upstream(deployment: &mut Deployment, credentials: Option<Credentials>) {
     let forgotten = deployment.forget_upstream();
     if let Some(credentials) = credentials {
@@ -256,7 +256,7 @@ fn log_in_upstream(deployment: &mut Deployment, credentials: Option<Credentials>
     }
 }
 
-/// Keeps the headers of webhooks, each for the address it was given for.
+/// Stores the headers of webhooks, and forgets those of a webhook whose URL changed.
 fn send_headers(deployment: &mut Deployment, given: Vec<(String, Headers)>) -> Result<()> {
     let forgotten = deployment.forget_webhook_headers();
     for name in forgotten.iter().filter(|name| !given.iter().any(|(given, _)| given == *name)) {
@@ -270,7 +270,7 @@ fn send_headers(deployment: &mut Deployment, given: Vec<(String, Headers)>) -> R
     Ok(())
 }
 
-/// What either run needs from the command line, once every fault of it has been gathered and told.
+/// The checked command line of a first or later run; reports all its faults at once.
 fn checked(
     args: &Args,
     world: &World,
@@ -301,8 +301,8 @@ fn username(args: &Args, gather: &mut Gather) -> Option<Username> {
     gather.take("--docker-username", name.parse())
 }
 
-/// Warns of each port on which another program of this machine listens: Docker could not publish it. A port that the
-/// registry had before is its own.
+/// Warns of each port on which another program of this machine listens, because Docker could not publish it. Skips
+/// the ports that the registry had before: the registry itself listens there.
 fn warn_of_taken_ports(spec: &Settings, before: Option<&Settings>) {
     let ports = |spec: &Settings| {
         let redirect = spec.http_port.filter(|_| spec.proxy == Proxy::Nginx);
@@ -334,7 +334,7 @@ fn given_password(args: &Args, gather: &mut Gather) -> Option<Password> {
     gather.take("--docker-password", Password::new(text))
 }
 
-/// A later run changes a password only when asked to, and adds a user who is not there yet.
+/// The password that a later run sets: one that the options give, or one for a user whom they add.
 fn later_password(
     args: &Args,
     deployment: &Deployment,

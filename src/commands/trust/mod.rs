@@ -1,4 +1,4 @@
-//! `regcert trust`: what makes clients trust the registry.
+//! `regcert trust`: writes the files that make clients trust the registry.
 
 mod install;
 mod pull_secret;
@@ -58,15 +58,14 @@ enum Verb {
 }
 
 impl Args {
-    /// Whether it changes what this machine trusts.
+    /// Whether the command changes what this machine trusts.
     pub fn changes_machine(&self) -> bool {
         matches!(self.action, Some(Verb::Install(_) | Verb::Uninstall(_)))
     }
 }
 
-/// Runs the command.
 pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
-    // Not left to clap's `args_conflicts_with_subcommands`, which takes the global -C for such an argument.
+    // Not `args_conflicts_with_subcommands` of clap, which also rejects the global -C.
     if args.action.is_some() && (args.json || args.force || !args.formats.is_empty()) {
         let mut gather = Gather::default();
         gather.push(
@@ -84,7 +83,7 @@ pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
     }
 }
 
-/// The registry, which has roots to be trusted.
+/// Opens the registry; fails if it has no root certificate yet.
 fn open(world: &World) -> Result<(Store, Deployment)> {
     let (store, deployment) = world.open()?;
     if deployment.server.is_none() {
@@ -109,7 +108,7 @@ fn list(args: &Args, world: &World) -> Result<()> {
     let wanted: Vec<_> = artefacts.iter().filter(|artefact| is_wanted(artefact.format)).collect();
     let concerns = |path: &str| match path.strip_prefix("trust/") {
         Some(path) => path == INDEX || wanted.iter().any(|artefact| artefact.path == path),
-        // What was asked for is remembered.
+        // The state is written too: it records the requested formats.
         None => Part::of(path) == Part::Notes,
     };
     let edits = if args.force { Edits::Overwrite } else { Edits::Keep };
