@@ -1,4 +1,4 @@
-//! A registry that begins: its authority, its server certificate, its first users.
+//! Creates a registry: its authority, its server certificate, its first users.
 
 use time::OffsetDateTime;
 
@@ -9,46 +9,43 @@ use crate::names::{Subtree, Username};
 use crate::pki::{Authority, Constraints, KeyType, Passphrase, PrivateKey, RootProfile};
 use crate::settings::Settings;
 
-/// Where a new registry's authority comes from.
+/// The source of a new registry's authority.
 pub enum Origin {
-    /// Made here.
+    /// regcert creates the authority.
     Create {
-        /// What its root may speak for beyond the names of the spec; `None` lifts every limit.
+        /// Names that the root permits besides those in the settings; `None` for a root without name constraints.
         permit: Option<Vec<Subtree>>,
         /// Whether an intermediate signs, so that the root's key can be moved away.
         offline_root: bool,
     },
-    /// Brought along.
+    /// The user provides the authority.
     Import(Authority),
     /// An external authority signs.
     External,
 }
 
-/// What makes a new registry.
+/// The parameters of a new registry.
 pub struct New {
-    /// What it is to be.
     pub spec: Settings,
-    /// Who is to sign.
     pub origin: Origin,
-    /// What the authority's key is stored under.
+    /// The passphrase that encrypts the authority's key; `None` to store the key in clear.
     pub passphrase: Option<Passphrase>,
-    /// Who may log in.
     pub users: First,
 }
 
-/// Who may log in to a new registry.
+/// The users of a new registry.
 pub enum First {
     /// One new user, an admin.
     Admin(Username, Password),
-    /// The users of a registry that is taken over, as they are.
+    /// The users of a registry that is taken over, unchanged.
     Existing(Htpasswd),
 }
 
 impl Deployment {
-    /// A new registry: authority, server certificate and first user.
+    /// Creates a registry: authority, server certificate and first users.
     pub fn create(new: New, now: OffsetDateTime) -> Result<Self, Fault> {
         let New { spec, origin, passphrase, users: first } = new;
-        // Keys and a hash, each the work of one core for a while.
+        // Computes two keys and a hash, each on another core.
         let (root_key, server_key, hash) = std::thread::scope(|scope| {
             let root = scope.spawn(|| {
                 matches!(origin, Origin::Create { .. }).then(|| PrivateKey::generate(spec.key_type))
@@ -104,7 +101,7 @@ impl Deployment {
     }
 }
 
-/// An authority of our own around the root's `key`.
+/// Creates regcert's own authority, whose root has `key`.
 pub(super) fn successor(
     spec: &Settings,
     constraints: Option<Constraints>,
@@ -120,7 +117,7 @@ pub(super) fn successor(
     own(root, offline_root, &profile, spec.key_type, now)
 }
 
-/// An intermediate below `root`.
+/// Creates an intermediate authority below `root`.
 pub(super) fn below(
     root: Authority,
     spec: &Settings,
@@ -132,7 +129,7 @@ pub(super) fn below(
     own(root, true, &profile, spec.key_type, now)
 }
 
-/// Our own authority: the root itself, or an intermediate so that the root's key can be moved away.
+/// regcert's own authority: the root itself, or an intermediate so that the root's key can be moved away.
 pub(super) fn own(
     root: Authority,
     offline_root: bool,

@@ -1,4 +1,4 @@
-//! An external authority: a request goes out, a signed chain comes in, and only then is anything served with it.
+//! An external authority: makes a request, and checks the signed chain before the registry serves it.
 
 use time::OffsetDateTime;
 
@@ -8,7 +8,8 @@ use crate::pki::{Certificate, PrivateKey, Request, ServerIdentity, date, verify}
 use crate::settings::{Group, Settings, Signer};
 
 impl Deployment {
-    /// Makes a request for `key` with every name that regcert.toml has, applied or not; what is served now goes on.
+    /// Makes a request for `key` with every name of regcert.toml, applied or not. The present certificate stays in
+    /// use.
     pub fn request(&mut self, key: PrivateKey) -> Result<(), Fault> {
         let asked = self.asked();
         let request = Request::create(&key, &asked.names(), &asked.subject())?.pem().to_owned();
@@ -16,10 +17,10 @@ impl Deployment {
         Ok(())
     }
 
-    /// Takes the chain that was signed for the request, in any order and with or without its root, which then is
-    /// among `more` or known from before. Checked as a client would, with our names, before anything is changed. An edit of
-    /// regcert.toml that the request was made for is applied: names and subject, and nothing else. Returns the names of the
-    /// certificate that the request did not ask for.
+    /// Imports the chain that was signed for the request, in any order. The root may be in the chain, in `more`, or
+    /// known from before. Checks the chain as a client would, for the registry's names, before anything changes.
+    /// Applies an edit of regcert.toml that the request was made for, but only its names and subject. Returns the
+    /// names of the certificate that the request did not contain.
     pub fn import(
         &mut self,
         given: Vec<Certificate>,
@@ -58,7 +59,8 @@ impl Deployment {
         let unasked = chain[0].names.iter().filter(|name| !asked.contains(name)).cloned().collect();
         let pending = self.pending.take().expect("looked at above");
         self.server = Some(ServerIdentity::of(chain, pending.key)?);
-        // Our own root's key is not thrown away with the first certificate of another authority: `--finish` does that.
+        // Keeps the key of regcert's own root after the first certificate of another authority: `--finish` removes
+        // it.
         match std::mem::replace(&mut self.issuer, Issuer::External { root: Some(root) }) {
             Issuer::Own { authority, root_key } => {
                 let root = authority.root().clone();
@@ -76,7 +78,7 @@ impl Deployment {
         Ok(unasked)
     }
 
-    /// Refuses a chain that some client would not accept for some name of ours.
+    /// Fails if a client would refuse the chain for one of the registry's names.
     fn accept(&self, chain: &[Certificate], root: &Certificate, now: OffsetDateTime) -> Result<(), Fault> {
         for (below, certificate) in chain[1..].iter().chain([root]).enumerate() {
             certificate.fit_to_sign(below.try_into().unwrap_or(u32::MAX), now)?;

@@ -1,4 +1,4 @@
-//! The registry as files: where each part lies, who may read it, and what is rendered from the rest.
+//! The registry as files: the path of each part, who may read it, and which files are rendered from the others.
 
 use serde::Serialize;
 
@@ -16,33 +16,34 @@ use crate::trust::{self, Anchors, Artefact, Format};
 pub(super) const SPEC: &str = "regcert.toml";
 pub(super) const STATE: &str = ".regcert/state.json";
 pub const COMPOSE: &str = "docker-compose.yml";
-/// Compose reads it, 1.29 and v2 alike; a top-level `name:` in docker-compose.yml is refused by 1.29.
+/// Compose 1.29 and v2 both read it. Compose 1.29 refuses a top-level `name:` in docker-compose.yml.
 pub const ENV: &str = ".env";
-/// Where nginx's password files are.
+/// The directory of nginx's password files.
 pub(super) const AUTH: &str = "nginx/auth";
-/// What git leaves out, where the registry's directory is below a work tree.
+/// The patterns that git ignores if the registry's directory is in a work tree.
 pub const IGNORED: &str = ".gitignore";
 const ROOT_README: &str = "root-cert/README.txt";
-/// What says how files beside images are served; their directories exist before Docker would make them for root.
+/// README files in the directories of served files. They make the directories exist before Docker creates them as
+/// root.
 const SERVED: [&str; 2] = ["files/README.txt", "files/public/README.txt"];
-/// Go reads every file of the directory that `SSL_CERT_DIR` names.
+/// The roots of upstreams. Go reads every file of the directory that `SSL_CERT_DIR` names.
 const UPSTREAM_ROOTS: &str = "registry/upstream-ca/ca.crt";
-/// The authority for clients: its certificate, its key, what it revoked. All of it, or none.
+/// The authority for clients: its certificate, key and revocation list. Either all three exist or none.
 pub(super) const CLIENTS: [&str; 3] =
     ["clients/clients-ca.crt", "clients/clients-ca.key", "clients/clients.crl"];
-/// The authority before it, until it ends.
+/// The previous authority for clients, until it expires.
 pub(super) const RETIRING_CLIENTS: [&str; 3] =
     ["clients/retiring-ca.crt", "clients/retiring-ca.key", "clients/retiring.crl"];
 /// The registry's configuration, which it reads when it starts.
 pub const REGISTRY_CONFIG: &str = "registry/config.yml";
-/// The roots that clients trust, the one that signs first.
+/// The roots that clients trust. The root that signs is the first.
 pub(super) const ROOT_COPY: &str = "trust/ca.crt";
-/// The authorities for clients as nginx reads them.
+/// The authorities for clients, in the file that nginx reads.
 pub(super) const CLIENTS_SERVED: &str = "nginx/ssl/clients-ca.crt";
-/// What Docker runs in the registry's container to see whether it is healthy.
+/// The health check that Docker runs in the registry's container.
 const REGISTRY_HEALTH: &str = "registry/health.sh";
 
-/// What the page says: of the registry, and of what its clients are to trust.
+/// The facts for the page, about the registry and the roots that clients must trust.
 #[derive(Serialize)]
 struct Page<'a> {
     #[serde(flatten)]
@@ -50,7 +51,7 @@ struct Page<'a> {
     anchors: &'a Anchors,
 }
 
-/// The directory that the container which ends TLS has mounted.
+/// The directory that is mounted into the container that terminates TLS.
 pub(super) fn front_directory(proxy: Proxy) -> &'static str {
     match proxy {
         Proxy::Nginx => "nginx",
@@ -64,8 +65,8 @@ impl Deployment {
         self.files_for(site, PasswordFiles::ByAccess)
     }
 
-    /// Every file of a registry whose nginx has this configuration, which was edited by hand and stays. If it does not hold users to their roles, no
-    /// user may delete.
+    /// Every file of a registry that keeps the edited nginx configuration `configuration`. If that does not enforce
+    /// roles, no user may delete.
     pub fn files_beside(&self, configuration: &str, site: &Site) -> Result<FileSet, Fault> {
         let mut files = self.files_for(site, front::password_files(configuration))?;
         if self.root().is_some() && !front::reads_roles(configuration) {
@@ -100,11 +101,11 @@ impl Deployment {
                 Origin::Kept,
             );
         }
-        // Nothing is made that could be started before there was a certificate to serve.
+        // Without a certificate to serve, regcert writes no file that could start the registry.
         if self.root().is_some() {
             self.put_service(site, &mut files)?;
             if self.spec.proxy == Proxy::Nginx {
-                // An edit by hand is not kept: the roles that regcert was told last count.
+                // A manual edit is overwritten: only roles set with regcert count.
                 files.put(
                     front::ROLES,
                     front::map(&self.state.access, passwords),
@@ -182,7 +183,7 @@ impl Deployment {
         }
     }
 
-    /// What runs. A server certificate that was lost, and that an external authority signs, is not there.
+    /// Adds the files that the containers need. Leaves out the lost certificate of an external authority.
     fn put_service(&self, site: &Site, files: &mut FileSet) -> Result<(), Fault> {
         if let Some(server) = &self.server {
             let pem: Wiped = server.pem();
@@ -205,7 +206,7 @@ impl Deployment {
         Ok(())
     }
 
-    /// The files that say how the registry runs, with the settings of `spec`.
+    /// The files that are rendered from the settings of `spec`: configurations, pages and timers.
     pub fn configuration(&self, spec: &Settings, site: &Site) -> Result<FileSet, Fault> {
         let facts = self.facts(spec, site);
         let mut files = FileSet::default();
@@ -245,38 +246,38 @@ impl Deployment {
         Ok(files)
     }
 
-    /// Where the server certificate lies: `<server>.<domain>.crt`.
+    /// The path of the server certificate: `<server>.<domain>.crt`.
     pub fn certificate_path(&self) -> String {
         format!("{}/ssl/{}.crt", front_directory(self.spec.proxy), self.spec.host_stem())
     }
 
-    /// Where the server's key lies, with the certificate chain.
+    /// The path of the server's key, with the certificate chain.
     pub fn identity_path(&self) -> String {
         self.certificate_path().replace(".crt", ".pem")
     }
 
-    /// Where the root certificate lies.
+    /// The path of the root certificate.
     pub fn root_path(&self) -> String {
         format!("root-cert/root-cert-{}.crt", file_stem(&self.spec.label()))
     }
 
-    /// What clients are told.
+    /// The facts for the files for clients: names, ports and roots.
     pub fn anchors(&self) -> Anchors {
         Anchors::of(&self.spec, &self.roots(), &self.state.release())
     }
 
-    /// Every file for clients that this registry has.
+    /// The files for clients: the formats that regcert always writes, and those that the user asked for.
     pub fn artefacts(&self) -> Result<Vec<Artefact>, Fault> {
         let asked_for = |format: &Format| self.state.formats.contains(format.name);
         trust::artefacts(&self.anchors(), |format| format.always || asked_for(format))
     }
 
-    /// Where the password file lies.
+    /// The path of the password file `registry.passwd`.
     pub fn users_path(&self) -> String {
         format!("{}/auth/registry.passwd", front_directory(self.spec.proxy))
     }
 
-    /// Where a request for an external authority lies.
+    /// The path of the request for an external authority.
     pub fn request_path(&self) -> String {
         format!("request/{}.csr", self.spec.host_stem())
     }

@@ -1,22 +1,22 @@
-//! The number of the form that a registry's directory has. A regcert that meets a higher number than it knows leaves the
-//! directory alone, because it would misread or break what it does not know.
+//! The format number of a registry's directory. A regcert that finds a higher number than it supports changes
+//! nothing, because it would misread or break the files.
 
 use crate::error::Fault;
 use crate::names::printable;
 
-/// Where the number is. A directory without it has format 1, which regcert 0.1.0 wrote at first.
+/// The file with the number. A directory without it has format 1, which regcert 0.1.0 wrote at first.
 pub const FORMAT: &str = ".regcert/format";
 
 /// The format that this regcert writes; it reads every lower one. A change that an older regcert would misread or break
 /// raises it.
 const NUMBER: u32 = 2;
 
-/// The file.
+/// The contents of the file.
 pub(super) fn text() -> String {
     format!("{NUMBER}\nThis directory needs regcert {} or newer.\n", env!("CARGO_PKG_VERSION"))
 }
 
-/// Fails where a newer regcert wrote the directory `shown`. A damaged file says nothing, and the next change rewrites it.
+/// Fails if a newer regcert wrote the directory `shown`. Ignores a damaged file: the next change rewrites it.
 pub fn refuse_newer(file: &[u8], shown: &str) -> Result<(), Fault> {
     let text = String::from_utf8_lossy(file);
     let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));

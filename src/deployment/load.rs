@@ -1,5 +1,5 @@
-//! The registry out of its files. A part that is missing or damaged is named with its cure. Only a command that is asked
-//! for it makes the part again, because clients and users may depend on the one that was there.
+//! Loads a registry from its files. Reports each missing or damaged part with its cure. Only a command that is asked
+//! to do so makes a part again, because clients and users may depend on the old one.
 
 use super::files::{SPEC, STATE, front_directory};
 use super::lost::{Mends, Remains, forgotten};
@@ -11,7 +11,7 @@ use crate::names::file_stem;
 use crate::settings::{RawSettings, RunAs, Settings, Side, Signer};
 
 impl Deployment {
-    /// The registry that lies in `files`; `None` where there is none.
+    /// Loads the registry from `files`; `None` if there is none.
     pub fn load(files: &FileSet, invoker: RunAs, mends: Mends<'_>) -> Result<Option<Loaded>, Faults> {
         let found = Found::look(files);
         if files.get(SPEC).is_none() && found.trace().is_none() {
@@ -24,7 +24,7 @@ impl Deployment {
         Ok(Some(Loaded::of(loaded, invoker)))
     }
 
-    /// The registry with the settings of regcert.toml; every fault goes to `gather`.
+    /// Loads the registry with the settings of regcert.toml; every fault goes to `gather`.
     fn gathered(
         files: &FileSet,
         found: &Found,
@@ -36,7 +36,7 @@ impl Deployment {
         let noted = state.as_ref().and_then(State::applied_settings);
         let text = settings_text(files, found.trace(), noted, mends, gather);
         if text.is_none() && files.get(SPEC).is_none() {
-            // Without it nothing says what the rest should be.
+            // Without the settings, it is unknown what the other files should be.
             return None;
         }
         let checked = |text: &str, gather: &mut Gather| {
@@ -49,7 +49,7 @@ impl Deployment {
         let mut reader = Reader { files, gather, mends };
         let is_external = reader.is_external(text.as_deref().or(noted), found);
         let mut state = reader.state();
-        // What is remembered was lost before this run: who is limited is not known any more.
+        // The state was lost before this run, so it is unknown which users are limited.
         let is_forgotten = state.is_none();
         if let (Mends::Everything { now, directory }, None) = (mends, &state) {
             state = Some(forgotten(files, now, directory));
@@ -68,7 +68,7 @@ impl Deployment {
             if issuer.is_none() && !is_external {
                 let made = remains.replace(spec, state, now);
                 issuer = reader.gather.take("the authority", made);
-                // The old root certified the lost one.
+                // The retiring root cross-signed only the lost root.
                 retiring = None;
             } else if retiring.is_none() && found.has_retiring() {
                 state.trust_changes(now);
@@ -84,7 +84,7 @@ impl Deployment {
     }
 }
 
-/// Refuses an edit of who signs: the keys that are here decide.
+/// Fails if regcert.toml names an external authority although the registry has its own authority's key.
 fn signs_as_said(spec: &Settings, issuer: &Issuer, gather: &mut Gather) {
     if spec.authority == Signer::External && issuer.own_root().is_some() {
         gather.push(
@@ -94,7 +94,7 @@ fn signs_as_said(spec: &Settings, issuer: &Issuer, gather: &mut Gather) {
     }
 }
 
-/// Where parts lie that are not there.
+/// The paths that faults name if a part is missing.
 struct Paths {
     users: String,
     server: String,
@@ -114,7 +114,7 @@ impl Paths {
     }
 }
 
-/// The text of regcert.toml. One that is missing or empty has the settings applied last, where a command writes it again.
+/// The text of regcert.toml; the settings last applied if the file is unusable and the command may rewrite it.
 fn settings_text(
     files: &FileSet,
     trace: Option<&String>,

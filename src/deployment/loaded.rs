@@ -5,25 +5,25 @@ use super::Deployment;
 use crate::error::{Fault, Gather};
 use crate::settings::{RawSettings, RunAs, Settings, Side};
 
-/// How an edit of regcert.toml is applied.
+/// The hint for an edit of regcert.toml that is not applied.
 pub const APPLY: &str = "run `regcert init`, which applies it; `regcert init --dry-run` shows what changes";
 
-/// A registry as its directory has it.
+/// A registry as it is in its directory.
 #[derive(Debug, PartialEq)]
 pub enum Loaded {
     /// regcert.toml has the settings that were applied last.
     Applied(Deployment),
-    /// regcert.toml was edited since.
+    /// regcert.toml was edited after its settings were last applied.
     Edited {
         /// The registry with the settings of regcert.toml.
         wanted: Deployment,
-        /// The settings applied last; `None` where an older regcert did not note them.
+        /// The settings last applied; `None` if an older regcert did not record them.
         applied: Option<Box<Settings>>,
     },
 }
 
 impl Loaded {
-    /// `wanted` has the settings of regcert.toml.
+    /// Compares the settings of `wanted`, which are those of regcert.toml, with the settings last applied.
     pub(super) fn of(wanted: Deployment, invoker: RunAs) -> Self {
         let noted = wanted.state.applied_settings().and_then(|text| RawSettings::from_toml(text).ok());
         let applied = noted
@@ -36,15 +36,15 @@ impl Loaded {
         }
     }
 
-    /// With the settings of regcert.toml, for `init`, which applies them.
+    /// The registry with the settings of regcert.toml, for `init`, which applies them.
     pub fn wanted(self) -> Deployment {
         match self {
             Self::Applied(deployment) | Self::Edited { wanted: deployment, .. } => deployment,
         }
     }
 
-    /// With the settings applied last, for every other command: an edit of regcert.toml stays an edit. Fails where they
-    /// are not known.
+    /// The registry with the settings last applied, for every other command. An edit of regcert.toml stays unapplied.
+    /// Fails if those settings are unknown.
     pub fn in_force(self) -> Result<Deployment, Fault> {
         if self.is_unknown() {
             return Err(Fault::new("regcert.toml was changed and not applied yet").hint(APPLY));
@@ -52,8 +52,8 @@ impl Loaded {
         Ok(self.known())
     }
 
-    /// With the settings applied last; with those of regcert.toml where they are not known. For a command that writes
-    /// nothing that depends on settings.
+    /// The registry with the settings last applied, or with those of regcert.toml if the former are unknown. For a
+    /// command that writes nothing that depends on settings.
     pub fn known(self) -> Deployment {
         match self {
             Self::Edited { wanted, applied: None } => wanted,
@@ -64,14 +64,14 @@ impl Loaded {
         }
     }
 
-    /// Whether regcert.toml has an edit, and an older regcert did not note what it had applied.
+    /// Whether regcert.toml was edited and an older regcert did not record the settings last applied.
     pub fn is_unknown(&self) -> bool {
         matches!(self, Self::Edited { applied: None, .. })
     }
 }
 
 impl Deployment {
-    /// What regcert.toml says, applied or not.
+    /// The settings of regcert.toml, applied or not.
     pub fn asked(&self) -> &Settings {
         self.edited.as_ref().unwrap_or(&self.spec)
     }
@@ -81,7 +81,7 @@ impl Deployment {
         self.edited.as_ref().map(|edited| self.spec.differences(edited)).unwrap_or_default()
     }
 
-    /// Puts `spec` in force. What regcert.toml says beyond it stays an edit.
+    /// Puts `spec` in force. Other edits of regcert.toml stay unapplied.
     pub(super) fn put_in_force(&mut self, spec: Settings) -> Result<(), Fault> {
         self.state.apply(&spec.to_toml(None)?);
         self.edited.take_if(|edited| *edited == spec);

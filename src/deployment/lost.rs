@@ -1,4 +1,4 @@
-//! What a missing or damaged part means: whether a command makes it again, what is lost with it, and the way out.
+//! Missing or damaged parts: whether a command makes them again, what is lost, and how to recover.
 
 use time::OffsetDateTime;
 
@@ -15,60 +15,60 @@ use super::files::ENV;
 use super::state::ComposeProject;
 use super::subtrees;
 
-/// Which parts a command makes again where they are missing or damaged.
+/// The missing or damaged parts that a command makes again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mends<'a> {
-    /// None: each is a fault.
+    /// No part: each is a fault.
     Nothing,
-    /// Those on which nothing outside the directory depends: `init` and `rotate`.
+    /// Parts on which nothing outside the directory depends: for `init` and `rotate`.
     Derived {
-        /// Whether a regcert.toml that cannot be read gives way to the settings applied last.
+        /// Whether the settings last applied replace a regcert.toml that cannot be read.
         force: bool,
     },
-    /// The request for an external authority, and the server's key that it certified: `csr`.
+    /// The request for an external authority, and the server's key that it certified: for `csr`.
     Request,
-    /// Each, whatever is lost with it: `init --accept-loss`.
+    /// Every part except the root of an external authority, whatever is lost with it: for `init --accept-loss`.
     Everything {
-        /// When what is made again begins.
+        /// The time at which the new parts become valid.
         now: OffsetDateTime,
-        /// The registry's directory, absolute.
+        /// The absolute path of the registry's directory.
         directory: &'a str,
     },
 }
 
-/// A part of the registry, by what becomes of it when its file is lost.
+/// The parts of a registry, grouped by what the loss of the file means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
-    /// The server's key and certificate, signed by our own authority.
+    /// The server's key and certificate, signed by regcert's own authority.
     Server,
     /// The server's key and certificate, signed by an external authority.
     SignedServer,
-    /// A file of which another one has what was in it.
+    /// A copy of another file's contents.
     Copied,
-    /// The list of revoked client certificates: it is signed again.
+    /// The list of revoked client certificates, which regcert signs again.
     Revoked,
-    /// The root of our own authority, or its key.
+    /// The root of regcert's own authority, or its key.
     Root,
     /// The certificate or key of an intermediate authority.
     Intermediate,
-    /// A key that only another root could need.
+    /// A key that is needed only to cross-sign another root.
     SpareKey,
     /// The root of an external authority.
     SignedRoot,
-    /// The old root of a rotation, or the new one as certified by it.
+    /// The old root of a rotation, or the new root cross-signed by it.
     Retiring,
     /// The authority for client certificates.
     Clients,
     /// A file of passwords.
     Users,
-    /// What regcert remembers.
+    /// The state, `.regcert/state.json`.
     State,
     /// The key of a request.
     Request,
 }
 
 impl Part {
-    /// What a person can do about its loss.
+    /// The hint for the user after the loss.
     pub fn cure(self) -> &'static str {
         match self {
             Self::Server => {
@@ -110,7 +110,7 @@ impl Part {
 }
 
 impl Mends<'_> {
-    /// Whether the part is made again.
+    /// Whether the command makes the part again.
     pub(super) fn covers(self, part: Part) -> bool {
         match self {
             Self::Nothing => false,
@@ -120,18 +120,18 @@ impl Mends<'_> {
         }
     }
 
-    /// Whether missing settings are those that were applied last.
+    /// Whether missing settings are replaced by those last applied.
     pub(super) fn restores_settings(self) -> bool {
         matches!(self, Self::Derived { .. } | Self::Everything { .. })
     }
 
-    /// The same of settings that cannot be read.
+    /// Whether settings that cannot be read are replaced by those last applied.
     pub(super) fn replaces_settings(self) -> bool {
         matches!(self, Self::Derived { force: true } | Self::Everything { .. })
     }
 }
 
-/// What is remembered after its loss: nothing but what other files tell.
+/// The state after its loss, rebuilt from the other files.
 pub(super) fn forgotten(files: &FileSet, now: OffsetDateTime, directory: &str) -> State {
     let mut state = State::new(now);
     let name = files.text(ENV).and_then(project_name);
@@ -139,18 +139,18 @@ pub(super) fn forgotten(files: &FileSet, now: OffsetDateTime, directory: &str) -
     state
 }
 
-/// What is left of an authority of our own.
+/// The remaining parts of regcert's own authority.
 #[derive(Default)]
 pub(super) struct Remains {
     pub root: Option<Certificate>,
     pub root_key: Option<KeyAtRest>,
-    /// Whether an intermediate signed.
+    /// Whether an intermediate signed, instead of the root.
     pub is_offline: bool,
 }
 
 impl Remains {
-    /// An authority in the place of the lost one: an intermediate below the same root where its key is here, else another
-    /// root.
+    /// Replaces the lost authority: by an intermediate below the same root if the root's key is here, otherwise by
+    /// another root.
     pub fn replace(self, spec: &Settings, state: &mut State, now: OffsetDateTime) -> Result<Issuer, Fault> {
         let Self { root, root_key, is_offline } = self;
         if let (Some(root), Some(key), true) = (&root, &root_key, is_offline)
@@ -173,8 +173,8 @@ impl Remains {
 }
 
 impl Deployment {
-    /// The users whose role is remembered and who have no line in their password file, each with the file and the words
-    /// that add the user again.
+    /// Users with a role but without a line in their password file, each with the file and the command that adds the
+    /// user again.
     pub fn lost_users(&self) -> Vec<(String, String, String)> {
         if self.spec.proxy == Proxy::None {
             return Vec::new();

@@ -1,5 +1,5 @@
-//! A whole registry as one value: what it is wanted to be, who signs, who serves, who may log in. Loads from a set of
-//! files and turns back into one. Touches no disk, asks no clock.
+//! A whole registry as one value: its settings, authority, server certificate and users. It is loaded from a set of
+//! files and rendered back into one. Uses neither the disk nor the clock.
 
 mod clients;
 mod create;
@@ -43,57 +43,56 @@ use crate::pki::{
 };
 use crate::settings::{ClientAuth, RawSettings, Settings};
 
-/// The registry.
 #[derive(PartialEq)]
 pub struct Deployment {
     /// The settings in force.
     pub spec: Settings,
     /// `regcert.toml` as it was read, for its comments.
     spec_text: Option<String>,
-    /// What regcert.toml says, where an edit of it is not applied yet: the file keeps it.
+    /// The settings of regcert.toml, if they contain an edit that is not applied yet.
     edited: Option<Settings>,
-    /// Who signs.
+    /// The authority that signs the server's certificate.
     pub issuer: Issuer,
-    /// The root that is on its way out, while a rotation is under way.
+    /// The old root during a rotation.
     pub retiring: Option<Retiring>,
-    /// Who serves; `None` until an external authority has signed the first request.
+    /// The server's key and certificate; `None` until an external authority has signed the first request.
     pub server: Option<ServerIdentity>,
     /// A key that waits for an external authority's signature.
     pub pending: Option<Pending>,
-    /// Who may log in.
+    /// The users and their password hashes.
     pub users: Htpasswd,
-    /// Who may connect at all, where that is limited.
+    /// The authorities for client certificates, if any was issued.
     pub clients: Option<Clients>,
-    /// What is remembered.
+    /// The state kept between runs.
     pub state: State,
 }
 
 impl fmt::Debug for Deployment {
-    /// Never the secrets in it.
+    /// Prints no secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Deployment({})", self.spec.registry())
     }
 }
 
-/// Who signs the server's certificate.
+/// The authority that signs the server's certificate.
 #[derive(Debug, PartialEq)]
 pub enum Issuer {
-    /// We do.
+    /// regcert's own authority.
     Own {
-        /// Who signs.
+        /// The authority, with its chain up to the root.
         authority: Authority,
-        /// The root's key as it is stored, where an intermediate signs and the root's key has not been moved away.
+        /// The root's key as it is stored, if an intermediate signs and the root's key has not been moved away.
         root_key: Option<KeyAtRest>,
     },
-    /// An external authority does.
+    /// An external authority.
     External {
-        /// Their root, known from the first import on.
+        /// The authority's root, known after the first import.
         root: Option<Certificate>,
     },
 }
 
 impl Issuer {
-    /// The root of our own authority.
+    /// The root of regcert's own authority.
     fn own_root(&self) -> Option<&Certificate> {
         match self {
             Self::Own { authority, .. } => Some(authority.root()),
@@ -101,7 +100,7 @@ impl Issuer {
         }
     }
 
-    /// The keys of ours that are stored here.
+    /// The keys of regcert's own authority that are stored here.
     fn keys_mut(&mut self) -> Vec<&mut KeyAtRest> {
         match self {
             Self::Own { authority, root_key } => {
@@ -117,18 +116,18 @@ impl Issuer {
 pub struct Pending {
     /// The server's next key.
     pub key: PrivateKey,
-    /// The request, PEM.
+    /// The request as PEM.
     pub request: String,
 }
 
 impl Deployment {
-    /// The settings as they stand in `regcert.toml`, unchecked.
+    /// The settings of `regcert.toml` as it was read, unchecked.
     pub fn settings(&self) -> Result<RawSettings, Fault> {
         self.spec_text.as_deref().map_or_else(|| Ok(RawSettings::default()), RawSettings::from_toml)
     }
 
-    /// Takes other settings and a new server certificate; authority and users stay. Where an external authority signs, the
-    /// certificate stays as well, as long as it covers every name.
+    /// Applies other settings and issues a new server certificate; authority and users stay. The certificate of an
+    /// external authority stays as well; then this fails if the certificate lacks one of the names.
     pub fn reconfigure(&mut self, spec: Settings, key: ServerKey, now: OffsetDateTime) -> Result<(), Fault> {
         self.put_in_force(spec)?;
         self.limits_hold()?;
@@ -143,10 +142,10 @@ impl Deployment {
                 Ok(())
             }
             Issuer::External { .. } => {
-                // The request that waits asks for the names as they are now, for the same key.
+                // The waiting request is made again, with the same key and the present names.
                 match (self.pending.take(), &self.server) {
                     (Some(pending), _) => self.request(pending.key)?,
-                    // The key that was certified is lost.
+                    // The key that the external authority certified is lost.
                     (None, None) => self.request(PrivateKey::generate(self.spec.key_type))?,
                     (None, Some(_)) => {}
                 }
@@ -155,8 +154,8 @@ impl Deployment {
         }
     }
 
-    /// Every name the server certificate is to cover. The bare server name follows from the rest and is left out where
-    /// the root does not allow it, so that a server can be renamed within its domain.
+    /// Every name that the server certificate must cover. The bare server name follows from the others. It is left
+    /// out if the root does not allow it, so that a server can be renamed within its domain.
     pub fn names(&self) -> Vec<SubjectAltName> {
         let mut names = self.spec.names();
         let refused: Vec<_> = match &self.issuer {
@@ -167,8 +166,8 @@ impl Deployment {
         names
     }
 
-    /// The last second at which clients that have the root accept what is served: none of its chain is over, nor is the
-    /// root. What only the clients of a retiring root need does not count.
+    /// The last second at which clients with the root accept the served chain: the earliest expiry in the chain and
+    /// of the root. Ignores certificates that only clients of the retiring root need.
     pub fn served_until(&self) -> Option<OffsetDateTime> {
         let server = self.server.as_ref()?;
         let vouched = self.retiring.as_ref().and_then(|retiring| retiring.vouched.as_ref());
@@ -176,7 +175,7 @@ impl Deployment {
         needed.chain(self.root()).map(|certificate| certificate.validity.not_after).min()
     }
 
-    /// The last second at which this registry's authority, and what it signs, is accepted.
+    /// The last second at which clients accept this registry's authority and what it signs.
     pub fn root_until(&self) -> Option<OffsetDateTime> {
         match &self.issuer {
             Issuer::Own { authority, .. } => Some(authority.ends()),
@@ -184,7 +183,7 @@ impl Deployment {
         }
     }
 
-    /// Whether the chain that is served has a certificate of the retiring root, and that is over.
+    /// Whether the served chain contains an expired certificate signed by the retiring root.
     pub fn serves_what_is_over(&self, now: OffsetDateTime) -> bool {
         let vouched = self.retiring.as_ref().and_then(|retiring| retiring.vouched.as_ref());
         vouched.is_some_and(|vouched| {
@@ -198,7 +197,7 @@ impl Deployment {
         self.server.as_ref().map(|server| server.leaf().names.clone()).unwrap_or_default()
     }
 
-    /// Where an external authority signs: refuses names that the certificate lacks.
+    /// Fails if the certificate of an external authority lacks one of the names.
     fn covered(&self) -> Result<(), Fault> {
         let Some(server) = &self.server else {
             return Ok(());
@@ -212,7 +211,7 @@ impl Deployment {
             .hint("put the names into regcert.toml, run `regcert csr`, have the request signed, and `regcert import-cert` it"))
     }
 
-    /// A certificate for `key`, good for old clients and new ones while a rotation is under way.
+    /// Issues a certificate for `key`; during a rotation, clients with either root accept it.
     fn issue(&self, key: PrivateKey, now: OffsetDateTime) -> Result<ServerIdentity, Fault> {
         let authority = self.authority()?;
         let names = self.names();
@@ -230,7 +229,7 @@ impl Deployment {
         Ok(server)
     }
 
-    /// Fails if a root that clients have does not allow one of these names.
+    /// Fails if the root or the retiring root does not allow one of these names.
     pub fn admit(&self, names: &[SubjectAltName]) -> Result<(), Fault> {
         let authority = self.authority()?;
         let by_new = authority.refuses(names);
@@ -263,7 +262,7 @@ impl Deployment {
             Some(_) => format!(
                 "leave it out; or finish this rotation with `regcert rotate --ca --finish`, and replace the root again: {replace}"
             ),
-            // A first run: there is no root yet that a rotation could replace.
+            // In a first run, there is no root yet that a rotation could replace.
             None if self.server.is_none() => "leave it out, or bring an authority that allows it".to_owned(),
             None => format!("leave it out, or replace the root by one that allows it: {replace}"),
         };
@@ -273,7 +272,8 @@ impl Deployment {
         .hint(hint))
     }
 
-    /// What a root must admit so that `name`, and its neighbours in the registry's own domain, can be in a certificate.
+    /// The subtree that the root must permit so that a certificate can contain `name` and other names in the
+    /// registry's own domain.
     fn room_for(&self, name: &SubjectAltName) -> Subtree {
         let subtree = subtree(name.clone());
         match (&subtree, &self.spec.domain) {
@@ -284,7 +284,7 @@ impl Deployment {
         }
     }
 
-    /// Who signs, where that is us.
+    /// regcert's own authority; fails if an external one signs.
     pub fn authority(&self) -> Result<&Authority, Fault> {
         match &self.issuer {
             Issuer::Own { authority, .. } => Ok(authority),
@@ -302,12 +302,12 @@ impl Deployment {
         }
     }
 
-    /// Every root that clients are to trust, the one to stay first.
+    /// Every root that clients must trust; the retiring one is the last.
     pub fn roots(&self) -> Vec<&Certificate> {
         self.root().into_iter().chain(self.retiring.as_ref().map(|retiring| &retiring.root)).collect()
     }
 
-    /// Every key of an authority that is stored here and signs.
+    /// Every key of an authority that is stored here, also for client certificates.
     fn keys_mut(&mut self) -> Vec<&mut KeyAtRest> {
         let clients = self.clients.iter_mut().flat_map(Clients::keys_mut);
         let retiring = self.retiring.as_mut().and_then(|retiring| retiring.key.as_mut());
@@ -323,7 +323,7 @@ impl Deployment {
         own || self.clients.as_ref().is_some_and(Clients::is_locked)
     }
 
-    /// Makes the stored keys usable for this run.
+    /// Decrypts the stored keys for this run.
     pub fn unlock(&mut self, passphrase: &Passphrase) -> Result<(), Fault> {
         for key in self.keys_mut() {
             if !key.is_open() {
@@ -340,7 +340,7 @@ impl Deployment {
         })
     }
 
-    /// Stores the authority's keys under a passphrase.
+    /// Encrypts the stored keys of the authorities.
     pub fn encrypt(&mut self, passphrase: &Passphrase) -> Result<(), Fault> {
         let keys = self.keys_mut();
         if keys.is_empty() {
@@ -358,16 +358,16 @@ impl Deployment {
     }
 }
 
-/// What becomes of the server's key when it gets another certificate.
+/// Whether the server's key changes with its certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerKey {
     /// A new key: the old one may have become known.
     New,
-    /// The same key, for clients that have pinned it.
+    /// The present key, for clients that have pinned it.
     Keep,
 }
 
-/// What a root must admit for the name to be in a certificate.
+/// The subtree that a root must permit so that a certificate can contain the name.
 fn subtree(name: SubjectAltName) -> Subtree {
     match name {
         SubjectAltName::Host(Host::Dns(name)) | SubjectAltName::Wildcard(name) => Subtree::Domain(name),
@@ -375,7 +375,7 @@ fn subtree(name: SubjectAltName) -> Subtree {
     }
 }
 
-/// What the root of a registry must speak for.
+/// The subtrees that the root of a registry must permit.
 fn subtrees(spec: &Settings) -> Vec<Subtree> {
     let own = spec.domain.clone();
     let within = |tree: &Subtree| match (tree, &own) {

@@ -1,5 +1,5 @@
-//! The parts of a registry out of their files, each compared with those that it belongs to: of two files that do not
-//! belong together, the one that a third contradicts is named.
+//! Reads the parts of a registry from their files and compares related ones. If two files do not belong together, a
+//! third one shows which of them is wrong.
 
 use super::clients::Signing;
 use super::files::{CLIENTS, CLIENTS_SERVED, ENV, REGISTRY_CONFIG, RETIRING_CLIENTS, ROOT_COPY, STATE};
@@ -13,7 +13,7 @@ use crate::pki::{
 };
 use crate::settings::{RawSettings, Settings};
 
-/// Where the parts lie: by what is there, not by what regcert.toml says, because that may have been edited since.
+/// The paths of the existing parts. They come from the files, because regcert.toml may have been edited since.
 pub(super) struct Found {
     root: Option<String>,
     root_key: Option<String>,
@@ -40,7 +40,7 @@ impl Found {
             root_key: first("root-cert", "root-cert-", "key"),
             intermediate: first("root-cert", "intermediate-", "crt"),
             intermediate_key: first("root-cert", "intermediate-", "key"),
-            // Any part of the old root stands for the whole, so that a missing one is noticed.
+            // Any part of the old root is enough, so that the missing ones are reported.
             retiring: first("root-cert", "retiring-", "crt")
                 .or_else(|| first("root-cert", "retiring-", "key").map(|key| key.replace(".key", ".crt")))
                 .or_else(|| {
@@ -53,12 +53,12 @@ impl Found {
         }
     }
 
-    /// Whether any part of an old root is there.
+    /// Whether any part of an old root exists.
     pub fn has_retiring(&self) -> bool {
         self.retiring.is_some()
     }
 
-    /// Any part of a registry.
+    /// The path of any part, if there is one.
     pub fn trace(&self) -> Option<&String> {
         [&self.root_key, &self.root, &self.intermediate_key, &self.server, &self.users, &self.request]
             .into_iter()
@@ -66,7 +66,7 @@ impl Found {
     }
 }
 
-/// Reads parts and gathers what is wrong with those that the command does not make again.
+/// Reads parts, and gathers the faults of those that the command does not make again.
 pub(super) struct Reader<'a> {
     pub files: &'a FileSet,
     pub gather: &'a mut Gather,
@@ -74,7 +74,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The part at `path` is missing.
+    /// Reports that the part at `path` is missing.
     pub fn missing(&mut self, path: &str, part: Part) {
         self.lost(part, format!("`{}` is missing", visible(path)));
     }
@@ -89,7 +89,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The part at `path`, through `parse`.
+    /// Reads the part at `path` with `parse`; reports it if it is missing or damaged.
     fn parsed<T>(
         &mut self,
         path: &str,
@@ -111,7 +111,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What is remembered. Two files that carry what is in it show that it is another registry's.
+    /// The state. It belongs to another registry if two files contradict it.
     pub fn state(&mut self) -> Option<State> {
         let state = self.parsed(STATE, Part::State, State::from_json)?;
         let project = state.project.as_ref().map(|project| project.name.clone());
@@ -130,20 +130,20 @@ impl Reader<'_> {
         Some(state)
     }
 
-    /// Whether an external authority signs: regcert.toml says so, and no key of an authority is here.
+    /// Whether an external authority signs: regcert.toml names one, and no key of an authority is here.
     pub fn is_external(&self, settings: Option<&str>, found: &Found) -> bool {
         let says = settings.and_then(|text| RawSettings::from_toml(text).ok());
         let says = says.is_some_and(|settings| settings.authority.as_deref() == Some("external"));
         says && found.root_key.is_none() && found.intermediate_key.is_none()
     }
 
-    /// The certificates of a file that was made from others; none where it cannot be read.
+    /// The certificates of a file of copies; empty if it cannot be read.
     fn copies(&self, path: &str) -> Vec<Certificate> {
         let text = self.files.text(path).unwrap_or_default();
         Certificate::chain_from_pem(text).unwrap_or_default()
     }
 
-    /// The root certificate. Clients' own copy of it tells a foreign one, and brings back a lost one.
+    /// The root certificate. The copy for clients shows whether it is another registry's, and replaces a lost one.
     fn root(&mut self, path: &str, part: Part, server: Option<&ServerIdentity>) -> Option<Certificate> {
         let text = self.files.text(path).unwrap_or_default();
         let there = Certificate::from_pem(text).ok();
@@ -162,7 +162,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Our own authority, and what is left of it where it is not whole.
+    /// regcert's own authority if it is complete, and its remaining parts.
     pub fn own(
         &mut self,
         found: &Found,
@@ -207,12 +207,12 @@ impl Reader<'_> {
         (issuer, remains)
     }
 
-    /// What stands between the server and the root; the server's own chain has it as well.
+    /// The intermediates between the server and the root. The server's chain replaces lost ones.
     fn intermediates(&mut self, path: &str, server: Option<&ServerIdentity>) -> Option<Vec<Certificate>> {
         let text = self.files.text(path).unwrap_or_default();
         let there = Certificate::chain_from_pem(text).ok().filter(|chain| !chain.is_empty());
         let served = server.map(|server| server.chain()[1..].to_vec()).filter(|chain| !chain.is_empty());
-        // While a root is replaced, the certificate by which the old one certifies the new one stands behind.
+        // During a rotation, the chain ends with the new root, cross-signed by the old one.
         let served = served.map(|mut chain| {
             chain.truncate(1);
             chain
@@ -227,7 +227,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Whether a key that may be used later belongs to the root.
+    /// Whether a spare key belongs to the root; true if that cannot be checked.
     fn fits(&mut self, key: &KeyAtRest, root: Option<&Certificate>, path: &str) -> bool {
         let (Ok(open), Some(root)) = (key.open(), root) else {
             return true;
@@ -239,8 +239,8 @@ impl Reader<'_> {
         fits
     }
 
-    /// An authority out of certificates and key. Where they do not belong together, what the authority signed tells which
-    /// is the wrong one.
+    /// An authority from its certificates and key. If they do not match, a certificate that it signed shows which is
+    /// wrong.
     fn pair(
         &mut self,
         chain: Vec<Certificate>,
@@ -261,7 +261,7 @@ impl Reader<'_> {
         }
     }
 
-    /// An external authority has signed, or has not yet.
+    /// The external authority: its root, or no root before the first import.
     pub fn external(
         &mut self,
         found: &Found,
@@ -282,7 +282,7 @@ impl Reader<'_> {
         let (vouched_path, key_path) =
             (path.replace("/retiring-", "/vouched-"), path.replace(".crt", ".key"));
         let old = self.parsed(path, Part::Retiring, Certificate::from_pem);
-        // An external authority's root is certified by none of ours.
+        // None of regcert's roots cross-signs an external root.
         let vouched = match root {
             Some(_) => Some(self.parsed(&vouched_path, Part::Retiring, Certificate::from_pem)?),
             None => None,
@@ -303,7 +303,7 @@ impl Reader<'_> {
         Some(Retiring { root: old, key, vouched })
     }
 
-    /// The server's key with its certificate; `None` as well where an external authority has not signed yet.
+    /// The server's key with its certificate; `None` also before an external authority has signed.
     pub fn server(
         &mut self,
         found: &Found,
@@ -319,7 +319,8 @@ impl Reader<'_> {
         self.parsed(found.server.as_deref().unwrap_or(default), part, ServerIdentity::from_pem)
     }
 
-    /// The key is what counts: the request may have been taken away to be signed, and is made again.
+    /// The pending request and its key. Only the key must exist: the request may have been moved away to be signed,
+    /// and is made again.
     pub fn pending(&mut self, found: &Found, spec: Option<&Settings>) -> Option<Pending> {
         let path = found.request.as_ref()?;
         let key = self.parsed(path, Part::Request, |text| PrivateKey::read(text.as_bytes(), None))?;
@@ -338,19 +339,19 @@ impl Reader<'_> {
         Some(Pending { key, request })
     }
 
-    /// The authorities for client certificates, which are there where one was ever issued.
+    /// The authorities for client certificates, which must exist if a client certificate was issued.
     pub fn clients(&mut self, state: Option<&State>) -> Option<Clients> {
         let was_issued = state.is_some_and(|state| !state.clients.is_empty());
         if was_issued && !CLIENTS.iter().any(|part| self.files.get(part).is_some()) {
             self.missing(CLIENTS[1], Part::Clients);
         }
         let retiring = self.signing(RETIRING_CLIENTS);
-        // A retiring authority stands beside one that signs.
+        // If there is a retiring authority, the current one must exist.
         let current = if retiring.is_some() { Some(self.whole(CLIENTS)) } else { self.signing(CLIENTS) };
         Some(Clients { current: current??, retiring: retiring.flatten() })
     }
 
-    /// An authority for clients, where any part of it is there.
+    /// An authority for clients: `None` if no part of it exists, `Some(None)` if it is damaged.
     fn signing(&mut self, parts: [&str; 3]) -> Option<Option<Signing>> {
         parts.iter().find_map(|part| self.files.get(part))?;
         Some(self.whole(parts))
@@ -360,7 +361,7 @@ impl Reader<'_> {
         let key_at_rest = self.parsed(key, Part::Clients, KeyAtRest::from_pem);
         let public_key = key_at_rest.as_ref().and_then(|key| Some(key.open().ok()?.public_key()));
         let there = Certificate::from_pem(self.files.text(certificate).unwrap_or_default()).ok();
-        // nginx has a copy of the certificate.
+        // nginx reads a copy of the certificate.
         let copy = self
             .copies(CLIENTS_SERVED)
             .into_iter()
@@ -387,7 +388,7 @@ impl Reader<'_> {
                 return None;
             }
         };
-        // An empty text is signed again.
+        // regcert signs a missing list again.
         let crl = self.parsed(crl, Part::Revoked, |text| is_list(text).map(|()| text.to_owned()));
         Some(Signing { authority, crl: crl.unwrap_or_default() })
     }

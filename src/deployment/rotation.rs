@@ -1,5 +1,5 @@
-//! One root replaced by another without a client noticing: the new root signs at once, the old one vouches for it, and
-//! both are in every package until the old one is dropped.
+//! Replaces a root without breaking a client: the new root signs at once, the old one cross-signs it, and every
+//! package has both until the old one is dropped.
 
 use time::OffsetDateTime;
 
@@ -8,21 +8,21 @@ use crate::error::Fault;
 use crate::names::Subtree;
 use crate::pki::{Authority, Certificate, Constraints, KeyAtRest, PrivateKey, RootProfile};
 
-/// The root that is on its way out.
+/// The old root during a rotation.
 #[derive(Debug, PartialEq)]
 pub struct Retiring {
-    /// What old clients trust.
+    /// The root that old clients trust.
     pub root: Certificate,
-    /// Its key as it is stored, until the rotation is finished.
+    /// The key of the old root as it is stored, until the rotation is finished.
     pub key: Option<KeyAtRest>,
-    /// The new root, certified by the old one's key: served, so that old clients find their way. `None` where an
-    /// external root came in its place, for which the old one does not vouch.
+    /// The new root, cross-signed by the old one and served, so that clients with the old root can verify the chain.
+    /// `None` if an external root replaced the old one, which did not cross-sign it.
     pub vouched: Option<Certificate>,
 }
 
 impl Deployment {
-    /// Begins: a new root, certified by the old one, and a server certificate that clients of either accept. A root that
-    /// has ended is replaced at once: no client accepts it, so it has nothing to certify.
+    /// Begins a rotation: makes a new root, cross-signed by the old one, and a server certificate that clients of
+    /// either accept. Replaces an expired root at once: no client accepts it, so its signature is useless.
     pub fn begin_rotation(&mut self, permit: &[Subtree], now: OffsetDateTime) -> Result<(), Fault> {
         let voucher = self.voucher(now)?;
         let Issuer::Own { authority: old, .. } = &self.issuer else {
@@ -31,7 +31,8 @@ impl Deployment {
         let offline = !old.intermediates().is_empty();
         let (old_root, old_key) = (old.root().clone(), old.key().again());
 
-        // Whatever the old root admitted, the new one admits too; a root without limits has a successor without.
+        // The new root permits whatever the old one permitted; a root without name constraints has a successor
+        // without them.
         let constraints = old_root.constraints.as_ref().map(|old| {
             Constraints::to([subtrees(&self.spec), old.permitted.clone(), permit.to_vec()].concat())
         });
@@ -53,7 +54,8 @@ impl Deployment {
         self.retiring = match voucher {
             Some(voucher) => {
                 let mut key = voucher.into_key();
-                // A root's key that was brought back in clear goes under the passphrase that the signer's is under.
+                // If the root's key was brought back unencrypted, it is encrypted with the passphrase of the signing
+                // key.
                 key.store_like(&old_key)?;
                 Some(Retiring { root: old_root, key: Some(key), vouched })
             }
@@ -62,7 +64,7 @@ impl Deployment {
         self.reconfigure(self.spec.clone(), ServerKey::New, now)
     }
 
-    /// The root that can vouch for a successor, or why none can; `None` where it has ended, and need not.
+    /// The root that can cross-sign a successor, or why none can; `None` if it has expired and need not cross-sign.
     pub fn voucher(&self, now: OffsetDateTime) -> Result<Option<Authority>, Fault> {
         if let Some(retiring) = &self.retiring {
             return Err(Fault::new(format!(
@@ -103,7 +105,7 @@ impl Deployment {
         Ok(Some(voucher))
     }
 
-    /// Ends: clients that have only the old root are shut out from here on.
+    /// Finishes the rotation: clients that have only the old root refuse the registry from now on.
     pub fn finish_rotation(&mut self, now: OffsetDateTime) -> Result<Certificate, Fault> {
         let Some(retiring) = self.retiring.take() else {
             return Err(Fault::new("no rotation is under way").hint("`regcert rotate --ca` begins one"));
@@ -114,7 +116,7 @@ impl Deployment {
     }
 }
 
-/// How many authorities may stand between a root and a server.
+/// The path length of a root: how many authorities may be between it and a server certificate.
 fn levels(offline_root: bool) -> u8 {
     if offline_root { 2 } else { 1 }
 }
