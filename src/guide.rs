@@ -1,5 +1,4 @@
-//! What a person reads after a run: what was made, and the exact commands that come next, in the order a person needs
-//! them. Text only; `ui` prints it.
+//! The text shown after a run: its results, and the exact next commands in order. Text only; `ui` prints it.
 
 mod news;
 mod taken_over;
@@ -17,10 +16,10 @@ use crate::probe::{Here, Leads, Project, Step, Version};
 use crate::settings::Proxy;
 use crate::trust::INSTALL;
 
-/// Where a machine looks a name up before it asks DNS.
+/// The file in which a machine looks a name up before it asks DNS.
 const HOSTS: &str = "/etc/hosts";
 
-/// After the first run: what was made, the commands up to the first push, and what else there is to know.
+/// Shown after the first run: its results, the commands up to the first push, and notes.
 pub fn created(
     deployment: &Deployment,
     words: &Words,
@@ -61,7 +60,7 @@ pub fn created(
     parts.into_iter().flatten().collect::<Vec<_>>().join("\n\n")
 }
 
-/// The commands from the finished files to the first push, and how other machines join in.
+/// The commands from the finished files to the first push, and those for other machines.
 pub fn begin(deployment: &Deployment, words: &Words, here: &Here, user: &Username) -> String {
     format!(
         "On this machine, run in this order:\n{}\n\n{}",
@@ -70,7 +69,8 @@ pub fn begin(deployment: &Deployment, words: &Words, here: &Here, user: &Usernam
     )
 }
 
-/// From the finished files to the first push. The image to push is one that the registry itself has brought here.
+/// The commands from the finished files to the first push. They push an image that the registry itself has already
+/// pulled.
 fn first_push(deployment: &Deployment, words: &Words, here: &Here, user: &Username) -> Vec<String> {
     let registry = deployment.spec.registry();
     let mut commands = vec![words.compose("up -d")];
@@ -83,8 +83,8 @@ fn first_push(deployment: &Deployment, words: &Words, here: &Here, user: &Userna
                 words.regcert_as_root("trust install")
             ));
         }
-        // By `su`, root does not act on the directory of a user whom it cannot tell, and has no terminal to ask at: the
-        // script is the same.
+        // With `su`, root has no terminal for the question and cannot tell which user typed the command, so regcert
+        // refuses that user's directory. The script does the same.
         AsRoot::Su => {
             let also = if is_unknown { format!(" --address {}", here.own_address()) } else { String::new() };
             let script = words.path(&format!("trust/{INSTALL}"));
@@ -112,7 +112,7 @@ fn first_push(deployment: &Deployment, words: &Words, here: &Here, user: &Userna
     commands
 }
 
-/// How another machine comes to trust the registry.
+/// The commands that make another machine trust the registry.
 fn other_clients(deployment: &Deployment, words: &Words, here: &Here) -> String {
     let (found, address) = match (deployment.spec.host(), here.address) {
         (Host::Dns(name), Some(address)) => (
@@ -142,7 +142,7 @@ fn other_clients(deployment: &Deployment, words: &Words, here: &Here) -> String 
     format!("On another client{found}, use one of:\n{}", indented(&lines))
 }
 
-/// What a person can act on now, and hardly later.
+/// Notes on what is easy to change now and hard to change later.
 fn notes(deployment: &Deployment, words: &Words, here: &Here) -> String {
     // `ui` completes commands in back-ticks.
     let mut notes = vec![
@@ -170,7 +170,7 @@ fn notes(deployment: &Deployment, words: &Words, here: &Here) -> String {
     notes.join("\n")
 }
 
-/// What only a new root can change, as long as no client trusts this one.
+/// A reason to replace the root, and the options that do so: easy only while no client trusts it.
 fn room(deployment: &Deployment, here: &Here) -> Option<(String, String)> {
     let root = deployment.root()?;
     if deployment.authority().is_err() {
@@ -208,7 +208,7 @@ fn indented(lines: &[String]) -> String {
     lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
-/// After the first run where another authority is to sign.
+/// Shown after a first run in which an external authority has to sign.
 fn waiting(deployment: &Deployment, words: &Words, user: &Username, password: &str) -> String {
     format!(
         "\
@@ -229,7 +229,7 @@ Have the request signed, then:
     )
 }
 
-/// After a later run; `steps` are left to the person.
+/// Shown after a later run; `steps` are those that the user must still run.
 pub fn renewed(
     deployment: &Deployment,
     words: &Words,
@@ -262,10 +262,11 @@ pub fn renewed(
     lines.join("\n")
 }
 
-/// How a person makes the running registry take new files.
+/// The commands that make the running registry apply new files.
 pub fn take(deployment: &Deployment, words: &Words, project: &Project, steps: &[Step]) -> String {
     let mut commands = typed(words, steps);
-    // An older regcert had the socket in a volume that belonged to one user; the new docker-compose.yml has another.
+    // An older regcert put the socket into a volume that belonged to one user; the new docker-compose.yml uses
+    // another.
     if deployment.state.project.is_none()
         && steps.contains(&Step::Up)
         && deployment.spec.proxy == Proxy::Nginx
@@ -275,7 +276,7 @@ pub fn take(deployment: &Deployment, words: &Words, project: &Project, steps: &[
     format!("Apply this to the running registry (`--reload` does it for you):\n  {commands}")
 }
 
-/// After another password for a user whose role an earlier run gave: that run's step may still wait.
+/// Shown after a password change of a user whose role an earlier run set: that run's reload may still be pending.
 pub fn may_wait(words: &Words, name: &str) -> String {
     format!(
         "If nginx was not reloaded since {name} got this role, {name} cannot log in yet (`--reload` does that):\n  {}",
@@ -283,7 +284,7 @@ pub fn may_wait(words: &Words, name: &str) -> String {
     )
 }
 
-/// After a user with a role was removed, whose password ends by itself.
+/// Shown after a user with a role was removed. The password stops working without a reload.
 pub fn forget_role(words: &Words, name: &str, steps: &[Step]) -> String {
     format!(
         "nginx must reload before a new user with the name {name} can log in (`--reload` does that):\n  {}",
@@ -296,7 +297,7 @@ fn typed(words: &Words, steps: &[Step]) -> String {
     commands.map(|command| words.compose(&command.join(" "))).collect::<Vec<_>>().join(" && ")
 }
 
-/// After a step of a rotation of the root: `finished`, or begun.
+/// Shown after a step of a root rotation: the end if `finished`, otherwise the beginning.
 pub fn rotated(deployment: &Deployment, words: &Words, finished: bool) -> String {
     let (regcert, script) = (words.regcert(), words.path(&format!("trust/{INSTALL}")));
     match &deployment.retiring {
@@ -306,7 +307,7 @@ Clients with the old root go on working, and so do clients with only the new one
   on every client, run {script} again, or take its package or file again: all have both
   then: {regcert} rotate --ca --finish --reload",
         ),
-        // The old root had ended.
+        // The old root had expired.
         None if !finished => format!(
             "
 The old root had ended, and clients that have only it refuse the registry. Next:
@@ -319,12 +320,12 @@ The old root had ended, and clients that have only it refuse the registry. Next:
     }
 }
 
-/// What a running registry needs in order to take the change.
+/// The steps that make a running registry apply the change.
 pub fn steps(deployment: &Deployment, change: &Change) -> Vec<Step> {
     let moved =
         [Action::Added, Action::Changed, Action::Removed].into_iter().flat_map(|action| change.with(action));
     let steps: Vec<_> = moved.filter_map(|path| step(path.part().effect(), deployment.spec.proxy)).collect();
-    // The registry after nginx: what it accepts from now on is for nginx to deny.
+    // nginx reloads before the registry restarts: it must already deny what the registry newly allows.
     [Step::Up, Step::ReloadNginx, Step::RestartRegistry]
         .into_iter()
         .filter(|step| steps.contains(step))
@@ -335,7 +336,7 @@ fn step(effect: Effect, proxy: Proxy) -> Option<Step> {
     match (effect, proxy) {
         (Effect::Apply, _) => Some(Step::Up),
         (Effect::Reload, Proxy::Nginx) => Some(Step::ReloadNginx),
-        // The registry itself ends TLS, and reads its files at its start only.
+        // The registry itself terminates TLS, and reads its files only when it starts.
         (Effect::Reload, Proxy::None) | (Effect::Restart, _) => Some(Step::RestartRegistry),
         (Effect::Nothing | Effect::NextRequest | Effect::ClientsMustAct, _) => None,
     }

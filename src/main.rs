@@ -1,17 +1,17 @@
 //! regcert: a private, TLS-secured container registry from one command.
 //!
-//! The map, each module below those it may use:
+//! The modules, each after those that it may use:
 //!
 //! ```text
 //! error · names · files → pki → auth → front → settings → render · takeover → trust → deployment → health → images → store · probe → guide · ui → commands → cli → main
 //! ```
 //!
-//! What holds everywhere:
-//! - `Deployment` is the whole registry as one value; it loads from a set of files and turns back into one.
-//! - Only `store` touches the disk, only `probe` opens sockets and starts programs, only `ui` prints and asks, only
-//!   `main` asks the time, the environment and who runs it.
-//! - A name that a person typed is a type with a closed alphabet before it reaches a template.
-//! - Every certificate is checked as a strict client would check it before it is written.
+//! Rules for all modules:
+//! - `Deployment` is the whole registry as one value; it is loaded from a set of files and rendered back into one.
+//! - Only `store` uses the disk, only `probe` opens sockets and starts programs, only `ui` prints and asks. Only
+//!   `main` reads the time, the environment and the identity of the user.
+//! - A name that a user typed is a type with a closed alphabet before it reaches a template.
+//! - Every certificate is checked before it is written, as a strict client would check it.
 
 mod auth;
 mod cli;
@@ -85,7 +85,7 @@ fn run(command: &Command, world: &World) -> Result<ExitCode> {
     }
 }
 
-/// Fails if a path cannot stand in the files that name it.
+/// Fails if a path contains a control character, which the files that name the path cannot contain.
 fn printable(site: &Site) -> Result<()> {
     for path in [&site.directory, &site.program] {
         if path.chars().any(char::is_control) {
@@ -101,7 +101,7 @@ fn printable(site: &Site) -> Result<()> {
     Ok(())
 }
 
-/// Where the registry lies on this machine, and what its files must know of it.
+/// The registry's place on this machine, and what its files must contain about the machine.
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn site(dir: &Path) -> Site {
     let text =
@@ -117,13 +117,14 @@ fn site(dir: &Path) -> Site {
     }
 }
 
-/// What the machine says, and who works: root gives up its rights in another user's directory.
-// Long because each thing that the machine says has its line.
+/// Collects the facts about this machine and the user who runs regcert. In another user's directory, root becomes
+/// that user.
+// Long because each fact about the machine has its line.
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn world(cli: &Cli) -> Result<World> {
-    // The person who types, also where root does the work.
+    // Comes before root becomes another user: it concerns the user who typed the command.
     let as_root = as_root();
-    // Not left to clap, which takes an empty variable for a path that is missing.
+    // Not a variable of clap, which treats an empty variable as a missing path.
     let given = cli.dir.clone().or_else(|| variable("REGCERT_DIR").map(PathBuf::from));
     let dir = directory(given.clone());
     let mut site = site(&dir);
@@ -139,7 +140,7 @@ fn world(cli: &Cli) -> Result<World> {
     let mut passphrase = cli.ca_passphrase_file.clone().or(passphrase).map(PassphraseFile::Named);
     let owner = store::owner_to_become(&dir, caller)?;
     if let Some(owner) = &owner {
-        // A timer's file is root's alone, and root named it.
+        // Read before regcert gives up root's rights: the file that a timer names may be readable only for root.
         if let Some(PassphraseFile::Named(path)) = &passphrase {
             passphrase = Some(PassphraseFile::Read(path.clone(), store::read_raw(path)?.into()));
         }
@@ -168,7 +169,7 @@ fn world(cli: &Cli) -> Result<World> {
     ui::complete_with(&words);
     Ok(World {
         now: OffsetDateTime::now_utc(),
-        // Root of a container is the user of a rootless engine.
+        // In a rootless engine, root of a container is the user who runs the engine.
         invoker: if engine == Engine::Own { RunAs::ROOT } else { RunAs::invoker(uid, gid) },
         me: RunAs { uid, gid },
         engine,
@@ -181,7 +182,7 @@ fn world(cli: &Cli) -> Result<World> {
     })
 }
 
-/// A variable of the environment; an empty one is as good as none.
+/// An environment variable; an empty one counts as unset.
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
@@ -191,14 +192,14 @@ fn done((): ()) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// `./registry`, unless another is given or the current directory is a registry's.
+/// The given directory, or the current one if it contains a registry, or else `./registry`.
 fn directory(given: Option<PathBuf>) -> PathBuf {
     let here =
         || if Path::new("regcert.toml").exists() { PathBuf::from(".") } else { PathBuf::from("registry") };
     given.unwrap_or_else(here)
 }
 
-/// How Docker Compose is called here.
+/// The command that runs Docker Compose here.
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn compose(owner: Option<&Account>) -> Compose {
     let own = || variable("DOCKER_CONFIG").map(PathBuf::from);
@@ -211,7 +212,8 @@ fn compose(owner: Option<&Account>) -> Compose {
     Compose::find(std::env::var_os("PATH").as_deref(), settings.as_deref())
 }
 
-/// Whose container engine `docker` talks to. `owner` is the user that regcert has become, whose environment is not known.
+/// The user whose container engine `docker` connects to. `owner` is the user that regcert has become, whose
+/// environment is unknown.
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn engine(uid: u32, owner: Option<&Account>) -> Engine {
     let text = |name: &str| variable(name).and_then(|value| value.into_string().ok());
@@ -249,7 +251,7 @@ fn project_variable() -> Option<String> {
     std::env::var(names::PROJECT_NAME).ok()
 }
 
-/// How this user calls regcert: by its name where PATH leads to it, else as it was typed.
+/// The command that runs regcert: its name if PATH finds it, otherwise the path as typed.
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn typed() -> String {
     let typed = std::env::args().next().unwrap_or_else(|| "regcert".to_owned());
@@ -259,7 +261,7 @@ fn typed() -> String {
     if typed.contains('/') && same { name } else { typed }
 }
 
-/// How this user runs a command as root.
+/// The command by which this user runs another one as root.
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn as_root() -> AsRoot {
     if rustix::process::geteuid().is_root() {
@@ -271,7 +273,7 @@ fn as_root() -> AsRoot {
     }
 }
 
-/// How this user runs `docker`.
+/// The command by which this user runs `docker`.
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn docker(as_root: AsRoot) -> AsRoot {
     let runtime = variable("XDG_RUNTIME_DIR").map(PathBuf::from);

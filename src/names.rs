@@ -1,5 +1,5 @@
-//! The names a person types, parsed once into closed alphabets: nothing that nginx.conf, YAML, htpasswd or a
-//! Debian control file could read as syntax gets past these types. Owns no file and no certificate.
+//! Names that a user types, parsed once into closed alphabets. These types accept nothing that nginx.conf, YAML,
+//! htpasswd or a Debian control file could read as syntax. Owns no file and no certificate.
 
 mod environment;
 mod hosts;
@@ -30,7 +30,6 @@ use crate::error::Fault;
 pub struct DnsName(String);
 
 impl DnsName {
-    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -92,10 +91,9 @@ impl fmt::Display for DnsName {
     }
 }
 
-/// What a server is reached by: a host name or an IP address.
+/// The address of a server: a host name or an IP address.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Host {
-    /// A host name.
     Dns(DnsName),
     /// An IPv4 or IPv6 address, without brackets and without a zone.
     Ip(IpAddr),
@@ -112,7 +110,7 @@ impl FromStr for Host {
     }
 }
 
-/// The fault of a text that holds a host and more, where that is so: each part that is too much is named.
+/// The fault of a text that contains more than a host, with each extra part; `None` for any other text.
 fn more_than_a_host(text: &str) -> Option<Fault> {
     let (scheme, rest) = text.find("://").map_or(("", text), |at| text.split_at(at + 3));
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -152,7 +150,7 @@ impl fmt::Display for Host {
 pub enum SubjectAltName {
     /// A host name or an address.
     Host(Host),
-    /// `*.` and the name behind it: one label, any (RFC 6125 §6.4.3).
+    /// `*.` and a name: matches exactly one label (RFC 6125 §6.4.3).
     Wildcard(DnsName),
 }
 
@@ -161,12 +159,13 @@ impl FromStr for SubjectAltName {
 
     fn from_str(text: &str) -> Result<Self, Fault> {
         match text.strip_prefix("*.") {
-            // Clients take no wildcard for a whole top-level domain.
+            // Clients refuse a wildcard directly below a top-level domain.
             Some(rest) if !rest.trim_end_matches('.').contains('.') => {
                 Err(Fault::new(format!("`{}` covers too much: clients accept no such name", printable(text)))
                     .hint("name a domain below it, `*.myhouse.local`"))
             }
-            // The name that it stands for has a label of one character at least, and 253 in all.
+            // A name that matches the wildcard has at least one character before the first dot, and at most 253 in
+            // all.
             Some(rest) if rest.trim_end_matches('.').len() > 251 => Err(Fault::new(format!(
                 "`{}` covers nothing: every name below it is longer than 253 characters",
                 printable(text)
@@ -186,7 +185,7 @@ impl fmt::Display for SubjectAltName {
     }
 }
 
-/// A sub-tree a root certificate may speak for: a domain with all below it, or a network.
+/// A subtree that a root certificate may sign for: a domain with everything below it, or a network.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subtree {
     /// The name and every name below it; no leading dot (some verifiers refuse the chain with one).
@@ -196,7 +195,7 @@ pub enum Subtree {
 }
 
 impl Subtree {
-    /// Exactly this address.
+    /// The network that contains only this address.
     pub fn address(ip: IpAddr) -> Self {
         Self::Network(ip, width(ip))
     }
@@ -242,7 +241,7 @@ impl fmt::Display for Subtree {
     }
 }
 
-/// `address` with the bits behind `prefix` cleared.
+/// `address` with the bits after `prefix` cleared.
 pub fn masked(address: IpAddr, prefix: u8) -> IpAddr {
     let shift = u32::from(width(address) - prefix);
     match address {
@@ -258,7 +257,7 @@ fn width(ip: IpAddr) -> u8 {
     }
 }
 
-/// `Some` for an address one can be served at, `None` for what is no address at all.
+/// `Some` for an address that a server can have, `None` if the text is not an address.
 fn parse_ip(text: &str) -> Result<Option<IpAddr>, Fault> {
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
     if bare.contains(':') && bare.contains('%') {
@@ -274,7 +273,7 @@ fn parse_ip(text: &str) -> Result<Option<IpAddr>, Fault> {
     Ok(Some(ip))
 }
 
-/// A container image reference, as `docker pull` takes it.
+/// A container image reference in a form that `docker pull` accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageRef(String);
 
@@ -285,7 +284,7 @@ impl FromStr for ImageRef {
         let fine = |b: u8| b.is_ascii_alphanumeric() || b"._/:@-".contains(&b);
         let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
         let bytes = text.as_bytes();
-        // A name, a tag and a digest have limits of their own (github.com/distribution/reference).
+        // The name, the tag and the digest each have a limit (github.com/distribution/reference).
         let (name, digest) = text.split_once('@').unwrap_or((text, ""));
         let tag_at = name.rfind(':').filter(|at| !name[*at..].contains('/')).unwrap_or(name.len());
         let (name, tag) = name.split_at(tag_at);
@@ -306,7 +305,7 @@ impl ImageRef {
         last.split(':').next().unwrap_or_default()
     }
 
-    /// The tag, where there is one.
+    /// The tag, if there is one.
     fn tag(&self) -> Option<&str> {
         let image = self.0.split('@').next().unwrap_or_default();
         image.rsplit('/').next()?.split_once(':').map(|(_, tag)| tag)
@@ -329,28 +328,28 @@ impl fmt::Display for ImageRef {
     }
 }
 
-/// The longest name that is a part of file names as it is. The longest such name is
-/// `root-cert-NAME-2026.11.20-1-any.pkg.tar.zst`, 39 bytes more. eCryptfs holds 143 bytes, other file systems 255.
+/// The longest name that file names contain unchanged. The longest file name is then
+/// `root-cert-NAME-2026.11.20-1-any.pkg.tar.zst`, 39 bytes more. eCryptfs allows 143 bytes, other file systems 255.
 const STEM_MAX: usize = 100;
 
-/// A name as a part of file names: a longer one is cut, and ends in eight digits of its SHA-256 instead.
+/// A name for use in file names: a longer one is cut, and ends in eight digits of its SHA-256.
 pub fn short(name: &str) -> String {
     if name.len() <= STEM_MAX {
         return name.to_owned();
     }
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, name.as_bytes());
     let digits: String = digest.as_ref()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-    // A name is ASCII. A dot or hyphen at the cut would stand beside the hyphen.
+    // A name is ASCII, so any byte is a boundary. A dot or hyphen at the cut would be next to the added hyphen.
     let kept = name[..STEM_MAX - 9].trim_end_matches(['.', '-']);
     format!("{kept}-{digits}")
 }
 
-/// A domain or address as a part of a file name: an IPv6 address loses its colons.
+/// A domain or address for use in a file name: colons of an IPv6 address become hyphens.
 pub fn file_stem(label: &str) -> String {
     short(&label.replace(':', "-"))
 }
 
-/// `text` as one word of a shell.
+/// `text` quoted as one shell word.
 pub fn shell(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@,".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
@@ -360,15 +359,16 @@ pub fn shell(text: &str) -> String {
     }
 }
 
-/// Whether a character acts on a terminal or is not seen there: control characters, and what changes the direction of text
-/// or has no width (Unicode UAX #9; Trojan Source, CVE-2021-42574).
+/// Whether a character controls a terminal or is invisible: control characters, and characters that change the
+/// direction of text or have no width (Unicode UAX #9; Trojan Source, CVE-2021-42574).
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
         || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// `text` on one line that a terminal only shows: hidden characters as JSON escapes them, so that JSON stays JSON.
+/// `text` on one line, safe to show on a terminal: hidden characters are escaped as in JSON, so that JSON stays
+/// valid.
 pub fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -381,7 +381,7 @@ pub fn visible(text: &str) -> String {
     out
 }
 
-/// `text` as it may stand in a message: control and invisible characters escaped, cut at 80 characters.
+/// `text` for a message: control and invisible characters are escaped, and it is cut at 80 characters.
 pub fn printable(text: &str) -> String {
     let shown = |c: char| {
         c == '\'' || c == '"' || (c.is_ascii_graphic() && c != '\\') || c == ' ' || c.is_alphanumeric()

@@ -20,66 +20,66 @@ use crate::guide::{News, Words};
 use crate::names::visible;
 use crate::pki::Passphrase;
 
-/// Whether people are told only what is wrong. Set once, before anything is said.
+/// Whether only warnings and errors are shown (`-q`). Set once, before anything is printed.
 static QUIET: AtomicBool = AtomicBool::new(false);
 
-/// How this person types commands. Set once, before anything is said.
+/// The commands as this user types them. Set once, before anything is printed.
 static WORDS: OnceLock<Words> = OnceLock::new();
 
-/// From now on commands in back-ticks are completed with `words`.
+/// Makes later messages complete commands in back-ticks with `words`.
 pub fn complete_with(words: &Words) {
     _ = WORDS.set(words.clone());
 }
 
-/// From now on only data, warnings and errors are printed. Questions are still asked, with what they are about.
+/// Suppresses all later output but data, warnings, errors, and questions with their subject.
 pub fn be_quiet() {
     QUIET.store(true, Ordering::Relaxed);
 }
 
-/// Whether that is so.
+/// Whether `-q` was given.
 pub fn is_quiet() -> bool {
     QUIET.load(Ordering::Relaxed)
 }
 
-/// A line for people.
+/// Prints a line for the user, unless `-q` was given.
 pub fn say(line: impl AsRef<str>) {
     if !is_quiet() {
         tell(line);
     }
 }
 
-/// A line for people, come what may: what is wrong, what a question is about, what must still be done for a change to
-/// count.
+/// Prints a line even with `-q`: a fault, the subject of a question, or a step without which a change has no effect.
 pub fn tell(line: impl AsRef<str>) {
     let line = line.as_ref();
     print(&WORDS.get().map_or_else(|| line.to_owned(), |words| words.complete(line)));
 }
 
 fn print(line: &str) {
-    // A run is not undone because its message cannot be read.
+    // A message that cannot be printed must not fail the run.
     _ = writeln!(io::stderr(), "{}", shown(line));
 }
 
-/// What is printed: lines, and in them nothing that acts on a terminal. Much of it is foreign: names in certificates and
-/// password files, keys of settings, names of files, what a registry or Docker says.
+/// The text with terminal control characters escaped. Much of it comes from outside: names in certificates and
+/// password files, keys of settings, file names, messages of a registry or of Docker.
 fn shown(text: &str) -> String {
     let line = |line: &str| line.split('\t').map(visible).collect::<Vec<_>>().join("\t");
     text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// What goes on while a person waits; nothing for a file or a timer.
+/// Announces a slow step; prints nothing unless stderr is a terminal.
 pub fn busy(line: impl AsRef<str>) {
     if io::stderr().is_terminal() {
         say(format!("{} …", line.as_ref()));
     }
 }
 
-/// Something a person should know and can act on.
+/// Warns of something that the user can act on.
 pub fn warn(message: impl AsRef<str>) {
     tell(format!("warning: {}", message.as_ref()));
 }
 
-/// Data, for the reader of stdout. A closed pipe is the reader's business; a full disk loses what was to be read.
+/// Prints data to stdout. Ignores a closed pipe, which the reader closed; fails on any other error, such as a full
+/// disk.
 pub fn data(text: impl AsRef<str>) -> Result<()> {
     match writeln!(io::stdout(), "{}", shown(text.as_ref())) {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(e).context("the output cannot be written"),
@@ -87,15 +87,15 @@ pub fn data(text: impl AsRef<str>) -> Result<()> {
     }
 }
 
-/// A password that regcert made and that stands among what people are told: where they are told nothing, it is data.
+/// Prints a generated password to stdout if `-q` hides the text that contains it.
 pub fn made(password: Option<&str>) -> Result<()> {
     password.filter(|_| is_quiet()).map_or(Ok(()), data)
 }
 
-/// The error, part by part, each with its cure.
+/// Prints the error, part by part, each with its cure.
 pub fn error(error: &anyhow::Error) {
     for Fault { message, hint } in faults(error) {
-        // A command in it is one that regcert ran, by itself: only a cure is for the person to type.
+        // Commands in a message are ones that regcert itself ran; only those in a hint are completed for the user.
         print(&format!("error: {message}"));
         if !hint.is_empty() {
             tell(format!("hint: {hint}"));
@@ -103,13 +103,13 @@ pub fn error(error: &anyhow::Error) {
     }
 }
 
-/// As `docker images` has it: powers of 1000, three digits.
+/// A size in the form of `docker images`: powers of 1000, three digits.
 #[allow(clippy::cast_precision_loss)] // Three digits are shown.
 pub fn size(bytes: u64) -> String {
     let units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
     let mut value = bytes as f64;
     let mut unit = 0;
-    // What would be rounded to four digits is one of the next unit.
+    // A value that would be rounded to four digits is shown in the next unit.
     while value >= 999.5 && unit + 1 < units.len() {
         value /= 1000.0;
         unit += 1;
@@ -124,7 +124,7 @@ pub fn size(bytes: u64) -> String {
     format!("{value:.digits$} {}", units[unit])
 }
 
-/// Columns below each other, two spaces apart.
+/// The lines in columns, two spaces apart.
 pub fn table<const COLUMNS: usize>(lines: &[[String; COLUMNS]]) -> String {
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..COLUMNS).map(width).collect();
@@ -135,15 +135,15 @@ pub fn table<const COLUMNS: usize>(lines: &[[String; COLUMNS]]) -> String {
     lines.iter().map(row).collect::<Vec<_>>().join("\n")
 }
 
-/// What a run does or would do to the files. Unchanged ones and regcert's own notes are left out, and the many files
-/// for clients are counted.
+/// Prints what a run does or would do to the files. Leaves out unchanged files and regcert's own state, and only
+/// counts the many files for clients.
 pub fn changes(change: &Change) {
     let mut lines: Vec<(Action, String, usize)> = Vec::new();
     for (path, action) in &change.actions {
         if *action == Action::Unchanged || path.part() == Part::Notes {
             continue;
         }
-        // An edit by hand is named, whichever file it is in.
+        // A file that was edited by hand is named, even below trust/.
         let together = path.part() == Part::ClientTrust && *action != Action::EditedByHand;
         let name = if together { "trust/" } else { path.as_str() };
         match lines.iter_mut().find(|(known, line, _)| (*known, line.as_str()) == (*action, name)) {
@@ -161,10 +161,10 @@ pub fn changes(change: &Change) {
     }
 }
 
-/// How many lines of an edit are shown.
+/// The most lines of an edit that are shown.
 const EDIT_MAX: usize = 40;
 
-/// The edit of a file that is rewritten, line by line: `-` goes, `+` comes back.
+/// Prints the edit of a file that is rewritten, line by line: `-` is removed, `+` is restored.
 pub fn edit(path: &str, lines: &[String]) {
     say(format!("your edit of {path}, which is overwritten:"));
     lines.iter().take(EDIT_MAX).for_each(|line| say(format!("  {line}")));
@@ -173,20 +173,20 @@ pub fn edit(path: &str, lines: &[String]) {
     }
 }
 
-/// What a run does or would do to users, settings and names.
+/// Prints what a run does or would do to users, settings and names.
 pub fn news(news: &News) {
     for (action, what) in news.iter() {
         say(format!("  {:<14}  {what}", action.to_string()));
     }
 }
 
-/// Whether a person is there to be asked.
+/// Whether regcert can ask questions on a terminal.
 pub fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Ctrl-C at a question that hides what is typed, or the cursor, leaves a terminal that shows both again: from the first
-/// question on, the terminal is put back as it was before the signal ends the run.
+/// Makes a signal restore the terminal before it ends the run: Ctrl-C at a question must not leave a terminal without
+/// echo or cursor.
 fn give_terminal_back() -> Result<()> {
     static DONE: AtomicBool = AtomicBool::new(false);
     if DONE.swap(true, Ordering::Relaxed) {
@@ -204,7 +204,7 @@ fn give_terminal_back() -> Result<()> {
     Ok(())
 }
 
-/// Asks for a new password, twice and hidden. `None`: the person left it empty and wants one made.
+/// Asks for a new password, twice and hidden. `None` if the user leaves it empty, to have one generated.
 pub fn ask_new_password(user: &str) -> Result<Option<Password>> {
     give_terminal_back()?;
     let ask = |prompt: String| -> Result<Zeroizing<String>> {
@@ -231,7 +231,7 @@ pub fn ask_password(user: &str) -> Result<Password> {
     Ok(Password::new(answer.map(Zeroizing::new).context("the password cannot be asked for")?)?)
 }
 
-/// Asks for the password of a user who has one, hidden. `None`: the person left it empty.
+/// Asks for the password of an existing user, hidden. `None` if the user leaves it empty.
 pub fn ask_password_or_none(user: &str) -> Result<Option<Password>> {
     give_terminal_back()?;
     let prompt = format!("Password for {user} (empty: do not log in)");
@@ -240,12 +240,12 @@ pub fn ask_password_or_none(user: &str) -> Result<Option<Password>> {
     Ok((!answer.is_empty()).then(|| Password::new(answer)).transpose()?)
 }
 
-/// Whether the person wants it; no word is no.
+/// Asks a yes/no question; an empty answer is no.
 pub fn confirm(question: &str) -> Result<bool> {
     give_terminal_back()?;
     let prompt = dialoguer::Confirm::new().with_prompt(shown(question)).default(false).wait_for_newline(true);
     match prompt.interact() {
-        // The signal is on its way, and ends the run once the terminal is as it was.
+        // The signal handler ends the run as soon as it has restored the terminal.
         Err(dialoguer::Error::IO(e)) if e.kind() == io::ErrorKind::Interrupted => loop {
             std::thread::park();
         },
@@ -271,7 +271,7 @@ pub fn ask_new_passphrase() -> Result<Passphrase> {
     Ok(Passphrase::first_line(answer.as_bytes())?)
 }
 
-/// Everything on stdin, for `--password-stdin`; a line is far below the limit.
+/// Reads stdin, for `--password-stdin`, up to 4096 bytes: a line is far shorter.
 pub fn stdin() -> Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::new());
     io::stdin().take(4096).read_to_end(&mut bytes).context("stdin cannot be read")?;

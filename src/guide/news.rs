@@ -1,32 +1,32 @@
-//! What a later run does to users, settings and names, each in one line: files alone do not tell it.
+//! The changes of a later run to users, settings and names, one line each: a list of files does not show them.
 
 use crate::files::Action;
 use crate::names::shell;
 use crate::settings::Settings;
 
-/// The lines, in the order they are told.
+/// The lines, in the order in which they are shown.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct News(Vec<(Action, String)>);
 
 impl News {
-    /// Something new.
+    /// Adds a line for a new thing.
     pub fn added(&mut self, what: String) {
         self.0.push((Action::Added, what));
     }
 
-    /// Something that is different now.
+    /// Adds a line for a thing that has changed.
     pub fn changed(&mut self, what: String) {
         self.0.push((Action::Changed, what));
     }
 
-    /// What differs between the settings before and after.
+    /// Adds a line for each setting that has changed.
     pub fn of_settings(&mut self, before: &Settings, after: &Settings) {
         for (key, old, new) in before.differences(after) {
             self.changed(format!("{key}: {new} (was {old})"));
         }
     }
 
-    /// What the certificate covered before and does not cover now, with the way to keep it.
+    /// Adds a line with the names that the certificate no longer covers, and the command that keeps them.
     pub fn of_names(&mut self, before: &[String], after: &[String]) {
         let gone: Vec<&String> = before.iter().filter(|name| !after.contains(name)).collect();
         if gone.is_empty() {
@@ -43,7 +43,6 @@ impl News {
         self.0.push((Action::Removed, what));
     }
 
-    /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &(Action, String)> {
         self.0.iter()
     }

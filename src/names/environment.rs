@@ -1,20 +1,21 @@
-//! The file `.env` of Docker Compose, as every version of Compose reads it.
+//! The file `.env` of Docker Compose, read as every version of Compose reads it.
 
 use std::collections::BTreeMap;
 
-/// What names the project of a directory, in the environment and in `.env`, for every version of Compose.
+/// The variable that names the project of a directory, in the environment and in `.env`, for every version of
+/// Compose.
 pub const PROJECT_NAME: &str = "COMPOSE_PROJECT_NAME";
 
-/// The assignments of a `.env` file; the last one of a variable counts.
+/// The assignments of a `.env` file; the last assignment of a variable counts.
 pub fn environment_file(text: &str) -> BTreeMap<String, String> {
-    // Compose ignores the mark that Windows programs put before text.
+    // Compose ignores a byte order mark.
     let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
     let pairs = lines.filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
     let key = |key: &str| key.trim().trim_start_matches("export ").trim().to_owned();
     pairs.map(|(name, value)| (key(name), bare(value.trim()).to_owned())).collect()
 }
 
-/// A value without its quotes, or without the comment behind it.
+/// A value without its quotes, or without the comment after it.
 fn bare(value: &str) -> &str {
     for quote in ['"', '\''] {
         if let Some((inside, _)) = value.strip_prefix(quote).and_then(|rest| rest.split_once(quote)) {
