@@ -1,4 +1,4 @@
-//! The same registry with one setting changed: what a file says of a setting shows in what another value would change.
+//! Variants of a registry with one setting changed. The difference in a file shows which lines depend on the setting.
 
 use super::row::row;
 use super::{BlobsBy, ClientAuth, Data, Delete, Proxy, RunAs, Settings, Signer};
@@ -6,22 +6,22 @@ use crate::error::Fault;
 use crate::names::{Host, ImageRef, SubjectAltName, Upstream, Webhook};
 use crate::pki::KeyType;
 
-/// A domain that is never given away (RFC 6761 §6.4).
+/// A domain that is never registered (RFC 6761 §6.4).
 const OTHER: &str = "other.invalid";
 
-/// A type with more than one value.
+/// A type of setting that can name values other than the present one.
 pub trait Others: Sized {
-    /// Some that are not `now`, or are no less different from each other.
+    /// One value that is not `now`, or several values, at least one of which is not `now`.
     fn others(now: Option<&Self>) -> Vec<Self>;
 }
 
 impl Settings {
-    /// Each setting that the files of the service depend on, by its key in regcert.toml, with another value than now. More
-    /// than one where a setting has more.
+    /// A variant for each other value of each setting that the files of the service depend on, with the setting's key
+    /// in regcert.toml.
     pub fn alternatives(&self) -> Vec<(&'static str, Self)> {
         let mut all = self.others();
         for (_, other) in all.iter_mut().filter(|(key, _)| *key == "server") {
-            // The name of another domain would be below this one.
+            // Otherwise the other name would be placed below the present domain.
             if let Host::Dns(name) = &other.server {
                 other.domain = name.as_str().split_once('.').map(|(_, domain)| parsed(domain));
             }
@@ -35,7 +35,7 @@ impl Others for Host {
     fn others(now: Option<&Self>) -> Vec<Self> {
         vec![match now {
             Some(Self::Dns(_)) | None => parsed(OTHER),
-            // TEST-NET-1 (RFC 5737).
+            // An address of TEST-NET-1 (RFC 5737).
             Some(Self::Ip(_)) => parsed("192.0.2.254"),
         }]
     }
@@ -77,7 +77,7 @@ impl Others for KeyType {
     }
 }
 
-/// The values of closed choices.
+/// Implements `Others` for enums, with all their values.
 macro_rules! others {
     ($($choice:ident),*) => {
         $(impl Others for $choice {
@@ -90,7 +90,7 @@ macro_rules! others {
 
 others!(Proxy, ClientAuth, BlobsBy, Delete, Signer);
 
-/// A port that the registry does not have.
+/// A port that the registry does not use.
 pub(super) fn spare(settings: &Settings) -> u16 {
     let taken =
         [Some(settings.https_port), settings.http_port, settings.anonymous_port, settings.metrics_port];

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use crate::error::Fault;
 use crate::names::{VolumeName, printable};
 
-/// Closed choices, each with its words.
+/// Declares enums of fixed values, each with its word in regcert.toml and in options.
 macro_rules! choices {
     ($($(#[$doc:meta])* $choice:ident {
         $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)*
@@ -88,7 +88,7 @@ choices! {
     }
 }
 
-/// The fault of a text that is none of `words`.
+/// The fault of a text that is not one of `words`.
 fn unknown(text: &str, words: &[&str]) -> Fault {
     let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
     let (last, others) = words.split_last().expect("a choice has a word");

@@ -1,4 +1,4 @@
-//! Settings as text, from regcert.toml or from the options of `init`, and the checks of each by itself.
+//! Settings as text, from regcert.toml or from the options of `init`, and the checks of each setting alone.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::{RawSettings, RunAs, TABLE};
 use crate::error::{Fault, Gather};
 use crate::names::{Host, printable};
 
-/// Where settings were typed, for the name a fault is reported under.
+/// The place where settings were typed, which decides their names in faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// regcert.toml.
@@ -30,7 +30,7 @@ impl Side {
 }
 
 impl RawSettings {
-    /// `regcert.toml`, unchecked but for its keys and the form of each value.
+    /// Reads `regcert.toml`; checks only its keys and the form of each value.
     pub fn from_toml(text: &str) -> Result<Self, Fault> {
         let keys: Vec<_> = TABLE.iter().map(|row| format!("`{}`", row.key)).collect();
         let hint = format!("the keys are {}", keys.join(", "));
@@ -56,14 +56,14 @@ impl RawSettings {
         }
     }
 
-    /// With what follows from other settings, or from who runs regcert, where it is not given.
+    /// Adds settings that are not given and that follow from other settings, or from the user who runs regcert.
     pub(super) fn derived(&self, invoker: RunAs) -> Self {
         let mut derived = self.clone();
         derived.run_as.get_or_insert_with(|| invoker.to_string());
         if derived.domain.as_deref().is_none_or(str::is_empty) {
             derived.domain = match self.server.as_deref().unwrap_or(row("server").default).parse() {
                 Ok(Host::Ip(_)) => Some(String::new()),
-                // A full name brings its domain along.
+                // A full name contains its domain.
                 Ok(Host::Dns(name)) => name.as_str().split_once('.').map(|(_, domain)| domain.to_owned()),
                 Err(_) => None,
             };
@@ -94,7 +94,7 @@ impl clap::FromArgMatches for RawSettings {
     }
 }
 
-/// One side's settings being checked.
+/// The check of the settings from one side.
 pub(super) struct Fields<'a> {
     side: Side,
     gather: &'a mut Gather,
@@ -106,7 +106,7 @@ impl<'a> Fields<'a> {
         Self { side, gather, refused: Vec::new() }
     }
 
-    /// The value, or the default: because none is given, or because of a fault, which is kept.
+    /// The value; the default if none is given, or if the value has a fault, which is gathered.
     pub(super) fn read<K: Kind>(&mut self, row: &'static Row, typed: Option<&K::Typed>) -> K::Value {
         let default =
             || K::check(&row.default_texts()).expect("a default in the table has the form of its setting");
@@ -121,18 +121,18 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// Keeps a fault under the name of its setting.
+    /// Gathers a fault under the name of its setting.
     pub(super) fn fault(&mut self, row: &'static Row, fault: Fault) {
         self.gather.take::<()>(&self.side.name(row), Err(fault));
         self.refused.push(row.key);
     }
 
-    /// Keeps a fault of settings that do not go together.
+    /// Gathers a fault of settings that contradict each other.
     pub(super) fn disagree(&mut self, fault: Fault) {
         self.gather.push(fault);
     }
 
-    /// Whether no setting has a fault of its own.
+    /// Whether no single setting has a fault.
     pub(super) fn are_fine(&self) -> bool {
         self.refused.is_empty()
     }

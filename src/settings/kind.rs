@@ -1,4 +1,4 @@
-//! The kinds of settings: how one is typed, checked, and written back, and which other values it could have.
+//! The kinds of settings: how each is typed, checked and written back, and which other values it can have.
 
 use std::fmt::Display;
 use std::marker::PhantomData;
@@ -12,9 +12,8 @@ use crate::names::{DnsName, Repositories, Webhook, is_hidden, printable};
 
 /// A setting as it was typed: one text, or many.
 pub trait Typed: Clone {
-    /// Out of the texts that were given; the last one counts where there is to be one.
+    /// The setting from the given texts; the last one counts if the setting has only one.
     fn of(texts: Vec<String>) -> Self;
-    /// As texts.
     fn texts(&self) -> Vec<String>;
 }
 
@@ -38,9 +37,9 @@ impl Typed for Vec<String> {
     }
 }
 
-/// A kind of setting.
+/// A kind of setting: its form, its types and its check.
 pub trait Kind {
-    /// How it stands in regcert.toml.
+    /// The form of the value in regcert.toml.
     const FORM: Form;
     /// The checked value.
     type Value: Clone;
@@ -53,13 +52,13 @@ pub trait Kind {
     /// The reverse of [`Self::check`].
     fn texts(value: &Self::Value) -> Vec<String>;
 
-    /// Other values than this one, to show what in a file depends on it; none where no file of the service does.
+    /// Other values than this one, to show which lines of a file depend on it; empty if no file of the service does.
     fn others(_value: &Self::Value, _all: &Settings) -> Vec<Self::Value> {
         Vec::new()
     }
 }
 
-/// One value, which is always there.
+/// One value, which always exists.
 pub struct One<T>(PhantomData<T>);
 
 impl<T: FromStr<Err = Fault> + Display + Clone + Others> Kind for One<T> {
@@ -80,7 +79,7 @@ impl<T: FromStr<Err = Fault> + Display + Clone + Others> Kind for One<T> {
     }
 }
 
-/// One value or none, which an empty text says.
+/// One value or none; an empty text means none.
 pub struct Optional<T>(PhantomData<T>);
 
 impl<T: FromStr<Err = Fault> + Display + Clone + Others> Kind for Optional<T> {
@@ -132,7 +131,7 @@ impl<T: FromStr<Err = Fault> + Display + Clone + Others> Kind for Many<T> {
     }
 }
 
-/// The domain, which goes with the server: `None` for an address.
+/// The domain, which depends on the server: `None` for an address.
 pub struct Domain;
 
 impl Kind for Domain {
@@ -174,7 +173,7 @@ impl Kind for Port {
     }
 }
 
-/// A port that need not be: `off`, or 0 in regcert.toml.
+/// A port that can be turned off: `off`, or 0 in regcert.toml.
 pub struct PortOrOff;
 
 impl Kind for PortOrOff {
@@ -198,7 +197,7 @@ impl Kind for PortOrOff {
     }
 }
 
-/// How many days a certificate is valid.
+/// The validity of a server certificate in days.
 pub struct Days;
 
 impl Kind for Days {
@@ -215,7 +214,7 @@ impl Kind for Days {
     }
 }
 
-/// How many days a server or client certificate is valid.
+/// Parses the validity of a server or client certificate in days.
 pub fn days(text: &str) -> Result<u16, Fault> {
     text.parse().ok().filter(|days| (1..=DAYS_MAX).contains(days)).ok_or_else(|| {
         Fault::new(format!("`{}` days are not possible for a certificate", printable(text))).hint(format!(
@@ -299,7 +298,7 @@ impl Kind for Email {
     }
 }
 
-/// Patterns of repositories; every one where none is named.
+/// Patterns of repositories; no pattern means every repository.
 pub struct Repos;
 
 impl Kind for Repos {
@@ -320,7 +319,7 @@ impl Kind for Repos {
     }
 }
 
-/// Webhooks, each under a name of its own.
+/// Webhooks with unique names.
 pub struct Webhooks;
 
 impl Kind for Webhooks {
@@ -352,17 +351,17 @@ impl Kind for Webhooks {
     }
 }
 
-/// The one text of a setting that is no list.
+/// The text of a setting that is not a list.
 fn one(texts: &[String]) -> &str {
     texts.first().map_or("", String::as_str)
 }
 
-/// `None` for an empty text.
+/// The text of a setting; `None` if it is empty.
 fn given(texts: &[String]) -> Option<&str> {
     Some(one(texts)).filter(|text| !text.is_empty())
 }
 
-/// An empty text for `None`.
+/// The text of a value; empty for `None`.
 fn shown(value: &Option<impl Display>) -> Vec<String> {
     vec![value.as_ref().map(ToString::to_string).unwrap_or_default()]
 }

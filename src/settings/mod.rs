@@ -1,4 +1,4 @@
-//! What a registry is wanted to be: `regcert.toml` and the options of `init`, checked by one and the same code.
+//! The settings of a registry: `regcert.toml` and the options of `init`, checked by the same code.
 
 mod alternatives;
 mod choices;
@@ -25,19 +25,19 @@ use fields::Fields;
 use row::row;
 use text::set;
 
-/// Apple refuses a server certificate that is good for longer, from private authorities too
+/// Apple refuses a server certificate with a longer validity, also from private authorities
 /// (support.apple.com/103769).
 pub const DAYS_MAX: u16 = 825;
 
-/// Beyond this many days public authorities may not go, and some clients follow them.
+/// Public authorities may not exceed this many days, and some clients enforce the limit for all authorities.
 pub const DAYS_ADVISED: u16 = 398;
 
-/// The most names of one certificate, as many as public authorities take. With 253 characters each they are 26 kB; Java
-/// reads handshake messages of 32 kB (`jdk.tls.maxHandshakeMessageSize`), Go of 64 kB.
+/// The most names in one certificate, as many as public authorities allow. With 253 characters each they are 26 kB;
+/// Java accepts handshake messages of 32 kB (`jdk.tls.maxHandshakeMessageSize`), Go of 64 kB.
 const NAMES_MAX: usize = 100;
 
-/// The most characters of a name and a port together: `NAME..PORT` is a key of an OpenShift ConfigMap, of 253 characters
-/// (Kubernetes), and `NAME:PORT` a directory of Docker.
+/// The most characters of a name and a port together: `NAME..PORT` is a key of an OpenShift ConfigMap, which
+/// Kubernetes limits to 253 characters, and `NAME:PORT` is a directory of Docker.
 const WAY_MAX: usize = 253;
 
 /// The first lines of regcert.toml.
@@ -47,8 +47,8 @@ const INTRODUCTION: &str = "\
 ";
 
 impl Settings {
-    /// The settings, checked, with the defaults of the table. Every fault goes to `gather` under the name that `side` gives
-    /// it; with a fault of one setting there is no value.
+    /// Checks the settings, with the defaults of the table. Every fault goes to `gather` under the name that `side`
+    /// gives its setting. `None` if a single setting has a fault.
     pub fn check(raw: &RawSettings, side: Side, invoker: RunAs, gather: &mut Gather) -> Option<Self> {
         let mut fields = Fields::new(side, gather);
         let settings = Self::read(&raw.derived(invoker), &mut fields);
@@ -67,7 +67,7 @@ impl Settings {
         fields.are_fine().then_some(settings)
     }
 
-    /// What no setting can say alone.
+    /// Gathers the faults of settings that contradict each other.
     fn agrees(&self, fields: &mut Fields<'_>) {
         let redirect = self.http_port.filter(|_| self.proxy == Proxy::Nginx);
         let ports: Vec<_> = [redirect, Some(self.https_port), self.anonymous_port, self.metrics_port]
@@ -96,7 +96,7 @@ impl Settings {
         }
     }
 
-    /// What all names together can be too much for.
+    /// Checks the limits on all names together.
     fn names_fit(&self, fields: &mut Fields<'_>) {
         let names = self.names();
         if names.len() > NAMES_MAX {
@@ -120,18 +120,18 @@ impl Settings {
         }
     }
 
-    /// Whether the registry has the name that `init` gives one for want of another.
+    /// Whether the registry has the default name of `init`.
     pub fn has_default_name(&self) -> bool {
         let domain = self.domain.as_ref().map(DnsName::as_str);
         self.server.to_string() == row("server").default && domain == Some(row("domain").default)
     }
 
-    /// The name clients use: `<server>.<domain>`, or the address.
+    /// The name that clients use: `<server>.<domain>`, or the address.
     pub fn host(&self) -> Host {
         self.checked_host().expect("`check` refused names that are too long")
     }
 
-    /// `host` as a part of file names.
+    /// `host` for use in file names.
     pub fn host_stem(&self) -> String {
         short(&self.host().to_string())
     }
@@ -145,12 +145,12 @@ impl Settings {
         }
     }
 
-    /// Host and port as they stand in an image reference; 443 is not written.
+    /// Host and port in the form of an image reference, which omits port 443.
     pub fn registry(&self) -> String {
         self.registry_at(self.https_port)
     }
 
-    /// The host with the port that asks for no password.
+    /// Host and port of the port without passwords, in the form of an image reference.
     pub fn anonymous_registry(&self) -> Option<String> {
         self.anonymous_port.map(|port| self.registry_at(port))
     }
@@ -159,12 +159,12 @@ impl Settings {
         reference(&self.host(), port)
     }
 
-    /// Host and port of every way to the registry that can stand in an image reference, [`Self::registry`] first: each
-    /// name of the certificate, with each port.
+    /// Host and port of every address of the registry that an image reference can contain: each name of the
+    /// certificate, with each port. [`Self::registry`] is the first.
     pub fn ways(&self) -> Vec<(Host, u16)> {
         let hosts = self.names().into_iter().filter_map(|name| match name {
             SubjectAltName::Host(host) => Some(host),
-            // No runtime looks for a root by a pattern.
+            // Runtimes look up a root by the exact name, so a wildcard has no entry.
             SubjectAltName::Wildcard(_) => None,
         });
         let ports: Vec<_> = std::iter::once(self.https_port).chain(self.anonymous_port).collect();
@@ -172,7 +172,7 @@ impl Settings {
         ways.filter(|(host, port)| *host == self.host() || is_in_references(host, *port)).collect()
     }
 
-    /// The server's name without its domain, where that is another name.
+    /// The server's name without its domain; `None` for an address or a name outside the domain.
     pub fn bare_name(&self) -> Option<SubjectAltName> {
         let (Host::Dns(name), Some(domain)) = (self.host(), &self.domain) else {
             return None;
@@ -181,7 +181,7 @@ impl Settings {
         Some(SubjectAltName::Host(Host::Dns(bare.parse().expect("what stands before a domain is a name"))))
     }
 
-    /// Every name the server certificate covers, the one clients use first.
+    /// Every name that the server certificate must cover; the name that clients use is the first.
     pub fn names(&self) -> Vec<SubjectAltName> {
         let own = [Some(SubjectAltName::Host(self.host())), self.bare_name()].into_iter().flatten();
         let mut names: Vec<SubjectAltName> = Vec::new();
@@ -193,18 +193,18 @@ impl Settings {
         names
     }
 
-    /// What the root is the root of: the domain, or the address.
+    /// The label of the root: the domain, or the address.
     pub fn label(&self) -> String {
         self.domain.as_ref().map_or_else(|| self.server.to_string(), DnsName::to_string)
     }
 
-    /// Who is behind the certificates.
+    /// The subject of the certificates.
     pub fn subject(&self) -> Subject {
         let Self { country, state, locality, company, unit, email, .. } = self.clone();
         Subject { country, state, locality, company, unit, email }
     }
 
-    /// The keys of regcert.toml in which `other` differs, with the value here and there.
+    /// The keys of regcert.toml in which `other` differs, with the values of `self` and of `other`.
     pub fn differences(&self, other: &Self) -> Vec<(String, String, String)> {
         let differ = self.texts().into_iter().zip(other.texts()).filter(|((_, old), (_, new))| old != new);
         differ
@@ -219,12 +219,13 @@ impl Settings {
         self.texts().into_iter().map(plain).collect()
     }
 
-    /// `regcert.toml` with this in it: `old` where it is given, with only what differs changed and every comment kept.
+    /// The text of `regcert.toml` with these settings. If `old` is given, only different values change, and every
+    /// comment stays.
     pub fn to_toml(&self, old: Option<&str>) -> Result<String, Fault> {
         let unreadable = |e: toml_edit::TomlError| Fault::new(format!("regcert.toml cannot be read: {e}"));
         let mut document: DocumentMut = old.map_or_else(fresh, str::to_owned).parse().map_err(unreadable)?;
         for (row, texts) in self.texts() {
-            // An empty text says "none", where a missing key would say "the default".
+            // An empty text means "none"; a missing key would mean "the default".
             set(&mut document, row.key, row.form.item(&texts), &row.comment_lines());
         }
         Ok(document.to_string())
@@ -238,7 +239,7 @@ fn fresh() -> String {
     format!("{INTRODUCTION}{}", lines.collect::<String>())
 }
 
-/// Host and port as they stand in an image reference; 443 is not written.
+/// Host and port in the form of an image reference, which omits port 443.
 pub fn reference(host: &Host, port: u16) -> String {
     let host = match host {
         Host::Ip(ip) if ip.is_ipv6() => format!("[{ip}]"),
@@ -247,8 +248,8 @@ pub fn reference(host: &Host, port: u16) -> String {
     if port == 443 { host } else { format!("{host}:{port}") }
 }
 
-/// Whether clients take it for a registry: without a dot or a port, they take it for a part of a repository's name on
-/// Docker Hub (`splitDockerDomain` in github.com/distribution/reference).
+/// Whether clients accept the name as a registry: they read a name without a dot or a port as a part of a
+/// repository's name on Docker Hub (`splitDockerDomain` in github.com/distribution/reference).
 fn is_in_references(host: &Host, port: u16) -> bool {
     let reference = reference(host, port);
     reference.contains(['.', ':']) || reference == "localhost"

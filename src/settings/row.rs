@@ -1,60 +1,59 @@
-//! One row of the table of settings, and what follows from a row: the option of `init` with its help, the line of
-//! regcert.toml with its comment, and the name that a fault is reported under.
+//! One row of the table of settings, and what is derived from it: the option of `init` with its help, the line of
+//! regcert.toml with its comment, and the name in faults.
 
 use clap::{Arg, ArgAction};
 use toml_edit::{Array, Item, value};
 
 use super::TABLE;
 
-/// A setting.
 pub struct Row {
-    /// Its key in regcert.toml.
+    /// The key in regcert.toml.
     pub key: &'static str,
-    /// How it is typed. Follows from its kind.
+    /// The form, which follows from the kind of the setting.
     pub form: Form,
-    /// What it is about.
+    /// The group, which decides the heading in the help.
     pub group: Group,
-    /// Its value where none is given, as a person types it.
+    /// The default, as a user types it.
     pub default: &'static str,
-    /// The default in the help, where it says more than the value.
+    /// The default in the help, if it explains more than the value.
     pub default_help: &'static str,
-    /// Its option of `init`, without hyphens; empty where it has none.
+    /// The option of `init`, without hyphens; empty if there is none.
     pub option: &'static str,
-    /// What the help calls the option's value.
+    /// The name of the option's value in the help.
     pub value: &'static str,
     /// The help, in one sentence without a full stop and without the default.
     pub help: &'static str,
     /// The second paragraph of `--help`.
     pub more: &'static str,
-    /// The comment before it in regcert.toml.
+    /// The comment before the key in regcert.toml.
     pub comment: &'static str,
 }
 
-/// How a setting is typed.
+/// The form in which a setting is typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// A text; an empty one is none.
+    /// A text; an empty text means none.
     Text,
-    /// A number; 0 is none.
+    /// A number; 0 means none.
     Number,
     /// Texts; the option may be repeated.
     List,
 }
 
-/// What a setting is about: a heading of the help.
+/// A group of settings, with a heading in the help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Group {
-    /// What clients call the registry.
+    /// The names that clients use.
     Names,
     /// Keys and validity of certificates.
     Certificates,
-    /// Who is behind the certificates.
+    /// The subject of the certificates.
     Subject,
-    /// Who signs.
+    /// The authority that signs.
     Authority,
-    /// What runs.
+    /// The containers: their ports, images and files.
     Service,
-    /// What the registry speaks to besides its clients.
+    /// Mirror, webhooks and metrics: what the registry connects to besides its clients.
     Services,
 }
 
@@ -69,7 +68,7 @@ impl Group {
         }
     }
 
-    /// Whether the configuration of what runs depends on it, and not certificates alone.
+    /// Whether the configuration of the containers depends on the group, and not only certificates.
     pub fn configures(self) -> bool {
         match self {
             Self::Names | Self::Service | Self::Services => true,
@@ -78,23 +77,23 @@ impl Group {
     }
 }
 
-/// The row of a key that the table has.
+/// The row with this key, which must be in the table.
 pub fn row(key: &str) -> &'static Row {
     TABLE.iter().find(|row| row.key == key).expect("the table has every key that the program names")
 }
 
-/// The place in the help of an option that is no setting: below the one of the setting `key`.
+/// The position in the help of an option that is not a setting: directly after the setting `key`.
 pub fn below(key: &str) -> usize {
     TABLE.iter().position(|row| row.key == key).map_or(0, |at| order(at) + 1)
 }
 
-/// Leaves room for options that are no settings.
+/// The position of a setting in the help. Leaves gaps for options that are not settings.
 fn order(at: usize) -> usize {
     100 + 10 * at
 }
 
 impl Row {
-    /// A row without anything in it.
+    /// The properties that a row has unless the table sets them.
     pub const EMPTY: Self = Self {
         key: "",
         form: Form::Text,
@@ -108,7 +107,7 @@ impl Row {
         comment: "",
     };
 
-    /// The default, as it would be typed.
+    /// The default, as a user would type it.
     pub(super) fn default_texts(&self) -> Vec<String> {
         match self.form {
             Form::Text | Form::Number => vec![self.default.to_owned()],
@@ -116,7 +115,7 @@ impl Row {
         }
     }
 
-    /// Its option of `init`.
+    /// The option of `init`.
     fn argument(&self, at: usize) -> Arg {
         let default = if self.default_help.is_empty() { self.default } else { self.default_help };
         let default = if default.is_empty() { String::new() } else { format!(" [default: {default}]") };
@@ -138,12 +137,13 @@ impl Row {
         argument.help(help)
     }
 
-    /// The comment as it stands before the key in regcert.toml.
+    /// The comment as lines of regcert.toml.
     pub(super) fn comment_lines(&self) -> String {
         self.comment.lines().map(|line| format!("# {line}\n")).collect()
     }
 
-    /// The line of a new regcert.toml, whose value is set later, with what stands before it.
+    /// The lines of the setting in a new regcert.toml: comment and key, after an empty line if a new heading begins.
+    /// The value is set later.
     pub(super) fn toml(&self, before: Option<&Self>) -> String {
         let starts = before.is_none_or(|before| before.group.heading() != self.group.heading());
         let item = self.form.item(&self.form.none());
@@ -159,7 +159,7 @@ pub(super) fn arguments() -> impl Iterator<Item = Arg> {
 }
 
 impl Form {
-    /// What an item of regcert.toml says; `None` where it is of another form.
+    /// The texts of an item of regcert.toml; `None` if it has another form.
     pub(super) fn texts(self, item: &Item) -> Option<Vec<String>> {
         match self {
             Self::Text => Some(vec![item.as_str()?.to_owned()]),
@@ -170,7 +170,7 @@ impl Form {
         }
     }
 
-    /// The item of regcert.toml that says `texts`.
+    /// The item of regcert.toml for `texts`.
     pub(super) fn item(self, texts: &[String]) -> Item {
         let first = texts.first().map_or("", String::as_str);
         match self {
@@ -180,7 +180,7 @@ impl Form {
         }
     }
 
-    /// What is written where there is none.
+    /// The texts that mean "none".
     fn none(self) -> Vec<String> {
         match self {
             Self::Text | Self::Number => vec![String::new()],
@@ -188,7 +188,7 @@ impl Form {
         }
     }
 
-    /// As a person reads it.
+    /// The texts in messages to the user.
     pub(super) fn shown(self, texts: &[String]) -> String {
         match (self, texts.join(" ").as_str()) {
             (Self::Text | Self::List, "") => "none".to_owned(),
@@ -197,7 +197,7 @@ impl Form {
         }
     }
 
-    /// For a template.
+    /// The value for a template.
     pub(super) fn plain(self, texts: Vec<String>) -> serde_json::Value {
         let one = |texts: Vec<String>| texts.into_iter().next().unwrap_or_default();
         match self {
@@ -207,7 +207,7 @@ impl Form {
         }
     }
 
-    /// What regcert.toml must have there.
+    /// The form that regcert.toml requires, for a fault.
     pub(super) fn takes(self) -> &'static str {
         match self {
             Self::Text => "a text in quotes",
@@ -217,18 +217,19 @@ impl Form {
     }
 }
 
-/// Declares the settings: the table, and both structs that have a field for each of them. A forgotten place does not compile.
+/// Declares the settings: the table, and two structs with a field for each setting. A setting that is missing in one
+/// place does not compile.
 macro_rules! settings {
     ($($(#[$doc:meta])* $field:ident: $kind:ty = $key:literal {
         $($property:ident: $value:expr),* $(,)?
     })*) => {
-        /// Everything a registry is meant to be, checked.
+        /// The checked settings of a registry.
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct Settings {
             $($(#[$doc])* pub $field: <$kind as Kind>::Value,)*
         }
 
-        /// Settings as they were typed, from whichever side; nothing checked.
+        /// Settings as typed, from regcert.toml or from options, unchecked.
         #[derive(Debug, Clone, Default, PartialEq, Eq)]
         pub struct RawSettings {
             $($(#[$doc])* pub $field: Option<<$kind as Kind>::Typed>,)*
@@ -240,36 +241,36 @@ macro_rules! settings {
         ];
 
         impl RawSettings {
-            /// Those that `given` has.
+            /// The settings for which `given` returns texts.
             pub(super) fn of(mut given: impl FnMut(&'static Row) -> Option<Vec<String>>) -> Self {
                 Self { $($field: given(row($key)).map(Typed::of),)* }
             }
 
-            /// These settings where they are given, `other`'s elsewhere.
+            /// These settings; missing ones come from `other`.
             pub fn or(self, other: Self) -> Self {
                 Self { $($field: self.$field.or(other.$field),)* }
             }
         }
 
         impl Settings {
-            /// Each setting checked by itself; the default where it has a fault.
+            /// Each setting, checked alone; the default if it has a fault.
             pub(super) fn read(raw: &RawSettings, fields: &mut Fields<'_>) -> Self {
                 Self { $($field: fields.read::<$kind>(row($key), raw.$field.as_ref()),)* }
             }
 
-            /// Each setting as a person would type it.
+            /// Each setting, as a user would type it.
             pub(super) fn texts(&self) -> Vec<(&'static Row, Vec<String>)> {
                 vec![$((row($key), <$kind as Kind>::texts(&self.$field)),)*]
             }
 
-            /// These settings, with those of `groups` as `other` has them.
+            /// These settings, but those of `groups` come from `other`.
             pub fn with(&self, groups: &[Group], other: &Self) -> Self {
                 Self {
                     $($field: if groups.contains(&row($key).group) { other } else { self }.$field.clone(),)*
                 }
             }
 
-            /// These settings with another value of one, by its key.
+            /// Variants of these settings with one other value each, with the key of the changed setting.
             pub(super) fn others(&self) -> Vec<(&'static str, Self)> {
                 let mut all = Vec::new();
                 $(for other in <$kind as Kind>::others(&self.$field, self) {

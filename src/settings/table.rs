@@ -1,8 +1,9 @@
-//! Every setting, once: its field, its kind, its key in regcert.toml, and its row. What else there is of a setting follows:
-//! the option of `init` with its help, regcert.toml with its comments, the checks, the hints, what changed.
+//! Every setting, once: its field, its kind, its key in regcert.toml, and its row. Everything else is derived from
+//! these: the option of `init` with its help, regcert.toml with its comments, the checks, the hints, the list of
+//! changes.
 //!
 //! A new setting is one entry here, in the order of regcert.toml and of the help, and the template that uses it as
-//! `settings.<field>`. Settings that need each other say so in `Settings::agrees`.
+//! `settings.<field>`. `Settings::agrees` checks settings that depend on each other.
 
 use super::choices::{BlobsBy, ClientAuth, Data, Delete, Proxy, RunAs, Signer};
 use super::fields::Fields;
@@ -18,7 +19,7 @@ settings! {
     /// The registry's own name: a label, a full name, or an address.
     server: One<Host> = "server" {
         group: Group::Names,
-        // What `gen_config.py` called a registry for want of another name.
+        // The name that `gen_config.py` gave a registry by default.
         default: "registry",
         option: "registry-server-name",
         value: "NAME|IP",
@@ -28,14 +29,14 @@ settings! {
     /// The domain of the registry; `None` for an address.
     domain: Domain = "domain" {
         group: Group::Names,
-        // A server with a full name brings its own.
+        // A full name of the server contains its domain.
         default: "local.priv",
         default_help: "local.priv; none for an IP address",
         option: "cert-domain",
         value: "DOMAIN",
         help: "The registry's domain",
     }
-    /// More names, without those that follow from `server` and `domain`.
+    /// More names, besides those that follow from `server` and `domain`.
     sans: Many<SubjectAltName> = "sans" {
         group: Group::Names,
         option: "san",
@@ -44,7 +45,7 @@ settings! {
         comment: "More names and addresses of the registry. The root certificate must allow them; the first run decided which it allows.",
     }
 
-    /// Kind of the server's key; the root gets the same at its creation.
+    /// The type of the server's key; a new root gets the same type.
     key_type: One<KeyType> = "key-type" {
         group: Group::Certificates,
         default: "p256",
@@ -53,7 +54,7 @@ settings! {
         help: "p256, p384, rsa-2048, rsa-3072 or rsa-4096",
         comment: "The server certificate: p256, p384, rsa-2048, rsa-3072 or rsa-4096; days that it is valid (at most 398 is advised).",
     }
-    /// How many days a server certificate is valid.
+    /// The validity of a server certificate in days.
     days: Days = "days" {
         group: Group::Certificates,
         default: "365",
@@ -61,7 +62,7 @@ settings! {
         value: "DAYS",
         help: "How many days a server certificate is valid, at most 825",
     }
-    /// Two capital letters (ISO 3166-1).
+    /// The country: two capital letters (ISO 3166-1).
     country: Country = "country" {
         group: Group::Subject,
         default: "CA",
@@ -103,14 +104,14 @@ settings! {
         help: "Contact address, in the root certificate",
     }
 
-    /// Who signs. `--external-ca` sets it, which the first run alone takes.
+    /// The authority that signs. `--external-ca` sets it, which only the first run accepts.
     authority: One<Signer> = "authority" {
         group: Group::Authority,
         default: "own",
         comment: "own: the authority's key is here; external: `regcert csr` and `regcert import-cert`.",
     }
 
-    /// Who stands in front.
+    /// The server in front of the registry.
     proxy: One<Proxy> = "proxy" {
         default: "nginx",
         option: "proxy",
@@ -127,7 +128,7 @@ settings! {
         help: "Whether clients must show a certificate (`regcert add-client`): off, optional or required",
         comment: "Whether clients must show a certificate (`regcert add-client`): off, optional or required.",
     }
-    /// Who serves the layers.
+    /// The server that sends the layers.
     blobs_by: One<BlobsBy> = "blobs-by" {
         default: "nginx",
         option: "blobs-by",
@@ -144,7 +145,7 @@ settings! {
         help: "Whether users with the role admin may delete images: on or off",
         comment: "Whether admins may delete images: on or off. Without nginx no user can.",
     }
-    /// Published for the redirect to https and for the page that clients need before they trust https.
+    /// The port of the redirect to https, and of the page that clients need before they trust https.
     http_port: PortOrOff = "http-port" {
         default: "80",
         option: "http-port",
@@ -152,14 +153,14 @@ settings! {
         help: "The port of the redirect to https and of the page for clients that do not trust the registry yet, or `off`",
         comment: "The http port, for the redirect to https and the page for new clients; 0 for none.",
     }
-    /// Published for the registry.
+    /// The port of the registry.
     https_port: Port = "https-port" {
         default: "443",
         option: "https-port",
         value: "PORT",
         help: "The port of the registry",
     }
-    /// Published beside `https_port`: a port that asks for no password and takes no push.
+    /// A second https port, which asks for no password and refuses pushes.
     anonymous_port: PortOrOff = "anonymous-port" {
         default: "off",
         option: "anonymous-port",
@@ -175,7 +176,7 @@ settings! {
         value: "PATTERN",
         help: "The repositories on that port, such as `public/*`; may be repeated; replaces the earlier list",
     }
-    /// Where images are kept.
+    /// The place where images are stored.
     data: One<Data> = "data" {
         default: "./data",
         default_help: "data, beside docker-compose.yml",
@@ -186,7 +187,7 @@ settings! {
     }
     /// The user and group of the containers.
     run_as: One<RunAs> = "run-as" {
-        // For root; for others it is their own.
+        // For root; for other users, their own ids.
         default: "65532:65532",
         default_help: "yours; 65532:65532 for root; 0:0, which is you, on a rootless engine",
         option: "run-as",
@@ -228,7 +229,7 @@ settings! {
         more: "The URL is in regcert.toml, which others can read, and in the registry's log when a delivery fails. Send a token with --notify-headers instead. To stop a webhook, remove it from regcert.toml.",
         comment: "Webhooks for each push and pull: [\"ci=https://ci.lan/hook\"]. Every user of this machine can read this file: no token here.",
     }
-    /// Published on this machine only, for Prometheus.
+    /// The port of the metrics for Prometheus, published only on this machine.
     metrics_port: PortOrOff = "metrics-port" {
         group: Group::Services,
         default: "off",

@@ -1,4 +1,4 @@
-//! Typed settings are checked, checked settings become regcert.toml, and both say the same.
+//! Tests: typed settings are checked, checked settings become regcert.toml, and both mean the same.
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
@@ -262,7 +262,7 @@ prop_compose! {
         notify in prop::option::of(prop::collection::vec("[a-z]{1,4}=http://[a-z]{1,4}\\.lan/[a-z]{0,4}", 0..2)),
     ) -> RawSettings {
         let [state, locality, company, unit] = texts;
-        // An address is in no domain.
+        // An address has no domain.
         let domain = domain.filter(|_| server.as_ref().is_none_or(|s| s.parse().is_ok_and(|h| matches!(h, Host::Dns(_)))));
         RawSettings {
             server, domain, sans, key_type, days: days.map(|d| d.to_string()), country, state, locality, company, unit,
@@ -277,7 +277,7 @@ proptest! {
     #[test]
     fn what_is_written_is_read_back(settings in settings(), kept in any::<bool>()) {
         let spec = check(&settings).unwrap();
-        // Into a new file, or into the user's own.
+        // Written to a new file, or to one that the user wrote.
         let old = kept.then_some("# mine\nunit = 'x' # y\n");
         let file = spec.to_toml(old).unwrap();
         let again = check(&RawSettings::from_toml(&file).unwrap()).unwrap();
@@ -321,7 +321,7 @@ fn a_certificate_has_a_hundred_names() {
         sans: Some((0..count).map(|n| format!("r{n}.{}", long(240))).collect()),
         ..RawSettings::default()
     };
-    // The server's own two come first.
+    // The two names of the server itself come first.
     assert_eq!(check(&names(98)).unwrap().names().len(), 100);
     assert!(faults(names(99))[0].contains("101 names are too many"));
 }

@@ -1,14 +1,14 @@
-//! Single values in the text of regcert.toml: what they say, and how one changes while every comment stays.
+//! Single values in the text of regcert.toml: compares a value, or changes it and keeps every comment.
 
 use toml_edit::{Array, DocumentMut, Item, RawString, Value};
 
-/// What an item says, however it is quoted and laid out.
+/// The value of an item, without its quotes and layout.
 fn meaning(item: &Item) -> (Option<&str>, Option<i64>, Vec<&str>) {
     let list = item.as_array().into_iter().flatten().filter_map(toml_edit::Value::as_str).collect();
     (item.as_str(), item.as_integer(), list)
 }
 
-/// Changes `key` where its value differs, and leaves the comment behind it. A new key gets `comment` before it.
+/// Changes `key` if its value differs, and keeps the comment after it. A new key gets `comment` before it.
 pub(super) fn set(document: &mut DocumentMut, key: &str, new: Item, comment: &str) {
     match document.get_mut(key) {
         Some(old) if meaning(old) == meaning(&new) => {}
@@ -33,14 +33,14 @@ pub(super) fn set(document: &mut DocumentMut, key: &str, new: Item, comment: &st
     }
 }
 
-/// Changes the values of a list, and leaves the comments in it: each before the value that it stood before, those of values
-/// that go at the end.
+/// Changes the values of a list and keeps its comments: each stays before the value that it preceded, and those of
+/// removed values move to the end.
 fn set_list(list: &mut Array, new: &Array) {
     let prefix = |value: &Value| raw(value.decor().prefix());
     let mut end = raw(Some(list.trailing()));
     let layout = list.iter().last().map(|last| blank_of(&prefix(last))).unwrap_or_default();
     let mut old: Vec<Value> = list.iter().cloned().collect();
-    // A comment behind a last value without a comma belongs behind the comma that comes now.
+    // A comment after a last value without a comma must come after the comma that is now added.
     if let Some(last) = old.last_mut() {
         let behind = raw(last.decor().suffix());
         last.decor_mut().set_suffix("");
@@ -55,7 +55,7 @@ fn set_list(list: &mut Array, new: &Array) {
             None => value.clone().decorated(if list.is_empty() { "" } else { " " }, ""),
         };
         if at.is_none() && known > 0 && layout.contains('\n') {
-            // What stood behind the last value so far stays on its line.
+            // A comment after the previous last value stays on its line.
             let comment = std::mem::take(&mut end);
             let comment = comment.trim_end_matches([' ', '\t', '\n']);
             value.decor_mut().set_prefix(format!("{comment}{layout}"));
@@ -73,7 +73,7 @@ fn raw(text: Option<&RawString>) -> String {
     text.and_then(RawString::as_str).unwrap_or_default().to_owned()
 }
 
-/// A line break and the blanks after it, as they stand last in a text.
+/// The last line break of a text, and the blanks after it.
 fn blank_of(text: &str) -> String {
     text.rfind('\n').map(|at| text[at..].to_owned()).unwrap_or_default()
 }

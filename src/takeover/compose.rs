@@ -1,4 +1,4 @@
-//! The parts of an existing docker-compose.yml that say what runs: images, ports, mounts, environment.
+//! Reads an existing docker-compose.yml: images, ports, mounts, environment.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,45 +9,39 @@ use super::{Entry, Look, read_text};
 use crate::error::Fault;
 use crate::names::{PROJECT_NAME, environment_file, printable};
 
-/// The file names that Compose looks for, in its order.
+/// The file names that Compose looks for, in this order.
 pub const NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
 
-/// One docker-compose.yml.
+/// The contents of a docker-compose.yml.
 #[derive(Debug, Default)]
 pub struct Compose {
-    /// The services, in their order.
+    /// The services, in the order of the file.
     pub services: Vec<Service>,
-    /// What Docker calls each named volume.
+    /// The name of each named volume in Docker, by its key in the file.
     pub volumes: BTreeMap<String, String>,
 }
 
-/// One service.
 #[derive(Debug, Default)]
 pub struct Service {
-    /// Its name.
     pub name: String,
-    /// Its image.
     pub image: String,
-    /// Published ports: on the host, in the container.
+    /// Published ports: the port on the host, and the port in the container.
     pub ports: Vec<(u16, u16)>,
-    /// What is mounted.
     pub mounts: Vec<Mount>,
-    /// Its environment.
     pub environment: BTreeMap<String, String>,
-    /// Who its processes run as, where that is said.
+    /// The user that its processes run as, if given.
     pub user: Option<String>,
 }
 
-/// Something mounted into a container.
+/// A mount in a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
-    /// What is mounted.
     pub source: Source,
-    /// Where it is mounted.
+    /// The path in the container.
     pub target: PathBuf,
 }
 
-/// What can be mounted.
+/// The source of a mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// A file or directory of the host.
@@ -57,7 +51,7 @@ pub enum Source {
 }
 
 impl Service {
-    /// Where a path in the container lies: what is mounted there, and the rest of the path below it.
+    /// The mount that contains a path of the container, and the rest of the path below the mount.
     pub fn mounted(&self, path: &Path) -> Option<(&Source, PathBuf)> {
         let below = |mount: &Mount| path.strip_prefix(&mount.target).map(Path::to_owned).ok();
         let mounts = self.mounts.iter().filter_map(|mount| Some((mount, below(mount)?)));
@@ -65,7 +59,7 @@ impl Service {
         Some((&nearest.0.source, nearest.1))
     }
 
-    /// The host's path of a path in the container.
+    /// The host's path for a path in the container; `None` if it is not in a directory of the host.
     pub fn on_host(&self, path: &Path) -> Option<PathBuf> {
         match self.mounted(path)? {
             (Source::Host(source), rest) if rest.as_os_str().is_empty() => Some(source.clone()),
@@ -74,7 +68,7 @@ impl Service {
         }
     }
 
-    /// The host's port for one of the container's.
+    /// The host's port for a port of the container.
     pub fn published(&self, port: u16) -> Option<u16> {
         self.ports.iter().find(|(_, inside)| *inside == port).map(|(outside, _)| *outside)
     }
@@ -87,7 +81,7 @@ impl Service {
     }
 }
 
-/// Reads the docker-compose.yml in `dir`; its name and what it says, or `None` where there is none.
+/// Reads the docker-compose.yml in `dir`; returns its name and contents, or `None` if there is none.
 pub fn find(dir: &Path, look: Look<'_>) -> Result<Option<(&'static str, Compose)>, Fault> {
     for name in NAMES {
         let path = dir.join(name);
@@ -106,7 +100,7 @@ pub fn find(dir: &Path, look: Look<'_>) -> Result<Option<(&'static str, Compose)
     Ok(None)
 }
 
-/// What a docker-compose.yml in `dir` says.
+/// Parses the text of a docker-compose.yml in `dir`. `settings` contains the variables of `.env`.
 pub fn parse(text: &str, dir: &Path, settings: &BTreeMap<String, String>) -> Result<Compose, Fault> {
     let document = document(text)?;
     let text = |node: &YamlOwned| scalar(node).map(|text| interpolated(&text, settings));
@@ -130,7 +124,7 @@ pub fn parse(text: &str, dir: &Path, settings: &BTreeMap<String, String>) -> Res
     })
 }
 
-/// A YAML file as one value.
+/// Parses a YAML file as one value.
 pub fn document(text: &str) -> Result<YamlOwned, Fault> {
     let documents = YamlOwned::load_from_str(text);
     let fault =
@@ -142,7 +136,7 @@ pub fn document(text: &str) -> Result<YamlOwned, Fault> {
         .ok_or_else(|| fault("it is empty".to_owned()))
 }
 
-/// A scalar as text.
+/// A scalar as text; `None` for any other node.
 pub fn scalar(node: &YamlOwned) -> Option<String> {
     match node {
         YamlOwned::Value(ScalarOwned::String(text)) => Some(text.clone()),
@@ -186,7 +180,7 @@ fn service(name: String, node: &YamlOwned, dir: &Path, text: Text<'_>) -> Servic
     }
 }
 
-/// `[ADDRESS:]HOST:CONTAINER[/tcp]`, or the long form.
+/// Parses a published port: `[ADDRESS:]HOST:CONTAINER[/tcp]`, or the long form.
 fn published(node: &YamlOwned, text: Text<'_>) -> Option<(u16, u16)> {
     let get = |key: &str| node.as_mapping_get(key).and_then(text).and_then(|port| port.parse().ok());
     let Some(short) = text(node) else {
@@ -197,7 +191,7 @@ fn published(node: &YamlOwned, text: Text<'_>) -> Option<(u16, u16)> {
     Some((parts.next()?.parse().ok()?, inside))
 }
 
-/// `SOURCE:TARGET[:OPTIONS]`, or the long form. An anonymous volume is none.
+/// Parses a mount: `SOURCE:TARGET[:OPTIONS]`, or the long form. `None` for an anonymous volume.
 fn mount(node: &YamlOwned, dir: &Path, text: Text<'_>) -> Option<Mount> {
     let get = |key: &str| node.as_mapping_get(key).and_then(text);
     let (source, target) = match text(node) {
@@ -215,7 +209,7 @@ fn mount(node: &YamlOwned, dir: &Path, text: Text<'_>) -> Option<Mount> {
     Some(Mount { source, target: normal(Path::new(&target)) })
 }
 
-/// The path without `.` and without what a `..` takes back.
+/// The path with `.` removed and `..` resolved.
 fn normal(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {
@@ -230,7 +224,7 @@ fn normal(path: &Path) -> PathBuf {
     out
 }
 
-/// What Docker calls the volume that `key` stands for.
+/// The name in Docker of the volume with the key `key`.
 fn volume_name(key: &str, node: &YamlOwned, project: &str, text: Text<'_>) -> String {
     let external = node.as_mapping_get("external");
     let inner = external.and_then(|external| external.as_mapping_get("name")).and_then(text);
@@ -239,14 +233,14 @@ fn volume_name(key: &str, node: &YamlOwned, project: &str, text: Text<'_>) -> St
     name.unwrap_or_else(|| if is_external { key.to_owned() } else { format!("{project}_{key}") })
 }
 
-/// As both Compose versions make it of a directory's name.
+/// The project name that both versions of Compose derive from a directory's name.
 fn project_name(text: &str) -> String {
     let plain = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
     let name: String = text.to_lowercase().chars().filter(plain).collect();
     name.trim_start_matches(['-', '_']).to_owned()
 }
 
-/// `$NAME`, `${NAME}` and `${NAME:-default}` replaced, `$$` as a dollar sign.
+/// The text with `$NAME`, `${NAME}` and `${NAME:-default}` replaced by their values, and `$$` by a dollar sign.
 fn interpolated(text: &str, settings: &BTreeMap<String, String>) -> String {
     let (mut out, mut rest) = (String::new(), text);
     while let Some((before, after)) = rest.split_once('$') {

@@ -1,5 +1,5 @@
-//! A registry that regcert did not make: the directory of `gen_config.py`, or one made by hand from a recipe. Finds what
-//! it is called, who may log in, who signed and where the images are. Reads through the function it is given; never writes.
+//! A registry that regcert did not make: the directory of `gen_config.py`, or one made by hand from a recipe. Finds
+//! its names, users, authority and images. Reads only through the function that it is given; never writes.
 
 mod authority;
 mod compose;
@@ -19,47 +19,46 @@ use parts::Parts;
 pub use authority::OldAuthority;
 pub use compose::{NAMES as COMPOSE_NAMES, document, scalar};
 
-/// What lies at a path. No symbolic link below the old directory is followed.
+/// The entry at a path. Symbolic links below the old directory are not followed.
 pub enum Entry {
-    /// Nothing.
     Nothing,
     /// A regular file.
     File(zeroize::Zeroizing<Vec<u8>>),
-    /// A directory, by the names in it.
+    /// A directory, with the names in it.
     Directory(Vec<String>),
-    /// A symbolic link at this place, on the way or at the end.
+    /// The symbolic link that the path is, or that it passes through.
     Link(PathBuf),
-    /// Something that cannot be read, and why.
+    /// An entry that cannot be read, and why.
     Unreadable(String),
 }
 
-/// How an old directory is read.
+/// The function that reads an old directory.
 pub type Look<'a> = &'a dyn Fn(&Path) -> Entry;
 
-/// Who made the directory.
+/// The maker of the directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Maker {
     /// `gen_config.py` of docker-registry-self-signed.
     Script,
-    /// A person, with openssl, htpasswd and Docker.
+    /// A user, with openssl, htpasswd and Docker.
     Person,
 }
 
-/// What an old directory says.
+/// The contents of an old directory.
 pub struct Old {
-    /// Its docker-compose.yml, where there is one.
+    /// The name of its docker-compose.yml, if there is one.
     pub compose: Option<&'static str>,
-    /// Names, subject, ports, image, mirror: what a new registry is to have in common with it.
+    /// Names, subject, ports, image and mirror, which a new registry keeps.
     pub settings: RawSettings,
-    /// Where the images are; a fault where regcert cannot tell, or cannot keep them there.
+    /// The place of the images; a fault if it is unknown, or if regcert cannot keep them there.
     pub data: Result<Data, Fault>,
-    /// Who the registry's process ran as, where that was said.
+    /// The user that the registry's process ran as, if given.
     pub run_as: Option<RunAs>,
-    /// The password file, and where it lies.
+    /// The password file and its path.
     pub users: Option<(PathBuf, Htpasswd)>,
-    /// The certificate it served.
+    /// The certificate that the registry served.
     pub certificate: Option<Certificate>,
-    /// Names that clients may use and that regcert cannot have in a certificate.
+    /// Names that clients may use and that a certificate of regcert cannot contain.
     pub dropped: Vec<String>,
 }
 
@@ -69,7 +68,7 @@ pub fn is_old(dir: &Path, look: Look<'_>) -> Option<Maker> {
 }
 
 impl Old {
-    /// The registry in `dir`.
+    /// Reads the registry in `dir`; fails if there is none, or if it is one of regcert.
     pub fn find(dir: &Path, look: Look<'_>) -> Result<Self, Faults> {
         let faults = |fault: Fault| Faults { faults: vec![fault], blame: Blame::Elsewhere };
         if !matches!(look(&dir.join("regcert.toml")), Entry::Nothing) {
@@ -108,7 +107,7 @@ impl Old {
         })
     }
 
-    /// What the old registry kept its images in, as far as a running container shows it.
+    /// The volume with the images; `None` if they are in a directory, or if their place is unknown.
     pub fn volume(&self) -> Option<&VolumeName> {
         match &self.data {
             Ok(Data::Existing(name)) => Some(name),
@@ -129,7 +128,7 @@ fn not_one(dir: &Path, look: Look<'_>) -> Fault {
     }
 }
 
-/// The bytes of a file that is needed.
+/// The bytes of a file that must exist.
 fn read(path: &Path, look: Look<'_>) -> Result<zeroize::Zeroizing<Vec<u8>>, Fault> {
     let shown = shell(&path.display().to_string());
     match look(path) {
@@ -145,14 +144,14 @@ fn read(path: &Path, look: Look<'_>) -> Result<zeroize::Zeroizing<Vec<u8>>, Faul
     }
 }
 
-/// The text of a file that is needed.
+/// The text of a file that must exist.
 fn read_text(path: &Path, look: Look<'_>) -> Result<String, Fault> {
     let bytes = read(path, look)?;
     let named = |fault: Fault| Fault { message: format!("`{}`: {}", path.display(), fault.message), ..fault };
     Ok(String::from_utf8_lossy(utf8(&bytes).map_err(named)?).into_owned())
 }
 
-/// Sets the subject that the certificate has; an empty text is "none".
+/// Copies the subject of the certificate to the settings; an empty text means none.
 fn subject(certificate: &Certificate, settings: &mut RawSettings) {
     let (subject, _) = certificate.subject_fields();
     let text = |field: Option<String>| Some(field.unwrap_or_default());
@@ -167,14 +166,14 @@ fn subject(certificate: &Certificate, settings: &mut RawSettings) {
     settings.email = subject.email;
 }
 
-/// Whether the old image is kept: the 2.x and 3.x that regcert configures, by a tag that says so.
+/// Whether the old image is kept: its tag must show that it is 2.x or 3.x, which regcert can configure.
 fn keeps(image: &str) -> bool {
     image.rsplit_once(':').is_some_and(|(name, tag)| {
         name.rsplit('/').next() == Some("registry") && (tag.starts_with('2') || tag.starts_with('3'))
     })
 }
 
-/// `uid[:gid]` in numbers.
+/// Parses `uid[:gid]`, both as numbers.
 fn user(text: &str) -> Option<RunAs> {
     let (uid, gid) = text.split_once(':').unwrap_or((text, text));
     Some(RunAs { uid: uid.parse().ok()?, gid: gid.parse().ok()? })

@@ -1,8 +1,8 @@
-//! The directives of an existing nginx.conf that say what is served: names, certificate, users, port.
+//! Reads from an existing nginx.conf what it serves: names, certificates, password files, ports.
 
 use crate::front::directives;
 
-/// What the `server` blocks that serve https say.
+/// The directives of the `server` blocks that serve https.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Front {
     /// Server names.
@@ -11,12 +11,12 @@ pub struct Front {
     pub certificates: Vec<String>,
     /// Paths of password files.
     pub users: Vec<String>,
-    /// Ports that speak TLS.
+    /// Ports with TLS.
     pub ports: Vec<u16>,
 }
 
 impl Front {
-    /// Adds what a configuration file says.
+    /// Adds the directives of a configuration file.
     pub fn add(&mut self, text: &str) {
         for server in servers(&directives(text)) {
             let values = |name: &str| {
@@ -50,7 +50,7 @@ impl Front {
 /// The directives of one block.
 type Block<'a> = Vec<&'a Vec<String>>;
 
-/// The directives of each `server` block, with those of the blocks in it.
+/// The directives of each `server` block and of the blocks in it.
 fn servers(directives: &[Vec<String>]) -> Vec<Block<'_>> {
     let mut servers = Vec::new();
     let mut depth = 0_usize;

@@ -1,4 +1,4 @@
-//! What follows from the table of settings.
+//! Tests of the table of settings and of what is derived from it.
 
 use super::super::row::{Form, Row};
 use super::*;
@@ -55,7 +55,7 @@ fn every_other_value_that_a_setting_can_have_is_another_registry() {
         let tried = |key: &&str| alternatives.iter().any(|(known, _)| known == key);
         let configures = TABLE.iter().filter(|row| row.group.configures()).map(|row| row.key);
         let left: Vec<_> = configures.filter(|key| !tried(key)).collect();
-        // A domain goes with the server; the default is every repository.
+        // A domain changes with the server; the default of `anonymous-repos` is every repository.
         assert_eq!(left, ["domain", "anonymous-repos"]);
     }
 }
