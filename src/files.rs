@@ -1,5 +1,5 @@
 //! The output directory as a value: paths, bytes and modes, and the difference between two such values. Never
-//! touches the disk (`store` does).
+//! accesses the disk (`store` does).
 
 mod part;
 
@@ -15,19 +15,18 @@ use crate::error::Fault;
 pub struct RelPath(String);
 
 impl RelPath {
-    /// The path, where every part is a plain name.
+    /// The path; `None` unless every part is a plain name.
     pub fn new(path: impl Into<String>) -> Option<Self> {
         let path = path.into();
         let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains('\0');
         path.split('/').all(plain).then_some(Self(path))
     }
 
-    /// The path as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The directories above it, outermost first.
+    /// The directories above the file, outermost first.
     pub fn parents(&self) -> impl Iterator<Item = &str> {
         self.0.match_indices('/').map(|(at, _)| &self.0[..at])
     }
@@ -39,19 +38,18 @@ impl fmt::Display for RelPath {
     }
 }
 
-/// Who may read a file. The mode is part of the file and is there when the file appears.
+/// The users who may read a file. `store` creates the file with this mode, so it is never readable with another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Everybody: 0644.
+    /// Readable by all users: 0644.
     Public,
-    /// The containers' user alone: 0600, owned by it.
+    /// Readable only by the containers' user, which owns it: 0600.
     Server,
-    /// The owner of the directory alone: 0600. Never mounted into a container.
+    /// Readable only by the owner of the directory: 0600. Never mounted into a container.
     Secret,
 }
 
 impl Mode {
-    /// The permission bits.
     pub fn bits(self) -> u32 {
         match self {
             Self::Public => 0o644,
@@ -60,21 +58,20 @@ impl Mode {
     }
 }
 
-/// Where a file's bytes come from.
+/// The source of a file's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// The only copy of something: a key, a user, a setting. Read back at each run, so an edit by hand counts.
+    /// The only copy of a key, a user or a setting. Read again at each run, so a manual edit counts.
     Kept,
-    /// Made once for another authority, and taken away: not looked at again.
+    /// Made for an external authority, and taken away: regcert does not check it again.
     HandedOver,
-    /// Rewritten from the rest at each run. An edit by hand is a difference, and stays until `--force`.
+    /// Rendered from the other files at each run. A manual edit counts as a difference and stays until `--force`.
     Rendered,
-    /// The user's own: made once with comments that say what may stand there, and never looked at again.
+    /// The user's own: written once, with comments that explain what it may contain, and never rewritten.
     Own,
 }
 
-/// The bytes without the mark that Windows programs put before UTF-8 text. UTF-16 is refused by its name: as bytes it would
-/// become a part of a password.
+/// The bytes without a UTF-8 byte order mark. Fails for UTF-16, whose bytes would become part of a password.
 pub fn utf8(bytes: &[u8]) -> Result<&[u8], Fault> {
     let is_zero = |at: usize| bytes.get(at) == Some(&0);
     // ASCII text in UTF-16 has a zero in every other byte.
@@ -93,16 +90,13 @@ pub const MARK: &[u8] = b"\xef\xbb\xbf";
 /// One file of the output.
 #[derive(Clone, PartialEq, Eq)]
 pub struct File {
-    /// What is in it.
     pub bytes: Vec<u8>,
-    /// Who may read it.
     pub mode: Mode,
-    /// What made it.
     pub origin: Origin,
 }
 
 impl fmt::Debug for File {
-    /// Never the bytes: they may be a key.
+    /// Leaves the bytes out: they may be a key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "File({} bytes, {:?}, {:?})", self.bytes.len(), self.mode, self.origin)
     }
@@ -113,18 +107,17 @@ impl fmt::Debug for File {
 pub struct FileSet(BTreeMap<RelPath, File>);
 
 impl FileSet {
-    /// Adds a file. The path is regcert's own or made of validated names: anything else is a bug.
+    /// Adds a file. The path is a constant or made of validated names: any other path is a bug.
     pub fn put(&mut self, path: impl Into<String>, bytes: impl Into<Vec<u8>>, mode: Mode, origin: Origin) {
         let path = RelPath::new(path).expect("the path is made of plain names");
         self.0.insert(path, File { bytes: bytes.into(), mode, origin });
     }
 
-    /// The file at `path`.
     pub fn get(&self, path: &str) -> Option<&File> {
         self.0.get(&RelPath(path.to_owned()))
     }
 
-    /// The text at `path`, where it is there and UTF-8.
+    /// The text at `path`; `None` if the file is missing or not UTF-8.
     pub fn text(&self, path: &str) -> Option<&str> {
         std::str::from_utf8(utf8(&self.get(path)?.bytes).ok()?).ok()
     }
@@ -134,7 +127,7 @@ impl FileSet {
         self.0.iter()
     }
 
-    /// The files right below `directory` whose name ends in `.extension`.
+    /// The files directly below `directory` whose name ends in `.extension`.
     pub fn matching<'a>(
         &'a self,
         directory: &'a str,
@@ -149,19 +142,19 @@ impl FileSet {
     }
 }
 
-/// What a run does to one file.
+/// The effect of a run on one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
-    /// It was not there.
+    /// The file was missing.
     Added,
-    /// Its bytes or its mode differ.
+    /// The bytes or the mode differ.
     Changed,
-    /// Left alone: it is as it should be.
+    /// Left alone: the file is correct.
     Unchanged,
-    /// Left alone: it was edited by hand since regcert wrote it, and what regcert would write differs.
+    /// Left alone: the file was edited by hand since regcert wrote it, and regcert would write something else.
     EditedByHand,
-    /// Written by an earlier run, of no use now.
+    /// Removed: written by an earlier run and no longer needed.
     Removed,
 }
 
@@ -177,47 +170,47 @@ impl fmt::Display for Action {
     }
 }
 
-/// In place of a digest: the file is the only copy of something and is read back at each run.
+/// Replaces the digest of a file that is the only copy of its content and is read again at each run.
 const KEPT: &str = "kept";
 
-/// The digest of every file as regcert last wrote it, hexadecimal SHA-256 by path; [`KEPT`] for what is kept.
+/// The digest of every file as regcert last wrote it: hexadecimal SHA-256 by path, or [`KEPT`] for [`Origin::Kept`].
 pub type Digests = BTreeMap<String, String>;
 
-/// A file as it lies on the disk.
+/// A file on the disk.
 #[derive(Debug, Clone)]
 pub struct OnDisk {
     /// Hexadecimal SHA-256 of its bytes.
     pub digest: String,
-    /// Whether mode and owner are as they should be.
+    /// Whether the mode and the owner are correct.
     pub permissions_fit: bool,
 }
 
-/// What to do with edits by hand.
+/// How to treat files that were edited by hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Edits {
-    /// Leave the edited file and say so.
+    /// Leave the edited file and report it.
     Keep,
-    /// Write over it.
+    /// Overwrite the edited file.
     Overwrite,
 }
 
-/// The whole difference between the disk and what should be there. Decided here, shown by `ui`, done by `store`.
+/// The whole difference between the disk and the wanted files. Computed here, shown by `ui`, applied by `store`.
 #[derive(Debug)]
 pub struct Change {
-    /// Every file concerned, by path, with what happens to it.
+    /// Every affected file with its action, sorted by path.
     pub actions: Vec<(RelPath, Action)>,
-    /// The files as they should be.
+    /// The wanted files.
     pub files: FileSet,
-    /// The digests to keep after the run.
+    /// The digests to store after this run.
     pub digests: Digests,
-    /// Whether the digests that are stored are those of the files.
+    /// Whether the stored digests are those of the files.
     pub digests_fit: bool,
-    /// The digests kept before it.
+    /// The digests stored before this run.
     written: Digests,
 }
 
 impl Change {
-    /// Compares what should be there with what is. `digest` is SHA-256 in hexadecimal; `disk` answers for every
+    /// Compares the wanted files with those on disk. `digest` is SHA-256 in hexadecimal; `disk` is called with every
     /// path of `wanted` and `written`.
     pub fn between(
         wanted: FileSet,
@@ -236,7 +229,7 @@ impl Change {
                 Some(_) if file.origin == Origin::Own => Action::Unchanged,
                 Some(on_disk) if on_disk.digest == new && on_disk.permissions_fit => Action::Unchanged,
                 Some(on_disk) if on_disk.digest == new => Action::Changed,
-                // A rendered file is ours to replace only where it is byte for byte what we wrote.
+                // regcert may replace a rendered file only if it is byte for byte what regcert wrote.
                 Some(on_disk)
                     if file.origin == Origin::Rendered
                         && edits == Edits::Keep
@@ -267,7 +260,7 @@ impl Change {
             };
             match disk(&path) {
                 None => {}
-                // What was kept has been read, so an edit of it is not lost with the file.
+                // A kept file has been read already, so an edit of it is not lost when the file is removed.
                 Some(on_disk) if old != KEPT && on_disk.digest != *old && edits == Edits::Keep => {
                     digests.insert(path.to_string(), old.clone());
                     actions.push((path, Action::EditedByHand));
@@ -279,7 +272,7 @@ impl Change {
         Self { actions, files: wanted, digests, digests_fit: true, written: written.clone() }
     }
 
-    /// The same for the files that `concerns` alone: the others stay as they are, and known as they were.
+    /// Limits the change to the files that `concerns` selects. The others and their stored digests stay as they are.
     pub fn only(mut self, concerns: impl Fn(&str) -> bool) -> Self {
         self.actions.retain(|(path, _)| concerns(path.as_str()));
         self.digests.retain(|path, _| concerns(path));
@@ -294,7 +287,7 @@ impl Change {
         self.actions.iter().any(|(known, action)| known == path && moved(*action))
     }
 
-    /// The files that happen to be `action`.
+    /// The files with this `action`.
     pub fn with(&self, action: Action) -> impl Iterator<Item = &RelPath> {
         self.actions.iter().filter(move |(_, a)| *a == action).map(|(path, _)| path)
     }

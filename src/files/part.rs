@@ -1,13 +1,13 @@
-//! What each file of a registry is for, and what a change of it requires. The only place that decides by a path.
+//! The purpose of each file of a registry, and what a change of it requires. The only place that decides by a path.
 
 use super::RelPath;
 
-/// What a file of the registry's directory is for.
+/// The purpose of a file in the registry's directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// The settings: regcert.toml.
     Settings,
-    /// What regcert remembers between runs.
+    /// The state that regcert stores between runs.
     Notes,
     /// Root certificates and the keys of the authority.
     Root,
@@ -17,59 +17,59 @@ pub enum Part {
     Clients,
     /// The server's key with its certificate chain.
     ServerKey,
-    /// The server's certificate without its key: a copy for people, which no program reads.
+    /// The server's certificate without its key: a copy for users, which no program reads.
     ServerCertificate,
-    /// The authorities for client certificates, and what they revoked, as nginx reads them.
+    /// The authorities for client certificates and their revocation list, for nginx.
     ClientAuthority,
     /// A password file.
     Passwords,
-    /// The password file of the users with one set of rights, which nginx finds by their roles.
+    /// The password file of the users with the same access. nginx finds its name in the roles.
     PasswordsByAccess,
-    /// Roles and repositories of users, as nginx reads them.
+    /// Roles and repositories of users, for nginx.
     Roles,
     /// The configuration of nginx: nginx.conf, and the files that it includes.
     Front,
-    /// The user's own lines for nginx.
+    /// The files for the user's own nginx directives.
     Local,
-    /// The page for browsers.
+    /// The web page for browsers.
     Page,
-    /// The configuration of the registry, and the roots that it trusts.
+    /// The configuration of the registry, and the roots that the registry trusts.
     RegistryConfig,
     /// The health check of the registry's container.
     RegistryHealth,
-    /// What the container engine runs.
+    /// The Compose file.
     Engine,
-    /// The name under which the container engine runs it.
+    /// `.env`, which contains the Compose project name.
     EngineName,
     /// Packages and files for clients.
     ClientTrust,
     /// Timer and cron job for `regcert rotate`.
     Renewal,
-    /// Files of the user that nginx serves, or that an earlier registry left.
+    /// The user's files that nginx serves, and the files of an earlier registry.
     Served,
-    /// Text for people, and for git.
+    /// Text for users, and files for Git.
     Text,
 }
 
-/// What a changed file requires before it is in force.
+/// The action after which a changed file is in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// Nothing: no running program reads it.
+    /// No action: no running program reads the file.
     Nothing,
-    /// Nothing: it is read again at the next request.
+    /// No action: the server reads the file at the next request.
     NextRequest,
-    /// The server that ends TLS reads it again: nginx reloads. Without nginx, the registry restarts.
+    /// A reload of nginx. Without nginx, a restart of the registry, which then terminates TLS.
     Reload,
-    /// The registry restarts.
+    /// A restart of the registry.
     Restart,
-    /// The engine replaces the containers whose description changed.
+    /// `compose up`: the engine replaces the containers whose description changed.
     Apply,
-    /// Clients install it again.
+    /// Clients must install the file again.
     ClientsMustAct,
 }
 
 impl Part {
-    /// Everything that the server which ends TLS reads.
+    /// Every file that the server that terminates TLS reads.
     pub const OF_FRONT: [Self; 9] = [
         Self::Front,
         Self::Local,
@@ -82,13 +82,12 @@ impl Part {
         Self::Page,
     ];
 
-    /// The password files.
     pub const OF_USERS: [Self; 2] = [Self::Passwords, Self::PasswordsByAccess];
 
-    /// What nginx reads for TLS.
+    /// The files that nginx reads for TLS.
     pub const OF_TLS: [Self; 3] = [Self::ServerKey, Self::ServerCertificate, Self::ClientAuthority];
 
-    /// What the file at `path` is for. Files that regcert does not write are text.
+    /// The purpose of the file at `path`. Files that regcert does not write count as text.
     pub fn of(path: &str) -> Self {
         let (top, below) = path.split_once('/').unwrap_or((path, ""));
         let front = |below: &str| match below.split_once('/') {
@@ -124,7 +123,7 @@ impl Part {
         }
     }
 
-    /// What a change of it requires.
+    /// The action that a change of the file requires.
     pub fn effect(self) -> Effect {
         match self {
             Self::Settings
@@ -150,33 +149,32 @@ impl Part {
         }
     }
 
-    /// Whether it only tells people about the settings, and no program runs by it.
+    /// Whether the file only informs users about the settings, and no program reads it.
     pub fn only_informs(self) -> bool {
         matches!(self, Self::Page | Self::Renewal | Self::Text)
     }
 
-    /// Whether it only tells clients what to trust.
+    /// Whether the file only tells clients which roots to trust.
     pub fn is_for_clients(self) -> bool {
         matches!(self, Self::ClientTrust | Self::Page)
     }
 
-    /// Whether a configuration may name it: to take it away could end the server.
+    /// Whether a configuration may name the file, so that removing it could stop the server.
     pub fn is_named(self) -> bool {
-        // The password files by access are named by the roles alone.
+        // Only the roles name the password files by access.
         matches!(
             self,
             Self::ServerKey | Self::ServerCertificate | Self::ClientAuthority | Self::Passwords | Self::Front
         )
     }
 
-    /// Whether it names other files.
+    /// Whether the file names other files.
     pub fn names_others(self) -> bool {
         matches!(self, Self::Front | Self::RegistryConfig | Self::Engine)
     }
 }
 
 impl RelPath {
-    /// What the file is for.
     pub fn part(&self) -> Part {
         Part::of(self.as_str())
     }

@@ -1,5 +1,6 @@
-//! nginx in front of the registry: its configuration files and how they include one another, what a configuration on the
-//! disk can do, and the words of the roles that it reads. Pure; `render` fills the templates, `store` writes the files.
+//! nginx in front of the registry: its configuration files and how they include one another, the features of a
+//! configuration on the disk, and the format of the roles that nginx reads. Pure; `render` fills the templates,
+//! `store` writes the files.
 
 mod roles;
 mod syntax;
@@ -10,10 +11,10 @@ pub use syntax::{directives, directives_end};
 use crate::auth::PasswordFiles;
 use crate::files::{Change, FileSet, Part, RelPath};
 
-/// The file that nginx starts with.
+/// The main configuration file of nginx.
 pub const NGINX_CONF: &str = "nginx/nginx.conf";
 
-/// Everything that regcert renders of nginx's configuration, in the order of inclusion.
+/// Every nginx configuration file that regcert renders, in the order of inclusion.
 pub const FILES: [&str; 22] = [
     NGINX_CONF,
     "nginx/http/log.conf",
@@ -39,22 +40,23 @@ pub const FILES: [&str; 22] = [
     "nginx/server/errors.conf",
 ];
 
-/// The user's own lines: in `http`, and in the registry's `server`.
+/// The files for the user's own directives: in `http`, and in the registry's `server`.
 pub const LOCAL: [&str; 2] = ["nginx/local.conf", "nginx/local.server.conf"];
 
 /// Roles and repositories of users, which nginx reads at its start and at each reload.
 pub const ROLES: &str = "nginx/auth/registry.roles";
 
-/// nginx.conf leads to the registry's `server`, and that to the files of the server.
+/// The deepest nesting of includes: nginx.conf includes the registry's `server`, which includes the files of the
+/// server. It also ends a cycle of includes.
 const DEPTH_MAX: usize = 3;
 
-/// The configuration as one text: nginx.conf with each file that it includes in the place of the `include`. `read` gives
-/// the text of a file; `None` where there is no nginx.conf.
+/// The configuration as one text: nginx.conf with the text of each included file instead of the `include`. `read`
+/// returns the text of a file. `None` if there is no nginx.conf.
 pub fn whole(read: &dyn Fn(&str) -> Option<String>) -> Option<String> {
     read(NGINX_CONF).map(|text| in_place(&text, read, DEPTH_MAX))
 }
 
-/// A text of nginx's configuration with the files that it includes in their places, indented like their `include`.
+/// Replaces each `include` in a text of nginx's configuration by the included file, with the indent of the `include`.
 fn in_place(text: &str, read: &dyn Fn(&str) -> Option<String>, depth: usize) -> String {
     let mut whole = String::new();
     for line in text.lines() {
@@ -71,12 +73,12 @@ fn in_place(text: &str, read: &dyn Fn(&str) -> Option<String>, depth: usize) -> 
     whole
 }
 
-/// Whether an nginx.conf has everything in itself: one of regcert 0.1.0, or of a user.
+/// Whether an nginx.conf includes none of regcert's files: one of regcert 0.1.0, or of a user.
 pub fn is_in_one_piece(nginx_conf: &str) -> bool {
     !nginx_conf.lines().any(|line| included(line).is_some())
 }
 
-/// The file of regcert's that a line includes.
+/// The file of regcert that a line includes.
 fn included(line: &str) -> Option<&'static str> {
     let path = line.trim().strip_prefix("include /etc/")?.strip_suffix(';')?;
     FILES.into_iter().find(|file| *file == path)
@@ -87,8 +89,8 @@ pub fn of(files: &FileSet) -> Option<String> {
     whole(&|path| files.text(path).map(str::to_owned))
 }
 
-/// What stands in the place of nginx.conf while a change replaces several files of nginx's configuration one by one: all of
-/// it in one file. So a running nginx never loads a mixture, wherever the change is interrupted. `None` where one rename
+/// The temporary nginx.conf while a change replaces several nginx files one by one: the whole new configuration in
+/// one file. Thus a running nginx never loads a mixture, wherever the change is interrupted. `None` if one rename
 /// changes everything. `on_disk` reads a file that the change leaves alone.
 pub fn bridge(change: &Change, on_disk: &dyn Fn(&str) -> Option<String>) -> Option<String> {
     let is_moved = |path: &RelPath| change.moves(path);
@@ -104,35 +106,35 @@ pub fn bridge(change: &Change, on_disk: &dyn Fn(&str) -> Option<String>) -> Opti
     (read(NGINX_CONF)? != after).then_some(after)
 }
 
-/// Whether an nginx with this configuration reads what each user may do: one that is older, or was edited by hand, may not.
+/// Whether an nginx with this configuration reads the roles of users. An old or edited configuration may not.
 pub fn reads_roles(configuration: &str) -> bool {
-    // As the container has it mounted, below `/etc/`.
+    // The container mounts the file below `/etc/`, so its path there contains this one.
     configuration.contains(ROLES)
 }
 
-/// Where an nginx with this configuration looks for passwords.
+/// The password files that an nginx with this configuration reads.
 pub fn password_files(configuration: &str) -> PasswordFiles {
-    // The map that takes the file's name from the roles.
+    // The variable of the map that gets the name of the password file from the roles.
     if configuration.contains("$said_file") { PasswordFiles::ByAccess } else { PasswordFiles::OneForAll }
 }
 
-/// Whether an nginx with this configuration hands a request from inside its container on to the registry.
+/// Whether an nginx with this configuration passes a request from inside its container to the registry.
 pub fn asks_registry(configuration: &str) -> bool {
     configuration.contains("location = /registry {")
 }
 
-/// The file of the user's own that nginx names in an error.
+/// The user's own file that nginx names in an error.
 pub fn local_named(said: &str) -> Option<&'static str> {
     LOCAL.into_iter().find(|own| said.contains(&format!("/etc/{own}:")))
 }
 
-/// Whether a file of the user's own has any directive in it.
+/// Whether one of the user's own files contains any directive.
 pub fn says_something(text: &str) -> bool {
     !directives(text).is_empty()
 }
 
-/// What stands in the statements that put a setting in force. Others change with a setting as well, such as the words of a
-/// refusal, and an edit of them leaves it in force.
+/// Parts of the statements that put a setting in force. A setting also changes other statements, such as error
+/// messages, but an edit of those leaves it in force.
 pub const CARRIERS: [&str; 20] = [
     "server_name ",
     "ssl_certificate ",
@@ -156,7 +158,7 @@ pub const CARRIERS: [&str; 20] = [
     "$default_port > ",
 ];
 
-/// Where lines of the user's own are safe from a rewrite.
+/// A hint: the files for the user's own lines, which a rewrite does not change.
 pub const OWN_PLACE: &str = "move your own lines to `nginx/local.conf` (for `http`) or `nginx/local.server.conf` (for the registry's `server`), which nginx.conf includes and regcert never writes";
 
 #[cfg(test)]
@@ -222,11 +224,11 @@ mod tests {
         // One rename is enough for one file, and for a first nginx.conf.
         assert_eq!(bridged(&OLD, &[NEW[0], NEW[1], OLD[2]], ""), None);
         assert_eq!(bridged(&[], &NEW, ""), None);
-        // From a single file of an earlier regcert.
+        // The change starts from a single file of an earlier regcert.
         assert_eq!(bridged(&[(NGINX_CONF, "old;\n")], &NEW, "").unwrap(), "new;\nnew;\n");
         // A single file that was edited by hand names no other file.
         assert_eq!(bridged(&[(NGINX_CONF, "mine;\n")], &NEW, NGINX_CONF), None);
-        // Edits that stay are in it.
+        // The bridge contains the edits that stay.
         assert_eq!(bridged(&OLD, &[NEW[0], NEW[1], NEW[2]], "nginx/http/log.conf"), None);
         let mine = [(NGINX_CONF, "mine;\ninclude /etc/nginx/http/tls.conf;\n"), OLD[1], OLD[2]];
         assert_eq!(bridged(&mine, &NEW, NGINX_CONF).unwrap(), "mine;\nnew;\n");

@@ -1,9 +1,10 @@
-//! Roles and repositories of users as nginx reads them: the lines of the map that http/roles.conf includes.
+//! Roles and repositories of users in the format of nginx: the lines of the map that http/roles.conf includes.
 
 use crate::auth::{Accesses, PasswordFiles};
 
-/// The lines of nginx's map (ngx_http_map_module): the name behind `=`, so that none is a keyword of the map; role and
-/// repositories; the name again, because a map takes `Bob` for `bob`; and the password file.
+/// The lines of nginx's map (ngx_http_map_module). The key is the name after `=`, so that no name is a keyword of the
+/// map. The value is the role and the repositories; the name again, because a map ignores case and `Bob` would match
+/// `bob`; and the password file.
 pub fn map(accesses: &Accesses, passwords: PasswordFiles) -> String {
     let mut text = String::from("# Who may do what. Written by regcert: `regcert add-user` changes it.\n");
     for (name, access) in accesses.iter() {

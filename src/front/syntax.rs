@@ -1,6 +1,6 @@
 //! The syntax of nginx's configuration: directives and blocks.
 
-/// Every directive as words; a block opens with `{` as its last word, and `}` alone closes it.
+/// Every directive as a list of words. A block opens with `{` as its last word and closes with a `}` of its own.
 pub fn directives(text: &str) -> Vec<Vec<String>> {
     let (mut all, mut words, mut word) = (Vec::new(), Vec::new(), String::new());
     let mut letters = text.chars();
@@ -31,12 +31,12 @@ pub fn directives(text: &str) -> Vec<Vec<String>> {
     all
 }
 
-/// Whether each directive ends with a semicolon and each block with its brace.
+/// Whether each directive ends with a semicolon and each block with its closing brace.
 pub fn directives_end(text: &str) -> bool {
     let all = directives(text);
     let count =
         |brace: &str| all.iter().filter(|words| words.last().is_some_and(|last| last == brace)).count();
-    // What has no end is in no directive.
+    // `directives` leaves an unfinished directive out.
     count("{") == count("}") && directives(&format!("{text}\n;")).len() == all.len()
 }
 

@@ -1,6 +1,6 @@
-//! The way to a registry, link by link, judged from what a look found. Pure rules. The order is a client's: what comes
-//! later waits for what comes before.
-// Long because every link has its question, its answer and its cure beside each other.
+//! Judges each link on a client's way to the registry, from what `probe` found. Pure rules, in the client's order: a
+//! link is tried only if those before it hold.
+// Long because each link keeps its test, its message and its cure together.
 
 use super::finding::{Finding, waits};
 use super::known::{Known, RolesOnDisk};
@@ -15,10 +15,10 @@ use crate::names::Host;
 pub fn check(known: &Known<'_>, seen: &Seen) -> Vec<Finding> {
     let nothing = Seen::default();
     let mut links = vec![name(known, seen)];
-    // What was found behind a name that leads astray says nothing about the registry.
+    // If the name leads to another machine, what was found there says nothing about the registry.
     let seen = if links[0].is_broken() { &nothing } else { seen };
     links.push(tcp(known, seen));
-    // Nor does what another program says on the registry's port.
+    // The answer of another program on the registry's port says nothing about the registry either.
     let is_taken = seen.peer.as_ref().is_some_and(Result::is_ok) && behind::taken(known, seen).is_some();
     let astray = Seen { peer: Some(Err(NoConnection::default())), ..Seen::default() };
     let seen = if is_taken { &astray } else { seen };
@@ -60,7 +60,8 @@ fn name(known: &Known<'_>, seen: &Seen) -> Finding {
         None => return Finding::not_tried("name", "not asked for"),
     };
     let from_file = !known.hosts_file.is_empty() && known.hosts_file.iter().all(|ip| addresses.contains(ip));
-    // The registry is here, and the name is not: unless what it leads to hands on to this machine.
+    // The registry runs here, but the name resolves to another machine. That is fine if the other machine forwards to
+    // this one.
     let elsewhere = seen.nearby.as_ref().is_some_and(|leaf| Some(leaf) == known.leaf());
     let served = seen.chain.as_ref().and_then(|chain| chain.as_ref().ok()).and_then(|chain| chain.first());
     if elsewhere && served != seen.nearby.as_ref() {
@@ -101,7 +102,7 @@ fn tcp(known: &Known<'_>, seen: &Seen) -> Finding {
             let (compose, port) = (known.compose, known.target.port);
             let mut start = known.compose("up -d");
             if known.roles == RolesOnDisk::Other {
-                // nginx does not start without it.
+                // nginx does not start without the file.
                 start = format!("{}, which rewrites `{ROLES}`, then {start}", known.regcert("init"));
             }
             if let Some(Fault { message, hint }) = known.front_trouble()
@@ -174,10 +175,10 @@ fn tls(known: &Known<'_>, seen: &Seen) -> Finding {
     Finding::broken("tls", message, hint)
 }
 
-/// What is said of a server that says nothing, and its cure.
+/// The message and the cure for a server that does not answer.
 fn silent(known: &Known<'_>) -> (String, String) {
     let message = "the server takes the connection and says nothing".to_owned();
-    // Whether a Docker that does not answer has to do with it is not known.
+    // It is unknown whether a Docker that does not answer is the cause.
     let trouble = match known.containers {
         Containers::Known(_) => known.front_trouble(),
         Containers::Unknown(_) => None,

@@ -1,4 +1,4 @@
-//! The commands that mend a registry, as far as several links print them.
+//! The commands that cure a registry, if several links print them.
 
 use super::answer::Cure;
 use super::known::{Ill, Known, RolesOnDisk};
@@ -10,7 +10,7 @@ use crate::pki::Certificate;
 use crate::settings::ClientAuth;
 
 impl Known<'_> {
-    /// A command for where the registry's directory is. `commands::check` completes it: with -C, with sudo.
+    /// A regcert command, with the machine to run it on. `commands::check` completes it with `-C` and sudo.
     pub(super) fn regcert(&self, words: &str) -> String {
         match self.deployment {
             Some(_) => format!("run `regcert {words}`"),
@@ -18,7 +18,7 @@ impl Known<'_> {
         }
     }
 
-    /// The same for compose.
+    /// A Compose command, with the machine and the directory to run it in.
     pub(super) fn compose(&self, words: &str) -> String {
         match self.deployment {
             Some(_) => format!("run `{} {words}`", self.compose),
@@ -26,7 +26,7 @@ impl Known<'_> {
         }
     }
 
-    /// Whether a file of these parts is not as regcert writes it.
+    /// Whether a file of these parts differs from what regcert writes.
     pub(super) fn differs(&self, parts: &[Part]) -> bool {
         self.files.iter().any(|(path, _)| parts.contains(&Part::of(path)))
     }
@@ -36,8 +36,8 @@ impl Known<'_> {
         self.files.iter().any(|(path, ill)| *ill == Ill::Due && Part::of(path) == part)
     }
 
-    /// How the server comes to do what `says` asks of a file of these parts. An edit by hand is overwritten only where it
-    /// is in one of them.
+    /// The cure that makes the server do what `says` demands of a file of these parts. Manual edits are overwritten
+    /// only if one of these files was edited.
     pub(super) fn mends(&self, parts: &[Part], says: &str) -> String {
         if self.deployment.is_none() {
             return format!("{says}: on the registry's machine, `regcert check` says whether it does");
@@ -52,7 +52,7 @@ impl Known<'_> {
                 self.regcert("init --force --reload"),
                 quoted(&all)
             );
-            // config.yml holds a secret, which stays where Git and other users do not see it.
+            // config.yml contains a secret. A copy of it would be visible to Git and other users.
             let has_secret = concerned.iter().any(|path| Part::of(path) == Part::RegistryConfig);
             let rewrite = if others.is_empty() || has_secret {
                 force
@@ -79,8 +79,8 @@ impl Known<'_> {
         self.files.iter().filter(|(_, ill)| *ill == Ill::Edited).map(|(path, _)| path.as_str())
     }
 
-    /// The command that rewrites these files alone: `--force` would overwrite the edits in others too. Where those belong
-    /// together with one of these, it does not help.
+    /// The command that rewrites only these files: `--force` would overwrite the edits in others too. It does not
+    /// help if the other edits depend on these files.
     fn moves_away(&self, files: &[&str]) -> String {
         let place = |path: &str| shell(&self.dir.join(path).display().to_string());
         let moves = |path: &&str| format!("mv {} {}", place(path), place(&format!("{path}.edited")));
@@ -88,7 +88,8 @@ impl Known<'_> {
         format!("run `{} && regcert init --reload`, which keeps your edit there", moves.join(" && "))
     }
 
-    /// How the containers come to read what lies below `directory`, where no file is at fault: as regcert makes directories.
+    /// The command that lets the containers read below `directory` if no file is at fault: it gives the directories
+    /// the mode that regcert gives them.
     pub(super) fn opens(&self, directory: &str, then: &str) -> String {
         let place = shell(&self.dir.join(directory).display().to_string());
         format!("run `sudo find {place} -type d -exec chmod 0755 {{}} + && {} {then}`", self.compose)
@@ -98,12 +99,12 @@ impl Known<'_> {
         self.compose(self.reload)
     }
 
-    /// What mends a server that does not answer, and what says why.
+    /// The command that restarts a server that does not answer, and the one that shows why.
     pub(super) fn restarts(&self) -> String {
         format!("{}; where that does not help, `{} logs` says why", self.compose("restart"), self.compose)
     }
 
-    /// How another certificate comes about.
+    /// The command that gets a new server certificate.
     pub(super) fn renews(&self) -> String {
         match self.deployment.map(|deployment| &deployment.issuer) {
             Some(Issuer::External { .. }) => {
@@ -114,7 +115,7 @@ impl Known<'_> {
         }
     }
 
-    /// How another root comes about.
+    /// The command that replaces the root.
     pub(super) fn replaces_root(&self) -> String {
         match self.deployment.map(|deployment| &deployment.issuer) {
             Some(Issuer::External { .. }) => {
@@ -124,7 +125,7 @@ impl Known<'_> {
         }
     }
 
-    /// How the certificate comes to cover the name that was asked for.
+    /// The command that adds the given name to the certificate.
     pub(super) fn names_it(&self) -> String {
         let host = &self.target.host;
         let has = |deployment: &Deployment| {
@@ -139,7 +140,8 @@ impl Known<'_> {
         }
     }
 
-    /// How a name comes into the certificate: the root may not allow it, and another authority has to sign it.
+    /// The command that adds a name to the certificate. The root may not allow the name, and an external authority
+    /// has to sign it.
     fn adds_name(&self, deployment: &Deployment) -> String {
         let host = &self.target.host;
         if let Issuer::External { .. } = deployment.issuer {
@@ -155,14 +157,14 @@ impl Known<'_> {
         }
     }
 
-    /// The leaf on disk.
+    /// The leaf certificate on disk.
     pub(super) fn leaf(&self) -> Option<&Certificate> {
         self.deployment.and_then(|deployment| deployment.server.as_ref()).map(|server| server.leaf())
     }
 }
 
 impl Known<'_> {
-    /// What mends the reason of an answer.
+    /// The text of a cure.
     pub(super) fn cure(&self, cure: Cure) -> String {
         match cure {
             Cure::Proxy(line) => self.mends(&[Part::Front], &format!("nginx.conf must say `{line}`")),
@@ -205,13 +207,13 @@ impl Known<'_> {
         }
     }
 
-    /// How the disk with the images comes to take writes.
+    /// The command that makes the disk with the images writable.
     fn disk_read_write(&self) -> String {
         let says = "the disk with the images must be mounted read-write";
         let Some(data) = self.data else {
             return format!("{says}: `dmesg` says why the kernel allows no writes");
         };
-        // docker-compose.yml itself can mount it read-only.
+        // docker-compose.yml may itself mount it read-only.
         if self.differs(&[Part::Engine]) {
             return self.mends(&[Part::Engine], says);
         }
@@ -220,7 +222,7 @@ impl Known<'_> {
         )
     }
 
-    /// How the server comes to read the passwords.
+    /// The command that makes the server read the passwords.
     fn users_file(&self) -> String {
         let says = "the password file must be there and readable by the containers' user";
         if self.differs(&Part::OF_USERS) {
@@ -229,7 +231,7 @@ impl Known<'_> {
         self.mends(&[Part::Front], &format!("{says}, and nginx.conf must name it"))
     }
 
-    /// How the registry behind nginx comes to answer.
+    /// The command that makes the registry behind nginx answer.
     pub(super) fn starts(&self) -> String {
         let runs = self.containers.of("registry").is_some_and(|registry| registry.is_running);
         let parts = [Part::RegistryConfig, Part::Engine, Part::Front];
@@ -242,12 +244,12 @@ impl Known<'_> {
         format!("{}; `{} logs registry` says why it ended", self.compose("up -d"), self.compose)
     }
 
-    /// What makes nginx read the roles.
+    /// The command that makes nginx read the roles.
     pub(super) fn takes_roles(&self) -> String {
         match self.roles {
             RolesOnDisk::Fit => self.reloads(),
             RolesOnDisk::Other => self.regcert("init --reload"),
-            // Its content was read. Where it is only old, `init` writes it.
+            // If nginx.conf lacks the roles only because it is old, `init` rewrites it.
             RolesOnDisk::Unread if self.is_due(Part::Front) => self.regcert("init --reload"),
             RolesOnDisk::Unread => {
                 format!(
@@ -259,8 +261,8 @@ impl Known<'_> {
     }
 }
 
-/// Whether the containers read `own`, a file of the user's own, beside a file of these parts. docker-compose.override.yml
-/// can contradict each of them.
+/// Whether the containers read `own`, a file of the user's own, along with a file of these parts.
+/// docker-compose.override.yml can override each of them.
 fn is_read_with(own: &str, parts: &[Part]) -> bool {
     Part::of(own) != Part::Local || parts.iter().any(|part| Part::OF_FRONT.contains(part))
 }

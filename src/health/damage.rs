@@ -1,5 +1,5 @@
-//! Files that are there and do not do what they are for: edits that no program can read, passwords whose line is gone,
-//! settings that nothing follows yet. Pure; the files come in as bytes.
+//! Existing files that do not work: edits that no program can read, users without a password line, settings that are
+//! not applied yet. Pure; the files are passed in as bytes.
 
 use super::finding::{Finding, State};
 use crate::deployment::{APPLY, Deployment, Issuer};
@@ -8,7 +8,8 @@ use crate::front::directives_end;
 use crate::names::{PROJECT_NAME, printable, project_name, visible};
 use crate::takeover::document;
 
-/// Files that were edited by hand, and that their reader cannot read: these take the place of what was found of them.
+/// Reports files that were edited by hand and that their program cannot read. These findings replace others about the
+/// same files.
 pub fn damage(deployment: &Deployment, edited: &[(String, Vec<u8>)], findings: &mut Vec<Finding>) {
     for (path, bytes) in edited.iter().filter(|(path, _)| Part::of(path) != Part::ClientTrust) {
         let Some(why) = unreadable(deployment, path, bytes) else {
@@ -23,10 +24,10 @@ pub fn damage(deployment: &Deployment, edited: &[(String, Vec<u8>)], findings: &
     }
 }
 
-/// Why nginx cannot read a file.
+/// The reason why nginx cannot read a file.
 const NO_END: &str = "a directive or a block in it has no end";
 
-/// A file of the user's own for nginx that nginx cannot read: only the user can correct it.
+/// The finding about a file of the user's own that nginx cannot read: only the user can correct it.
 pub fn own_damage(path: &str, text: &str) -> Option<Finding> {
     (!directives_end(text)).then(|| {
         let hint = "correct it: regcert never rewrites this file";
@@ -34,7 +35,7 @@ pub fn own_damage(path: &str, text: &str) -> Option<Finding> {
     })
 }
 
-/// Why the program that reads a file cannot.
+/// The reason why the program that uses a file cannot read it.
 fn unreadable(deployment: &Deployment, path: &str, bytes: &[u8]) -> Option<String> {
     let Some(text) = utf8(bytes).ok().and_then(|bytes| std::str::from_utf8(bytes).ok()) else {
         return Some("it is not UTF-8 text".to_owned());
@@ -62,7 +63,7 @@ fn unreadable(deployment: &Deployment, path: &str, bytes: &[u8]) -> Option<Strin
     }
 }
 
-/// An edit of regcert.toml that is not applied. `is_unknown`: what is in force is not known.
+/// The finding about an edit of regcert.toml that is not applied. `is_unknown`: the settings in force are unknown.
 pub fn unapplied(deployment: &Deployment, is_unknown: bool) -> Option<Finding> {
     let changed: Vec<_> = deployment
         .unapplied()
@@ -98,7 +99,7 @@ pub fn unapplied(deployment: &Deployment, is_unknown: bool) -> Option<Finding> {
     Some(Finding::due("settings", message, hint).at("regcert.toml"))
 }
 
-/// Users with a role whose line in the password file is gone.
+/// Users with a role but without a line in the password file.
 pub fn lost_users(deployment: &Deployment) -> Vec<Finding> {
     let finding = |(name, path, words): (String, String, String)| {
         let name = printable(&name);
@@ -111,7 +112,7 @@ pub fn lost_users(deployment: &Deployment) -> Vec<Finding> {
     deployment.lost_users().into_iter().map(finding).collect()
 }
 
-/// The notes by which an edit by hand is told are not those of this directory.
+/// The stored digests, which reveal manual edits, are not those of this directory.
 pub fn lost_digests(path: &str) -> Finding {
     let message = "missing, damaged or another registry's: an edit by hand cannot be told from an old file";
     Finding::due("digests", message, "run `regcert init`, which writes it again; nothing is lost").at(path)
