@@ -133,7 +133,7 @@ pub fn says_something(text: &str) -> bool {
     !directives(text).is_empty()
 }
 
-/// Parts of the statements that put a setting in force. A setting also changes other statements, such as error
+/// Substrings of the statements that put a setting in force. A setting also changes other statements, such as error
 /// messages, but an edit of those leaves it in force.
 pub const CARRIERS: [&str; 20] = [
     "server_name ",

@@ -1,5 +1,5 @@
-//! Whether a file that was edited by hand holds what a setting needs in it: compared statement by statement, so that a
-//! comment or a line of the user's own never counts. Pure; the files come in as text.
+//! Whether an edited file contains what a setting needs. The comparison is by statement, so that comments and the
+//! user's own lines never count. Pure; the files are passed in as text.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,14 @@ use crate::front::{self, NGINX_CONF, directives};
 use crate::render::Site;
 use crate::takeover::{document, scalar};
 
-/// How many statements a message lists for each file.
+/// The number of statements that a message lists for each file.
 const SHOWN_MAX: usize = 6;
 
 /// The keys of config.yml whose values may be shown.
 const PUBLIC: [&str; 6] = ["enabled", "addr", "net", "remoteurl", "level", "disabled"];
 
-/// What stands in the statements that put a setting in force, by part. Others change with a setting as well, and an edit of
-/// them leaves it in force.
+/// Substrings of the statements that put a setting in force, by part. A setting also changes other statements, but an
+/// edit of those leaves it in force.
 const CARRIERS: [(Part, &[&str]); 4] = [
     (Part::Front, &front::CARRIERS),
     (
@@ -49,7 +49,7 @@ const CARRIERS: [(Part, &[&str]); 4] = [
     (Part::RegistryHealth, &["/run/regcert/metrics"]),
 ];
 
-/// Where lines of the user's own are safe from a rewrite, by part.
+/// Hints by part: the files for the user's own lines, which a rewrite does not change.
 const OWN_PLACES: [(Part, &str); 3] = [
     (Part::Front, front::OWN_PLACE),
     (
@@ -62,20 +62,19 @@ const OWN_PLACES: [(Part, &str); 3] = [
     ),
 ];
 
-/// A file that was edited by hand and that a setting does not reach.
+/// A file that was edited by hand and lacks a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreached {
-    /// Its path.
     pub path: String,
-    /// Statements that it needs and does not have.
+    /// Statements that the file needs and lacks.
     pub missing: Vec<String>,
-    /// Statements that it has and must not have.
+    /// Statements that the file has and must not have.
     pub stale: Vec<String>,
 }
 
-/// What `on_disk`, a file that was edited by hand and stays, lacks of a change of the registry's files from `before` to
-/// `after`; `None` where the change is in it already, or where there is no change but of comments. nginx.conf is compared with
-/// all that it includes: one of an earlier regcert, or of a user, may have everything in itself.
+/// What `on_disk`, an edited file that is kept, lacks of the change of the registry's files from `before` to `after`.
+/// `None` if it has the change already, or if only comments change. nginx.conf is compared with all its included
+/// files: one of an earlier regcert, or of a user, may have everything in one file.
 pub fn unreached(path: &str, on_disk: &[u8], before: &FileSet, after: &FileSet) -> Option<Unreached> {
     let wanted = after.get(path)?;
     if path != NGINX_CONF {
@@ -111,7 +110,7 @@ fn compared(path: &str, on_disk: &[u8], before: &[u8], after: &[u8]) -> Option<U
     let needs = |(one, n): &(&String, &usize)| {
         **n > old.get(*one).copied().unwrap_or_default() && count(&has, one) < **n
     };
-    // A port that must not be published at all is published by whatever number.
+    // If a container port must no longer be published, no host port may publish it.
     let gone: Vec<_> = old
         .keys()
         .filter_map(|one| inside(one))
@@ -123,16 +122,16 @@ fn compared(path: &str, on_disk: &[u8], before: &[u8], after: &[u8]) -> Option<U
     };
     let text = |(one, _): (&String, &usize)| one.clone();
     let stale: Vec<_> = has.iter().filter(forbids).map(text).collect();
-    // A text of the user's own, with nothing in it that the setting changes, says nothing wrong.
+    // A text for users may lack new statements, because the user may have reworded it; only stale ones are wrong.
     let missing: Vec<_> =
         if Part::of(path).only_informs() { Vec::new() } else { new.iter().filter(needs).map(text).collect() };
     (!missing.is_empty() || !stale.is_empty()).then_some(Unreached { missing, stale, ..found })
 }
 
-/// Every statement, and how often it stands there.
+/// Each statement with its number of occurrences.
 type Statements = BTreeMap<String, usize>;
 
-/// The statements of each text: as the format of the file has them, where all three are of that format; lines elsewhere.
+/// The statements of each text in the format of the file, if all three are valid; otherwise their lines.
 fn statements(path: &str, texts: [&str; 3]) -> [Statements; 3] {
     let parse = |text: &str| match path.rsplit_once('.') {
         Some((_, "yml")) => flat(text),
@@ -152,13 +151,13 @@ fn statements(path: &str, texts: [&str; 3]) -> [Statements; 3] {
     })
 }
 
-/// Lines without blanks around them and without comments.
+/// The lines without surrounding blanks. Comments and empty lines are left out.
 fn lines(text: &str) -> Vec<String> {
     let spoken = |line: &&str| !line.is_empty() && !line.starts_with('#') && !line.starts_with("//");
     text.lines().map(str::trim).filter(spoken).map(str::to_owned).collect()
 }
 
-/// The directives of an nginx.conf, each after the names of the blocks around it.
+/// The directives of nginx's configuration, each after the names of the blocks around it.
 fn nested(text: &str) -> Vec<String> {
     let mut blocks: Vec<String> = Vec::new();
     let mut all = Vec::new();
@@ -176,7 +175,7 @@ fn within(blocks: &[String], arrow: &str) -> String {
     blocks.iter().map(|block| format!("{block}{arrow}")).collect()
 }
 
-/// The scalars of a YAML file, each after its keys; `None` where it is not YAML.
+/// The scalars of a YAML file, each after its keys; `None` if the text is not valid YAML.
 fn flat(text: &str) -> Option<Vec<String>> {
     let mut all = Vec::new();
     descend(&document(text).ok()?, "", &mut all);
@@ -197,13 +196,13 @@ fn descend(node: &YamlOwned, keys: &str, all: &mut Vec<String>) {
     }
 }
 
-/// Keys and port in the container of a published port.
+/// The keys and the container port of a published port.
 fn inside(statement: &str) -> Option<(&str, &str)> {
     let (keys, port) = statement.split_once(".ports: ")?;
     Some((keys, port.rsplit_once(':')?.1))
 }
 
-/// Whether `known` is `wanted`. A port that is published on one address only is published.
+/// Whether `known` satisfies `wanted`. A port that is published on one address only counts as published.
 fn holds(known: &str, wanted: &str) -> bool {
     let ports =
         |text: &str| text.split_once(".ports: ").map(|(keys, port)| (keys.to_owned(), port.to_owned()));
@@ -216,7 +215,7 @@ fn holds(known: &str, wanted: &str) -> bool {
 }
 
 impl Unreached {
-    /// One line for each statement, and how many more there are. What stands in a file of secrets is not shown.
+    /// One line for each statement, and the number of the others. The contents of a file with secrets are not shown.
     fn shown(&self) -> String {
         let line = |mark: &str, one: &String| format!("\n  {mark} {}", short(&masked(&self.path, one, ": ")));
         let missing = self.missing.iter().map(|one| line("lacks", one));
@@ -227,7 +226,7 @@ impl Unreached {
         all.into_iter().take(SHOWN_MAX).collect::<String>() + &more
     }
 
-    /// Why a command did not do what it was asked for.
+    /// The fault of a command whose change an edited file lacks.
     pub fn fault(&self, rewrites: &str) -> Fault {
         let Self { path, .. } = self;
         Fault::new(format!(
@@ -240,7 +239,7 @@ impl Unreached {
         ))
     }
 
-    /// What `status` says of it, for the settings named.
+    /// The message and the cure that `status` shows for these settings.
     pub fn told(&self, settings: &[String]) -> (String, String) {
         let settings: Vec<_> = settings.iter().map(|setting| format!("`{setting}`")).collect();
         (
@@ -257,7 +256,7 @@ impl Unreached {
     }
 }
 
-/// A line without what may be a secret: in config.yml each value but a few.
+/// A line without possible secrets: in config.yml, every value is masked except those of the `PUBLIC` keys.
 fn masked(path: &str, line: &str, end_of_key: &str) -> String {
     match line.split_once(end_of_key) {
         Some((key, _))
@@ -271,7 +270,7 @@ fn masked(path: &str, line: &str, end_of_key: &str) -> String {
     }
 }
 
-/// No longer than a line or two.
+/// Shortens a text to a line or two.
 fn short(text: &str) -> String {
     const MAX: usize = 160;
     if text.chars().count() <= MAX {
@@ -281,15 +280,15 @@ fn short(text: &str) -> String {
     }
 }
 
-/// Where lines of the user's own are safe from a rewrite of `path`.
+/// A hint: the file for the user's own lines that a rewrite of `path` does not change.
 fn own_place(path: &str) -> &'static str {
     let place = OWN_PLACES.iter().find(|(part, _)| *part == Part::of(path));
     place.map_or("keep a copy of your edit", |(_, place)| place)
 }
 
-/// The edit of a file: the lines that a rewrite takes away, and those that it brings back. `written` are the files as they
-/// would be without the edit. An nginx.conf in one piece is compared with all that the one of today includes; the comments of
-/// an earlier regcert come last.
+/// The edit of a file: the lines that a rewrite removes, then those that it restores. `written` are the files without
+/// the edit. An nginx.conf in one piece is compared with today's nginx.conf and its included files; comments then
+/// come last, because an earlier regcert wrote most of them.
 pub fn edit(path: &str, on_disk: &[u8], written: &FileSet) -> Vec<String> {
     let on_disk = String::from_utf8_lossy(on_disk).into_owned();
     let is_whole = path == NGINX_CONF && front::is_in_one_piece(&on_disk);
@@ -316,8 +315,8 @@ pub fn edit(path: &str, on_disk: &[u8], written: &FileSet) -> Vec<String> {
     lines
 }
 
-/// Each file that was edited by hand and does not hold a setting, with the settings. `on_disk` are the edited files.
-/// A setting is held if the file has what this value needs, and nothing that only another value needs.
+/// Each edited file that lacks settings, with the keys of these settings. `on_disk` are the edited files. A file has
+/// a setting if it contains what this value needs, and nothing that only another value needs.
 pub fn swallowed(
     deployment: &Deployment,
     site: &Site,
@@ -357,7 +356,7 @@ pub fn swallowed(
 }
 
 impl Unreached {
-    /// Adds what another comparison found; whether that is more.
+    /// Adds the result of another comparison; true if it found more.
     fn add(&mut self, other: Self) -> bool {
         let before = self.missing.len() + self.stale.len();
         for (own, more) in [(&mut self.missing, other.missing), (&mut self.stale, other.stale)] {

@@ -1,5 +1,5 @@
-//! What is due and what is wrong, judged from the registry and the state of its files. Pure rules; nothing is asked of
-//! the machine here.
+//! The findings about a registry: what is due and what is wrong, judged from its certificates, users and files. Pure
+//! rules; this module reads nothing from the machine.
 
 mod answer;
 mod behind;
@@ -41,7 +41,7 @@ use crate::deployment::{Deployment, FORMAT};
 use crate::files::{Action, Change, Part};
 use crate::names::{Username, printable, shell, visible};
 
-/// Everything there is to say, the worst first.
+/// All findings, the worst first.
 pub fn findings(
     deployment: &Deployment,
     change: &Change,
@@ -65,7 +65,7 @@ pub fn findings(
     findings
 }
 
-/// The users whose lines in the password file let nothing in.
+/// The users whose password lines match no password.
 pub fn locked_out(deployment: &Deployment) -> Vec<Finding> {
     let locked = |(name, why): (String, Unusable)| {
         let hint = match name.parse::<Username>() {
@@ -78,20 +78,20 @@ pub fn locked_out(deployment: &Deployment) -> Vec<Finding> {
     deployment.locked_out().into_iter().map(locked).collect()
 }
 
-/// A garbage collection that was cut short: it ends by itself in the registry's container, but for a container that was
-/// killed at the same time.
+/// An interrupted garbage collection. It finishes by itself in the registry's container, unless the container was
+/// killed as well.
 pub fn interrupted_collection() -> Finding {
     let message = "a garbage collection was interrupted, and pushes may still be refused";
     Finding::due("gc", message, "run `regcert gc`")
 }
 
-/// What an interrupted collection has taken and not removed yet. `size` is for people.
+/// The blobs that an interrupted collection has moved but not removed. `size` is a text for the user.
 pub fn left_by_collection(size: &str) -> Finding {
     let message = format!("a garbage collection that was interrupted left {size} to be removed");
     Finding::note("gc", message, "`regcert gc` frees the space")
 }
 
-/// Uploads that clients have not ended for so long that a collection removes them. `size` is for people.
+/// Unfinished uploads that are old enough for a collection to remove them. `size` is a text for the user.
 pub fn given_up_uploads(count: u64, size: &str) -> Finding {
     let uploads = if count == 1 { "1 unfinished upload" } else { &format!("{count} unfinished uploads") };
     let message = format!("{uploads} ({size}): untouched for a day or longer");
@@ -114,9 +114,9 @@ fn files(change: &Change, findings: &mut Vec<Finding>) {
             Action::EditedByHand => {
                 (State::Note, "edited by hand, and kept; `regcert init --force` rewrites it", "")
             }
-            // It was taken away to be signed; it is made again from its key.
+            // The request was taken away to be signed, and can be made again from its key.
             Action::Added if path.part() == Part::Request => continue,
-            // The user may have removed a file of their own.
+            // The file is for the user's own lines, so the user may have removed it.
             Action::Added if path.part() == Part::Local => continue,
             Action::Added if path.as_str() == FORMAT => (
                 State::Due,

@@ -1,4 +1,4 @@
-//! Who may do what: whether the running registry holds a user to it, and where the trial images of such a user go.
+//! Roles: whether the running registry enforces them, and where the trial images of a limited user go.
 
 use super::answer::is_denied;
 use super::finding::Finding;
@@ -9,16 +9,16 @@ use crate::front::ROLES;
 use crate::names::{Pattern, Repositories};
 use crate::settings::Proxy;
 
-/// Where trial images go, unless an option names another repository.
+/// The repository for trial images, unless an option names another.
 const USUAL: &str = "regcert-check";
 
-/// Whether this is a repository that `regcert check` makes for its trial images. A registry has no request that removes an
-/// empty one.
+/// Whether `regcert check` makes this repository for its trial images. A registry has no request that removes an
+/// empty repository.
 pub fn is_trial(repository: &str) -> bool {
     repository.rsplit('/').next() == Some(USUAL)
 }
 
-/// Where the trial of a user with this access goes, and how far.
+/// The repository for the trial of a user with this access, and what may be stored there.
 pub fn trial(given: Option<&str>, is_mirror: bool, access: Option<&Access>) -> Trial {
     let patterns = match access.map(|access| &access.repositories) {
         Some(Repositories::Of(patterns)) => patterns.as_slice(),
@@ -31,7 +31,7 @@ pub fn trial(given: Option<&str>, is_mirror: bool, access: Option<&Access>) -> T
     let (repository, extent) = match (given, below, patterns.first()) {
         (Some(given), ..) => (given.to_owned(), Extent::Images),
         (None, Some(below), _) => (below, Extent::Images),
-        // The user's own repository: no trial image among theirs.
+        // The repository is in real use: no trial image is stored there.
         (None, None, Some(one)) => (one.to_string(), Extent::Upload),
         (None, None, None) => (USUAL.to_owned(), Extent::Images),
     };
@@ -43,7 +43,7 @@ pub fn trial(given: Option<&str>, is_mirror: bool, access: Option<&Access>) -> T
     Trial { repository, extent }
 }
 
-/// Why the links of a push are not tried, where that is no fault of theirs.
+/// Why the links of a push are not tried although they are not at fault.
 pub(super) fn no_push(known: &Known<'_>, seen: &Seen, name: &str) -> Option<String> {
     let Trial { repository, extent } = known.trial;
     if *extent == Extent::Nothing {
@@ -74,7 +74,7 @@ fn stored(chunk: &Result<Answer, String>) -> bool {
     chunk.as_ref().is_ok_and(|answer| answer.status == 202)
 }
 
-/// Whether the registry holds the user to what the directory says.
+/// Whether the registry enforces the access that the directory gives the user.
 pub(super) fn roles(known: &Known<'_>, seen: &Seen, waits: &str) -> Finding {
     let not_tried = |why: &str| Finding::not_tried("roles", why);
     if known.deployment.is_some_and(|deployment| deployment.spec.proxy == Proxy::None) {
@@ -110,11 +110,11 @@ pub(super) fn roles(known: &Known<'_>, seen: &Seen, waits: &str) -> Finding {
     }
 }
 
-/// What became of a push.
+/// The registry's answer to a push.
 enum Said {
-    /// It was refused.
+    /// The push was refused.
     Refused,
-    /// It was taken; and so was a deletion, or not, where one was tried.
+    /// The push was accepted; with the status of the deletion, if one was tried.
     Taken(Option<u16>),
 }
 
@@ -122,7 +122,7 @@ fn deletion(seen: &Seen) -> Option<u16> {
     seen.trip.as_ref()?.as_ref().ok()?.deleted
 }
 
-/// What was said, held against what the directory says.
+/// Compares the answer with the access in the directory.
 fn judged(known: &Known<'_>, Access { role, repositories }: &Access, said: Said) -> Finding {
     let user = known.user.map_or_else(String::new, ToString::to_string);
     let repository = &known.trial.repository;

@@ -1,5 +1,5 @@
-//! Whether the running registry does what regcert.toml says: each setting that shows from outside is tried, and what Docker
-//! knows of the containers is compared. Pure; `probe` tries.
+//! Whether the running registry does what regcert.toml says: tests each setting that is visible from outside, and
+//! compares what Docker knows of the containers. Pure; `probe` sends the requests.
 
 use super::finding::Finding;
 use super::known::Known;
@@ -8,16 +8,16 @@ use crate::deployment::Deployment;
 use crate::files::Part;
 use crate::settings::{ClientAuth, Data, Delete, Proxy, Settings};
 
-/// A repository that is open on the port without passwords only where all are.
+/// A repository that the port without passwords opens only if it opens all.
 pub const NOT_OPEN: &str = "regcert-check-not-open";
 
-/// What differs, and what mends it.
+/// A difference and its cure.
 struct Differs {
     what: String,
     cure: String,
 }
 
-/// What is compared.
+/// A comparison of the running registry with its settings.
 struct Comparison<'a> {
     known: &'a Known<'a>,
     spec: &'a Settings,
@@ -26,7 +26,7 @@ struct Comparison<'a> {
     differs: Vec<Differs>,
 }
 
-/// Whether the settings are in force.
+/// The link that tells whether the settings are in force.
 pub(super) fn settings(known: &Known<'_>, seen: &Seen, waits: &str) -> Finding {
     let (Some(deployment), Some(running)) = (known.deployment, known.running) else {
         return Finding::not_tried(
@@ -34,7 +34,7 @@ pub(super) fn settings(known: &Known<'_>, seen: &Seen, waits: &str) -> Finding {
             "the settings are in the registry's directory, which is not here",
         );
     };
-    // What is not the registry, or takes no client, shows no settings: the link before says what to mend.
+    // A server that is not the registry, or refuses every client, shows no settings: an earlier link has the cure.
     if !matches!(&seen.api, Some(Ok(answer)) if answer.status == 401) {
         return Finding::not_tried("settings", waits);
     }
@@ -76,7 +76,7 @@ impl Comparison<'_> {
         self.known.mends(&[Part::Front], "nginx.conf must say what regcert.toml says")
     }
 
-    /// How a port comes to answer.
+    /// The cure for a port that does not answer.
     fn published(&self, port: u16) -> String {
         let can_differ = [Part::Engine, Part::Front];
         if self.known.differs(&can_differ) {
@@ -92,7 +92,7 @@ impl Comparison<'_> {
         };
         self.compared.push("client-auth");
         let status = running.without_certificate.as_ref().and_then(|answer| answer.as_ref().ok());
-        // nginx answers 400 to a client that shows none and must (`ngx_http_process_request`).
+        // nginx answers 400 to a client without a required certificate (`ngx_http_process_request`).
         let lets_in = status.is_some_and(|answer| answer.status != 400);
         let wrong = match (self.spec.client_auth, asks, lets_in) {
             (ClientAuth::Off, true, _) => "the server asks for a client certificate",
@@ -116,7 +116,7 @@ impl Comparison<'_> {
         };
         self.compared.push("anonymous-port");
         let (wrong, cure) = match answer {
-            // A registry that does not answer is a link of its own.
+            // Another link reports a registry that does not answer.
             Ok(answer) if answer.status == 200 || answer.status >= 500 => (None, String::new()),
             Ok(answer) => (
                 Some(format!("`GET /v2/` without a password is answered with {}", answer.status)),
@@ -196,7 +196,8 @@ impl Comparison<'_> {
         }
     }
 
-    /// Images, the place of the images, and whether the registry has read its configuration.
+    /// Compares the container images and the data directory, and checks whether the registry has read its
+    /// configuration.
     fn containers(&mut self, running: &Running) {
         let images = [
             ("nginx-image", "nginx", self.spec.nginx_image.to_string()),
@@ -210,7 +211,7 @@ impl Comparison<'_> {
                 continue;
             }
             self.compared.push(key);
-            // Podman writes the registry of a short name before it.
+            // Podman writes the registry before a short image name.
             if *image != wanted && !image.ends_with(&format!("/{wanted}")) {
                 let what = format!("{key} is `{wanted}`, and container `{name}` runs `{image}`");
                 self.differs(what, self.known.compose("up -d"));

@@ -1,5 +1,5 @@
-//! The links of the handshake: the certificates that the server shows, held against the roots, the name, the clock and
-//! what lies on disk.
+//! The links of the handshake: compares the certificates that the server sends with the roots, the name, the clock
+//! and the certificate on disk.
 
 use super::days_ahead;
 use super::finding::Finding;
@@ -10,11 +10,11 @@ use crate::front;
 use crate::names::printable;
 use crate::pki::{Certificate, covers, date, days_until, leads_to, verify, when};
 
-/// What the server shows about itself.
+/// Adds the links about the certificates that the server sends.
 pub(super) fn links(known: &Known<'_>, chain: &[Certificate], seen: &Seen, links: &mut Vec<Finding>) {
     let leaf = &chain[0];
     links.push(served(known, leaf));
-    // Where the right certificate lies on disk, every fault of the one served has the same cure.
+    // If the right certificate is on disk, every fault of the served one has the same cure.
     let stale = known.leaf().is_some_and(|on_disk| on_disk != leaf);
     let cure = |otherwise: String| if stale { known.reloads() } else { otherwise };
     let (shape, gap) = shape(known, chain);
@@ -40,7 +40,7 @@ pub(super) fn links(known: &Known<'_>, chain: &[Certificate], seen: &Seen, links
         )
     });
     links.push(days(known, chain, &cure));
-    // With all of them held, this cannot fail but for a rule that none of them knows.
+    // If all of them hold, this fails only for a rule that none of them checks.
     let sound = links.iter().all(|link| !link.is_broken());
     let names = [known.target.host.to_string()];
     if let (true, Some(root)) = (sound, known.roots.first())
@@ -59,7 +59,7 @@ pub(super) fn links(known: &Known<'_>, chain: &[Certificate], seen: &Seen, links
     });
 }
 
-/// The names of a certificate, as many as a line takes.
+/// The first names of a certificate, as many as fit into a line.
 fn names(leaf: &Certificate) -> String {
     let mut names: Vec<_> = leaf.names.iter().map(|name| printable(name)).take(4).collect();
     if leaf.names.len() > names.len() {
@@ -94,7 +94,7 @@ fn served(known: &Known<'_>, leaf: &Certificate) -> Finding {
     }
 }
 
-/// What mends the files that nginx refuses. To recreate its container, or to restart it, would end it for good.
+/// The cure for files that nginx refuses. Restarting nginx or recreating its container would stop it for good.
 fn refused_files(known: &Known<'_>, why: &str) -> String {
     let says = "the files below nginx/ must be ones that nginx takes";
     if let Some(own) = front::local_named(why) {
@@ -109,7 +109,7 @@ fn refused_files(known: &Known<'_>, why: &str) -> String {
     format!("{says}: correct what it names before nginx restarts, then {}", known.reloads())
 }
 
-/// The form of the chain, and whether something is missing from it.
+/// The link about the form of the chain, and whether a certificate is missing from it.
 fn shape(known: &Known<'_>, chain: &[Certificate]) -> (Finding, bool) {
     let whole = known.mends(&Part::OF_TLS, "the server must send the chain that is on disk");
     if let Some(root) = chain.iter().skip(1).find(|one| one.is_signed_by(one)) {
@@ -152,7 +152,7 @@ fn shape(known: &Known<'_>, chain: &[Certificate]) -> (Finding, bool) {
 
 fn trust(known: &Known<'_>, chain: &[Certificate], cure: &dyn Fn(String) -> String) -> Finding {
     let last = &chain[chain.len() - 1];
-    // The dates are another link's business.
+    // The link `days` checks the dates.
     let latest = chain.iter().map(|one| one.validity.not_before).max().unwrap_or(known.now);
     let refuses = |root: &&&Certificate| {
         let at = latest.max(root.validity.not_before);
@@ -163,7 +163,7 @@ fn trust(known: &Known<'_>, chain: &[Certificate], cure: &dyn Fn(String) -> Stri
             [_] => "the root",
             _ => "either root",
         };
-        // Of a root webpki reads the name and the key alone; other clients read all of it.
+        // webpki reads only the name and the key of a root; other clients read all of it.
         let authorities = known.roots.iter().copied().chain(&chain[1..]);
         if let Some(why) = authorities.filter(|one| one.is_authority).find_map(Certificate::narrowness) {
             let message = format!("strict clients refuse it: a certificate above it {why}");
@@ -223,13 +223,14 @@ fn days(known: &Known<'_>, chain: &[Certificate], cure: &dyn Fn(String) -> Strin
             format!("if {today} is wrong, set this machine's clock; else {}", cure(known.renews())),
         );
     }
-    // A second root is on its way out: clients may have either, and `status` says when it ends.
+    // The second of two roots is the old one of a rotation: clients may have either, and `status` shows when it ends.
     let root = known.roots.first().copied();
     if let Some(root) = root.filter(|root| root.validity.not_after < known.now) {
         let message = format!("the root certificate {}", when(root.validity.not_after, known.now));
         return Finding::broken("days", message, known.replaces_root());
     }
-    // The new root as the old one certified it is for clients of the old one, unless it is over and only in the way.
+    // The new root, cross-signed by the old one, is only for clients of the old root. It counts only if it has
+    // expired.
     let is_needed = |one: &&Certificate| {
         one.validity.not_after < known.now || root.is_none_or(|root| one.public_key != root.public_key)
     };
@@ -240,7 +241,7 @@ fn days(known: &Known<'_>, chain: &[Certificate], cure: &dyn Fn(String) -> Strin
         return Finding::held("days", format!("until {}, {left} days left", date(end)));
     }
     let message = format!("the certificate {}", when(end, known.now));
-    // Another certificate would end with the root.
+    // A new certificate would end with the root as well.
     let is_root = root.is_some_and(|root| root.validity.not_after == end);
     Finding::broken("days", message, if is_root { known.replaces_root() } else { cure(known.renews()) })
 }

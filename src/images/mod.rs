@@ -1,5 +1,5 @@
-//! What a registry holds, read from its answers: pages of lists, manifests, and what they add up to. Plain values:
-//! `probe` asks, and nothing here trusts what it is told.
+//! The contents of a registry, read from its answers: pages of lists, manifests, and their sums. Plain values:
+//! `probe` sends the requests, and nothing here trusts the answers.
 
 mod contents;
 mod link;
@@ -16,13 +16,13 @@ use serde::Deserialize;
 /// One page of `/v2/_catalog`.
 #[derive(Debug, Default, Deserialize)]
 pub struct CatalogPage {
-    /// `null` where there is none.
+    /// `null` if the registry has none.
     pub repositories: Option<Vec<String>>,
 }
 
 /// One page of `/v2/NAME/tags/list`.
 #[derive(Debug, Default, Deserialize)]
 pub struct TagsPage {
-    /// `null` where there is none.
+    /// `null` if the repository has none.
     pub tags: Option<Vec<String>>,
 }

@@ -1,6 +1,6 @@
-//! What lies in a registry's storage, as a listing of its files has it, and what of that no image needs. The layout is
-//! that of distribution's file system driver, alike in registry:2 and registry:3 (`registry/storage/paths.go`). Nothing
-//! here reads or removes a file.
+//! The contents of a registry's storage, from a listing of its files, and which of them no image needs. The layout is
+//! that of distribution's file system driver, identical in registry:2 and registry:3 (`registry/storage/paths.go`).
+//! Nothing here reads or removes a file.
 
 mod again;
 mod contents;
@@ -17,23 +17,24 @@ use crate::error::Fault;
 use crate::names::{Repository, printable};
 use crate::pki::{hex, sha256};
 
-/// The directory beside `blobs` and `repositories` that a collection moves into what goes. The registry never looks there.
+/// The directory beside `blobs` and `repositories` into which a collection moves garbage. The registry never reads
+/// it.
 pub const TRASH: &str = "regcert-trash";
 
-/// The largest manifest that a registry takes (`registry/handlers/manifests.go`).
+/// The largest manifest that a registry accepts, in bytes (`registry/handlers/manifests.go`).
 const MANIFEST_MAX: u64 = 4 << 20;
 
-/// A SHA-256 digest; distribution's file system driver stores no other.
+/// A SHA-256 digest, the only kind that distribution's file system driver stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sum([u8; 32]);
 
 impl Sum {
-    /// Of these bytes.
+    /// The digest of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(sha256(bytes))
     }
 
-    /// From 64 lower-case hexadecimal digits.
+    /// Parses 64 lower-case hexadecimal digits.
     fn from_hex(text: &str) -> Option<Self> {
         let nibble = |byte: u8| match byte {
             b'0'..=b'9' => Some(byte - b'0'),
@@ -51,7 +52,7 @@ impl Sum {
         Some(Self(sum))
     }
 
-    /// From `sha256:` and the digits.
+    /// Parses `sha256:` and 64 digits.
     fn from_digest(text: &str) -> Option<Self> {
         Self::from_hex(text.strip_prefix("sha256:")?)
     }
@@ -60,13 +61,13 @@ impl Sum {
         hex(&self.0)
     }
 
-    /// The directory of its blob.
+    /// The directory of the blob with this digest.
     fn blob(self) -> String {
         let hex = self.hex();
         format!("blobs/sha256/{}/{hex}", &hex[..2])
     }
 
-    /// The file that has its bytes.
+    /// The file with the bytes of the blob.
     pub fn file(self) -> String {
         format!("{}/data", self.blob())
     }
@@ -78,49 +79,48 @@ impl fmt::Display for Sum {
     }
 }
 
-/// What may be collected.
+/// The kinds of garbage that a collection removes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Garbage {
-    /// What no manifest names.
+    /// Blobs that no manifest names.
     Unreferenced,
-    /// That, and the manifests that no tag names, itself or by an index.
+    /// Unreferenced blobs, and the manifests that no tag names, directly or through an index.
     Untagged,
 }
 
-/// Everything that is stored.
+/// The contents of a registry's storage.
 #[derive(Debug, Default)]
 pub struct Storage {
     /// The time of the listing, in seconds since 1970.
     now: u64,
-    /// The storage's own clock before the listing began. It can differ from that of the machine.
+    /// The time of the storage's own clock before the listing began. It can differ from that of the machine.
     clock: Option<u64>,
     repositories: BTreeMap<String, Holding>,
-    /// The bytes of each blob.
+    /// The size of each blob, in bytes.
     blobs: HashMap<Sum, u64>,
-    /// By their directory.
+    /// Unfinished uploads by their directory.
     uploads: BTreeMap<String, Upload>,
-    /// What an interrupted collection has moved and not removed.
+    /// The blobs that an interrupted collection has moved but not removed.
     left: Amount,
 }
 
-/// What one repository has.
+/// The contents of one repository.
 #[derive(Debug, Default)]
 struct Holding {
-    /// Its manifests.
     revisions: BTreeMap<Sum, Link>,
     tags: BTreeMap<String, TagLinks>,
     layers: HashMap<Sum, Link>,
-    /// Signatures of schema 1, which no manifest names.
+    /// Signatures of schema 1 manifests, which no manifest names.
     signatures: BTreeSet<Sum>,
-    /// When its manifests and tags last changed.
+    /// When a manifest or tag last changed.
     changed: u64,
-    /// The stamp of the directory that has the layers.
+    /// The stamp of the directory with the layers.
     layers_stamp: Option<u64>,
-    /// The stamp of the directory that has the manifests.
+    /// The stamp of the directory with the manifests.
     revisions_stamp: Option<u64>,
-    /// Directories of manifests that were deleted: one that is stored again has its link made in there.
+    /// Directories of deleted manifests: if one is stored again, its link is made there.
     emptied: BTreeSet<Sum>,
-    /// Whether a tag was left out that could not be read, because it seemed to go at that moment.
+    /// Whether a tag was left out because it could not be read and seemed to be deleted at that moment.
     lacks_tags: bool,
 }
 
@@ -128,16 +128,16 @@ struct Holding {
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     size: u64,
-    /// When it was written: `st_mtime`, which a restored backup brings along.
+    /// The time of the last write: `st_mtime`, which a restored backup keeps.
     time: u64,
-    /// When anything about it changed: `st_ctime`, which only the kernel sets.
+    /// The time of the last change of any kind: `st_ctime`, which only the kernel sets.
     stamp: u64,
 }
 
-/// A file that holds a digest. Its own path says which.
+/// A file that contains a digest. Its path names the same digest, unless it is the current link of a tag.
 #[derive(Debug, Clone, Copy)]
 struct Link {
-    /// Whether it was cut off, as a full disk leaves it.
+    /// Whether the file is incomplete, for example because the disk was full.
     is_torn: bool,
     time: u64,
     stamp: u64,
@@ -145,7 +145,7 @@ struct Link {
 
 impl From<Entry> for Link {
     fn from(entry: Entry) -> Self {
-        // It holds `sha256:` and 64 digits.
+        // A complete link contains `sha256:` and 64 digits.
         Self { is_torn: entry.size != 71, time: entry.time, stamp: entry.stamp }
     }
 }
@@ -153,22 +153,22 @@ impl From<Entry> for Link {
 #[derive(Debug, Default)]
 struct TagLinks {
     current: Current,
-    /// The file that says what it names.
+    /// The file that has the digest of the tag's current manifest.
     link: Option<Link>,
-    /// What it named at any time.
+    /// Every manifest that the tag has ever named.
     history: BTreeMap<Sum, Link>,
 }
 
-/// What a tag names now.
+/// The manifest that a tag names now.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Current {
-    /// Nothing: a push ended before it said so.
+    /// Nothing: a push ended before it wrote the link.
     #[default]
     Nothing,
-    /// What it names cannot be read.
+    /// The link was not read yet, or cannot be read.
     Unread,
     Names(Sum),
-    /// The link cannot be read, and the tag never named anything else.
+    /// The link cannot be read, but the tag has never named another manifest.
     Only(Sum),
 }
 
@@ -185,7 +185,7 @@ impl TagLinks {
     }
 }
 
-/// An upload that has not ended.
+/// An unfinished upload.
 #[derive(Debug, Default, Clone, Copy)]
 struct Upload {
     bytes: u64,
@@ -193,12 +193,12 @@ struct Upload {
 }
 
 impl Storage {
-    /// To be listed now, by the storage's own clock where it has one.
+    /// A storage to be listed now; `clock` is the storage's own time, if known.
     pub fn new(clock: Option<u64>) -> Self {
         Self { clock, ..Self::default() }
     }
 
-    /// Takes one line of a listing: `SIZE TIME STAMP PATH`, the path below the storage's root; `now=SECONDS`.
+    /// Adds one line of a listing: `SIZE TIME STAMP PATH`, with the path below the storage's root, or `now=SECONDS`.
     pub fn take(&mut self, line: &str) -> Result<(), Fault> {
         if let Some(now) = line.strip_prefix("now=") {
             self.now = now.parse().map_err(|_| strange(line))?;
@@ -236,7 +236,7 @@ impl Storage {
         holding.take(&rest.split('/').collect::<Vec<_>>(), entry)
     }
 
-    /// The files that say what tags name now and were not read yet.
+    /// The link files of the tags that were not read yet.
     pub fn tag_files(&self) -> BTreeSet<String> {
         let tags = self.repositories.iter().flat_map(|(name, holding)| {
             let written = holding.tags.iter().filter(|(_, tag)| tag.current == Current::Unread);
@@ -245,7 +245,7 @@ impl Storage {
         tags.collect()
     }
 
-    /// Takes what the file of a tag holds: `FILE:TEXT`. An empty one has no line.
+    /// Adds the contents of a tag's link file: `FILE:TEXT`. An empty file has no line.
     pub fn take_tag(&mut self, line: &str) {
         if let Some((file, text)) = line.split_once("/current/link:")
             && let Some((repository, tag)) =
@@ -258,7 +258,7 @@ impl Storage {
         }
     }
 
-    /// Says that all tags were read. Unless that `is_final`, one can have gone since it was listed.
+    /// Marks all tags as read. Unless `is_final`, a tag may have been deleted since it was listed.
     pub fn end_tags(&mut self, is_final: bool) {
         if !is_final {
             let is_there = |tag: &TagLinks| tag.current != Current::Unread || tag.is_torn();
@@ -275,7 +275,7 @@ impl Storage {
         }
     }
 
-    /// The blobs that are manifests of repositories and are not known yet, with the size of each.
+    /// The blobs that are manifests of repositories and were not read yet, with the size of each.
     pub fn manifests(&self, known: &Contents) -> Vec<(Sum, u64)> {
         let linked = self.repositories.values().flat_map(|holding| {
             holding.revisions.keys().copied().chain(holding.tags.values().filter_map(TagLinks::names))
@@ -283,8 +283,8 @@ impl Storage {
         self.files(linked.filter(|sum| !known.0.contains_key(sum)).collect()).collect()
     }
 
-    /// The blobs that may be manifests that were deleted, where it matters: they tell a push that is complete from one
-    /// that is under way.
+    /// Blobs that may be deleted manifests, if layers are recent: they distinguish a complete push from one under
+    /// way.
     pub fn deleted_manifests(&self, contents: &Contents) -> Vec<(Sum, u64)> {
         let young = |holding: &Holding| holding.layers.values().any(|link| self.is_young(link.time));
         if !self.repositories.values().any(young) {
@@ -296,28 +296,27 @@ impl Storage {
         self.files(unknown.copied().collect()).filter(|(_, size)| *size <= MANIFEST_MAX).collect()
     }
 
-    /// Those that are stored and not empty.
+    /// The blobs among `sums` that are stored and not empty, with the size of each.
     fn files(&self, sums: BTreeSet<Sum>) -> impl Iterator<Item = (Sum, u64)> {
         let stored = |sum: Sum| Some((sum, *self.blobs.get(&sum)?));
         sums.into_iter().filter_map(stored).filter(|(_, size)| *size > 0)
     }
 
-    /// Whether a blob is stored.
     pub fn has(&self, sum: Sum) -> bool {
         self.blobs.contains_key(&sum)
     }
 
-    /// Whether repositories have manifests and no blob is there, as where a disk is not mounted.
+    /// Whether repositories have manifests but no blob is stored, such as when a disk is not mounted.
     pub fn lacks_blobs(&self) -> bool {
         self.blobs.is_empty() && self.repositories.values().any(|holding| !holding.revisions.is_empty())
     }
 
-    /// Everything that is stored.
+    /// The number and the size of all blobs.
     pub fn stored(&self) -> Amount {
         self.blobs.values().copied().collect()
     }
 
-    /// What an interrupted collection has moved and not removed.
+    /// The blobs that an interrupted collection has moved but not removed.
     pub fn left(&self) -> Amount {
         self.left
     }
@@ -335,7 +334,7 @@ impl Holding {
                 self.layers.insert(Sum::from_hex(hex)?, link);
                 return Some(());
             }
-            // Directories: their times are those of manifests that came and went.
+            // The times of a directory change when manifests in it are added or removed.
             ["manifests", "revisions", "sha256"] => self.revisions_stamp = Some(entry.stamp),
             ["manifests", "revisions", "sha256", hex] => {
                 self.emptied.insert(Sum::from_hex(hex)?);
@@ -368,7 +367,7 @@ fn strange(line: &str) -> Fault {
         .hint("move away what does not belong there, or report it")
 }
 
-/// One line of a listing: `SIZE TIME STAMP PATH`.
+/// Parses one line of a listing: `SIZE TIME STAMP PATH`.
 fn entry(line: &str) -> Option<(&str, Entry)> {
     let mut parts = line.splitn(4, ' ');
     let mut number = || parts.next()?.parse().ok();

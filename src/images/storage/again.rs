@@ -1,24 +1,27 @@
-//! What has to be looked at again, while pushes are refused, before a plan is carried out. The first look takes minutes on a
-//! large storage, and clients push beside it. A second whole look would refuse their pushes for as long. It is not needed: only
-//! what needs something that the plan takes matters, and each way to need it leaves a mark on few files and directories
-//! (distribution 2.8 and 3.1, `registry/storage`):
+//! Finds what has to be read again, while pushes are refused, before a plan is carried out. The first scan takes
+//! minutes on a large storage, and clients push during it. A second whole scan would refuse their pushes for as long.
+//! It is not needed: only a push that needs something from the plan matters, and each kind of push changes a few
+//! files and directories (distribution 2.8 and 3.1, `registry/storage`):
 //!
-//! - A manifest that is new in a repository makes a directory in `_manifests/revisions/sha256`, whose stamp changes. One that was
-//!   deleted there and comes again has its link made in the directory that was left; those are few, and looked at one by one.
-//! - A manifest that is stored already is stored again, by a digest or by a tag: its link in `revisions` is written again, in
-//!   place or by a rename, and before the tag is. So a tag that moves shows in the link of the manifest that it moves to. If
-//!   the plan keeps that manifest, nothing is lost; if not, its link is looked at, because it is in the plan.
-//! - A layer that is uploaded or mounted makes a link in `_layers/sha256`, whose stamp changes, or writes the link again that is
-//!   there. Its own file is not touched when it is stored already. If the plan takes the layer, it takes its links, and they are
-//!   looked at. This keeps a push going that is under way; layers that a manifest names are kept because of the manifest.
-//! - A link that the plan mends or removes is looked at itself, and so is a tag for which it mends another link. Uploads that
-//!   were listed are listed again; later ones are young, and stay.
+//! - A manifest that is new in a repository makes a directory in `_manifests/revisions/sha256`, whose stamp changes.
+//!   A manifest that was deleted there and is stored again has its link made in the remaining directory. Such
+//!   directories are few, and each one is checked.
+//! - If a stored manifest is stored again, by a digest or by a tag, the registry writes its link in `revisions`
+//!   again, in place or by a rename, before it writes the tag. So a moved tag shows in the link of its new manifest.
+//!   If the plan keeps that manifest, nothing is lost; if not, its link is checked, because it is in the plan.
+//! - A layer that is uploaded or mounted makes a link in `_layers/sha256`, whose stamp changes, or rewrites the
+//!   existing link. The file of a layer that is stored already does not change. If the plan removes the layer, it
+//!   removes its links, and they are checked. This protects a push that is under way; layers that a manifest names
+//!   are kept because of the manifest.
+//! - A link that the plan mends or removes is checked itself, and so is a tag for which the plan mends another link.
+//!   Listed uploads are listed again; later ones are recent, and stay.
 //!
-//! So each repository is listed again whose stamps have changed. The plan that follows can take more than the first one, such
-//! as what was deleted meanwhile: what it takes in other repositories is looked at until there is nothing new.
+//! So each repository whose stamps have changed is listed again. The plan that follows can remove more than the first
+//! one, such as images that clients deleted meanwhile: what it removes in other repositories is checked until nothing
+//! new is found.
 //!
-//! A stamp is `st_ctime`, in seconds. It says that nothing changed only if it is older than the first look, by the storage's own
-//! clock: a change within the same second as the look leaves the same stamp.
+//! A stamp is `st_ctime`, in seconds. It proves that nothing changed only if it is older than the first scan, by the
+//! storage's own clock: a change within the same second as the scan leaves the same stamp.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -27,12 +30,13 @@ use super::{Contents, Holding, Link, Storage, Sum, TagLinks, entry, strange};
 use crate::error::Fault;
 use crate::images::Plan;
 
-/// How much older than the look a stamp has to be, in seconds: a second is cut off, and FAT counts in twos.
+/// How much older than the scan a stamp has to be, in seconds: fractions of a second are cut off, and FAT stores even
+/// seconds only.
 const MARGIN: u64 = 2;
 
 impl Storage {
-    /// Whether stamps tell what changed since the first look, which began this long ago: the storage has a clock, and nothing
-    /// has set it back since.
+    /// Whether stamps show what changed since the first scan, which began `since` ago: the storage has a clock, and
+    /// the clock was not set back since.
     pub fn keeps_time(&self, now: Option<u64>, since: Duration) -> bool {
         let (Some(began), Some(now)) = (self.clock, now) else {
             return false;
@@ -40,7 +44,7 @@ impl Storage {
         now.saturating_add(MARGIN) >= began.saturating_add(since.as_secs())
     }
 
-    /// The directories that new links are made in, of all repositories.
+    /// The directories of all repositories in which the registry makes new links.
     pub fn directories(&self) -> BTreeSet<String> {
         let both = |name: &String| {
             ["_layers/sha256", "_manifests/revisions/sha256"].map(|end| format!("repositories/{name}/{end}"))
@@ -48,7 +52,7 @@ impl Storage {
         self.repositories.keys().flat_map(both).collect()
     }
 
-    /// The links that a plan relies on, but for those of the repositories that are `current`.
+    /// The links that a plan relies on, except those of the repositories that are `current`.
     pub fn at_stake(&self, plan: &Plan, current: &BTreeSet<String>) -> BTreeSet<String> {
         let removed = plan.remove.iter().filter_map(|path| link_below(path));
         let mended = plan.mend.iter().map(|(link, _)| link.clone());
@@ -64,8 +68,8 @@ impl Storage {
         removed.chain(mended).chain(others).filter(|path| !is_current(path)).collect()
     }
 
-    /// The repositories that changed since they were listed, by what was asked for, and what a listing of it has now. New
-    /// repositories are among them.
+    /// The repositories that changed since they were listed, including new ones. `asked` are the paths of a second
+    /// listing, and `seen` is its output.
     pub fn changed(&self, asked: &BTreeSet<String>, seen: &str) -> Result<BTreeSet<String>, Fault> {
         let mut unseen: BTreeSet<&str> = asked.iter().map(String::as_str).collect();
         let mut changed = BTreeSet::new();
@@ -91,18 +95,18 @@ impl Storage {
         self.repositories.get(repository)?.stamp(path)
     }
 
-    /// Forgets repositories, which are listed again.
+    /// Forgets repositories, so that they can be listed again.
     pub fn forget(&mut self, repositories: &BTreeSet<String>) {
         self.repositories.retain(|name, _| !repositories.contains(name));
     }
 
-    /// Forgets the uploads, which are listed again, and names their directories.
+    /// Forgets the uploads, so that they can be listed again, and returns their directories.
     pub fn forget_uploads(&mut self) -> BTreeSet<String> {
         std::mem::take(&mut self.uploads).into_keys().collect()
     }
 
-    /// The files of the blobs that may have come since they were listed: those that a link leads to and that were not stored,
-    /// or not whole, then.
+    /// The files of the blobs that may have been stored since they were listed: a link names them, and they were
+    /// missing or incomplete then.
     pub fn doubtful(&self, contents: &Contents) -> BTreeSet<String> {
         let linked = self.repositories.values().flat_map(|holding| {
             let tags = holding.tags.values().filter_map(TagLinks::names);
@@ -115,7 +119,7 @@ impl Storage {
 }
 
 impl Holding {
-    /// The manifest that a tag names and that was deleted.
+    /// The manifest that a tag names although it was deleted.
     fn lost(&self, tag: &TagLinks) -> Option<Sum> {
         tag.names().filter(|sum| !self.revisions.contains_key(sum))
     }
@@ -138,12 +142,12 @@ impl Holding {
     }
 }
 
-/// The repository of a path, and the rest after its `_`.
+/// The repository of a path, and the rest of the path after its `/_`.
 fn split(path: &str) -> Option<(&str, &str)> {
     path.strip_prefix("repositories/")?.split_once("/_")
 }
 
-/// The link that says whether what lies below a directory is still as it was.
+/// The link whose stamp shows whether the contents of a directory have changed.
 fn link_below(directory: &str) -> Option<String> {
     let (_, rest) = split(directory)?;
     match rest.split('/').collect::<Vec<_>>()[..] {

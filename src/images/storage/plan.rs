@@ -1,21 +1,21 @@
-//! What a collection removes and mends: computed from what is stored, and in the order in which it can stop at any point.
+//! Plans what a collection removes and mends. Computed from a listing of the storage, in an order that makes it safe
+//! to stop at any point.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{Children, Contents, Current, Garbage, Holding, Storage, Sum, TagLinks, Upload};
 
-/// How long a layer that no manifest names may belong to a push that is under way, in seconds.
+/// How long a layer without a manifest may belong to a push that is under way, in seconds.
 const UNDER_WAY: u64 = 3600;
 
-/// After how long without a write an upload has been given up, in seconds.
+/// An upload without a write for this many seconds counts as abandoned.
 const GIVEN_UP: u64 = 24 * 3600;
 
-/// How much there is.
+/// A number of blobs or uploads, and their size.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Amount {
-    /// How many blobs (layers, configurations and manifests), or uploads.
+    /// The number of blobs (layers, configurations and manifests), or of uploads.
     pub blobs: u64,
-    /// Their bytes.
     pub bytes: u64,
 }
 
@@ -29,44 +29,43 @@ impl FromIterator<u64> for Amount {
 }
 
 impl Amount {
-    /// Both together.
     pub fn add(&mut self, other: Self) {
         self.blobs += other.blobs;
         self.bytes = self.bytes.saturating_add(other.bytes);
     }
 }
 
-/// What a collection does.
+/// The work of a collection.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// Links that stay and were cut off or lost, and what each has to hold.
+    /// Links that stay but are cut off or missing, each with the digest that it must contain.
     pub mend: Vec<(String, Sum)>,
-    /// Directories that go.
+    /// Directories to remove.
     pub remove: Vec<String>,
-    /// The blobs among them, with their bytes.
+    /// The blobs to remove, with the bytes of each.
     pub gone: Vec<(Sum, u64)>,
-    /// How much that is.
+    /// The number and the size of these blobs.
     pub garbage: Amount,
-    /// The uploads among them.
+    /// The uploads to remove.
     pub uploads: Amount,
-    /// Blobs that no manifest names yet, of pushes that may be under way: they stay.
+    /// Blobs that no manifest names yet, which may belong to a push under way: they stay.
     pub under_way: Amount,
     /// Uploads that may be under way: they stay.
     pub unfinished: Amount,
-    /// Tags whose link cannot be read, as `REPOSITORY:TAG`.
+    /// Tags with an unreadable link, as `REPOSITORY:TAG`.
     pub unreadable: Vec<String>,
-    /// Manifests that are damaged, as `REPOSITORY@DIGEST`.
+    /// Damaged manifests, as `REPOSITORY@DIGEST`.
     pub damaged: Vec<String>,
 }
 
 impl Plan {
-    /// Whether there is anything to do.
     pub fn has_work(&self) -> bool {
         !self.remove.is_empty() || !self.mend.is_empty()
     }
 
-    /// What it removes, in an order in which it can stop at any point: manifests, what tags remember of them, layers, blobs. Those
-    /// of one name are far from each other, because two of them cannot be moved into one directory.
+    /// The directories to remove, in an order that makes it safe to stop at any point: manifests, the history of
+    /// tags, layers, blobs. Directories with the same name are far from each other, because two of them cannot be
+    /// moved into one directory.
     pub fn steps(&self) -> Vec<&str> {
         let kinds = ["/_manifests/revisions/", "/_manifests/", "/_layers/"];
         let mut seen = HashMap::new();
@@ -86,7 +85,7 @@ impl Plan {
 }
 
 impl Storage {
-    /// What a collection has to do.
+    /// Plans a collection.
     pub fn plan(&self, contents: &Contents, garbage: Garbage) -> Plan {
         let mut plan = Plan::default();
         let mut needed = HashSet::new();
@@ -113,7 +112,7 @@ impl Storage {
                 }
             }
         }
-        // An empty manifest says nothing, and would be taken for the whole one when it is pushed again.
+        // An empty manifest is not kept: the registry would treat it as the whole one when it is pushed again.
         needed.retain(|sum| !(self.blobs.get(sum) == Some(&0) && self.is_manifest(*sum)));
         self.drop_blobs(&needed, &named, &mut plan);
         plan.under_way.add(open.iter().filter_map(|sum| self.blobs.get(sum)).copied().collect());
@@ -121,7 +120,7 @@ impl Storage {
         plan
     }
 
-    /// The manifests of a repository, with those that only a tag still names.
+    /// The manifests of a repository, including those that only a tag still names.
     fn revisions(&self, holding: &Holding) -> BTreeSet<Sum> {
         let named = holding.tags.values().filter_map(TagLinks::names);
         let lost = named.filter(|sum| self.blobs.get(sum).is_some_and(|size| *size > 0));
@@ -132,13 +131,13 @@ impl Storage {
         self.repositories.values().any(|holding| holding.revisions.contains_key(&sum))
     }
 
-    /// Whether a link was written so recently that the push may be under way.
+    /// Whether a link was written so recently that its push may be under way.
     pub(super) fn is_young(&self, time: u64) -> bool {
         time.saturating_add(UNDER_WAY) > self.now
     }
 
-    /// The manifests that may wait for the index that will name them: they came lately, no manifest names them, and no tag ever
-    /// did.
+    /// The manifests that may wait for an index that will name them: they are recent, no manifest names them, and no
+    /// tag ever did.
     fn open(&self, named: &HashSet<&Sum>) -> HashSet<Sum> {
         let open = self.repositories.values().flat_map(|holding| {
             let had_tag: HashSet<_> = holding.tags.values().flat_map(|tag| tag.history.keys()).collect();
@@ -148,7 +147,7 @@ impl Storage {
         open.filter(|sum| !named.contains(sum)).collect()
     }
 
-    /// The layers of pushes that may be under way: they came lately, and no manifest has named them since.
+    /// The layers of pushes that may be under way: they are recent, and no manifest has named them since.
     fn under_way(&self, named: &HashSet<&Sum>) -> HashSet<Sum> {
         let open = self.repositories.values().flat_map(|holding| {
             let young = holding.layers.iter().filter(|(_, link)| self.is_young(link.time));
@@ -195,7 +194,8 @@ impl Storage {
 }
 
 impl Holding {
-    /// What the tags name and what is `open`, with what the indexes among that name. Everything, where that cannot be read.
+    /// The manifests that tags name or that are `open`, and those that indexes among them name. All manifests, if an
+    /// index cannot be read.
     fn tagged(&self, revisions: &BTreeSet<Sum>, open: &HashSet<Sum>, contents: &Contents) -> BTreeSet<Sum> {
         if self.tags.values().any(|tag| tag.current == Current::Unread) {
             return revisions.clone();
@@ -210,15 +210,15 @@ impl Holding {
             match contents.0.get(&sum).map(|content| &content.children) {
                 Some(Children::These(children)) => waiting.extend(children),
                 Some(Children::Unknown) => return revisions.clone(),
-                // The manifest itself is not there, and nothing can be pulled by it.
+                // The manifest itself is missing, so that it cannot be pulled.
                 None => {}
             }
         }
         kept
     }
 
-    /// The manifests that go, with what the tags remember of them; the tags whose manifest is gone for good; and the links that
-    /// stay and have to be mended.
+    /// Adds to the plan: the manifests to remove, with their entries in the history of tags; the tags whose manifest
+    /// is lost; and the links to mend.
     fn take_manifests(&self, name: &str, kept: &BTreeSet<Sum>, storage: &Storage, plan: &mut Plan) {
         let directory = format!("repositories/{name}/_manifests");
         for (tag, links) in &self.tags {

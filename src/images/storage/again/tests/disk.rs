@@ -1,4 +1,4 @@
-//! A registry's storage in memory: what a registry of version 2 or 3 does to it, and what a look at it sees.
+//! A registry's storage in memory: what a registry of version 2 or 3 does to it, and what a scan of it finds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,33 +8,33 @@ use super::super::super::tests::{image, index, sum};
 use crate::images::storage::{Contents, Storage};
 use crate::images::{Garbage, Plan};
 
-/// Older than any push that may be under way.
+/// An age in seconds that no push under way can have.
 pub(super) const LONG_AGO: u64 = 10_000;
 pub(super) const START: u64 = 1_000_000;
 pub(super) const REPOSITORIES: [&str; 3] = ["a", "b", "b/c"];
 pub(super) const LAYERS: [&str; 4] = ["layer 0", "layer 1", "layer 2", "layer 3"];
 
-/// How the registry writes a file that is there.
+/// How the registry rewrites an existing file.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Style {
-    /// Version 2.
+    /// registry:2.
     InPlace,
-    /// Version 3.
+    /// registry:3.
     Renames,
 }
 
 #[derive(Debug, Clone)]
 pub(super) enum Step {
-    /// A layer is uploaded or mounted.
+    /// The upload or the mount of a layer.
     Layer(usize, usize),
-    /// A manifest is pushed, by its digest or by a tag.
+    /// The push of a manifest, by its digest or by a tag.
     Manifest(usize, usize, Option<usize>),
-    /// A manifest is deleted, and the tags that name it, where that ends.
+    /// The deletion of a manifest, and of the tags that name it unless the registry is interrupted before.
     DeleteManifest(usize, usize, bool),
     DeleteTag(usize, usize),
-    /// A full disk empties what a tag names.
+    /// A full disk that empties the current link of a tag.
     Tear(usize, usize),
-    /// What is stored gets old, as after a restore that keeps times.
+    /// A restore that keeps times: every stored file becomes old.
     Age,
     Wait(u64),
 }
@@ -46,17 +46,17 @@ pub(super) struct File {
     stamp: u64,
 }
 
-/// The registry's storage, and the registry.
+/// A registry and its storage.
 #[derive(Debug, Clone)]
 pub(super) struct Disk {
     style: Style,
     pub(super) now: u64,
     files: BTreeMap<String, File>,
-    /// With the stamp of each.
+    /// The stamp of each directory.
     directories: BTreeMap<String, u64>,
 }
 
-/// Images and indexes of them.
+/// Images, and indexes of images.
 pub(super) fn manifests() -> Vec<(String, Vec<String>)> {
     let single = |layers: &[&str]| (image(layers), layers.iter().map(|layer| (*layer).to_owned()).collect());
     let [first, second, third] = [0, 1, 2].map(|at| single(&LAYERS[at..at + 2]));
@@ -89,7 +89,6 @@ impl Disk {
         Self { style, now: START, files: BTreeMap::new(), directories: BTreeMap::new() }
     }
 
-    /// What a file holds.
     pub(super) fn text(&self, path: &str) -> Option<&str> {
         self.files.get(path).map(|file| file.text.as_str())
     }
@@ -198,7 +197,7 @@ impl Disk {
         }
     }
 
-    /// The names of what a look lists below a directory.
+    /// The names that a scan lists below a directory.
     pub(super) fn names(&self, top: &str) -> Vec<String> {
         let directory = |path: &&String| {
             path.ends_with("/_layers/sha256")
@@ -243,7 +242,7 @@ impl Disk {
         storage.end_tags(is_final);
     }
 
-    /// A whole look, as `probe::gc::look` does it first.
+    /// A whole scan, like the first one of `probe::gc::look`.
     pub(super) fn look(&self, contents: &mut Contents) -> Storage {
         let mut storage = Storage::new(None);
         take(&mut storage, &format!("now={}", self.now));
@@ -253,7 +252,7 @@ impl Disk {
         storage
     }
 
-    /// A collection that ends after some steps.
+    /// A collection that stops after some steps.
     pub(super) fn collect(&mut self, garbage: Garbage, after: usize) {
         let mut contents = Contents::default();
         let plan = self.look(&mut contents).plan(&contents, garbage);
@@ -261,12 +260,12 @@ impl Disk {
         plan.mend.iter().for_each(|(link, digest)| self.write(link, &digest.to_string()));
     }
 
-    /// What each file holds.
+    /// The contents of each file.
     pub(super) fn files(&self) -> BTreeMap<&str, &str> {
         self.files.iter().map(|(path, file)| (path.as_str(), file.text.as_str())).collect()
     }
 
-    /// What `probe::gc::look` does under the mark.
+    /// The scan that `probe::gc::look` does while pushes are refused.
     pub(super) fn look_again(
         &self,
         mut storage: Storage,
@@ -318,7 +317,8 @@ pub(super) fn steps(count: usize) -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 0..count)
 }
 
-/// The first look: what lies in `tops` is named before some steps, and looked at before some others.
+/// The first scan. It lists each of `tops` at one moment and reads the listed files at a later one; `moments` say
+/// between which steps.
 pub(super) fn first_look(
     disk: &mut Disk,
     steps: &[Step],
