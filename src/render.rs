@@ -1,5 +1,5 @@
-//! The built-in templates and the facts they are filled with. Values that a person typed come from closed alphabets
-//! or go through the `yaml` filter; templates decide nothing beyond "is it there".
+//! The built-in templates and the facts that fill them. Values that a user typed have a limited alphabet or go
+//! through the `yaml` filter; templates decide nothing except whether a value is there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use crate::error::Fault;
 use crate::names::{Upstream, Webhook, shell};
 use crate::settings::{BlobsBy, ClientAuth, Data, Delete, Proxy, Settings};
 
-/// Name below `templates/`, and text.
+/// The path below `templates/` and the text of each template.
 const TEMPLATES: &[(&str, &str)] = &[
     (".env", include_str!("../templates/env")),
     ("docker-compose.yml", include_str!("../templates/docker-compose.yml")),
@@ -79,20 +79,21 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("trust/trust.mobileconfig", include_str!("../templates/trust/trust.mobileconfig")),
 ];
 
-/// Where the registry lies and what program made it: what a timer needs to know.
+/// Facts about this machine: the paths and the user for the timer, and the names in `/etc/hosts`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Site {
     /// The directory, absolute.
     pub directory: String,
-    /// regcert itself, absolute.
+    /// The regcert program, absolute.
     pub program: String,
-    /// The user that a timer runs it as; root where none is named.
+    /// The user that the timer runs regcert as; root if none is given.
     pub user: Option<String>,
-    /// The names in this machine's `/etc/hosts`, which no container reads.
+    /// The names in this machine's `/etc/hosts`, which containers do not read.
     pub hosts: Vec<(String, IpAddr)>,
 }
 
-/// What the registry speaks to by a name of this machine's `/etc/hosts`. A loopback address would be the container itself.
+/// Hosts that the registry connects to and that this machine resolves by `/etc/hosts`. A loopback address is left
+/// out: in the container, it would be the container itself.
 fn extra_hosts(spec: &Settings, site: &Site) -> Vec<String> {
     let outward = spec.mirror_of.iter().map(Upstream::host).chain(spec.notify.iter().map(Webhook::host));
     let names: BTreeSet<_> = outward.map(|host| host.to_string().to_ascii_lowercase()).collect();
@@ -100,7 +101,7 @@ fn extra_hosts(spec: &Settings, site: &Site) -> Vec<String> {
     known.map(|(name, ip)| format!("{name}:{ip}")).collect()
 }
 
-/// The page that nginx serves: `index.html` over https; `plain.html`, without anything that takes a password, over http.
+/// The page that nginx serves: `index.html` over https; `plain.html`, without any input for a password, over http.
 pub const PAGE: [&str; 5] = [
     "nginx/www/catalog.js",
     "nginx/www/index.html",
@@ -109,25 +110,25 @@ pub const PAGE: [&str; 5] = [
     "nginx/www/plain.html",
 ];
 
-/// What a template may say. Lists are joined and choices made here.
+/// Values for the templates. Lists are joined and choices made here.
 #[derive(Serialize)]
 pub struct Facts {
-    /// Host and, where it is not 443, port: as in an image reference.
+    /// The host, and the port unless it is 443: the form of an image reference.
     registry: String,
-    /// Stem of the server certificate's files.
+    /// The stem of the server certificate's file names.
     certificate: String,
     /// nginx `server_name`: every name and address, IPv6 in brackets.
     server_names: String,
-    /// The first of them, as far as a message has room.
+    /// The first server names, as many as fit into a message.
     shown_names: String,
-    /// `:5443`, or nothing for 443.
+    /// `:5443`, or empty for 443.
     public_port: String,
-    /// Seconds for which browsers use https alone for this name, on every port. On another port than 443 they would end at
-    /// the wrong one.
+    /// The max-age of HSTS in seconds; 0 unless the port is 443. Browsers apply HSTS to every port of the name, and
+    /// go to 443.
     hsts: u32,
     http_port: u16,
     https_port: u16,
-    /// Whether nginx stands in front.
+    /// Whether nginx is in front of the registry.
     proxied: bool,
     /// `uid:gid` of the containers.
     run_as: String,
@@ -137,48 +138,48 @@ pub struct Facts {
     nginx_image: String,
     /// Compose's short form, `source:target:options`.
     data_mount: String,
-    /// The same, for nginx, which only reads.
+    /// The data mount for nginx, read-only.
     data_mount_read_only: String,
-    /// Whether nginx hands out the layers itself.
+    /// Whether nginx itself serves the layers.
     blobs_by_nginx: bool,
     /// Whether admins may delete.
     delete: bool,
-    /// The port that asks for no password; 0 for none.
+    /// The port that needs no password; 0 for none.
     anonymous_port: u16,
-    /// What can be pulled there, as `Repositories::words` has it.
+    /// The repositories on that port, in the form of `Repositories::words`.
     anonymous_words: String,
-    /// Whether Docker manages the data.
+    /// Whether the data is in a Docker volume.
     volume: bool,
-    /// The name of the existing volume that holds the data, or nothing.
+    /// The name of the existing volume that contains the data, or empty.
     existing_volume: String,
-    /// nginx `ssl_verify_client`: `on`, `optional`, or nothing.
+    /// nginx `ssl_verify_client`: `on`, `optional`, or empty.
     client_auth: &'static str,
     /// The output directory, absolute.
     directory: String,
-    /// regcert itself, absolute.
+    /// The regcert program, absolute.
     program: String,
-    /// The user that a timer runs it as; root where none is named.
+    /// The user that the timer runs regcert as; root if none is given.
     user: Option<String>,
     /// 64 hexadecimal digits.
     http_secret: String,
-    /// Who runs it, in their own words; nothing where that is not set.
+    /// The organization that runs the registry; empty if not set.
     company: String,
-    /// The registry that this one is a mirror of, or nothing.
+    /// The registry that this one is a mirror of, or empty.
     mirror_of: String,
-    /// For the mirror's upstream: user and password, or nothing.
+    /// The user and the password for the mirror's upstream, or empty.
     upstream_user: String,
     upstream_password: String,
-    /// Whether the registry trusts more roots than its image.
+    /// Whether the registry trusts roots besides those of its image.
     upstream_roots: bool,
-    /// Names that the registry speaks to and that are in this machine's `/etc/hosts`, as `name:address`.
+    /// Hosts that the registry connects to and that are in this machine's `/etc/hosts`, as `name:address`.
     extra_hosts: Vec<String>,
-    /// Who is told of pushes and pulls.
+    /// Webhooks that receive each push and pull.
     webhooks: Vec<Hook>,
-    /// For Prometheus; 0 for none.
+    /// The port for Prometheus; 0 for none.
     metrics_port: u16,
-    /// Whether the registry speaks to anybody but nginx.
+    /// Whether the registry connects to anything but nginx.
     networked: bool,
-    /// Every setting as it is, by the name of its field.
+    /// The value of every setting, by the name of its field.
     settings: BTreeMap<String, serde_json::Value>,
 }
 
@@ -196,10 +197,10 @@ impl Facts {
     pub fn of(spec: &Settings, http_secret: &str, site: &Site) -> Self {
         let bracketed = |name: String| if name.contains(':') { format!("[{name}]") } else { name };
         let names: Vec<_> = spec.names().iter().map(|name| bracketed(name.to_string())).collect();
-        // The source is taken literally but for `$`, which Compose would replace.
+        // Compose takes the source literally except for `$`, which it would replace.
         let (data_mount, volume) = match &spec.data {
             Data::Directory(path) => (format!("{}:/var/lib/registry:z", path.replace('$', "$$")), false),
-            // Without `nocopy` docker-compose 1.29 hands the new volume back to root after `data-owner` has run.
+            // Without `nocopy`, docker-compose 1.29 gives the new volume back to root after `data-owner` has run.
             Data::Volume => ("data:/var/lib/registry:z,nocopy".to_owned(), true),
             Data::Existing(_) => ("data:/var/lib/registry:z,nocopy".to_owned(), false),
         };
@@ -220,7 +221,7 @@ impl Facts {
             nginx_image: spec.nginx_image.to_string(),
             data_mount_read_only: format!("{data_mount},ro"),
             data_mount,
-            // A mirror's layers end: the registry looks after them.
+            // A mirror's layers expire, so the registry must serve them itself.
             blobs_by_nginx: spec.proxy == Proxy::Nginx
                 && spec.blobs_by == BlobsBy::Nginx
                 && spec.mirror_of.is_none(),
@@ -259,13 +260,13 @@ impl Facts {
         }
     }
 
-    /// The registry's own configuration where nothing would keep others than admins from deleting.
+    /// These facts with deletion turned off, for an nginx.conf that would let every user delete.
     pub fn without_delete(mut self) -> Self {
         self.delete = false;
         self
     }
 
-    /// The same with the headers of each webhook, in their order.
+    /// These facts with the headers of each webhook, in the order of the webhooks.
     pub fn with_headers<'h>(mut self, headers: impl Iterator<Item = Vec<(&'h str, &'h str)>>) -> Self {
         for (hook, headers) in self.webhooks.iter_mut().zip(headers) {
             let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
@@ -274,13 +275,13 @@ impl Facts {
         self
     }
 
-    /// These facts, with roots for a mirror's upstream and for webhooks.
+    /// These facts with roots for a mirror's upstream and for webhooks, if `are_there`.
     pub fn with_upstream_roots(mut self, are_there: bool) -> Self {
         self.upstream_roots = are_there;
         self
     }
 
-    /// The same with the user and the password for a mirror's upstream.
+    /// These facts with the user and the password for a mirror's upstream.
     pub fn with_upstream_login(mut self, login: Option<(&str, &str)>) -> Self {
         if let Some((user, password)) = login {
             (self.upstream_user, self.upstream_password) = (user.to_owned(), password.to_owned());
@@ -289,11 +290,11 @@ impl Facts {
     }
 }
 
-/// nginx reads a word of 4096 bytes at most (`NGX_CONF_BUFFER`), and what is said around the names twice holds a name of
-/// 253 characters.
+/// nginx reads a word of 4096 bytes at most (`NGX_CONF_BUFFER`), and the text around the names contains a name of up
+/// to 253 characters twice.
 const SHOWN_MAX: usize = 2000;
 
-/// Names with spaces between, as many as fit, and how many there are besides.
+/// The names separated by spaces, as many as fit, and the number of the others.
 fn shown_names(names: &[String]) -> String {
     let mut shown = String::new();
     for (n, name) in names.iter().enumerate() {
@@ -320,7 +321,7 @@ pub fn render(name: &str, facts: &impl Serialize) -> Result<String, Fault> {
         Fault::new(format!("the template `{name}` cannot be filled: {why}"))
     };
     let mut tera = Tera::new();
-    // HTML is escaped by itself, the other files by filter.
+    // HTML is escaped automatically, the other files by filters.
     tera.autoescape_on([".html"]);
     tera.register_filter("yaml", yaml);
     tera.register_filter("systemd", systemd);
@@ -328,7 +329,7 @@ pub fn render(name: &str, facts: &impl Serialize) -> Result<String, Fault> {
     tera.register_filter("shell", shell_word);
     tera.register_filter("base64", base64);
     tera.register_filter("xml", xml);
-    // Only those beside it, which it may extend: reading all of them would take longer than filling one.
+    // Only the templates beside it, which it may extend: parsing all of them would take longer than rendering one.
     let directory = name.rsplit_once('/').map(|(directory, _)| directory);
     let templates =
         TEMPLATES.iter().filter(|(known, _)| known.rsplit_once('/').map(|(above, _)| above) == directory);
@@ -337,28 +338,28 @@ pub fn render(name: &str, facts: &impl Serialize) -> Result<String, Fault> {
     tera.render(name, &context).map_err(failed)
 }
 
-/// A YAML double-quoted string. JSON's is one (YAML 1.2.2 §1.2).
+/// A YAML double-quoted string. Every JSON string is one (YAML 1.2.2 §1.2).
 fn yaml(text: &str, _: Kwargs, _: &State) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// A word of a systemd command line (systemd.service(5)): quoted, with its specifiers and variables as text.
+/// A word of a systemd command line (systemd.service(5)): quoted, with specifiers and variables escaped.
 fn systemd(text: &str, _: Kwargs, _: &State) -> String {
     let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%").replace('$', "$$");
     format!("\"{escaped}\"")
 }
 
-/// A word of a crontab's command: for the shell, and with `%` as text (crontab(5)).
+/// A word of a crontab's command: quoted for the shell, with `%` escaped (crontab(5)).
 fn cron(text: &str, _: Kwargs, _: &State) -> String {
     format!("'{}'", text.replace('\'', r"'\''").replace('%', r"\%"))
 }
 
-/// A word of a command that a person types.
+/// A word of a command that a user types.
 fn shell_word(text: &str, _: Kwargs, _: &State) -> String {
     shell(text)
 }
 
-/// What a `data:` URL holds after `;base64,` (RFC 2397).
+/// The text of a `data:` URL after `;base64,` (RFC 2397).
 fn base64(text: &str, _: Kwargs, _: &State) -> String {
     BASE64_STANDARD.encode(text)
 }
@@ -417,7 +418,7 @@ mod tests {
         render(name, &facts(spec, 1)).unwrap()
     }
 
-    /// With what the page is told of the roots as well.
+    /// The facts, including what the page shows about the roots.
     fn facts(spec: &Settings, roots: usize) -> serde_json::Value {
         let login = spec.mirror_of.is_some().then_some(("me", "a \"b\": # c"));
         let mut facts =
@@ -439,7 +440,7 @@ mod tests {
         Assert::new().action_env("SNAPSHOTS").eq(text, Snapshot::read_from(&file, None).raw());
     }
 
-    /// With a port that asks for no password, and nothing to be deleted.
+    /// Settings with a port that needs no password, and with deletion off.
     fn anonymous() -> Settings {
         spec("registry1.myhouse.local", |settings| {
             settings.anonymous_port = Some("5443".to_owned());
@@ -448,7 +449,7 @@ mod tests {
         })
     }
 
-    /// With everything that speaks to others.
+    /// Settings with every feature that connects to other machines.
     fn mirror(proxy: &str) -> Settings {
         spec("registry1.myhouse.local", |settings| {
             settings.proxy = Some(proxy.to_owned());
@@ -464,7 +465,8 @@ mod tests {
         front::whole(&read).unwrap()
     }
 
-    /// `SNAPSHOTS=overwrite cargo test golden` rewrites them. A shape has only the files that differ from those of `dns`.
+    /// `SNAPSHOTS=overwrite cargo test golden` rewrites the golden files. A shape has only the files that differ from
+    /// those of `dns`.
     #[test]
     fn every_shape_is_as_in_its_golden_files() {
         for proxy in ["nginx", "none"] {
@@ -489,7 +491,7 @@ mod tests {
                 shapes.push(("client-certificates", spec("registry1.myhouse.local", client_auth)));
             }
             for (shape, spec) in shapes {
-                // What the page looks like and does is the same in every shape.
+                // The look and the scripts of the page are the same in every shape.
                 let with_facts = |name: &str| {
                     name != ".env"
                         && !name.starts_with("trust/")
@@ -582,7 +584,7 @@ mod tests {
         assert_eq!((mounts(&compose), nginx.contains("/var/lib/registry/")), (1, false));
     }
 
-    /// A browser applies the rule to every port of the name, and goes to 443 where the address names none.
+    /// A browser applies HSTS to every port of the name, and goes to 443 if the address names no port.
     #[test]
     fn hsts_is_for_port_443_and_short() {
         for (port, seconds) in [(443, 86_400), (5443, 0)] {

@@ -1,4 +1,4 @@
-//! Docker Compose as this machine has it: which command is right, found without running one.
+//! Docker Compose on this machine: finds the right command without running one.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Where the docker program looks for its plugins (docker/cli, cli-plugins/manager).
+/// The directories in which the docker program looks for its plugins (docker/cli, cli-plugins/manager).
 const PLUGINS: [&str; 4] = [
     "/usr/local/lib/docker/cli-plugins",
     "/usr/local/libexec/docker/cli-plugins",
@@ -14,7 +14,7 @@ const PLUGINS: [&str; 4] = [
     "/usr/libexec/docker/cli-plugins",
 ];
 
-/// The command that runs Docker Compose on this machine. Its text is what a person types.
+/// The command that runs Docker Compose on this machine. Its text is what a user types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compose {
     /// `docker compose`: Compose v2, a plugin of `docker`.
@@ -26,8 +26,8 @@ pub enum Compose {
 }
 
 impl Compose {
-    /// Looks on `path` (the value of PATH) and where `docker` keeps plugins; `settings` is docker's own directory,
-    /// `~/.docker`. Where no Compose is found the answer is the plugin, the one to install.
+    /// Searches `path` (the value of PATH) and the plugin directories of `docker`; `settings` is docker's own
+    /// directory, `~/.docker`. If no Compose is found, the answer is the plugin, the one to install.
     pub fn find(path: Option<&OsStr>, settings: Option<&Path>) -> Self {
         let on_path = |name: &str| on_path(name, path).is_some();
         let plugins = PLUGINS.iter().map(PathBuf::from);
@@ -42,7 +42,6 @@ impl Compose {
         }
     }
 
-    /// The words of the command.
     pub fn words(self) -> &'static [&'static str] {
         match self {
             Self::Plugin => &["docker", "compose"],
@@ -58,17 +57,17 @@ impl fmt::Display for Compose {
     }
 }
 
-/// The program of this name that is found on `path` (the value of PATH).
+/// The program of this name on `path` (the value of PATH).
 pub fn on_path(name: &str, path: Option<&OsStr>) -> Option<PathBuf> {
     std::env::split_paths(path?).map(|dir| dir.join(name)).find(|program| runs(program))
 }
 
-/// Whether a program lies there.
+/// Whether the file is an executable program.
 fn runs(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
-/// Plugin directories that the settings of `docker` name, as Homebrew's instructions do.
+/// Plugin directories from the settings of `docker`, which Homebrew's instructions add there.
 fn extra_directories(config: &Path) -> Vec<PathBuf> {
     #[derive(Default, serde::Deserialize)]
     struct Config {

@@ -1,5 +1,5 @@
-//! The registry's containers: which of Docker's run from its directory, how they are, and what stands in their way.
-//! Nothing here changes a container.
+//! The registry's containers: which containers belong to its directory, their state, and what keeps them from
+//! running. Nothing here changes a container.
 
 use std::path::{Path, PathBuf};
 
@@ -14,20 +14,20 @@ use super::project_name::{directory_name, own_name};
 use crate::error::Fault;
 use crate::names::{PROJECT_NAME, printable, project_name, shell};
 
-/// Where both containers have the socket.
+/// The mount point of the socket in both containers.
 const SOCKET_MOUNT: &str = "/run/regcert";
 
-/// How far back the reason for an end is looked for: registry prints its usage after it.
+/// How many lines of a log are searched for the reason of an exit: the registry prints its usage after the reason.
 const LOG_LINES: &str = "40";
 
 /// A Compose project: one directory under one name.
 #[derive(Debug, Clone)]
 pub struct Project {
     pub(super) compose: Compose,
-    /// As it was named, for messages and as the working directory of commands.
+    /// The directory as the user gave it, for messages and as the working directory of commands.
     pub(super) dir: PathBuf,
     name: String,
-    /// Where the name comes from.
+    /// The source of the name.
     from: NameFrom,
 }
 
@@ -42,7 +42,8 @@ enum NameFrom {
 }
 
 impl Project {
-    /// The project of a directory, as Compose names it; `variable` is COMPOSE_PROJECT_NAME in the environment.
+    /// The project of a directory, with the name that Compose gives it; `variable` is COMPOSE_PROJECT_NAME in the
+    /// environment.
     pub fn of(compose: Compose, dir: &Path, variable: Option<&str>) -> Self {
         let file = || std::fs::read_to_string(dir.join(".env")).ok().and_then(|text| project_name(&text));
         let (name, from) = match variable.filter(|name| !name.is_empty()).map(str::to_owned) {
@@ -55,13 +56,13 @@ impl Project {
         Self { compose, dir: dir.to_owned(), name, from }
     }
 
-    /// The volume in which an older docker-compose.yml has the socket.
+    /// The volume that contains the socket with an older docker-compose.yml.
     pub fn old_socket(&self) -> String {
         format!("{}_socket", self.name)
     }
 
-    /// The registry's containers. Fails where they run under another name, or another directory's under this one: what
-    /// a command did then would happen to the wrong ones.
+    /// The registry's containers. Fails if they run under another name, or if containers of another directory run
+    /// under this one: a command would then affect the wrong containers.
     pub fn containers(&self) -> Result<Vec<Container>> {
         let dir =
             self.dir.canonicalize().with_context(|| format!("`{}` cannot be found", self.dir.display()))?;
@@ -85,12 +86,12 @@ impl Project {
         Ok(containers)
     }
 
-    /// The container of a service, which must run.
+    /// The container of a service; fails unless it runs.
     pub fn running(&self, service: Service) -> Result<Container> {
         self.running_of(&self.containers()?, service)
     }
 
-    /// The same, of those that were found.
+    /// The running container of a service, out of `containers`.
     pub(super) fn running_of(&self, containers: &[Container], service: Service) -> Result<Container> {
         let Some(container) = containers.iter().find(|container| container.service == service) else {
             bail!(
@@ -107,10 +108,10 @@ impl Project {
         }
     }
 
-    /// What mends a container that is in trouble, as far as its last words tell.
+    /// The cure for a container in trouble, as far as the last line of its log tells.
     pub fn cure(&self, container: &Container) -> String {
         let said = container.last_line.to_lowercase();
-        // …/volumes/NAME/_data
+        // The path is `…/volumes/NAME/_data`.
         let volume = container.mounts.get(SOCKET_MOUNT).and_then(|path| path.parent()?.file_name());
         if let Some(volume) = volume
             && said.contains("registry.sock")
@@ -132,25 +133,25 @@ impl Project {
         );
         match container.status.as_str() {
             "restarting" | "running" if container.restarts > 0 => format!("mend what it says, then {again}"),
-            // It is unhealthy: without the option it would stay as it is.
+            // The container is unhealthy: without the option, Compose would leave it as it is.
             "running" => again,
-            // `up -d` leaves it paused, or fails.
+            // `up -d` leaves the container paused, or fails.
             "paused" => self.runs(&format!("unpause {}", container.service.name())),
             _ => self.runs("up -d"),
         }
     }
 
-    /// A Compose command as a person types it.
+    /// A Compose command as the user types it.
     pub(super) fn runs(&self, words: &str) -> String {
         format!("run `{} {words}`", self.compose)
     }
 
-    /// The directory, as one word of a shell.
+    /// The directory, quoted for a shell.
     pub fn shown(&self) -> String {
         shell(&self.dir.display().to_string())
     }
 
-    /// Every container that is a registry's, or has this project's name.
+    /// Every container of any registry, or with this project's name.
     fn inspect(&self) -> Result<Vec<Inspected>> {
         let named = format!("label={PROJECT}={}", self.name);
         let [registry, nginx] = [REGISTRY_MOUNT, NGINX_MOUNT].map(|mount| format!("volume={mount}"));
@@ -169,7 +170,7 @@ impl Project {
         let words: Vec<_> =
             ["inspect", "--type", "container"].into_iter().chain(ids.iter().map(String::as_str)).collect();
         let output = started(&[engine()], &self.dir, &words)?;
-        // One that is gone meanwhile is an error, and what is known of the others is there all the same.
+        // A container that has disappeared is an error, but the output still has the others.
         let said = String::from_utf8_lossy(&output.stdout);
         serde_json::from_str(&said).map_err(|error| {
             if output.status.success() {
@@ -184,7 +185,7 @@ impl Project {
         })
     }
 
-    /// Fails where Compose would take the containers of another directory for this one's.
+    /// Fails if Compose would use the containers of another directory as those of this one.
     fn not_another_directorys(&self, found: &[Inspected], dir: &Path) -> Result<()> {
         let foreign: Vec<_> = found
             .iter()
@@ -221,7 +222,8 @@ impl Project {
         )
     }
 
-    /// Fails where this directory's containers are not those that Compose would take for them.
+    /// Fails if Compose would not find this directory's running containers, because they have another project name or
+    /// none.
     fn not_under_another_name(&self, ours: &[&Inspected]) -> Result<()> {
         let lives = |inspected: &&&Inspected| {
             ["running", "restarting", "paused"].contains(&inspected.state.status.as_str())
@@ -265,7 +267,7 @@ impl Project {
         )
     }
 
-    /// The line of a container's log that explains its end.
+    /// The log line that explains why a container exited.
     pub(super) fn why(&self, id: &str) -> String {
         let Ok(output) = started(&[engine()], &self.dir, &["logs", "--tail", LOG_LINES, id]) else {
             return String::new();

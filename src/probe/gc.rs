@@ -1,11 +1,11 @@
-//! A garbage collection inside the running registry's container. A file that nginx looks for makes the registry
-//! read-only: nothing is restarted, and pulls go on.
+//! A garbage collection inside the running registry's container. nginx refuses pushes while a file exists, the mark:
+//! nothing is restarted, and pulls continue.
 //!
-//! The registry's own collector is not used: with images of several platforms it loses layers of images that are still
-//! tagged (`docs/upstream/garbage-collection.md`), and it takes the layers of a push that is under way. Pushes are refused for
-//! the seconds in which regcert looks again at what changed (`look`) and moves out of the way what goes (`shell`). None are refused
-//! only if the registry itself collects: between its look whether a layer is there and its answer to a push, a removal from
-//! outside would go unnoticed.
+//! The registry's own collector is not used: with images of several platforms it loses layers of images that are
+//! still tagged (`docs/upstream/garbage-collection.md`), and it removes the layers of a push that is under way.
+//! Pushes are refused for the seconds in which regcert scans again what changed (`look`) and moves the garbage away
+//! (`shell`). Only a collector inside the registry could do without refusing pushes: between its check for a layer
+//! and its answer to a push, the registry would not notice a removal from outside.
 
 mod drain;
 mod look;
@@ -27,16 +27,16 @@ use super::program::engine;
 use crate::error::Fault;
 use crate::images::{Amount, Garbage, Plan, TRASH};
 
-/// What nginx.conf looks for.
+/// The mark: nginx.conf refuses pushes while this file exists.
 pub const READ_ONLY: &str = "/run/regcert/read-only";
 
-/// As templates/registry/config.yml has it.
+/// The registry's socket, as in templates/registry/config.yml.
 const SOCKET: &str = "/run/regcert/registry.sock";
 
-/// What the registry makes below the directory that templates/registry/config.yml names.
+/// The directory that the registry makes below the one in templates/registry/config.yml.
 const ROOT: &str = "/var/lib/registry/docker/registry/v2";
 
-/// How long a container takes to come back.
+/// How long to wait for a container that restarts.
 const RESTART: Duration = Duration::from_secs(10);
 
 /// The running containers of a registry, for a collection in them.
@@ -45,23 +45,23 @@ pub struct Collector {
     project: Project,
     registry: String,
     nginx: Option<String>,
-    /// Whether nginx looks for the mark last of all, directly before it asks the registry.
+    /// Whether nginx checks for the mark last of all, directly before it asks the registry.
     asks_late: bool,
 }
 
-/// What was collected.
+/// The result of a collection.
 #[derive(Debug)]
 pub struct Collected {
-    /// Everything that was stored when pushes were refused.
+    /// The number and the size of all blobs when pushes were refused.
     pub before: Amount,
-    /// What was to be done.
+    /// The planned work.
     pub plan: Plan,
-    /// How much of it was.
+    /// Whether all of the plan was done.
     pub extent: Extent,
 }
 
 impl Collector {
-    /// Finds the containers of this directory; nginx's where `with_nginx`. `conf` is its configuration.
+    /// Finds the containers of this directory; nginx's only if `with_nginx`. `conf` is the configuration of nginx.
     pub fn find(project: Project, with_nginx: bool, conf: &str) -> Result<Self> {
         let id = |service| project.running(service).map(|container| container.id);
         let nginx = with_nginx.then(|| id(Service::Nginx)).transpose()?;
@@ -70,13 +70,13 @@ impl Collector {
         Ok(Self { registry: id(Service::Registry)?, nginx, asks_late, project })
     }
 
-    /// Whether the registry remembers layers, which it would then promise after they were removed.
+    /// Whether the registry caches which layers exist: it would still promise them after their removal.
     pub fn remembers_layers(&self) -> Result<bool> {
         let environment = self.exec(&self.registry, &["env"])?;
         Ok(environment.lines().any(|line| line.starts_with("REGISTRY_STORAGE_CACHE")))
     }
 
-    /// Collects while pushes are refused. `say` is told of each step.
+    /// Collects while pushes are refused. Calls `say` with each step.
     pub fn collect(
         &self,
         garbage: Garbage,
@@ -91,13 +91,13 @@ impl Collector {
             shell.work(&look.plan);
             Ok(look)
         });
-        // Its stdin goes, and the file with it, also where it never got as far as collecting.
+        // When the shell's stdin closes, the shell removes the mark, even if it never began to collect.
         let ended = shell.end();
         let Look { stored: before, plan, .. } = result?;
         Ok(Collected { before, plan, extent: ended? })
     }
 
-    /// Frees the space of what was moved out of the way. Pushes go on.
+    /// Frees the space of what was moved away. Pushes are accepted meanwhile.
     pub fn empty_trash(&self) -> Result<()> {
         self.exec(&self.registry, &["sh", "-c", EMPTY, "sh", ROOT, TRASH]).map(drop).map_err(|error| {
             let fault = Fault::new(format!("the space of what was collected cannot be freed: {error:#}"));
@@ -105,8 +105,8 @@ impl Collector {
         })
     }
 
-    /// Makes sure that pushes are taken, also after a shell that was killed: one that lives ends with the mark itself. A
-    /// container that ended with it comes back.
+    /// Makes sure that the registry accepts pushes, also after a shell was killed: removes the mark unless its shell
+    /// still runs, which then removes it itself. Waits for a container that restarts.
     pub fn take_pushes(&self) -> Result<()> {
         let start = Instant::now();
         loop {
@@ -122,7 +122,7 @@ impl Collector {
         }
     }
 
-    /// What `docker exec` prints.
+    /// Runs a command with `docker exec` and returns its output.
     fn exec(&self, container: &str, words: &[&str]) -> Result<String> {
         let output = started(&[engine(), "exec", container], &self.project.dir, words)?;
         if output.status.success() {

@@ -50,7 +50,7 @@ use anyhow::{Context, Result, bail};
 
 use program::program;
 
-/// Runs a script by `sh`. What it says and asks goes to the person; its exit code is the answer.
+/// Runs a script with `sh`. Its output and questions go to the user; its exit code is returned.
 pub fn script(text: &[u8], words: &[&str]) -> Result<ExitCode> {
     let mut shell = program("sh")
         .arg("-s")
@@ -60,7 +60,7 @@ pub fn script(text: &[u8], words: &[&str]) -> Result<ExitCode> {
         .spawn()
         .context("`sh` cannot be run")?;
     if let Some(mut stdin) = shell.stdin.take() {
-        // One that stops early has said why.
+        // A script that stops early has printed the reason.
         _ = stdin.write_all(text);
     }
     let status = shell.wait().context("`sh` cannot be waited for")?;
@@ -68,7 +68,7 @@ pub fn script(text: &[u8], words: &[&str]) -> Result<ExitCode> {
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// What a script prints, run by `sh`, where it ends with one of these exit codes.
+/// Runs a script with `sh` and returns its output. Fails if its exit code is not one of `codes`.
 pub fn script_output(text: &[u8], words: &[&str], codes: &[i32]) -> Result<String> {
     let mut shell = program("sh")
         .arg("-s")
@@ -80,7 +80,7 @@ pub fn script_output(text: &[u8], words: &[&str], codes: &[i32]) -> Result<Strin
         .spawn()
         .context("`sh` cannot be run")?;
     if let Some(mut stdin) = shell.stdin.take() {
-        // One that stops early has said why.
+        // A script that stops early has printed the reason.
         _ = stdin.write_all(text);
     }
     let output = shell.wait_with_output().context("`sh` cannot be waited for")?;

@@ -1,11 +1,12 @@
-//! How Compose names the project of a directory. Pure.
+//! The Compose project name of a directory. Pure.
 
 use std::path::Path;
 
 use super::Compose;
 use crate::pki::{hex, sha256};
 
-/// How Compose names the project of a directory: its last part, of which it takes what can stand in a name.
+/// The name that Compose gives the project of a directory: its last part, without the characters that a name cannot
+/// contain.
 pub(super) fn directory_name(compose: Compose, dir: &Path) -> String {
     let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     let last = dir.components().next_back().map(|part| part.as_os_str().to_string_lossy().to_lowercase());
@@ -17,7 +18,7 @@ pub(super) fn directory_name(compose: Compose, dir: &Path) -> String {
     }
 }
 
-/// A name of its own for a directory whose last part is not one.
+/// A project name unique to the directory: `name` with the start of the digest of the path.
 pub(super) fn own_name(name: &str, dir: &Path) -> String {
     let digest = hex(&sha256(dir.as_os_str().as_encoded_bytes()));
     format!("{}-{}", name.trim_start_matches(['-', '_']), &digest[..6])

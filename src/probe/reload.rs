@@ -1,4 +1,4 @@
-//! Makes a running registry take new files, and returns when the registry itself has answered.
+//! Makes a running registry apply new files, and returns when the registry itself has answered.
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -22,42 +22,45 @@ use crate::names::{Host, shell};
 use crate::pki::{Certificate, client_config};
 use crate::settings::{Data, Proxy, Settings};
 
-/// A reload is done when the old workers have handed over: milliseconds, or seconds on a busy machine.
+/// How long to wait for a reload. It is done when new workers have replaced the old ones: after milliseconds, or
+/// seconds on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Asks inside a container, by what its image has: Alpine's wget, or curl. Proxies are for other machines.
+/// Sends a request inside a container, with the program that its image has: Alpine's wget, or curl. Ignores proxies,
+/// which are for other machines.
 const ASK: &str = r#"http_proxy= wget -q -O - "$1" 2>/dev/null || curl -qfs --noproxy '*' "$1""#;
 
-/// Where nginx hands a request to the registry without a password, for requests from inside its container alone.
+/// The location of nginx that passes a request to the registry without a password, only for requests from inside the
+/// container.
 const THROUGH_NGINX: &str = "http://127.0.0.1:8081/registry";
 
-/// Where the registry says in its own container whether its storage answers.
+/// The registry's health check in its own container, which includes the storage.
 const HEALTH: &str = "http://127.0.0.1:8081/debug/health";
 
-/// What the registry answers in both places. nginx alone answers with nothing.
+/// The registry's answer at both URLs. nginx by itself sends no text.
 const ANSWER: &str = "{}";
 
-/// Succeeds where the registry can store images.
+/// Exits with 0 if the registry can store images.
 const CAN_WRITE: &str =
     r#"d=/var/lib/registry; [ ! -d $d/docker/registry/v2 ] || d=$d/docker/registry/v2; [ -w $d ]"#;
 
-/// One command that makes a running registry take new files.
+/// One command that makes a running registry apply new files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Containers whose part of docker-compose.yml changed are replaced.
+    /// Replaces the containers whose part of docker-compose.yml changed.
     Up,
-    /// The registry reads its configuration and, without nginx, its certificate at its start only.
+    /// Restarts the registry, which reads its configuration and, without nginx, its certificate only at its start.
     RestartRegistry,
-    /// On SIGHUP nginx starts new workers; the old ones finish what they serve.
+    /// Sends SIGHUP to nginx, which starts new workers; the old ones finish their requests.
     ReloadNginx,
 }
 
 impl Step {
-    /// Its commands, as the words after `docker compose`.
+    /// The commands of a step, as the words after `docker compose`.
     pub fn commands(self, compose: Compose) -> &'static [&'static [&'static str]] {
         match (self, compose) {
-            // For `--remove-orphans`, `up` of podman-compose 1.6 removes every container, makes those alone again that have
-            // changed, and waits for the others without end.
+            // With `--remove-orphans`, `up` of podman-compose 1.6 removes every container, makes only the changed
+            // ones again, and waits forever for the others.
             (Self::Up, Compose::Podman) => &[&["down", "--remove-orphans"], &["up", "-d"]],
             (Self::Up, Compose::Plugin | Compose::Standalone) => &[&["up", "-d", "--remove-orphans"]],
             (Self::RestartRegistry, _) => &[&["restart", "registry"]],
@@ -67,7 +70,7 @@ impl Step {
 }
 
 impl Project {
-    /// Makes the running registry take its new files and returns when it serves `expected` and has answered.
+    /// Makes the running registry apply its new files, and returns when it serves `expected` and has answered.
     pub fn reload(
         &self,
         steps: &[Step],
@@ -75,7 +78,7 @@ impl Project {
         root: &Certificate,
         expected: &Certificate,
     ) -> Result<()> {
-        // Before anything is done: what runs here must be this directory's. A reload of nginx looks for itself.
+        // First checks that the running containers belong to this directory. A reload of nginx checks this itself.
         if steps.first() != Some(&Step::ReloadNginx) {
             self.containers()?;
         }
@@ -97,7 +100,7 @@ impl Project {
         loop {
             match self.answers(spec) {
                 Ok(()) => return Ok(()),
-                // Each time costs some starts of Docker's client.
+                // Each attempt starts the Docker client several times.
                 Err(_) if start.elapsed() < PATIENCE => std::thread::sleep(pause),
                 Err(error) => return Err(error),
             }
@@ -105,14 +108,15 @@ impl Project {
         }
     }
 
-    /// Succeeds where the registry itself, and not only nginx before it, has just answered, and can store images. Needs
-    /// no password.
+    /// Succeeds if the registry itself, and not only nginx in front of it, has just answered and can store images.
+    /// Needs no password.
     pub fn answers(&self, spec: &Settings) -> Result<()> {
         let containers = self.containers()?;
         let registry = self.running_of(&containers, Service::Registry)?;
         if spec.proxy == Proxy::Nginx {
             let nginx = self.running_of(&containers, Service::Nginx)?;
-            // An nginx.conf that is older, or was edited by hand, may not hand this on: then the registry is asked.
+            // An old or edited nginx.conf may lack the location that passes this on: then the registry is asked
+            // directly.
             if self.ask(&nginx, THROUGH_NGINX) != ANSWER
                 && (self.hands_on() || self.ask(&registry, HEALTH) != ANSWER)
             {
@@ -122,7 +126,7 @@ impl Project {
         self.stores(spec, &registry)
     }
 
-    /// Succeeds where the registry may write where it keeps images.
+    /// Succeeds if the registry may write to the directory for its images.
     fn stores(&self, spec: &Settings, registry: &Container) -> Result<()> {
         let output = started(&[engine()], &self.dir, &["exec", &registry.id, "sh", "-c", CAN_WRITE])?;
         if output.status.success() {
@@ -148,15 +152,16 @@ impl Project {
         )
     }
 
-    /// The user of this machine whom the registry acts as: it reads its configuration, so that is its owner's.
+    /// The host's user that the registry runs as: the owner of its configuration, which the registry must be able to
+    /// read.
     fn server(&self, spec: &Settings) -> String {
         let configuration = std::fs::metadata(self.dir.join("registry/config.yml"));
         configuration
             .map_or_else(|_| spec.run_as.to_string(), |found| format!("{}:{}", found.uid(), found.gid()))
     }
 
-    /// Removes the volume in which an older docker-compose.yml had the socket. One that is still used, or is not that one,
-    /// stays.
+    /// Removes the volume that contained the socket with an older docker-compose.yml. A volume that is still used, or
+    /// is not a tmpfs, stays.
     fn drop_old_socket(&self) {
         let volume = self.old_socket();
         let device = ["volume", "inspect", "-f", "{{index .Options \"device\"}}", &volume];
@@ -168,9 +173,9 @@ impl Project {
         }
     }
 
-    /// The fault where the registry's container runs, at least at times, and the registry does not answer.
+    /// The fault of a registry that does not answer nginx although its container runs, at least at times.
     fn silent(&self, registry: &Container) -> Result<anyhow::Error> {
-        // It may have ended meanwhile, and then that is to be told.
+        // If the container has ended meanwhile, that is the fault.
         self.running(Service::Registry)?;
         let why = match registry.restarts {
             0 => String::new(),
@@ -183,13 +188,13 @@ impl Project {
         Ok(fault.hint(self.runs("logs registry nginx")).into())
     }
 
-    /// What a container gets from an address inside it; nothing where it gets none.
+    /// The answer to a request from inside the container; empty if there is none.
     fn ask(&self, container: &Container, url: &str) -> String {
         let output = started(&[engine()], &self.dir, &["exec", &container.id, "sh", "-c", ASK, "sh", url]);
         output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
     }
 
-    /// Whether nginx's configuration has the place that hands a request on.
+    /// Whether nginx.conf has the location that passes a request to the registry.
     fn hands_on(&self) -> bool {
         let read = |path: &str| std::fs::read_to_string(self.dir.join(path)).ok();
         front::whole(&read).is_some_and(|configuration| front::asks_registry(&configuration))
@@ -199,19 +204,19 @@ impl Project {
         format!("`{0} ps` and `{0} logs` say more", self.compose)
     }
 
-    /// What the running nginx has against its files on disk, which it would not start with; `None` where it takes them, or
-    /// does not run. It goes on with what it read before.
+    /// Why nginx would not start with its files on disk; `None` if it accepts them, or does not run. A running nginx
+    /// keeps what it read before.
     pub fn nginx_refuses(&self) -> Option<String> {
         let nginx = self.running(Service::Nginx).ok()?;
         let output = started(&[engine()], &self.dir, &["exec", &nginx.id, "nginx", "-q", "-t"]).ok()?;
         emergency(&output.stderr).filter(|_| !output.status.success())
     }
 
-    /// Returns when only workers that have read the new files take requests.
+    /// Returns when only workers that have read the new files accept requests.
     fn reload_nginx(&self) -> Result<()> {
         let nginx = self.running(Service::Nginx)?;
         let docker = |words: &[&str], hint: &str| run(&[engine()], &self.dir, words, hint);
-        // nginx keeps the old configuration when the new one is bad, and says so only in its log.
+        // nginx keeps the old configuration if the new one is bad, and reports that only in its log.
         let goes_on = "nginx goes on with the old files, and cannot start again with the new ones";
         let output = started(&[engine()], &self.dir, &["exec", &nginx.id, "nginx", "-q", "-t"])?;
         if !output.status.success() {
@@ -241,7 +246,7 @@ impl Project {
         Ok(())
     }
 
-    /// Returns when the certificate is the one that a client gets. Where it does not come, the containers say why.
+    /// Returns when clients get this certificate. If they do not, fails with the reason from the containers.
     fn serves(&self, spec: &Settings, root: &Certificate, expected: &Certificate) -> Result<()> {
         let start = Instant::now();
         loop {
@@ -270,13 +275,13 @@ impl Project {
     }
 }
 
-/// Why nginx does not start, in its own words.
+/// The error that keeps nginx from starting, from its output.
 fn emergency(said: &[u8]) -> Option<String> {
     let said = String::from_utf8_lossy(said);
     said.lines().find(|line| line.contains("[emerg]")).map(last_line)
 }
 
-/// The server's own certificate, as a client on this machine gets it who trusts only our root.
+/// The server's own certificate, as sent to a client on this machine that trusts only the registry's root.
 fn served(spec: &Settings, root: &Certificate) -> Result<Vec<u8>> {
     let host = spec.host();
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, spec.https_port));

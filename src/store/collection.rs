@@ -1,5 +1,5 @@
-//! The note that a garbage collection is at work: a file that is locked meanwhile, and empty unless one was cut short.
-//! It is a lock of its own, because a collection takes long and other commands need not wait for it.
+//! Marks a running garbage collection: a file that is locked while it runs, and empty unless one was interrupted. It
+//! has its own lock, because a collection takes long and other commands need not wait for it.
 
 use std::fs::{File, TryLockError};
 use std::io::Write;
@@ -19,19 +19,19 @@ const NOTE: &str = ".regcert/gc";
 /// `status` holds the lock for a moment.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// One collection at work. Ended in any other way than by `done`, it leaves its note.
+/// A running collection. Unless `done` is called, its note stays.
 #[derive(Debug)]
 pub struct Collection(File);
 
 impl Collection {
-    /// Nothing is left to be done.
+    /// Empties the note: the collection has finished.
     pub fn done(&self) -> Result<()> {
         self.0.set_len(0).context("the note of the garbage collection cannot be emptied")
     }
 }
 
 impl Store {
-    /// Notes that a collection begins; refused while another is at work.
+    /// Writes the note that a collection begins; fails while another one runs.
     pub fn begin_collection(&self) -> Result<Collection> {
         let tree = self.tree.as_ref().context("there is no registry whose images could be collected")?;
         let mut file = tree.note(NOTE, OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE)?;
@@ -55,7 +55,7 @@ impl Store {
         Ok(Collection(file))
     }
 
-    /// Whether a collection was cut short.
+    /// Whether a collection was interrupted: the note has text, and no process holds its lock.
     pub fn collection_was_interrupted(&self) -> bool {
         let note = self.tree.as_ref().and_then(|tree| tree.note(NOTE, OFlags::RDONLY).ok());
         let Some(file) = note else {

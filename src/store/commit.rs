@@ -1,5 +1,5 @@
-//! The one write: staged and made durable, decided by one rename, then put in place. The next command finishes what was
-//! decided and discards what was not.
+//! The only way to write: a change is staged durably, committed by one rename, then put in place. The next command
+//! finishes a committed change and discards any other.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -19,25 +19,26 @@ use crate::front::{self, NGINX_CONF};
 use crate::names::{printable, shell};
 use crate::settings::{Data, RunAs};
 
-/// Where a directory gets its mode and owner before it appears.
+/// A directory gets its mode and owner at this path before it appears in its place.
 const FRESH: &str = ".regcert/directory";
-/// Where a change is prepared.
+/// The directory in which a change is prepared.
 const STAGING: &str = ".regcert/staging";
-/// A change that is decided.
+/// The directory of a committed change.
 const STAGED: &str = ".regcert/staged";
 const MANIFEST: &str = ".regcert/staged/manifest.json";
 
-/// The place in the order of a file: a configuration comes after the files it names, and what starts it last.
+/// The position of a file in the order of writing: a configuration comes after the files that it names, and the
+/// Compose file, which starts the containers, last.
 fn rank(path: &str) -> u8 {
     let part = Part::of(path);
     let orders = [part == Part::Engine, path == NGINX_CONF, part == Part::Front, part.names_others()];
     orders.iter().position(|is| *is).map_or(0, |at| [5, 3, 2, 4][at])
 }
 
-/// The place of the nginx.conf that holds the whole configuration: before the files that it stands for.
+/// The position of the nginx.conf that contains the whole configuration: before the files that it replaces.
 const BRIDGE: u8 = 1;
 
-/// What the redo log says: file `n` of the staged directory goes to `put[n]`; `remove` goes away.
+/// The redo log: file `n` of the staged directory goes to `put[n]`; the files in `remove` are removed.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Manifest {
     put: Vec<String>,
@@ -56,7 +57,7 @@ impl Store {
         tree.make_dir(STAGING, 0o700, None)?;
         let prepared = self.stage(change, run_as).and_then(|()| self.make_parents(change));
         if let Err(error) = prepared {
-            // Best effort: the next run discards it too.
+            // Best effort: the next run discards the directory too.
             _ = tree.remove_all(STAGING);
             return Err(error);
         }
@@ -73,7 +74,7 @@ impl Store {
         self.tree.as_ref().expect("the directory is there once it is locked")
     }
 
-    /// Makes the directories on the way to every file, while there is still a way back.
+    /// Makes the parent directories of every file, while the change can still be abandoned.
     fn make_parents(&self, change: &Change) -> Result<()> {
         let written = change.with(Action::Added).chain(change.with(Action::Changed));
         written.into_iter().flat_map(RelPath::parents).try_for_each(|parent| self.make_parent(parent))
@@ -90,7 +91,7 @@ impl Store {
         }
     }
 
-    /// A directory that appears with its mode and owner, or not at all.
+    /// Makes a directory that appears with its mode and owner, or not at all.
     fn place_dir(&self, path: &str, mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
         let tree = self.tree();
         tree.remove_all(FRESH)?;
@@ -98,7 +99,7 @@ impl Store {
         tree.rename(FRESH, path).map_err(|e| tree.fault(e, path, "cannot be made"))
     }
 
-    /// Puts everything that is to be written into the staging directory, durable, with its final mode and owner.
+    /// Writes every changed file into the staging directory, durably, with its final mode and owner.
     fn stage(&self, change: &Change, run_as: RunAs) -> Result<()> {
         let tree = self.tree();
         let mut put: Vec<String> = Vec::new();
@@ -112,7 +113,7 @@ impl Store {
         let staged = format!("{STAGING}/{}", put.len());
         tree.write_new(&staged, &digests, Mode::Secret, self.owner(Mode::Secret, run_as)?)?;
         put.push(DIGESTS.to_owned());
-        // The other way round, for the same reason.
+        // Files are removed in the reverse order: a configuration goes before the files that it names.
         let mut removed: Vec<_> = change.with(Action::Removed).collect();
         removed.sort_by_key(|path| std::cmp::Reverse(rank(path.as_str())));
         let manifest = Manifest { put, remove: removed.into_iter().map(RelPath::to_string).collect() };
@@ -121,8 +122,8 @@ impl Store {
         tree.sync(STAGING)
     }
 
-    /// What is written, in its order. Where several files of nginx's configuration change, nginx.conf holds all of them in the
-    /// meantime: a running nginx loads the old configuration or the new one, and never a mixture.
+    /// The files to write, in order. If several files of nginx's configuration change, nginx.conf contains all of
+    /// them in the meantime: a running nginx loads the old configuration or the new one, and never a mixture.
     fn in_order<'c>(&self, change: &'c Change) -> Vec<(&'c str, Cow<'c, [u8]>, Mode)> {
         let on_disk = |path: &str| self.tree().read(path).ok();
         let text = |path: &str| on_disk(path).and_then(|bytes| String::from_utf8(bytes).ok());
@@ -143,7 +144,8 @@ impl Store {
         all.into_iter().map(|(_, path, bytes, mode)| (path, bytes, mode)).collect()
     }
 
-    /// Discards what was only staged; finishes what was decided. Safe to stop and begin again at any point.
+    /// Discards a change that was only staged; finishes a committed one. Can be interrupted and repeated at any
+    /// point.
     pub(super) fn finish(&self) -> Result<()> {
         let tree = self.tree();
         tree.remove_all(STAGING)?;
@@ -152,7 +154,7 @@ impl Store {
             return Ok(());
         };
         ensure!(staged.kind.is_dir(), not_a_directory(&tree.at(STAGED)));
-        // Its words are obeyed: they must be of the user who obeys them.
+        // The redo log is executed, so it must belong to the user who executes it.
         let me = rustix::process::geteuid().as_raw();
         if staged.uid != me || staged.mode & 0o022 != 0 {
             let at = tree.at(STAGED);
@@ -193,7 +195,7 @@ impl Store {
                 .hint(format!("another program made it: remove `{}`", tree.at(STAGED).display()))
             })
         };
-        // All of them before the first is moved.
+        // Checks all paths before the first file is moved.
         let put = manifest.put.iter().map(ours).collect::<Result<Vec<_>, _>>()?;
         let remove = manifest.remove.iter().map(ours).collect::<Result<Vec<_>, _>>()?;
         let mut touched = BTreeSet::from([String::new()]);
@@ -218,8 +220,9 @@ impl Store {
         touched.iter().try_for_each(|dir| tree.sync(dir))
     }
 
-    /// Takes away the directories that a removed file leaves empty: to a user who copies one it would say something. Those
-    /// right below the registry's own stay, for containers have them mounted. Returns the innermost that is left.
+    /// Removes the directories that a removed file leaves empty, because an empty one would still mean something to a
+    /// user who copies it. Directories directly below the registry's own stay, because containers have them mounted.
+    /// Returns the innermost remaining one.
     fn prune(&self, removed: &RelPath, touched: &mut BTreeSet<String>) -> String {
         let mut parents: Vec<_> = removed.parents().collect();
         while let Some(parent) = parents.pop() {
@@ -236,7 +239,7 @@ impl Store {
         String::new()
     }
 
-    /// Makes the directory and its lock, for a registry that is new.
+    /// Makes the directory and its lock for a new registry.
     fn found(&mut self) -> Result<()> {
         if self.tree.is_none() {
             let parent =
@@ -268,7 +271,7 @@ impl Store {
         Ok(())
     }
 
-    /// The directory for the images, before Docker makes it and gives it to root.
+    /// Makes the directory for the images, because Docker would make it as root.
     fn make_data(&self, data: &Data, run_as: RunAs) -> Result<()> {
         let Data::Directory(path) = data else {
             return Ok(());
@@ -278,7 +281,7 @@ impl Store {
             let parts = Path::new(path).components().skip(1).map(|part| part.as_os_str().to_string_lossy());
             let below =
                 RelPath::new(parts.collect::<Vec<_>>().join("/")).expect("it was checked when it was read");
-            // A link is the user's own choice of another disk.
+            // A symbolic link is the user's own choice of another disk.
             if self.dir.join(below.as_str()).exists() || self.tree().exists(below.as_str())? {
                 return Ok(());
             }
@@ -291,7 +294,7 @@ impl Store {
         }
         let parent = path.parent().expect("a data directory is not the root");
         make_dirs(parent).with_context(|| format!("`{}` cannot be made", parent.display()))?;
-        // Perhaps another file system, where nothing of ours can be moved to.
+        // It may be on another file system, to which regcert cannot rename a directory.
         make_dir(path, 0o750)?;
         let Some((uid, gid)) = owner else {
             return Ok(());

@@ -1,5 +1,5 @@
-//! The only disk. One directory, one lock, one way to write: everything is staged and made durable beside its place,
-//! one rename decides, and the next command finishes what was decided or discards what was not.
+//! The only module that uses the disk. One directory, one lock, one way to write: files are staged durably beside
+//! their places, one rename commits them, and the next command finishes a committed change or discards any other.
 #![allow(clippy::disallowed_methods)] // The one module that may.
 
 use std::collections::BTreeSet;
@@ -35,11 +35,11 @@ pub use old::{entry, is_root, others_may_read, owner, real};
 pub use standing::{Account, Caller, owner_to_become};
 
 const OWN: &str = ".regcert";
-/// The digests of what regcert wrote.
+/// The file with the digests of the files that regcert wrote.
 pub const DIGESTS: &str = ".regcert/digests.json";
 const LOCK: &str = ".regcert/lock";
 
-/// What belongs to a registry; nothing else in the directory is looked at.
+/// The files and directories of a registry; regcert reads nothing else in the directory.
 const READ: [&str; 9] = [
     "regcert.toml",
     "nginx",
@@ -48,13 +48,14 @@ const READ: [&str; 9] = [
     "request",
     "clients",
     ".regcert/state.json",
-    // They show which of two other files is the wrong one.
+    // Read because they show which of two other files is wrong.
     ".env",
     "trust/ca.crt",
 ];
 
-/// What regcert writes: these files, and what lies below these directories. A redo log that names another path is not ours.
-/// Those of Compose are removed where a registry is taken over.
+/// The paths that regcert writes: these files, and all files below these directories. A redo log that names another
+/// path was not written by regcert. The other names of a Compose file are here because a takeover removes those
+/// files.
 const WRITTEN: [&str; 19] = [
     "regcert.toml",
     ".env",
@@ -85,7 +86,7 @@ fn is_written(path: &RelPath) -> bool {
 /// How long to wait for another regcert.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The directory above `dir`, an absolute path, that holds a registry.
+/// The directory above `dir`, an absolute path, that contains a registry.
 pub fn registry_above(dir: &str) -> Option<PathBuf> {
     let holds_one = |above: &&Path| above.join(READ[0]).exists() && above.join(OWN).exists();
     Path::new(dir).ancestors().skip(1).find(holds_one).map(Path::to_owned)
@@ -95,14 +96,14 @@ pub fn registry_above(dir: &str) -> Option<PathBuf> {
 #[derive(Debug)]
 pub struct Store {
     dir: PathBuf,
-    /// The directory, once it is there.
+    /// The open directory; `None` while it does not exist.
     tree: Option<Tree>,
     lock: Option<File>,
 }
 
 impl Store {
-    /// Opens the directory, which need not exist yet, waits for its lock, and finishes or discards what an
-    /// interrupted run left. Creates nothing where nothing is. `waits` is told when another process holds the lock.
+    /// Opens the directory, which need not exist yet, waits for its lock, and finishes or discards the change of an
+    /// interrupted run. Does not create the directory. Calls `waits` if another process holds the lock.
     pub fn open(dir: &Path, waits: impl FnOnce()) -> Result<Self> {
         let mut store = Self { dir: dir.to_owned(), tree: Tree::open(dir)?, lock: None };
         if let Some(tree) = &store.tree {
@@ -111,7 +112,7 @@ impl Store {
             if let Some(own) = own {
                 ensure!(own.kind.is_dir(), not_a_directory(&tree.at(OWN)));
                 store.lock(waits)?;
-                // What a newer regcert had decided is not for this one to finish.
+                // A regcert must not finish what a newer one has committed.
                 store.refuse_newer()?;
                 store.finish()?;
             }
@@ -119,7 +120,7 @@ impl Store {
         Ok(store)
     }
 
-    /// The files of the registry as they lie there. Symbolic links, devices and the like are refused.
+    /// Reads the files of the registry. Fails for symbolic links, devices and the like.
     pub fn read(&self) -> Result<FileSet> {
         let mut files = FileSet::default();
         if let Some(tree) = &self.tree {
@@ -128,7 +129,8 @@ impl Store {
         Ok(files)
     }
 
-    /// The difference between the disk and `wanted`. A file that is as in `known` is regcert's own, whatever its digest.
+    /// The difference between the disk and `wanted`. A file that is the same as in `known` counts as regcert's own,
+    /// whatever its stored digest.
     pub fn compare(
         &self,
         wanted: FileSet,
@@ -206,7 +208,7 @@ impl Store {
                 }
             }
         }
-        // Each time: the process that made them may have been stopped before it had given them away.
+        // Done each time: an interrupted run may have made them without giving them to their owner.
         let owner = self.owner(Mode::Secret, RunAs { uid: 0, gid: 0 })?;
         tree.hand_over(OWN, owner)?;
         hand_over(&file, owner).with_context(|| format!("`{}` cannot change its owner", path.display()))?;
@@ -230,11 +232,11 @@ impl Store {
         if !tree.exists(DIGESTS)? {
             return Ok(Digests::new());
         }
-        // Where it is damaged, `status` says so, and the next change writes it again.
+        // If the file is damaged, `status` reports it, and the next change rewrites it.
         Ok(serde_json::from_slice(&tree.read(DIGESTS)?).unwrap_or_default())
     }
 
-    /// Who must own a file of this mode; `None` where it cannot be chosen, because only root gives files away.
+    /// The owner of a file with this mode; `None` if regcert cannot choose it, because only root can change owners.
     fn owner(&self, mode: Mode, run_as: RunAs) -> Result<Option<(u32, u32)>> {
         if !rustix::process::geteuid().is_root() {
             return Ok(None);
@@ -242,12 +244,12 @@ impl Store {
         if mode == Mode::Server {
             return Ok(Some((run_as.uid, run_as.gid)));
         }
-        // What root makes in a user's directory belongs to that user.
+        // A file that root makes in a user's directory belongs to that user.
         let itself = self.tree.as_ref().map(Tree::itself).transpose()?;
         Ok(Some(itself.map_or((0, 0), |itself| (itself.uid, itself.gid))))
     }
 
-    /// Without root, files for the containers can only belong to the one who runs regcert.
+    /// Fails if files for the containers need an owner other than the user who runs regcert, and that is not root.
     fn check_owner(&self, change: &Change, run_as: RunAs) -> Result<()> {
         let me = rustix::process::geteuid();
         let ours = me.is_root() || run_as.uid == me.as_raw() || run_as.uid == 0;
@@ -262,7 +264,8 @@ impl Store {
         Ok(())
     }
 
-    /// Whether images are stored in a directory; a volume belongs to Docker.
+    /// Whether the registry has images, as far as regcert can see: a new volume belongs to Docker, and counts as
+    /// empty.
     pub fn has_images(&self, data: &Data) -> bool {
         let holds = |path: &String| {
             fs::read_dir(self.dir.join(path)).is_ok_and(|mut entries| entries.next().is_some())
@@ -270,12 +273,13 @@ impl Store {
         match data {
             Data::Directory(path) => holds(path),
             Data::Volume => false,
-            // Taken over with the images of the old registry.
+            // The volume was taken over with the images of the old registry.
             Data::Existing(_) => true,
         }
     }
 
-    /// Who owns the directory for the images, where it is there: a registry that runs as another user cannot write.
+    /// The owner of the directory for the images, if it exists: a registry that runs as another user cannot write
+    /// there.
     pub fn data_owner(&self, data: &Data) -> Option<u32> {
         match data {
             Data::Directory(path) => fs::metadata(self.dir.join(path)).ok().map(|metadata| metadata.uid()),

@@ -1,5 +1,5 @@
-//! What `regcert gc` would free in the directory of the images, as far as a short look tells and this user may look: uploads that no
-//! client has ended, and what an interrupted collection has left.
+//! What `regcert gc` would free in the image directory: uploads that no client has finished, and what an interrupted
+//! collection has left. The search is limited in time, and to what this user may read.
 
 use std::fs::{self, ReadDir};
 use std::io;
@@ -10,15 +10,15 @@ use super::Store;
 use crate::images::TRASH;
 use crate::settings::Data;
 
-/// How many directories are looked into: a tenth of a second. A larger storage is only looked at by `regcert gc`.
+/// How many directories are searched, which takes a tenth of a second. Only `regcert gc` searches a larger storage.
 const DIRECTORIES: u32 = 20_000;
 
-/// As `probe::gc` has it, on this side of the mount.
+/// `probe::gc::ROOT` on the host, below the image directory.
 const ROOT: &str = "docker/registry/v2";
 
 impl Store {
-    /// The blobs that an interrupted collection has moved and not removed, in lines as those of `uploads`. Fewer than there are,
-    /// where the images are in a volume, another user's, or too many.
+    /// The blobs that an interrupted collection has moved but not removed, as lines in the format of `uploads`.
+    /// Incomplete if the images are in a volume, belong to another user, or are too many.
     pub fn left_by_collection(&self, data: &Data) -> Vec<String> {
         let Data::Directory(directory) = data else {
             return Vec::new();
@@ -29,7 +29,8 @@ impl Store {
         walk.lines
     }
 
-    /// The files of uploads, in lines `SIZE TIME STAMP PATH`. `None` where the images are in a volume, another user's, or too many.
+    /// The files of uploads, as lines `SIZE TIME STAMP PATH`. `None` if the images are in a volume, belong to another
+    /// user, or are too many.
     pub fn uploads(&self, data: &Data) -> Option<Vec<String>> {
         let Data::Directory(directory) = data else {
             return None;
@@ -73,7 +74,7 @@ impl Walk {
                     let (time, stamp) = (metadata.mtime(), metadata.ctime());
                     self.lines.push(format!("{} {time} {stamp} {below}", metadata.len()));
                 }
-                // It ended meanwhile.
+                // The upload has ended meanwhile.
                 Err(_) => {}
             }
         }

@@ -1,5 +1,5 @@
-//! Looks at a registry's storage, from inside its container. A look without the mark takes as long as the storage is large;
-//! one under the mark sees again what may have changed since (`images::storage::again`).
+//! Scans a registry's storage from inside its container. A scan while pushes are accepted takes longer for a larger
+//! storage; one while they are refused reads only what may have changed since (`images::storage::again`).
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -14,17 +14,18 @@ use crate::images::{Amount, Garbage, Named, Plan, Storage, Sum, TRASH};
 use crate::probe::engine::{failed, not_started};
 use crate::probe::program::{engine, program};
 
-/// How often a look without the mark is repeated that another collection disturbs. What clients delete meanwhile does not.
+/// How many scans are tried if another collection disturbs them. Deletions by clients do not disturb a scan.
 const LOOKS: u32 = 3;
 
-/// Prints the time in seconds by the clock of the storage, which can be on another machine; nothing where that cannot be known.
+/// Prints the time in seconds by the clock of the storage, which can be on another machine; prints nothing if it is
+/// unknown.
 const CLOCK: &str = r#"
 touch regcert-clock 2>/dev/null && stat -c %Z regcert-clock
 rm -f regcert-clock 2>/dev/null
 "#;
 
-/// Lists every link and blob below the directories on its stdin, with size and times, and the directories that links are made in.
-/// Symbolic links are followed, as the registry does; one that leads nowhere is an error.
+/// Lists every link and blob below the directories on its stdin, with size and times, and the directories in which
+/// links are made. Follows symbolic links, as the registry does; a dangling one is an error.
 const LIST: &str = r#"
 date +now=%s
 while read -r top; do
@@ -36,72 +37,71 @@ done | xargs -r sh -c '
         -exec stat -L -c "%s %Y %Z %n" {} +' sh
 "#;
 
-/// Lists the files of uploads, which come and go all the time.
+/// Lists the files of uploads, which appear and disappear all the time.
 const LIST_UPLOADS: &str = r#"
 [ ! -d repositories ] || find -L repositories \( -name _layers -o -name _manifests \) -prune -o \
     -type f -path '*/_uploads/*' -exec stat -L -c '%s %Y %Z %n' {} + 2>/dev/null
 "#;
 
-/// Lists the files of the uploads whose directories stand on its stdin.
+/// Lists the files of the uploads whose directories are on its stdin.
 const LIST_THESE_UPLOADS: &str =
     r#"xargs -r sh -c 'find -L "$@" -type f -exec stat -L -c "%s %Y %Z %n" {} +' sh 2>/dev/null"#;
 
-/// Lists the blobs and uploads that an interrupted collection has moved and not removed.
+/// Lists the blobs and uploads that an interrupted collection has moved but not removed.
 const LIST_TRASH: &str = r#"
 [ ! -d "$2" ] || find "$2" -type f -name data -exec stat -c '%s %Y %Z %n' {} + 2>/dev/null
 "#;
 
-/// Lists the directories that links of layers and manifests are made in.
+/// Lists the directories in which links to layers and manifests are made.
 const LIST_DIRECTORIES: &str = r#"
 [ ! -d repositories ] || find -L repositories \( -name _uploads -o -path '*/_manifests/tags' \) -prune -o \
     -type d \( -path '*/_layers/sha256' -o -path '*/_manifests/revisions/sha256' \) -prune \
     -exec stat -L -c '%s %Y %Z %n' {} +
 "#;
 
-/// Lists the files whose names stand on its stdin, where they are there.
+/// Lists the files whose names are on its stdin, if they exist.
 const LIST_FILES: &str = "xargs -r stat -L -c '%s %Y %Z %n' 2>/dev/null";
 
-/// Prints the files whose names stand on its stdin.
+/// Prints the files whose names are on its stdin.
 const PRINT: &str = "xargs -r cat";
 
-/// Prints them with the name before each line.
+/// Prints the files whose names are on its stdin, with the name before each line.
 const PRINT_NAMED: &str = "xargs -r grep -H ''";
 
-/// What a collection has found.
+/// The result of a scan.
 #[derive(Debug)]
 pub struct Look {
-    /// Everything that is stored.
+    /// The number and the size of all blobs.
     pub stored: Amount,
-    /// What an interrupted collection has left to be removed.
+    /// The blobs that an interrupted collection has moved but not removed.
     pub left: Amount,
-    /// What there is to do.
     pub plan: Plan,
     began: Instant,
     storage: Storage,
-    /// What manifests say, which does not change.
+    /// The digests that each manifest names, which do not change.
     named: Named,
 }
 
-/// What a look is for.
+/// The purpose of a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Errand {
-    /// To tell what there is. Nothing is written.
+    /// To report what is stored. Nothing is written.
     Tell,
-    /// To collect afterwards.
+    /// To collect afterwards. The scan writes a file to read the clock of the storage.
     Collect,
 }
 
-/// How what is missing is taken.
+/// Whether a missing file is an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Certainty {
-    /// What goes meanwhile is no error.
+    /// A missing file is not an error: clients may delete it during the scan.
     Passing,
-    /// Pushes are refused: nothing goes.
+    /// A missing file is an error: pushes are refused, so that no file disappears.
     Final,
 }
 
 impl Collector {
-    /// What would be collected now.
+    /// Scans the storage and plans what a collection would remove now.
     pub fn look(&self, garbage: Garbage, errand: Errand) -> Result<Look> {
         let mut looks = 1;
         loop {
@@ -116,7 +116,7 @@ impl Collector {
         }
     }
 
-    /// What is to be collected, while pushes are refused: what the look `before` found, but for what changed since.
+    /// Plans the collection while pushes are refused, from the scan `before` and what changed since.
     pub(super) fn look_again(&self, garbage: Garbage, before: Look) -> Result<Look> {
         let Look { began, mut storage, mut named, .. } = before;
         let since = began.elapsed();
@@ -153,7 +153,7 @@ impl Collector {
         }
     }
 
-    /// What is stored after a collection, and what of its plan is no longer there.
+    /// The number and the size of the blobs stored after a collection, and of those that its plan removed.
     pub fn freed(&self, plan: &Plan) -> Result<(Amount, Amount)> {
         let mut storage = Storage::default();
         self.list(LIST, Some("blobs\n"), Certainty::Passing, &mut storage)?;
@@ -185,12 +185,12 @@ impl Collector {
         Ok(Look { stored: storage.stored(), left: storage.left(), plan, began, storage, named })
     }
 
-    /// The time by the clock of the storage, where it has one.
+    /// The time by the clock of the storage; `None` if it is unknown.
     fn clock(&self) -> Result<Option<u64>> {
         Ok(self.text(CLOCK, None, Certainty::Final)?.trim().parse().ok())
     }
 
-    /// Lists repositories instead of what was known of them.
+    /// Lists repositories again, and replaces what was known of them.
     fn list_again(&self, repositories: &BTreeSet<String>, storage: &mut Storage) -> Result<()> {
         if repositories.is_empty() {
             return Ok(());
@@ -212,7 +212,7 @@ impl Collector {
         self.each_line(script, input, certainty, |line| Ok(storage.take(line)?))
     }
 
-    /// Reads what tags name.
+    /// Reads the current manifest of each tag.
     fn read_tags(&self, certainty: Certainty, storage: &mut Storage) -> Result<()> {
         let files = lines(storage.tag_files());
         self.each_line(PRINT_NAMED, Some(&files), certainty, |line| {
@@ -223,7 +223,7 @@ impl Collector {
         Ok(())
     }
 
-    /// Reads manifests: their bytes follow each other, and their sizes are known.
+    /// Reads manifests: the output has their bytes one after the other, and their sizes are known.
     fn read(&self, manifests: &[(Sum, u64)], named: &mut Named) -> Result<()> {
         let files = lines(manifests.iter().map(|(sum, _)| sum.file()));
         self.below_root(PRINT, Some(&files), Certainty::Final, |output| {
@@ -267,9 +267,9 @@ impl Collector {
         })
     }
 
-    /// Gives `take` what a script prints in the directory of the storage, with `input` on its stdin; it is not run where that is
-    /// empty. Whatever it complains of is an error: what was not seen would be taken for what is not there. Nothing where there
-    /// is no storage yet.
+    /// Runs a script in the storage directory and passes its output to `take`. `input` goes to its stdin; an empty
+    /// one skips the run. Passes no output if there is no storage yet. A message on its stderr is an error, because
+    /// an unread file would count as missing; `Passing` permits missing files.
     fn below_root(
         &self,
         script: &str,
@@ -303,10 +303,10 @@ said=$({{
         let mut stdin = child.stdin.take().expect("it is piped");
         let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
         let taken = std::thread::scope(|scope| {
-            // One that stops early says why.
+            // A script that stops early prints the reason.
             scope.spawn(move || _ = stdin.write_all(input.unwrap_or_default().as_bytes()));
             let taken = take(&mut stdout);
-            // What is left would stop it.
+            // A full pipe would block the script.
             _ = io::copy(&mut stdout, &mut io::sink());
             taken
         });

@@ -1,14 +1,16 @@
-//! The shell in the registry's container that makes it read-only. It lives as long as its stdin, and the mark goes with it:
-//! so the registry takes pushes again however regcert ends.
+//! The shell in the registry's container that makes the registry read-only. It runs until its stdin closes, and then
+//! removes the mark: the registry accepts pushes again however regcert ends.
 //!
-//! While pushes are refused, it removes nothing: it moves what goes into a directory beside `blobs` and `repositories`, where no
-//! version of the registry looks. A rename takes a twentieth to a fiftieth of the time that a removal takes (ext4). What was
-//! moved is removed when pushes are taken again (`EMPTY`). A push that needs a blob which was moved finds it missing and uploads it,
-//! as if it had been removed. A kill leaves the directory; the next collection removes it, and `status` counts it until then.
+//! While pushes are refused, the shell removes nothing: it moves the garbage into a directory beside `blobs` and
+//! `repositories` that no version of the registry reads. A rename takes a twentieth to a fiftieth of the time that a
+//! removal takes (ext4). `EMPTY` removes the moved files when pushes are accepted again. A push that needs a moved
+//! blob finds it missing and uploads it, as if it had been removed. If the shell is killed, the directory stays; the
+//! next collection removes it, and `status` counts it until then.
 //!
-//! A plan can be too large even for that, and where a link in the storage leads to another file system, no rename is possible.
-//! So the shell also ends after a given time. What is left waits for the next mark, and is decided on again under it.
-//! Removing in such portions alone, without a move, refuses pushes for as long in all, and for a look at each portion.
+//! A plan can be too large even for that, and if a symbolic link in the storage leads to another file system, no
+//! rename is possible. So the shell also stops after a given time. The rest waits for the next time that pushes are
+//! refused, and is planned again then. Removing such portions without a move would refuse pushes for as long in
+//! total, and also for a scan before each portion.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
@@ -23,8 +25,8 @@ use crate::probe::containers::Project;
 use crate::probe::engine::{last_line, not_started};
 use crate::probe::program::{engine, program};
 
-/// Whether the shell of a collection lives whose id the mark, `$1`, has. It may remove what it decided on before, although the
-/// regcert that began it was killed. An id alone says little: after a restart another process can have it.
+/// Whether the shell whose id is in the mark (`$1`) still runs a collection. It may still be removing files after its
+/// regcert was killed. The id alone is not enough: after a restart another process can have it.
 pub(super) const COLLECTS: &str = r#"
 flag=$1
 collects() {
@@ -33,18 +35,19 @@ collects() {
 }
 "#;
 
-/// How long the shell of an earlier collection is waited for, in seconds.
+/// How long to wait for the shell of an earlier collection, in seconds.
 const PATIENCE: u32 = 600;
 
-/// How long things are moved or removed while pushes are refused, in seconds.
+/// How long garbage is moved or removed while pushes are refused, in seconds.
 const PORTION: u32 = 8;
 
-/// Moves and mends. Its stdin has the links to mend, each with its digest before it; an empty line; and what is to go,
-/// each with an `ok` after it: a line that was cut off, because regcert ended, has none. It says `more` where it left some, and goes
-/// on where its output goes nowhere.
+/// The script that moves garbage and mends links. Its stdin has the links to mend, each after its digest; an empty
+/// line; and the paths to remove, each followed by `ok`. A line that was cut off because regcert was killed has no
+/// `ok`. The script prints `more` if it left some paths, and continues if its output is closed.
 ///
-/// What cannot be moved is removed: on a full disk, from another file system, or beside another one of the same name. On a full disk
-/// the mending needs the room of what was moved. Each portion of the arguments goes only while this shell lives and has the mark.
+/// The script removes what it cannot move: on a full disk, from another file system, or if two paths have the same
+/// name. On a full disk, mending needs the space of what was moved. Each portion of the arguments is moved only while
+/// this shell runs and the mark has its id.
 const WORK: &str = r#"
 root=$2 patience=$3 trash=$4 seconds=$5
 while collects; do
@@ -88,7 +91,7 @@ mend() {
 mend 2>/dev/null || { rm -rf "$trash"; mend; }
 "#;
 
-/// Removes what was moved. Another one can be at it that a killed regcert has begun.
+/// Removes the moved files. The removal of an earlier regcert that was killed may still run at the same time.
 pub(super) const EMPTY: &str = r#"
 cd "$1" 2>/dev/null || exit 0
 for attempt in 1 2 3; do
@@ -99,27 +102,27 @@ done
 rm -rf "$2"
 "#;
 
-/// Whether a shell did all that it was given.
+/// Whether a shell did all its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// It did.
+    /// The shell did all of it.
     Whole,
-    /// The time was over before.
+    /// The time ended before the work was done.
     Part,
 }
 
-/// The shell in the container.
+/// The running shell in the registry's container.
 pub(super) struct Shell {
     logs: String,
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
-    /// What it complains of. It is read all the time: a pipe that is full would stop the work.
+    /// The last line of its stderr. It is read all the time, because a full pipe would stop the work.
     complaints: JoinHandle<String>,
 }
 
 impl Shell {
-    /// Returns when the registry is read-only.
+    /// Starts the shell, and returns when the registry is read-only.
     pub(super) fn start(project: &Project, container: &str, root: &str) -> Result<Self> {
         let work = [COLLECTS, WORK].concat();
         let [patience, portion] = [PATIENCE, PORTION].map(|seconds| seconds.to_string());
@@ -152,7 +155,7 @@ impl Shell {
         Ok(shell)
     }
 
-    /// Hands over what there is to do. Where it has ended and does not take all of it, `end` says why.
+    /// Sends the plan to the shell. If the shell ended before it read all of it, `end` says why.
     pub(super) fn work(&mut self, plan: &Plan) {
         let mend = plan.mend.iter().map(|(link, sum)| format!("{sum} {link}\n"));
         let remove = plan.steps().into_iter().map(|path| format!("{path} ok\n"));
@@ -162,7 +165,7 @@ impl Shell {
         }
     }
 
-    /// Lets it end its work, and says how it did.
+    /// Lets the shell finish its work, and fails if it did not succeed.
     pub(super) fn end(mut self) -> Result<Extent> {
         drop(self.stdin.take());
         let more = self.stdout.by_ref().lines().map_while(Result::ok).any(|line| line == "more");

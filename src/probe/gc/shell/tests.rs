@@ -1,4 +1,4 @@
-//! The script that moves and mends, in the shell of this machine instead of one in a container.
+//! Tests the script that moves and mends, in the shell of this machine instead of the one in a container.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)] // Tests read what they like.
 
 use std::fs;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// More than the arguments of two programs.
+/// More paths than fit into the arguments of two programs.
 const MANY: usize = 2_500;
 
 struct Machine {
@@ -35,7 +35,7 @@ impl Machine {
         self.dir.path().join("mark")
     }
 
-    /// Has a blob or a link.
+    /// Whether a blob or a link exists.
     fn has(&self, path: &str) -> bool {
         self.root().join(path).exists()
     }
@@ -46,7 +46,7 @@ impl Machine {
         fs::write(path, text).unwrap();
     }
 
-    /// A program that is found before the real one, which it can reach as `real`.
+    /// Adds a program that the shell finds before the real one. It can run the real one as `real`.
     fn program(&self, name: &str, text: &str) {
         let real = ["/bin", "/usr/bin"].map(|bin| format!("{bin}/{name}"));
         let real = real.iter().find(|path| Path::new(path).exists()).unwrap();
@@ -88,12 +88,12 @@ impl Machine {
         (output.status, String::from_utf8(output.stdout).unwrap())
     }
 
-    /// How many of these are still where they were.
+    /// The number of these paths that were not moved.
     fn left(&self, paths: &[String]) -> usize {
         paths.iter().filter(|path| self.has(path)).count()
     }
 
-    /// How many files lie in the trash.
+    /// The number of files in the trash.
     fn moved(&self) -> usize {
         fn files(path: &Path) -> usize {
             let entries = fs::read_dir(path).into_iter().flatten().map(|entry| entry.unwrap().path());
@@ -187,7 +187,7 @@ fn a_shell_that_was_killed_takes_no_more() {
     let left = machine.left(&paths);
     assert!(left > 0 && left < MANY, "{left}");
     assert_eq!(machine.moved(), MANY - left);
-    // The next one finds its mark, and takes the rest.
+    // The next shell finds the mark of the killed one, and moves the rest.
     assert!(machine.mark().exists());
     fs::remove_file(machine.dir.path().join("bin/mv")).unwrap();
     assert!(machine.moves(&paths).0.success());
