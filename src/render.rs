@@ -123,8 +123,8 @@ pub struct Facts {
     shown_names: String,
     /// `:5443`, or empty for 443.
     public_port: String,
-    /// The max-age of HSTS in seconds; 0 unless the port is 443. Browsers apply HSTS to every port of the name, and
-    /// go to 443.
+    /// The max-age of HSTS in seconds; 0 unless the port is 443: browsers apply HSTS to every port of the name, and
+    /// would go to 443.
     hsts: u32,
     http_port: u16,
     https_port: u16,
@@ -146,7 +146,7 @@ pub struct Facts {
     delete: bool,
     /// The port that needs no password; 0 for none.
     anonymous_port: u16,
-    /// The repositories on that port, in the form of `Repositories::words`.
+    /// The repositories that `anonymous_port` opens, in the form of `Repositories::words`.
     anonymous_words: String,
     /// Whether the data is in a Docker volume.
     volume: bool,

@@ -72,9 +72,9 @@ pub struct Unreached {
     pub stale: Vec<String>,
 }
 
-/// What `on_disk`, an edited file that is kept, lacks of the change of the registry's files from `before` to `after`.
-/// `None` if it has the change already, or if only comments change. nginx.conf is compared with all its included
-/// files: one of an earlier regcert, or of a user, may have everything in one file.
+/// The statements that `on_disk`, an edited file that is kept, lacks or must lose for the change of the registry's
+/// files from `before` to `after`. `None` if the file has the change already, or if only comments change. nginx.conf
+/// is compared with all its included files: one of an earlier regcert, or of a user, may have everything in one file.
 pub fn unreached(path: &str, on_disk: &[u8], before: &FileSet, after: &FileSet) -> Option<Unreached> {
     let wanted = after.get(path)?;
     if path != NGINX_CONF {

@@ -1,4 +1,4 @@
-//! Roles: whether the running registry enforces them, and where the trial images of a limited user go.
+//! Roles: whether the running registry enforces them, and which repository gets the trial images of a limited user.
 
 use super::answer::is_denied;
 use super::finding::Finding;

@@ -17,7 +17,8 @@ use crate::names::{PROJECT_NAME, printable, project_name, shell};
 /// The mount point of the socket in both containers.
 const SOCKET_MOUNT: &str = "/run/regcert";
 
-/// How many lines of a log are searched for the reason of an exit: the registry prints its usage after the reason.
+/// The number of log lines that are searched for the reason of an exit: the registry prints its usage after the
+/// reason.
 const LOG_LINES: &str = "40";
 
 /// A Compose project: one directory under one name.

@@ -76,7 +76,7 @@ impl Collector {
         Ok(environment.lines().any(|line| line.starts_with("REGISTRY_STORAGE_CACHE")))
     }
 
-    /// Collects while pushes are refused. Calls `say` with each step.
+    /// Collects while pushes are refused. Calls `say` with the name of each step.
     pub fn collect(
         &self,
         garbage: Garbage,

@@ -38,7 +38,7 @@ fn rank(path: &str) -> u8 {
 /// The position of the nginx.conf that contains the whole configuration: before the files that it replaces.
 const BRIDGE: u8 = 1;
 
-/// The redo log: file `n` of the staged directory goes to `put[n]`; the files in `remove` are removed.
+/// The redo log: file `n` of the staged directory is moved to `put[n]`; the files in `remove` are removed.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Manifest {
     put: Vec<String>,
@@ -113,7 +113,7 @@ impl Store {
         let staged = format!("{STAGING}/{}", put.len());
         tree.write_new(&staged, &digests, Mode::Secret, self.owner(Mode::Secret, run_as)?)?;
         put.push(DIGESTS.to_owned());
-        // Files are removed in the reverse order: a configuration goes before the files that it names.
+        // Files are removed in the reverse order: a configuration is removed before the files that it names.
         let mut removed: Vec<_> = change.with(Action::Removed).collect();
         removed.sort_by_key(|path| std::cmp::Reverse(rank(path.as_str())));
         let manifest = Manifest { put, remove: removed.into_iter().map(RelPath::to_string).collect() };
@@ -220,9 +220,9 @@ impl Store {
         touched.iter().try_for_each(|dir| tree.sync(dir))
     }
 
-    /// Removes the directories that a removed file leaves empty, because an empty one would still mean something to a
-    /// user who copies it. Directories directly below the registry's own stay, because containers have them mounted.
-    /// Returns the innermost remaining one.
+    /// Removes the directories that a removed file leaves empty, because an empty one would mislead a user who copies
+    /// it. Directories directly below the registry's own stay, because containers have them mounted. Returns the
+    /// innermost remaining one.
     fn prune(&self, removed: &RelPath, touched: &mut BTreeSet<String>) -> String {
         let mut parents: Vec<_> = removed.parents().collect();
         while let Some(parent) = parents.pop() {

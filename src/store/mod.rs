@@ -249,7 +249,8 @@ impl Store {
         Ok(Some(itself.map_or((0, 0), |itself| (itself.uid, itself.gid))))
     }
 
-    /// Fails if files for the containers need an owner other than the user who runs regcert, and that is not root.
+    /// Fails if only root could give the files for the containers to their owner. Containers that run as root can
+    /// read the files of any user.
     fn check_owner(&self, change: &Change, run_as: RunAs) -> Result<()> {
         let me = rustix::process::geteuid();
         let ours = me.is_root() || run_as.uid == me.as_raw() || run_as.uid == 0;

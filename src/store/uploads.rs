@@ -1,5 +1,5 @@
-//! What `regcert gc` would free in the image directory: uploads that no client has finished, and what an interrupted
-//! collection has left. The search is limited in time, and to what this user may read.
+//! Finds what `regcert gc` would free in the image directory: uploads that no client has finished, and what an
+//! interrupted collection has left. The search is limited in time, and to what this user may read.
 
 use std::fs::{self, ReadDir};
 use std::io;
@@ -10,7 +10,8 @@ use super::Store;
 use crate::images::TRASH;
 use crate::settings::Data;
 
-/// How many directories are searched, which takes a tenth of a second. Only `regcert gc` searches a larger storage.
+/// The largest number of directories that are searched, which takes a tenth of a second. Only `regcert gc` searches a
+/// larger storage.
 const DIRECTORIES: u32 = 20_000;
 
 /// `probe::gc::ROOT` on the host, below the image directory.

@@ -44,7 +44,7 @@ pub struct Plan {
     pub remove: Vec<String>,
     /// The blobs to remove, with the bytes of each.
     pub gone: Vec<(Sum, u64)>,
-    /// The number and the size of these blobs.
+    /// The number and the size of the blobs to remove.
     pub garbage: Amount,
     /// The uploads to remove.
     pub uploads: Amount,

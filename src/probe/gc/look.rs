@@ -14,7 +14,8 @@ use crate::images::{Amount, Garbage, Named, Plan, Storage, Sum, TRASH};
 use crate::probe::engine::{failed, not_started};
 use crate::probe::program::{engine, program};
 
-/// How many scans are tried if another collection disturbs them. Deletions by clients do not disturb a scan.
+/// The number of scans that are tried if another collection disturbs them. Deletions by clients do not disturb a
+/// scan.
 const LOOKS: u32 = 3;
 
 /// Prints the time in seconds by the clock of the storage, which can be on another machine; prints nothing if it is

@@ -88,7 +88,7 @@ impl Machine {
         (output.status, String::from_utf8(output.stdout).unwrap())
     }
 
-    /// The number of these paths that were not moved.
+    /// The number of `paths` that were not moved.
     fn left(&self, paths: &[String]) -> usize {
         paths.iter().filter(|path| self.has(path)).count()
     }
