@@ -1,5 +1,5 @@
-//! Passwords, the htpasswd file that nginx and the registry read, and the rights of each user. No prompts, no disk
-//! access.
+//! Passwords, the htpasswd file that nginx and the registry read, and the rights of each user. Neither prompts nor
+//! accesses the disk.
 
 mod access;
 mod hash;
@@ -16,23 +16,23 @@ use crate::pki;
 pub use access::{Access, Accesses, EVERY_NGINX, LIMITED, PasswordFiles, Role};
 pub use hash::{Reader, Scheme, Unusable};
 
-/// bcrypt silently ignores everything after 72 bytes.
+/// The maximum length of a password, in bytes: bcrypt silently ignores everything after byte 72.
 const PASSWORD_MAX: usize = 72;
 
-/// NIST SP 800-63B §5.1.1.1: a password chosen by a user has at least eight characters.
+/// The recommended minimum length, in characters. NIST SP 800-63B §5.1.1.1 requires eight for chosen passwords.
 const ADVISED_MIN: usize = 8;
 
-/// 2^10 rounds: 60 ms of CPU time for each guess. Each step doubles this, and also what a login costs the server.
+/// The bcrypt cost: 2^10 rounds, 60 ms of CPU time. Each increment doubles the time of a guess and of a login.
 pub const COST: u32 = 10;
 
-/// Letters and digits that readers do not confuse: without `i`, `l`, `o`, `0` and `1`.
+/// The letters and digits of generated passwords, without `i`, `l`, `o`, `0` and `1`, which readers confuse.
 const ALPHABET: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
 
 /// A cleartext password. It is wiped from memory when dropped, and `Debug` does not print it.
 pub struct Password(Zeroizing<String>);
 
 impl Password {
-    /// Checks a password: fails if it is empty, or if bcrypt or HTTP Basic cannot carry all of it.
+    /// Fails if the password is empty, or if bcrypt or HTTP Basic authentication cannot use all of its bytes.
     pub fn new(text: Zeroizing<String>) -> Result<Self, Fault> {
         let fault = |why: &str, hint: &str| Err(Fault::new(why).hint(hint));
         if text.is_empty() {
@@ -51,7 +51,7 @@ impl Password {
         Ok(Self(text))
     }
 
-    /// Why the password is easy to guess, judged by its length alone.
+    /// Explains why the password is easy to guess; `None` if it is long enough. Considers only the length.
     pub fn weakness(&self) -> Option<String> {
         let characters = self.0.chars().count();
         let noun = if characters == 1 { "character" } else { "characters" };
@@ -59,14 +59,14 @@ impl Password {
             .then(|| format!("{characters} {noun}, and fewer than {ADVISED_MIN} are quickly guessed"))
     }
 
-    /// Reads the input of `--password-stdin` or `--password-file`: one line, without its line end.
+    /// Parses the input of `--password-stdin` or `--password-file`: one line, whose line end is removed.
     pub fn first_line(input: &[u8]) -> Result<Self, Fault> {
         let text = std::str::from_utf8(input).map_err(|_| Fault::new("the password is not UTF-8"))?;
         let line = text.strip_suffix('\n').unwrap_or(text);
         Self::new(Zeroizing::new(line.strip_suffix('\r').unwrap_or(line).to_owned()))
     }
 
-    /// A random password: 25 characters in five groups, 123 bits.
+    /// Generates a random password: 25 characters in five groups, 123 bits.
     pub fn generate() -> Self {
         let mut text = Zeroizing::new(String::with_capacity(29));
         while text.len() < 29 {
@@ -74,7 +74,7 @@ impl Password {
                 text.push('-');
             }
             let [byte] = pki::random::<1>();
-            // 248 is 8 × 31: bytes from 248 on would favour the first letters.
+            // Skips bytes from 248 (8 × 31) on, which would make the first letters more likely.
             if byte < 248 {
                 text.push(ALPHABET[usize::from(byte) % ALPHABET.len()].into());
             }
@@ -82,13 +82,13 @@ impl Password {
         Self(text)
     }
 
-    /// The cleartext, to be shown once or sent.
+    /// Returns the cleartext, to show it once or to send it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// A bcrypt hash in the form of `htpasswd -B` (`$2y$`), which nginx on glibc and musl accepts, and the registry as
-    /// well.
+    /// Hashes the password with bcrypt, in the format of `htpasswd -B` (`$2y$`). The registry accepts this format, and
+    /// so does nginx on glibc and musl.
     pub fn hash(&self) -> String {
         let parts =
             bcrypt::hash_with_result(self.0.as_bytes(), COST).expect("the cost is within bcrypt's 4 to 31");
@@ -102,12 +102,12 @@ impl fmt::Debug for Password {
     }
 }
 
-/// An htpasswd file. Lines that regcert did not write (comments, other hash types) are kept byte for byte.
+/// An htpasswd file. Keeps lines that regcert did not write (comments, other hash types) byte for byte.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Htpasswd(Vec<u8>);
 
 impl fmt::Debug for Htpasswd {
-    /// Prints the names, but no hash.
+    /// Prints the user names, but no hash.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Htpasswd({:?})", self.names())
     }
@@ -118,7 +118,7 @@ impl fmt::Debug for Htpasswd {
 pub enum Set {
     /// The user is new.
     Added,
-    /// The user existed and has a new password now.
+    /// The user existed and now has a new password.
     Changed,
 }
 
@@ -136,7 +136,7 @@ pub enum Login {
 }
 
 impl Htpasswd {
-    /// Accepts any bytes; lines without a name are kept and ignored.
+    /// Accepts any bytes. Lines without a user name are kept, but have no effect.
     pub fn parse(bytes: &[u8]) -> Self {
         Self(bytes.to_vec())
     }
@@ -145,12 +145,12 @@ impl Htpasswd {
         &self.0
     }
 
-    /// The user names, in the order of the file.
+    /// Lists the user names, in the order of the file.
     pub fn names(&self) -> Vec<String> {
         self.lines().filter_map(|line| Some(String::from_utf8_lossy(name_of(line)?).into_owned())).collect()
     }
 
-    /// Each user name once, with the scheme of its first line, which is the one that nginx reads.
+    /// Lists each user name once, with the scheme of the name's first line, which is the line that nginx reads.
     pub fn entries(&self) -> Vec<(String, Scheme)> {
         let mut entries: Vec<(String, Scheme)> = Vec::new();
         for line in self.lines() {
@@ -166,8 +166,8 @@ impl Htpasswd {
         entries
     }
 
-    /// Why this is not an htpasswd file, with the first bad line: one line without a colon makes the registry answer
-    /// every login with 400.
+    /// Describes the first damage to the file, such as a line without a colon, which makes the registry answer every
+    /// login with 400; `None` if the file is valid.
     pub fn damage(&self) -> Option<String> {
         if self.0.starts_with(b"\xef\xbb\xbf") {
             return Some("it begins with a byte order mark, which becomes part of the first name".to_owned());
@@ -190,7 +190,7 @@ impl Htpasswd {
         self.lines().any(|line| name_of(line) == Some(name.as_bytes()))
     }
 
-    /// Another name in the file that differs from `name` only in case.
+    /// Finds a user name in the file that differs from `name` only in case.
     pub fn alike(&self, name: &str) -> Option<String> {
         let alike = |other: &&[u8]| other.eq_ignore_ascii_case(name.as_bytes()) && *other != name.as_bytes();
         self.lines().filter_map(name_of).find(alike).map(|other| String::from_utf8_lossy(other).into_owned())
@@ -220,8 +220,8 @@ impl Htpasswd {
         set
     }
 
-    /// Splits the lines into files. `file` gives the file name for a user; lines without a user go to the file of the
-    /// user `""`.
+    /// Distributes the lines over several files. `file` returns the file name for a user; lines without a user go to
+    /// the file of the user `""`.
     pub fn by_file(&self, file: impl Fn(&str) -> String) -> BTreeMap<String, Self> {
         let mut files: BTreeMap<String, Self> = BTreeMap::new();
         for line in self.lines() {
@@ -231,7 +231,7 @@ impl Htpasswd {
         files
     }
 
-    /// These lines, followed by those of `other`.
+    /// Appends the lines of `other`.
     pub fn join(mut self, other: &Self) -> Self {
         if self.0.last().is_some_and(|byte| *byte != b'\n') && !other.0.is_empty() {
             self.0.push(b'\n');
@@ -240,7 +240,7 @@ impl Htpasswd {
         self
     }
 
-    /// Removes `name`; false if it is missing.
+    /// Removes every line of `name`; returns false if there is none.
     pub fn remove(&mut self, name: &str) -> bool {
         let kept: Vec<u8> =
             self.lines().filter(|line| name_of(line) != Some(name.as_bytes())).flatten().copied().collect();
@@ -249,7 +249,7 @@ impl Htpasswd {
         removed
     }
 
-    /// Checks `password` against the first line of `name`, which is the one that nginx reads.
+    /// Checks `password` against the first line of `name`, which is the line that nginx reads.
     pub fn login(&self, name: &Username, password: &Password) -> Login {
         let Some(line) = self.lines().find(|line| name_of(line) == Some(name.as_str().as_bytes())) else {
             return Login::NoSuchUser;
@@ -262,7 +262,7 @@ impl Htpasswd {
         }
     }
 
-    /// Users who cannot log in with any password, and why. For each name, the line that `reader` uses counts.
+    /// Lists the users who cannot log in with any password, with the reason, from the lines that `reader` uses.
     pub fn unusable(&self, reader: Reader) -> Vec<(String, Unusable)> {
         let mut lines: Vec<_> = self.lines().filter(|line| name_of(line).is_some()).collect();
         if reader == Reader::Registry {
@@ -283,13 +283,13 @@ impl Htpasswd {
         lines.into_iter().filter_map(unusable).collect()
     }
 
-    /// The lines, each with its line end.
+    /// Iterates over the lines, each with its line end.
     fn lines(&self) -> impl Iterator<Item = &[u8]> {
         self.0.split_inclusive(|byte| *byte == b'\n')
     }
 }
 
-/// The user name of a line; `None` for a comment, a blank line or a line without a colon.
+/// Parses the user name of a line; `None` for a comment, a blank line or a line without a name and a colon.
 fn name_of(line: &[u8]) -> Option<&[u8]> {
     let colon = line.iter().position(|byte| *byte == b':')?;
     (colon > 0 && line[0] != b'#').then_some(&line[..colon])

@@ -1,4 +1,4 @@
-//! The command line: global options and the list of commands. No work is done here.
+//! The command line: the global options and the list of commands. Only parses; the commands do the work.
 
 use std::path::PathBuf;
 
@@ -44,7 +44,7 @@ pub struct Cli {
 }
 
 /// One verb each.
-// The variants have no doc comments: these would replace the full help text, which each verb has at its `Args`.
+// The variants have no doc comments, because these would replace the help text of each command's `Args`.
 #[derive(Subcommand)]
 pub enum Command {
     Init(Box<init::Args>),
@@ -67,7 +67,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether the command needs root's rights: a root process then does not switch to the owner of the directory.
+    /// Whether the command needs the rights of root. Otherwise, a root process switches to the owner of the directory.
     pub fn needs_root(&self) -> bool {
         match self {
             Self::Init(args) => args.gives_files_away(),

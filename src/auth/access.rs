@@ -1,4 +1,4 @@
-//! Roles and repositories of users, and the password files that follow from them.
+//! The role and the repositories of each user, and the password file that depends on them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,22 +10,22 @@ use crate::error::Fault;
 use crate::names::{Repositories, Username, printable};
 use crate::pki::{hex, sha256};
 
-/// The password file of users who may log in whichever roles nginx has read.
+/// The password file of users who can log in even if nginx has not read their current roles.
 pub const EVERY_NGINX: &str = "registry.passwd";
 
-/// The password file of all other users, for an nginx.conf that has one file for all of them.
+/// The password file of all other users, if nginx.conf has only one file for them.
 pub const LIMITED: &str = "limited.passwd";
 
-/// The rights of a user in the repositories that the user may use.
+/// A user's rights in the repositories that are open to that user.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Fetch images.
+    /// May pull images.
     Pull,
-    /// Fetch and store images, and move tags.
+    /// May pull and push images, and move tags.
     #[default]
     Push,
-    /// Fetch, store and delete images, and move tags.
+    /// May pull, push and delete images, and move tags.
     Admin,
 }
 
@@ -58,14 +58,14 @@ impl fmt::Display for Role {
 #[serde(deny_unknown_fields)]
 pub struct Access {
     pub role: Role,
-    /// The repositories in which the role applies.
+    /// The repositories to which the role applies.
     pub repositories: Repositories,
 }
 
 impl Access {
-    /// The password file of the users with exactly this access. An nginx that still has another access for a user
-    /// looks in another file and does not find the user. 16 digits of SHA-256 are enough: only an administrator could
-    /// produce a collision, and has every right already.
+    /// Names the password file of all users with exactly this access. If nginx still has another access for a user,
+    /// nginx searches another file and does not find the user. 16 digits of SHA-256 are enough: only an administrator
+    /// could produce a collision, and an administrator already has every right.
     pub fn password_file(&self) -> String {
         if self.is_everything() {
             return EVERY_NGINX.to_owned();
@@ -74,12 +74,12 @@ impl Access {
         format!("limited-{}.passwd", &hex(&sha256(said.as_bytes()))[..16])
     }
 
-    /// Whether this is an admin of every repository, who has every right.
+    /// Whether this access includes every right: the user is an admin of every repository.
     fn is_everything(&self) -> bool {
         self.role == Role::Admin && self.repositories == Repositories::Every
     }
 
-    /// Whether this user may do less than push everywhere.
+    /// Whether the user may do less than push to every repository.
     pub fn is_limited(&self) -> bool {
         self.role == Role::Pull || self.repositories != Repositories::Every
     }
@@ -99,44 +99,44 @@ impl fmt::Display for Access {
     }
 }
 
-/// The files in which an nginx.conf looks for the passwords of users whose access nginx must have read.
+/// The layout of the password files in an nginx.conf, for users whose current access nginx must have read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PasswordFiles {
     /// One file for each access.
     ByAccess,
-    /// One file for all of them: an nginx.conf that was edited by hand before there was a file for each access.
+    /// One file for all such users: an nginx.conf edited by hand before regcert had a file for each access.
     OneForAll,
 }
 
-/// Role and repositories of each user, by name.
+/// The access of each user, by user name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Accesses(BTreeMap<Username, Access>);
 
 impl Accesses {
-    /// The access of `name`; the default if there is no entry.
+    /// Looks up the access of `name`; without an entry, returns the default access.
     pub fn of(&self, name: &str) -> Access {
         self.0.get(name).cloned().unwrap_or_default()
     }
 
-    /// Whether `name` may log in only after nginx has read the current roles: older ones might allow too much.
+    /// Whether `name` may log in only after nginx has read the current roles: older roles may allow too much.
     pub fn must_be_read(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(|access| !access.is_everything())
     }
 
-    /// The password file that holds `name`.
+    /// Names the password file that contains `name`.
     pub fn password_file(&self, name: &str) -> String {
         self.0.get(name).map_or_else(|| EVERY_NGINX.to_owned(), Access::password_file)
     }
 
-    /// The password files of the users whose access nginx must have read, each once.
+    /// Lists the password files of the users whose current access nginx must have read.
     pub fn limited_files(&self) -> BTreeSet<String> {
         let limited = self.0.values().filter(|access| !access.is_everything());
         limited.map(Access::password_file).collect()
     }
 
-    /// Sets what `name` may do. Replaces entries whose names differ only in case, because nginx does not distinguish
-    /// them. The default is stored only for a user who may have been an admin.
+    /// Sets the access of `name`. Replaces entries whose names differ only in case, because nginx does not distinguish
+    /// them. Stores the default access only for a user who may have been an admin.
     pub fn set(&mut self, name: Username, access: Access) {
         let alike = |known: &Username| known.as_str().eq_ignore_ascii_case(name.as_str());
         let was_more = self.0.iter().any(|(known, access)| alike(known) && !access.is_limited());
@@ -146,17 +146,17 @@ impl Accesses {
         }
     }
 
-    /// Resets `name` to the default access. The entry of a former admin stays, because nginx must read that change.
+    /// Resets `name` to the default access. Keeps the entry of a former admin, because nginx must read that change.
     pub fn forget(&mut self, name: &Username) {
         self.set(name.clone(), Access::default());
     }
 
-    /// Every user with an entry, and the user's access.
+    /// Iterates over the users with an entry, and their access.
     pub fn iter(&self) -> impl Iterator<Item = (&Username, &Access)> {
         self.0.iter()
     }
 
-    /// Users who may do less than push everywhere.
+    /// Iterates over the users who may do less than push to every repository.
     pub fn limited(&self) -> impl Iterator<Item = &Username> {
         self.0.iter().filter(|(_, access)| access.is_limited()).map(|(name, _)| name)
     }
@@ -194,7 +194,7 @@ mod tests {
         assert!(!accesses.must_be_read("carol") && !accesses.must_be_read("stranger"));
         accesses.forget(&"carol".parse().unwrap());
         assert!(accesses.must_be_read("carol") && accesses.limited().next().is_none());
-        // A user who was limited, or had no entry, has none afterwards.
+        // A limited user, or a user without an entry, has no entry afterwards.
         accesses.forget(&"Carol".parse().unwrap());
         accesses.set("CAROL".parse().unwrap(), access(Role::Pull, &[]));
         accesses.forget(&"carol".parse().unwrap());
@@ -221,7 +221,7 @@ mod tests {
             assert!(files.insert(accesses.password_file("ann")), "{role} {repositories:?}");
         }
         assert!(files.remove(EVERY_NGINX) && files.iter().all(|file| file.starts_with("limited-")));
-        // The file depends neither on the user nor on the order of the repositories.
+        // The file name depends neither on the user nor on the order of the repositories.
         accesses.set("ann".parse().unwrap(), access(Role::Push, &["b", "a"]));
         accesses.set("bob".parse().unwrap(), access(Role::Push, &["a", "b"]));
         assert_eq!(accesses.password_file("ann"), accesses.password_file("bob"));

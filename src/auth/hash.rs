@@ -1,15 +1,15 @@
-//! The schemes that htpasswd files use for passwords, and which server supports which scheme.
+//! The hash schemes of htpasswd files, and the schemes that each server supports.
 
 use std::fmt;
 
-/// The scheme of a stored password.
+/// The hash scheme of a stored password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
-    /// bcrypt, with its cost.
+    /// bcrypt as `$2a$`, `$2x$` or `$2y$`, with its cost.
     Bcrypt(u32),
-    /// bcrypt as `$2b$`, which musl before 1.2.2 does not support.
+    /// bcrypt as `$2b$`, with its cost. musl before 1.2.2 does not support this prefix.
     Bcrypt2b(u32),
-    /// Apache's MD5.
+    /// Apache's variant of MD5-crypt.
     Apr1,
     /// SHA-1 without a salt.
     Sha1,
@@ -25,12 +25,12 @@ pub enum Scheme {
     DesCrypt,
     /// The cleartext password.
     Plain,
-    /// Not a hash that a server can check: cut off, empty, or of an unknown scheme.
+    /// A truncated, empty or unknown hash, which no server can check.
     Unknown,
 }
 
 impl Scheme {
-    /// Recognizes the scheme of a stored password by its form.
+    /// Recognizes the scheme of a stored password by its prefix and length.
     pub fn of(stored: &str) -> Self {
         let crypt = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"./".contains(&b));
         if let Some(rest) = stored.strip_prefix("$2") {
@@ -65,17 +65,17 @@ impl Scheme {
         }
     }
 
-    /// Whether nginx supports the scheme: by its own code or by crypt(3) of its image.
+    /// Whether nginx supports the scheme, in its own code or through crypt(3) of the nginx image.
     pub fn nginx_checks(self) -> bool {
         self != Self::Unknown
     }
 
-    /// Whether the registry supports the scheme without nginx. It supports only bcrypt.
+    /// Whether the registry, without nginx, supports the scheme. The registry supports only bcrypt.
     pub fn registry_checks(self) -> bool {
         matches!(self, Self::Bcrypt(_) | Self::Bcrypt2b(_))
     }
 
-    /// Why an attacker with a copy of the file would find the password too soon.
+    /// Explains why an attacker with a copy of the file could soon find the password; `None` if there is no weakness.
     pub fn weakness(self) -> Option<&'static str> {
         match self {
             Self::Bcrypt(cost) | Self::Bcrypt2b(cost) => {
@@ -112,14 +112,14 @@ impl fmt::Display for Scheme {
     }
 }
 
-/// Why no password matches the stored hash.
+/// The reason why no password matches a stored hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unusable {
     /// The stored text is empty.
     Empty,
-    /// It does not look like a hash: a cleartext password, or a typing error.
+    /// The stored text does not look like a hash: it may be a cleartext password or a typing error.
     NoHash,
-    /// It begins like a hash, but has the wrong length or characters.
+    /// The stored text begins like a hash, but has the wrong length or characters.
     Broken,
     /// nginx supports the hash; the registry itself supports only bcrypt.
     NotBcrypt,
@@ -146,7 +146,7 @@ pub enum Reader {
     Registry,
 }
 
-/// Why no password matches this hash; `None` if one may. `stored` ends at the next colon or the end of the line.
+/// Explains why no password matches `stored`; `None` if one may. `stored` ends before a colon or a line end.
 pub(super) fn unusable(stored: &str, reader: Reader) -> Option<Unusable> {
     let scheme = Scheme::of(stored);
     if stored.is_empty() {
@@ -159,8 +159,8 @@ pub(super) fn unusable(stored: &str, reader: Reader) -> Option<Unusable> {
     (reader == Reader::Registry && !scheme.registry_checks()).then_some(Unusable::NotBcrypt)
 }
 
-/// Whether the hash has the length of its scheme: by crypt(5), or for SHA-1 by RFC 2307, the base64 of 20 bytes and an
-/// optional salt.
+/// Whether the hash has the right length for its scheme: as in crypt(5), or for SHA-1 as in RFC 2307, the base64 of 20
+/// bytes and an optional salt.
 fn is_whole(scheme: Scheme, stored: &str) -> bool {
     let hash = stored.rsplit('$').next().unwrap_or_default();
     match scheme {

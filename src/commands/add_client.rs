@@ -1,4 +1,4 @@
-//! `regcert add-client`: issues a certificate with which a client may connect.
+//! `regcert add-client`: issues a client certificate, with which a client may connect.
 
 use anyhow::Result;
 

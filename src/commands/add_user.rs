@@ -44,7 +44,7 @@ pub struct Args {
     pub reload: bool,
 }
 
-/// The arguments of the command, checked.
+/// The validated arguments of the command.
 struct Asked {
     name: Username,
     role: Option<Role>,
@@ -52,7 +52,7 @@ struct Asked {
 }
 
 impl Asked {
-    /// The user's access after this command; `now` is the present one.
+    /// Computes the user's access after this command; `now` is the access before the command.
     fn access(&self, now: Access) -> Access {
         Access {
             role: self.role.unwrap_or(now.role),
@@ -64,7 +64,7 @@ impl Asked {
         self.role.is_some() || self.repositories.is_some()
     }
 
-    /// Applies the arguments; `hash` is the new password's, if one is to be set.
+    /// Applies the arguments. `hash` is the hash of the new password, if there is one.
     fn apply(&self, deployment: &mut Deployment, hash: Option<&str>) -> Result<Option<Set>> {
         let name = &self.name;
         deployment.tell_apart(name)?;
@@ -79,11 +79,11 @@ impl Asked {
 pub fn run(args: &Args, world: &World) -> Result<()> {
     let asked = asked(args)?;
     let Asked { name, .. } = &asked;
-    // Releases the lock: other commands need not wait while regcert asks for the password.
+    // Releases the lock, so that other commands can run while regcert asks for the password.
     let mut deployment = world.open()?.1;
     let is_there = deployment.users.has(name.as_str());
     let keeps_password = is_there && asked.says_access() && !args.password.is_given();
-    // Fails before asking for a password if the change would be refused later.
+    // Tries the change before asking for a password, so that an invalid change fails at once.
     asked.apply(&mut deployment, None)?;
     let password =
         (!keeps_password).then(|| args.password.read_new(name.as_str(), Prompt::IfPossible)).transpose()?;
@@ -128,7 +128,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Reports the change. `waits`: the user is now in another password file, which nginx reads only after a reload.
+/// Reports the change. If `waits`, nginx must reload to read the other password file that now contains the user.
 fn tell(asked: &Asked, set: Option<Set>, deployment: &Deployment, reload: bool, waits: bool) {
     let Asked { name, .. } = asked;
     let accesses = &deployment.state.access;

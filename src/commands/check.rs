@@ -1,4 +1,4 @@
-//! `regcert check`: tests the running registry as a client, link by link, and shows how to repair broken links.
+//! `regcert check`: tests the running registry as a client, and shows how to repair each fault found.
 // Long because the options, the tests and the output are easier to read together.
 
 mod home;
@@ -75,7 +75,7 @@ impl Args {
     }
 }
 
-/// The arguments of the command, checked, with the contents of the files that they name.
+/// The validated arguments of the command, with the contents of the files that the arguments name.
 struct Asked {
     target: Option<Target>,
     user: Option<Username>,
@@ -121,7 +121,7 @@ pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
 }
 
 impl Asked {
-    /// The user who logs in, and the password; `None` if there is no user, or no password at the prompt.
+    /// Determines the user who logs in, and the password; `None` if there is no user or no password.
     fn login(&mut self, deployment: Option<&Deployment>) -> Result<Option<(Username, Password)>> {
         let only = || match deployment?.users.names().as_slice() {
             [name] => name.parse().ok(),
@@ -162,7 +162,7 @@ fn asked(args: &Args) -> Result<Asked> {
     Ok(Asked { target, user, password, asks, repository, identity })
 }
 
-/// The registry that is tested.
+/// The registry to test.
 struct Subject<'a> {
     target: Target,
     roots: Vec<&'a Certificate>,
@@ -228,7 +228,7 @@ fn look(
     Ok((target.to_string(), if deployment.is_some() { world.typed(links) } else { links }))
 }
 
-/// The step that makes the containers read new files.
+/// Chooses the step that makes the containers read new files.
 fn reload(deployment: Option<&Deployment>) -> Step {
     match deployment.map(|deployment| deployment.spec.proxy) {
         Some(Proxy::Nginx) | None => Step::ReloadNginx,
@@ -236,7 +236,7 @@ fn reload(deployment: Option<&Deployment>) -> Step {
     }
 }
 
-/// The settings that the running registry shows; `None` unless it is the one of the directory.
+/// Finds out the settings that the running registry uses; `None` if it is not the registry in the directory.
 fn running(
     world: &World,
     asked: &Asked,
@@ -255,7 +255,7 @@ fn running(
     Some(Running { data, config_changed, ..tried })
 }
 
-/// The host user that the containers run as; `None` if no file can belong to that user.
+/// Determines the host user that the containers run as; `None` if no file can belong to that user.
 fn server(world: &World, deployment: Option<&Deployment>) -> Option<RunAs> {
     match deployment {
         Some(deployment) if world.engine == Engine::Own && deployment.spec.run_as.uid != 0 => None,
@@ -264,13 +264,13 @@ fn server(world: &World, deployment: Option<&Deployment>) -> Option<RunAs> {
     }
 }
 
-/// The addresses that /etc/hosts gives to the host.
+/// Lists the addresses that /etc/hosts contains for the target's host.
 fn hosts_file(world: &World, target: &Target) -> Vec<IpAddr> {
     let name = target.host.to_string();
     world.site.hosts.iter().filter(|(known, _)| *known == name).map(|(_, ip)| *ip).collect()
 }
 
-/// The repository of `--repository`, without the registry in front of it.
+/// Resolves the value of `--repository` to a repository name without the registry in front.
 fn named(asked: &Asked, subject: &Subject<'_>) -> Result<Option<Repository>> {
     let names = match subject.deployment.filter(|_| asked.target.is_none()) {
         Some(deployment) => Names::own(deployment),
@@ -279,17 +279,17 @@ fn named(asked: &Asked, subject: &Subject<'_>) -> Result<Option<Repository>> {
     Ok(asked.repository.clone().map(|typed| names.resolve(typed)).transpose()?)
 }
 
-/// Whether a mirror can fetch from its upstream; `None` if the registry is not a mirror.
+/// Checks whether a mirror can fetch from its upstream; `None` if the registry is not a mirror.
 fn upstream(asked: &Asked, subject: &Subject<'_>, outward: &Outward) -> Option<Finding> {
     let deployment = subject.deployment.filter(|_| asked.target.is_none())?;
     let upstream = deployment.spec.mirror_of.as_ref()?;
     let (url, proxy) = (upstream.to_string(), outward.to(upstream));
     let through = proxy.as_ref().map(ToString::to_string);
-    // Not tested: plain http through a proxy is another protocol than TLS, and regcert uses only HTTP proxies.
+    // Not tested: through a proxy, http needs another protocol than https. regcert supports only HTTP proxies.
     if proxy.as_ref().is_some_and(|proxy| upstream.is_in_clear() || !proxy.speaks_http()) {
         return Some(health::upstream(&UpstreamSeen { url: &url, through, answer: None }));
     }
-    // The container's own file of roots contains the same public ones.
+    // The bundle of this machine contains the same public roots as the bundle in the container.
     let bundle = health::BUNDLES.iter().find_map(|path| match store::look(Path::new(path)) {
         Found::File { bytes, .. } => Some(bytes),
         Found::Nothing | Found::Directory(_) | Found::Unreadable(_) => None,
@@ -301,7 +301,7 @@ fn upstream(asked: &Asked, subject: &Subject<'_>, outward: &Outward) -> Option<F
     Some(health::upstream(&UpstreamSeen { url: &url, through, answer }))
 }
 
-/// Whether the container runtimes of this machine trust the registry.
+/// Checks whether the container runtimes of this machine trust the registry.
 fn as_client(world: &World, asked: &Asked, subject: &Subject<'_>) -> Vec<Finding> {
     let targets = match subject.deployment.filter(|_| asked.target.is_none()) {
         Some(deployment) => {
@@ -316,7 +316,7 @@ fn as_client(world: &World, asked: &Asked, subject: &Subject<'_>) -> Vec<Finding
     health::runtimes(told(&targets, &subject.roots, &cure).map_err(|error| error.to_string()))
 }
 
-/// The output of `install.sh --check` on this machine for these targets.
+/// Runs `install.sh --check` for these targets on this machine, and returns the output.
 fn told(targets: &[Target], roots: &[&Certificate], cure: &str) -> Result<String> {
     let ways: Vec<_> = targets.iter().map(|target| (target.host.clone(), target.port)).collect();
     let release = Release { version: String::new(), at: OffsetDateTime::UNIX_EPOCH };
@@ -324,11 +324,11 @@ fn told(targets: &[Target], roots: &[&Certificate], cure: &str) -> Result<String
     probe::script_output(&script, &["--check", "--quiet", "--cure", cure], &[0, 3])
 }
 
-/// Whether the roles on disk are right, and whether nginx.conf reads them.
+/// Checks the roles on disk, and whether nginx.conf reads them.
 fn roles(world: &World, deployment: &Deployment) -> RolesOnDisk {
     let look = |path: &str| store::look(&world.dir.join(path));
-    // A file that this user cannot read counts as correct. Another link reports a configuration that is missing or
-    // unreadable.
+    // Treats a file that this user cannot read as correct. Another finding reports a missing or unreadable
+    // configuration.
     let is_hidden = |path: &&str| matches!(look(path), Found::Unreadable(_));
     let configuration = front::whole(&|path| world.text(path));
     let reads =
@@ -363,7 +363,7 @@ fn screen(registry: &str, links: &[Finding], logged_in: bool) -> String {
     lines.join("\n")
 }
 
-/// The number of links that were not tried, as the end of the last line.
+/// Formats the number of checks that were not tried, for the end of the last line.
 fn untried(links: &[Finding], logged_in: bool) -> String {
     let count = links.iter().filter(|link| link.state == State::NotTried).count();
     let tried = match count {

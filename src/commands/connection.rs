@@ -1,4 +1,4 @@
-//! The options that name the registry, the user and the trusted root, for every command that talks to a registry.
+//! The options that name the registry, the user and the trusted root, for every command that connects to a registry.
 
 use std::path::{Path, PathBuf};
 
@@ -29,7 +29,7 @@ pub struct ClientCertificate {
 }
 
 impl ClientCertificate {
-    /// The certificate with its key, if the options name one.
+    /// Reads the certificate and its key, if the options name them.
     pub fn read(&self) -> Result<Option<ServerIdentity>> {
         let (Some(certificate), Some(key)) = (&self.client_cert, &self.client_key) else {
             return Ok(None);
@@ -63,7 +63,7 @@ pub struct Connection {
     client_certificate: ClientCertificate,
 }
 
-/// A registry and the user who logs in to it, read and checked.
+/// The validated options: a registry, and the user who logs in.
 pub struct Connected {
     pub target: Target,
     roots: Vec<Certificate>,
@@ -75,8 +75,8 @@ pub struct Connected {
 }
 
 impl Connection {
-    /// Reads the options, resolves `typed` in that registry, and asks for the password if no option gives it.
-    /// `gather` already has the faults of the other arguments.
+    /// Reads the options, resolves `typed` within the registry, and asks for the password if no option gives one.
+    /// `gather` already contains the faults of the other arguments.
     pub fn read<T>(
         &self,
         world: &World,
@@ -100,7 +100,7 @@ impl Connection {
                 let user = user.map_or_else(|| only_user(&deployment), Ok)?;
                 let roots = deployment.roots().into_iter().cloned().collect();
                 match target {
-                    // A registry that the user names is used even if its name does not resolve to this machine.
+                    // Does not try this machine if the name fails to resolve: the named registry may run elsewhere.
                     Some(target) => (Names::of(target), roots, user, None),
                     None => (Names::own(&deployment), roots, user, Some(deployment.spec)),
                 }
@@ -126,21 +126,21 @@ impl Connection {
     }
 }
 
-/// The names of a registry.
+/// The names by which users refer to a registry.
 pub struct Names {
     target: Target,
-    /// The server certificate, if the registry is the one in the directory: it contains every name.
+    /// The server certificate, which contains every name, if the registry is the one in the directory.
     leaf: Option<Certificate>,
     anonymous_port: Option<u16>,
 }
 
 impl Names {
-    /// The names of a registry of which only this one is known.
+    /// Creates the names of a registry of which only `target` is known.
     pub fn of(target: Target) -> Self {
         Self { target, leaf: None, anonymous_port: None }
     }
 
-    /// The names of the registry in the directory.
+    /// Collects the names of the registry in the directory.
     pub fn own(deployment: &Deployment) -> Self {
         Self {
             target: Target { host: deployment.spec.host(), port: deployment.spec.https_port },
@@ -149,7 +149,7 @@ impl Names {
         }
     }
 
-    /// The name that `typed` stands for in this registry.
+    /// Resolves `typed` to a name within this registry.
     pub fn resolve<T>(&self, typed: Typed<T>) -> Result<T, Fault> {
         typed.within(&self.target, |name| self.has(name))
     }
@@ -181,12 +181,12 @@ impl Connected {
     }
 }
 
-/// The root certificates in the file that the user named.
+/// Reads the root certificates in the file that the user named.
 pub fn roots(path: &Path) -> Result<Vec<Certificate>> {
     Certificate::read(&store::read_given(path)?).with_context(|| format!("`{}`", path.display()))
 }
 
-/// The registry in the directory; fails if it has no certificate to serve. The lock is free during network access.
+/// Loads the registry in the directory and releases the lock; fails if the registry has no certificate to serve.
 pub fn served(world: &World, hint: &str) -> Result<Deployment> {
     let deployment = world.find(hint, Mends::Nothing)?.1.known();
     if deployment.server.is_none() || deployment.root().is_none() {
@@ -200,7 +200,7 @@ pub fn served(world: &World, hint: &str) -> Result<Deployment> {
     Ok(deployment)
 }
 
-/// The user who logs in if no option names one.
+/// Finds the only user, who logs in if no option names a user. Fails if there is none or more than one.
 fn only_user(deployment: &Deployment) -> Result<Username> {
     let mut names = deployment.users.names();
     names.sort();

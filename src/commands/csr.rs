@@ -1,4 +1,4 @@
-//! `regcert csr`: makes a signing request for an external authority.
+//! `regcert csr`: creates a certificate signing request for an external authority.
 
 use anyhow::Result;
 
@@ -21,7 +21,7 @@ pub struct Args {}
 pub fn run(_: &Args, world: &World) -> Result<()> {
     let (mut store, loaded) = world.find(MAKE_ONE, Mends::Request)?;
     let mut deployment = loaded.known();
-    // Reuses the key of a request that is waiting: an authority may be signing it now.
+    // Reuses the key of a pending request, which an authority may be signing now.
     let waiting = deployment.pending.take().map(|pending| pending.key);
     if waiting.is_none() {
         busy_with_keys(deployment.spec.key_type);

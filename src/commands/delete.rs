@@ -1,4 +1,4 @@
-//! `regcert delete`: deletes one tag or one manifest of the running registry.
+//! `regcert delete`: deletes one tag or one manifest from the running registry.
 
 use std::collections::BTreeSet;
 
@@ -70,15 +70,15 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
 struct Found {
     digest: Digest,
     is_index: bool,
-    /// Every tag that names the manifest, including the one that was typed.
+    /// Every tag of the manifest, including the tag that the user typed.
     tags: Vec<String>,
     /// Whether only the tag is deleted, because other tags need the manifest.
     only_the_tag: bool,
-    /// The tags of the repository whose images for several platforms contain the manifest.
+    /// The tags of the multi-platform images in the repository that contain the manifest.
     needed_by: Vec<String>,
 }
 
-/// Fails if an image for several platforms would lose one of its parts.
+/// Fails if a multi-platform image would lose a part, unless `breaks` allows that.
 fn spare_indexes(image: &Image, found: &Found, breaks: bool) -> Result<()> {
     if breaks || found.needed_by.is_empty() {
         return Ok(());
@@ -122,7 +122,7 @@ fn find(api: &Api<'_>, image: &Image) -> Result<Found> {
     let tags: Vec<_> = named.map(|tagged| tagged.tag.to_string()).collect();
     let is_shared = matches!(reference, Reference::Tag(_)) && tags.len() > 1;
     let only_the_tag = is_shared && api.deletes_tags(repository, &all)?;
-    // If the manifest stays, no index misses it.
+    // If the manifest stays, no index loses a part.
     let needed_by = if only_the_tag { Vec::new() } else { indexes(api, repository, &tagged, &digest)? };
     Ok(Found { is_index: is_index(&media_type), digest, tags, only_the_tag, needed_by })
 }
@@ -131,7 +131,7 @@ fn is_index(media_type: &str) -> bool {
     ["image.index", "manifest.list"].iter().any(|kind| media_type.contains(kind))
 }
 
-/// The tags whose index names the manifest, directly or through another index.
+/// Finds the tags whose index names the manifest, directly or through another index.
 fn indexes(
     api: &Api<'_>,
     repository: &Repository,
@@ -142,7 +142,7 @@ fn indexes(
     for index in tagged.iter().filter(|tagged| is_index(&tagged.media_type) && tagged.digest != *digest) {
         let (mut wanted, mut seen) = (vec![index.digest.clone()], BTreeSet::new());
         while let Some(next) = wanted.pop() {
-            // Only an index names other manifests: a damaged or missing one names none.
+            // Only an index names other manifests. A damaged or missing index names none.
             if seen.insert(next.clone())
                 && let Some(stored) = api.manifest(repository, &Reference::Digest(next))??
                 && let Manifest::Index(entries) = Manifest::read(&stored.bytes)
@@ -168,7 +168,7 @@ fn agreed() -> Result<bool> {
     )
 }
 
-/// Everything that will be deleted, as text.
+/// Describes everything that will be deleted.
 fn shown(image: &Image, found: &Found) -> String {
     let Found { digest, tags, .. } = found;
     match &image.reference {

@@ -1,4 +1,4 @@
-//! Files that were edited by hand. If one of them does not contain a change that concerns it, the command fails
+//! Handles files that were edited by hand. If such a file lacks a change that concerns the file, the command fails
 //! before it writes anything.
 
 use anyhow::{Result, bail};
@@ -14,8 +14,8 @@ use crate::store::{self, Store};
 use crate::ui;
 
 impl World {
-    /// The files that were edited by hand and are kept, as they are on the disk. Leaves out .gitignore, which the
-    /// user may change, and the copy of the certificate, which no program reads.
+    /// Reads the files that were edited by hand and are kept. Leaves out .gitignore, which the user may change, and
+    /// the copy of the certificate, which no program reads.
     pub(super) fn edited(&self, deployment: &Deployment, change: &Change) -> Vec<(String, Vec<u8>)> {
         let counts =
             |path: &&RelPath| path.as_str() != IGNORED && path.as_str() != deployment.certificate_path();
@@ -26,7 +26,7 @@ impl World {
         change.with(Action::EditedByHand).filter(counts).filter_map(read).collect()
     }
 
-    /// The files as rendered from the settings last applied; `None` on a first run, or if those settings are unknown.
+    /// Renders the files from the settings last applied; `None` on a first run, or if those settings are unknown.
     pub(super) fn before(&self, store: &Store) -> Result<Option<(Settings, FileSet)>> {
         let loaded = self.load(store, Mends::Derived { force: true }).ok().flatten();
         let Some(Ok(old)) = loaded.map(Loaded::in_force) else {
@@ -36,7 +36,7 @@ impl World {
         Ok(Some((old.spec, files)))
     }
 
-    /// Fails if a file that was edited by hand lacks this change. `rewrites` says how the file is rewritten.
+    /// Fails if a file that was edited by hand lacks this change. `rewrites` tells the user how to rewrite the file.
     pub(super) fn reaches(
         &self,
         store: &Store,
@@ -51,7 +51,7 @@ impl World {
         let unreached: Vec<_> = match self.before(store)? {
             Some((spec, before)) => edited
                 .iter()
-                // A renewal or a new root must not fail because of an edited file for clients: `status` warns of it.
+                // An edited file for clients must not block a renewal or a new root: `status` warns of it.
                 .filter(|(path, _)| spec != deployment.spec || !Part::of(path).is_for_clients())
                 .filter_map(|(path, bytes)| health::unreached(path, bytes, &before, &change.files))
                 .collect(),
@@ -64,7 +64,7 @@ impl World {
         if faults.is_empty() { Ok(()) } else { bail!(Faults { faults, blame: Blame::Elsewhere }) }
     }
 
-    /// Shows the lines of edited files that a rewrite removes and restores.
+    /// Shows the lines of edited files that a rewrite will remove or restore.
     pub(super) fn show_edits(&self, store: &Store, deployment: &Deployment) -> Result<()> {
         let kept = self.compare(store, deployment, Edits::Keep)?;
         let edited = self.edited(deployment, &kept);
@@ -80,7 +80,7 @@ impl World {
         Ok(())
     }
 
-    /// Fails if the change removes a file that is named in a configuration edited by hand.
+    /// Fails if the change removes a file that a configuration edited by hand names.
     pub(super) fn guard(&self, change: &Change) -> Result<()> {
         let removed: Vec<_> = change.with(Action::Removed).filter(|path| path.part().is_named()).collect();
         for edited in change.with(Action::EditedByHand).filter(|path| path.part().names_others()) {
@@ -98,8 +98,8 @@ impl World {
         Ok(())
     }
 
-    /// The change without added files that no program would read: an nginx.conf in one piece, from an earlier regcert
-    /// or from a user, does not include them.
+    /// Drops added files that no program would read: an nginx.conf in one piece, from an earlier regcert or from a
+    /// user, does not include them.
     pub(super) fn without_unread(&self, change: Change) -> Change {
         if !self.text(front::NGINX_CONF).is_some_and(|text| front::is_in_one_piece(&text)) {
             return change;
@@ -109,7 +109,7 @@ impl World {
         change.only(|path| !unread.iter().any(|unread| unread.as_str() == path))
     }
 
-    /// The files of the directory that differ from what regcert writes.
+    /// Lists the files of the directory that differ from the files that regcert would write.
     pub(super) fn ill(&self, deployment: &Deployment) -> Result<Vec<(String, Ill)>> {
         let change = self.without_unread(self.compare(&self.store()?, deployment, Edits::Keep)?);
         let ill = |(path, action): &(RelPath, Action)| match action {
@@ -123,7 +123,7 @@ impl World {
     }
 }
 
-/// The path without its first directory, which has another path in the containers.
+/// Strips the first directory from the path, because its path in the containers is different.
 fn below(path: &RelPath) -> &str {
     path.as_str().split_once('/').map_or(path.as_str(), |(_, below)| below)
 }

@@ -16,7 +16,7 @@ use crate::store::{Collection, Store};
 use crate::takeover::document;
 use crate::ui;
 
-/// The most tags and manifests that a warning names; it counts the others.
+/// The maximum number of tags and manifests that a warning names. The warning only counts the rest.
 const TOLD: usize = 5;
 
 /// Free the disk space of deleted and replaced images
@@ -56,7 +56,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     let garbage = if args.delete_untagged { Garbage::Untagged } else { Garbage::Unreferenced };
     can_collect(args, &store, &deployment, world)?;
     let conf = front::of(&store.read()?).unwrap_or_default();
-    // Releases the lock: only another collection has to wait for this one.
+    // Releases the lock, so that only another collection has to wait for this one.
     drop(store);
     ui::busy("looking for what no image needs");
     let containers = Collector::find(world.project(), !args.dry_run, &conf)?;
@@ -80,11 +80,11 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     report(args, &run)
 }
 
-/// The plan of a run, and its result.
+/// The plan and the result of a run.
 struct Run {
-    /// Everything that was stored before the run.
+    /// The amount that was stored before the run.
     before: Amount,
-    /// The files that an interrupted collection had yet to remove.
+    /// The amount that an interrupted collection left to be removed.
     left: Amount,
     plan: Plan,
     done: Option<Done>,
@@ -94,11 +94,11 @@ struct Run {
 struct Done {
     after: Amount,
     freed: Amount,
-    /// The time for which pushes were refused, over all portions.
+    /// The total time for which pushes were refused, in all portions.
     refused: Duration,
 }
 
-/// Collects in as many portions as needed, usually one.
+/// Collects garbage in as many portions as needed, usually one.
 fn collect(
     containers: &Collector,
     garbage: Garbage,
@@ -169,8 +169,8 @@ fn warn(plan: &Plan) {
     }
 }
 
-/// Fails if a collection is unnecessary (a mirror), impossible without nginx, or harmful (a registry that caches
-/// layers).
+/// Fails if a collection is unnecessary (in a mirror), impossible (if nginx cannot refuse pushes), or harmful (if the
+/// registry caches layers).
 fn can_collect(args: &Args, store: &Store, deployment: &Deployment, world: &World) -> Result<()> {
     if deployment.spec.mirror_of.is_some() {
         bail!(
@@ -205,8 +205,8 @@ fn can_collect(args: &Args, store: &Store, deployment: &Deployment, world: &Worl
     Ok(())
 }
 
-/// The fault of a registry that caches which layers exist. After a collection it would still report a removed layer
-/// as stored, and accept an image without it.
+/// Builds the fault for a registry that caches which layers exist. After a collection, such a registry would still
+/// report a removed layer as stored, and would accept an image without that layer.
 fn remembers_layers(setting: &str, command: &str) -> Fault {
     Fault::new(format!("{setting} makes the registry remember layers, and promise them to pushes after they were removed: nothing was collected"))
         .hint(format!("take it out, run `{command}`, then `regcert gc` again"))
@@ -249,13 +249,13 @@ fn report(args: &Args, run: &Run) -> Result<()> {
     })
 }
 
-/// The work of a collection that is about to start, as text.
+/// Describes the work of a collection that is about to start.
 fn to_do(plan: &Plan, left: Amount) -> String {
     let mend = links(plan).map(|links| format!(" and {links} to mend")).unwrap_or_default();
     format!("{} to remove{mend}", amounts(plan.garbage, left, plan))
 }
 
-/// The amounts to remove, as text: blobs, and the other kinds only if there are any.
+/// Formats the amounts to remove: the blobs, and other kinds only if there are any.
 fn amounts(blobs: Amount, left: Amount, plan: &Plan) -> String {
     let mut parts = vec![shown(blobs)];
     if left.blobs > 0 {
@@ -267,12 +267,12 @@ fn amounts(blobs: Amount, left: Amount, plan: &Plan) -> String {
     parts.join(" and ")
 }
 
-/// The number of links to mend, or mended, as text; `None` if there are none.
+/// Formats the number of link files that need repair or were repaired; `None` if there are none.
 fn links(plan: &Plan) -> Option<String> {
     (!plan.mend.is_empty()).then(|| many(plan.mend.len() as u64, "link"))
 }
 
-/// The blobs and uploads that are kept because their push may be under way, as text; empty if there are none.
+/// Describes the blobs and uploads that are kept because their push may be in progress; empty if there are none.
 fn under_way(plan: &Plan) -> String {
     let mut parts = Vec::new();
     if plan.under_way.blobs > 0 {
@@ -292,7 +292,7 @@ fn uploads(amount: Amount) -> String {
     format!("{} ({})", many(amount.blobs, "unfinished upload"), ui::size(amount.bytes))
 }
 
-/// Blobs and bytes as text.
+/// Formats an amount: the number of blobs, and their size.
 fn shown(amount: Amount) -> String {
     format!("{} ({})", many(amount.blobs, "blob"), ui::size(amount.bytes))
 }

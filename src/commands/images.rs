@@ -14,7 +14,7 @@ use crate::names::{Repository, Typed, printable};
 use crate::probe::{self, Api, Survey};
 use crate::ui;
 
-/// The number of faults of single images that are shown; the others are counted.
+/// The maximum number of faults of single images that a run shows. Further faults are only counted.
 const TOLD: usize = 10;
 
 /// List the images of the running registry
@@ -51,7 +51,7 @@ struct Listing {
     registry: String,
     repositories: Vec<Row>,
     totals: Totals,
-    /// The number of warnings, including those that are only counted.
+    /// The number of warnings, including warnings that are counted but not shown.
     left_out: usize,
 }
 
@@ -116,14 +116,14 @@ fn survey(api: &Api<'_>, connected: &Connected, only: Option<Repository>) -> Res
     }
 }
 
-/// A hint for a missing repository whose first part looks like a registry.
+/// Returns a hint if the first part of a missing repository's name looks like a registry; otherwise an empty text.
 pub fn elsewhere(repository: &Repository) -> String {
     repository
         .looks_like_in()
         .map_or(String::new(), |host| format!(", and `{host}` is not a name of this registry"))
 }
 
-/// Every repository that the registry lists.
+/// Surveys every repository that the registry lists.
 fn every(api: &Api<'_>) -> Result<Survey> {
     let mut left_out = Vec::new();
     // If the list changes while its pages are read, a name may be listed twice.
@@ -143,7 +143,7 @@ fn every(api: &Api<'_>) -> Result<Survey> {
 fn listing(connected: &Connected, survey: &Survey, named: bool) -> Listing {
     let Survey { repositories, contents, left_out } = survey;
     let mut rows: Vec<Row> = Vec::new();
-    // A repository that the user names is always shown.
+    // Always shows a repository that the user names.
     let is_shown = |repository: &Repository, tags: &[Tagged]| {
         named || !tags.is_empty() || !is_trial(repository.as_str())
     };
@@ -169,7 +169,7 @@ fn listing(connected: &Connected, survey: &Survey, named: bool) -> Listing {
     Listing { registry, repositories: rows, totals, left_out: left_out.len() }
 }
 
-/// A table with the totals below it. A repository without a tag has a line too.
+/// Renders a table with the totals below it. A repository without tags also gets a line.
 fn screen(listing: &Listing) -> String {
     let none = || "-".to_owned();
     let mut lines = vec![["REPOSITORY", "TAG", "DIGEST", "PLATFORMS", "SIZE"].map(str::to_owned)];

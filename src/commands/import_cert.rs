@@ -34,7 +34,7 @@ pub struct Args {
 pub fn run(args: &Args, world: &World) -> Result<()> {
     let given = certificates(&args.file)?;
     let more = args.ca_cert.as_deref().map(certificates).transpose()?.unwrap_or_default();
-    // If an older regcert did not record the settings last applied, those of regcert.toml are used.
+    // If an older regcert did not record the settings last applied, `known` uses the settings of regcert.toml.
     let (mut store, loaded) = world.find(MAKE_ONE, Mends::Request)?;
     let mut deployment = loaded.known();
     let before = (deployment.spec.clone(), deployment.covers());

@@ -1,4 +1,4 @@
-//! The state of a registry on this machine, besides its answers: its containers, ports and files.
+//! Collects the state of a registry on this machine: its containers, ports and files.
 
 use std::path::PathBuf;
 
@@ -13,21 +13,21 @@ use crate::probe::{Container, Outward, Ports, Project, Service};
 use crate::settings::{Data, Proxy, Settings};
 use crate::store;
 
-/// The state of the registry on this machine, besides its answers.
+/// The state of the registry that only this machine shows, in addition to the answers over the network.
 pub(super) struct Home {
     pub containers: Containers,
     pub listeners: Vec<(u16, Listener)>,
     pub free_ports: (u16, u16),
     pub files: Vec<(String, Ill)>,
     pub refused: Option<String>,
-    /// The user's own files that exist.
+    /// The existing configuration files that the user, not regcert, maintains.
     pub own: Vec<&'static str>,
     pub data: Option<String>,
     pub outward: Outward,
 }
 
 impl Home {
-    /// An empty state, for a registry that is named only by its root certificate and its name.
+    /// Returns an empty state, for a registry of which only the name and the root certificate are known.
     pub fn elsewhere() -> Self {
         Self {
             containers: Containers::Unknown(Fault::new("with --ca-cert, containers are not looked at")),
@@ -65,7 +65,7 @@ impl Home {
     }
 }
 
-/// The image directory, quoted for a shell; `None` for a volume.
+/// Returns the path of the image directory, quoted for a shell; `None` for a volume.
 fn data(world: &World, deployment: &Deployment) -> Option<String> {
     let path = match &deployment.spec.data {
         Data::Directory(path) => world.dir.join(path),
@@ -74,7 +74,7 @@ fn data(world: &World, deployment: &Deployment) -> Option<String> {
     Some(shell(&path.components().collect::<PathBuf>().display().to_string()))
 }
 
-/// The state of the registry's own containers, as Docker reports it.
+/// Converts Docker's report on the registry's containers to the facts that the findings need.
 fn containers(project: &Project, found: anyhow::Result<Vec<Container>>) -> Containers {
     let all = match found {
         Ok(all) => all,
@@ -101,12 +101,12 @@ fn containers(project: &Project, found: anyhow::Result<Vec<Container>>) -> Conta
     Containers::Known(all.into_iter().map(contained).collect())
 }
 
-/// The user's own files that the containers read, without files that contain only comments.
+/// Lists the user's own files that the containers read. Skips files that contain only comments.
 fn own(world: &World) -> Vec<&'static str> {
     let says = |path: &&str| world.text(path).is_none_or(|text| front::says_something(&text));
     let local = front::LOCAL.into_iter().filter(|path| world.dir.join(path).exists()).filter(says);
     local.chain([OVERRIDE].into_iter().filter(|path| world.dir.join(path).exists())).collect()
 }
 
-/// Ports that `check` proposes if others are taken, as in the README: for http and for https.
+/// The first ports, for http and https, that `check` proposes instead of taken ones, as in the README.
 const FREE_PORTS: (u16, u16) = (8080, 5443);
