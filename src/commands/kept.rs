@@ -1,4 +1,4 @@
-//! Fits the other files to a configuration of nginx that was edited by hand and is kept. Only reads.
+//! Adapts the other files to an nginx configuration that was edited by hand and is kept. Writes nothing.
 
 use anyhow::Result;
 
@@ -11,8 +11,8 @@ use crate::health::Found;
 use crate::store::{self, Store};
 
 impl World {
-    /// The files of the registry. If an edited configuration of nginx is kept, they fit the password files that it
-    /// reads.
+    /// Renders the files of the registry. If an edited nginx configuration is kept, uses the password files that the
+    /// configuration names.
     pub(super) fn files(&self, store: &Store, deployment: &Deployment, edits: Edits) -> Result<FileSet> {
         Ok(match self.kept_configuration(store, deployment, edits)? {
             Some(configuration) => deployment.files_beside(&configuration, &self.site)?,
@@ -20,7 +20,7 @@ impl World {
         })
     }
 
-    /// The contents of a file of the directory; `None` if it is missing or unreadable.
+    /// Reads a file of the directory as text; `None` if the file is missing or unreadable.
     pub(super) fn text(&self, path: &str) -> Option<String> {
         match store::look(&self.dir.join(path)) {
             Found::File { bytes, .. } => {
@@ -30,8 +30,8 @@ impl World {
         }
     }
 
-    /// The configuration of nginx on the disk, if an edited part of it is kept and it still has one password file for
-    /// all limited users.
+    /// Returns the nginx configuration on the disk if an edited part of it is kept, and if the whole still uses one
+    /// password file for all limited users.
     fn kept_configuration(
         &self,
         store: &Store,
@@ -47,7 +47,7 @@ impl World {
         if !is_kept {
             return Ok(None);
         }
-        // The configuration after the change: a file that is rewritten may contain what was missing.
+        // The configuration after the change: a rewritten file may already use a password file for each access.
         let after = front::whole(&|path| match change.files.text(path) {
             Some(text) if !change.with(Action::EditedByHand).any(|edited| edited.as_str() == path) => {
                 Some(text.to_owned())
@@ -57,7 +57,7 @@ impl World {
         Ok(after.filter(|text| front::password_files(text) == PasswordFiles::OneForAll))
     }
 
-    /// Whether a configuration of nginx is kept that was edited by hand and does not read the roles.
+    /// Whether a kept nginx configuration that was edited by hand does not read the roles.
     pub(super) fn keeps_an_nginx_without_roles(
         &self,
         store: &Store,

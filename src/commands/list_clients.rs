@@ -1,4 +1,4 @@
-//! `regcert list-clients`: prints the client certificates with their states.
+//! `regcert list-clients`: prints the client certificates with their expiry or revocation dates.
 
 use anyhow::Result;
 use serde_json::json;

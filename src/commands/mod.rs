@@ -1,4 +1,4 @@
-//! One file for each command, with its arguments and its steps. This file has what the commands share.
+//! The commands, one file each, with their arguments and steps. This file contains the code that the commands share.
 
 pub mod add_client;
 pub mod add_user;
@@ -52,30 +52,30 @@ const MAKE_ONE: &str = "make one with `regcert init`, or name its directory with
 /// Facts about the machine and the run, which `main` collects for the commands.
 #[derive(Debug)]
 pub struct World {
-    /// The one clock reading of this run.
+    /// The time of this run: the clock is read only once.
     pub now: OffsetDateTime,
-    /// The user that the containers run as if no setting names one.
+    /// The user that the containers run as by default, if no setting names one.
     pub invoker: RunAs,
     /// The user who runs regcert.
     pub me: RunAs,
-    /// The user whose container engine `docker` connects to.
+    /// The owner of the container engine that `docker` connects to: root or this user.
     pub engine: Engine,
     /// The registry's directory.
     pub dir: PathBuf,
-    /// The directory and the program, for files that name them.
+    /// Facts about this machine that the generated files contain, such as the path of the program.
     pub site: Site,
     pub passphrase_file: Option<PassphraseFile>,
-    /// The command that runs Docker Compose here.
+    /// The command that runs Docker Compose on this machine.
     pub compose: Compose,
-    /// The name of the Compose project that the environment asks for.
+    /// The Compose project that the environment variable `COMPOSE_PROJECT_NAME` names.
     pub project_variable: Option<String>,
-    /// The commands as this user types them.
+    /// The form in which messages show commands, ready for this user to type.
     pub words: Words,
 }
 
 /// The file with the passphrase of the authority's key.
 pub enum PassphraseFile {
-    /// The path of a file that is yet to be read.
+    /// The path of a file that regcert has not read yet.
     Named(PathBuf),
     /// The path and contents of a file that was read while regcert was still root.
     Read(PathBuf, Zeroizing<Vec<u8>>),
@@ -90,41 +90,41 @@ impl std::fmt::Debug for PassphraseFile {
 }
 
 impl World {
-    /// The findings, with cures as this user types commands.
+    /// Completes the commands in the findings' cures to the form that this user can type.
     fn typed(&self, findings: Vec<Finding>) -> Vec<Finding> {
         let typed = |finding: Finding| Finding { cure: self.words.complete(&finding.cure), ..finding };
         findings.into_iter().map(typed).collect()
     }
 
-    /// The Compose project of the directory.
+    /// Determines the Compose project of the directory.
     fn project(&self) -> Project {
         Project::of(self.compose, &self.dir, self.project_variable.as_deref())
     }
 
-    /// The host user that the registry's containers run as.
+    /// Determines the host user that the registry's containers run as.
     fn server(&self, deployment: &Deployment) -> RunAs {
         self.engine.on_host(deployment.spec.run_as, self.me)
     }
 
-    /// Locks the directory; waits for another regcert that holds the lock.
+    /// Locks the directory. Waits if another regcert holds the lock.
     fn store(&self) -> Result<Store> {
         let waits = || ui::busy(format!("waiting for another regcert at work in `{}`", self.dir.display()));
         Store::open(&self.dir, waits)
     }
 
-    /// The settings in force, if they are known.
+    /// Loads the settings in use; `None` if they are unknown.
     fn spec_in_force(&self, store: &Store) -> Option<Settings> {
         let loaded = self.load(store, Mends::Derived { force: true }).ok()??;
         Some(loaded.in_force().ok()?.spec)
     }
 
-    /// Opens the registry in the directory, with the settings in force; fails if there is none.
+    /// Opens the registry in the directory, with the settings in use. Fails if there is no registry in the directory.
     fn open(&self) -> Result<(Store, Deployment)> {
         let (store, loaded) = self.find(MAKE_ONE, Mends::Nothing)?;
         Ok((store, loaded.in_force()?))
     }
 
-    /// Loads the registry for a command that writes nothing that depends on settings.
+    /// Loads the registry for a command that writes no file that depends on the settings.
     fn look(&self) -> Result<(Store, Deployment)> {
         let (store, loaded) = self.find(MAKE_ONE, Mends::Nothing)?;
         Ok((store, loaded.known()))
@@ -176,7 +176,7 @@ impl World {
         }
     }
 
-    /// The registry that `open` returns, able to sign. Releases the lock while regcert asks for the passphrase.
+    /// Opens the registry and unlocks the authority's key. Releases the lock while regcert asks for the passphrase.
     fn able_to_sign(&self, open: impl Fn() -> Result<(Store, Deployment)>) -> Result<(Store, Deployment)> {
         let (store, deployment) = open()?;
         if !deployment.is_locked() {
@@ -185,7 +185,7 @@ impl World {
         drop(store);
         let passphrase = self.passphrase()?;
         let (store, mut deployment) = open()?;
-        // This can be slow: the number of rounds was chosen when the key was encrypted.
+        // Unlocking can be slow: the number of rounds was chosen when the key was encrypted.
         ui::busy("opening the authority's key");
         match (deployment.unlock(&passphrase), self.passphrase_with_mark()?) {
             (Ok(()), _) => {}
@@ -196,7 +196,7 @@ impl World {
         Ok((store, deployment))
     }
 
-    /// The passphrase of an encrypted key, from the file or the terminal.
+    /// Reads the passphrase of an encrypted key, from the file or the terminal.
     fn passphrase(&self) -> Result<Passphrase> {
         match &self.passphrase_file {
             Some(file) => read_passphrase(file),
@@ -210,7 +210,7 @@ impl World {
         }
     }
 
-    /// The passphrase with the byte order mark before it, if the file begins with one.
+    /// Reads the passphrase together with the byte order mark before it; `None` if the file has no such mark.
     fn passphrase_with_mark(&self) -> Result<Option<Passphrase>> {
         let bytes = match &self.passphrase_file {
             Some(PassphraseFile::Named(path)) => Zeroizing::new(store::read_raw(path)?),
@@ -220,7 +220,7 @@ impl World {
         Ok(if bytes.starts_with(MARK) { Some(Passphrase::first_line(&bytes)?) } else { None })
     }
 
-    /// The passphrase for a key to be encrypted, from the file or the terminal.
+    /// Reads the passphrase to encrypt a key with, from the file or the terminal.
     fn new_passphrase(&self) -> Result<Passphrase> {
         match &self.passphrase_file {
             Some(file) => read_passphrase(file),
@@ -232,19 +232,19 @@ impl World {
         }
     }
 
-    /// The difference between the files on the disk and those of the registry.
+    /// Compares the files on the disk with the files that regcert would write.
     fn compare(&self, store: &Store, deployment: &Deployment, edits: Edits) -> Result<Change> {
         let run_as = deployment.spec.run_as;
         let change = store.compare(self.files(store, deployment, edits)?, run_as, edits, None)?;
         if change.with(Action::EditedByHand).next().is_none() {
             return Ok(change);
         }
-        // If the digests are lost, a file that matches the settings before this change does not count as edited.
+        // If the digests are lost, a file that matches the settings before this change counts as unedited.
         let before = self.before(store)?.map(|(_, files)| files);
         store.compare(change.files, run_as, edits, before.as_ref())
     }
 
-    /// Writes the difference between the files on the disk and those of the registry.
+    /// Writes the files that differ from the files on the disk. Fails before that if an edited file lacks the change.
     fn commit(&self, store: &mut Store, deployment: &Deployment) -> Result<Change> {
         Self::warn_of_edit(deployment);
         let change = self.compare(store, deployment, Edits::Keep)?;
@@ -260,7 +260,7 @@ impl World {
     }
 }
 
-/// Announces that keys are being made: RSA keys take seconds.
+/// Tells the user that regcert generates keys, if that takes seconds, as for RSA.
 fn busy_with_keys(key_type: KeyType) {
     if key_type.is_slow() {
         ui::busy(format!("making {key_type} keys, which takes seconds"));

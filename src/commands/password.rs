@@ -1,4 +1,4 @@
-//! The sources of a password: never an argument, because other users of the machine can read it.
+//! The sources of a password. Arguments are excluded, because other users of the machine can read them.
 
 use std::path::PathBuf;
 
@@ -21,19 +21,19 @@ pub struct Source {
     pub password_file: Option<PathBuf>,
 }
 
-/// Whether the password still has to be shown to the user.
+/// Whether the user already knows the password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Known {
     /// The user gave the password.
     ToThePerson,
-    /// regcert generated the password: it must be shown once.
+    /// regcert generated the password and must show it once.
     ToNobody,
 }
 
 /// Whether to ask for the password if no option names a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Prompt {
-    /// Ask on a terminal.
+    /// Ask on the terminal, if there is one.
     IfPossible,
     /// Generate a password without asking.
     Never,
@@ -61,7 +61,7 @@ impl Source {
         Ok(read)
     }
 
-    /// Reads the password from the source, from the terminal, or generates it.
+    /// Reads the password from stdin, a file or the terminal, or else generates one.
     pub fn read(&self, user: &str, prompt: Prompt) -> Result<(Password, Known)> {
         if self.password_stdin {
             return Ok((Password::first_line(&ui::stdin()?)?, Known::ToThePerson));

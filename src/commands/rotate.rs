@@ -1,4 +1,4 @@
-//! `regcert rotate`: a new server certificate, or in two steps a new root.
+//! `regcert rotate`: renews the server certificate, or replaces the root in two steps.
 
 use std::process::ExitCode;
 
@@ -82,8 +82,7 @@ pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
         (true, true) => _ = deployment.finish_rotation(world.now)?,
         (false, _) => {
             let key = if args.keep_key { ServerKey::Keep } else { ServerKey::New };
-            // If an external authority signs the server certificate, the authority for clients is still regcert's
-            // own.
+            // The authority for clients is regcert's own, even if an external authority signs the server certificate.
             if due != Some(Due::Clients) {
                 deployment.authority()?;
             }
@@ -98,7 +97,7 @@ pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
     if args.if_due { left_to_a_person(within, world) } else { Ok(ExitCode::SUCCESS) }
 }
 
-/// Finds what `rotate --if-due` must renew. Prints a line if nothing is due, or if the root is.
+/// Determines the certificate that `rotate --if-due` must renew. Prints a line if nothing or the root is due.
 fn due(within: Option<i64>, world: &World) -> Result<Due> {
     let (_store, deployment) = world.open()?;
     let due = health::due(&deployment, within, world.now);
@@ -123,7 +122,7 @@ fn due(within: Option<i64>, world: &World) -> Result<Due> {
     Ok(due)
 }
 
-/// Returns exit code 3 if something ends soon that a timer cannot renew.
+/// Warns, and returns exit code 3, if a certificate ends soon that a timer cannot renew.
 fn left_to_a_person(within: Option<i64>, world: &World) -> Result<ExitCode> {
     let (_store, deployment) = world.open()?;
     Ok(match health::ends_within(&deployment, within.unwrap_or(SERVER_DAYS), world.now) {
@@ -135,12 +134,12 @@ fn left_to_a_person(within: Option<i64>, world: &World) -> Result<ExitCode> {
     })
 }
 
-/// Says which clients lose access when the rotation ends, and asks for confirmation on a terminal. Holds no lock
-/// meanwhile.
+/// Warns which clients lose access when the rotation ends, and asks for confirmation on a terminal. Does not hold the
+/// lock meanwhile.
 fn agrees_to_finish(args: &Args, world: &World) -> Result<bool> {
     let (_, deployment) = world.open()?;
     let Some(retiring) = &deployment.retiring else {
-        // The next step fails and says why.
+        // The next step fails and explains why.
         return Ok(true);
     };
     if retiring.root.validity.not_after < world.now {

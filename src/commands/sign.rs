@@ -1,4 +1,4 @@
-//! `regcert sign`: signs the certificate request of another server.
+//! `regcert sign`: signs the certificate signing request of another server.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! `regcert status`: shows certificates, users and what needs attention. Reads only files.
+//! `regcert status`: shows the certificates, the users and the findings that need attention. Reads only files.
 
 use std::process::ExitCode;
 
@@ -47,7 +47,7 @@ pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
     Ok(if due { ExitCode::from(3) } else { ExitCode::SUCCESS })
 }
 
-/// The amounts that a collection would free: unfinished uploads, and the files that an interrupted collection left.
+/// Computes the amounts that a collection would free: unfinished uploads, and leftovers of an interrupted collection.
 fn to_be_freed(store: &Store, deployment: &Deployment, world: &World) -> [Amount; 2] {
     let mut storage = Storage::default();
     let uploads = store.uploads(&deployment.spec.data).unwrap_or_default();
@@ -59,7 +59,7 @@ fn to_be_freed(store: &Store, deployment: &Deployment, world: &World) -> [Amount
     [storage.plan(&Named::default(), Garbage::Unreferenced).uploads, storage.left()]
 }
 
-/// The findings that need attention, the worst first. `is_unknown`: the settings in force are unknown.
+/// Lists the findings, the worst first. If `is_unknown`, it is unknown which settings are in use.
 fn findings(world: &World, store: &Store, deployment: &Deployment, is_unknown: bool) -> Result<Vec<Finding>> {
     let change = world.without_unread(world.compare(store, deployment, Edits::Keep)?);
     let edited = world.edited(deployment, &change);
@@ -89,7 +89,7 @@ fn findings(world: &World, store: &Store, deployment: &Deployment, is_unknown: b
     Ok(world.typed(findings))
 }
 
-/// The end of the validity as text: `2026-11-20, 365 days left`, or when it expired.
+/// Formats the end of the validity: `2026-11-20, 365 days left`, or `ended on 2026-11-20, 5 days ago`.
 fn life(certificate: &Certificate, world: &World) -> String {
     let end = certificate.validity.not_after;
     if end < world.now {
@@ -144,7 +144,7 @@ fn screen(deployment: &Deployment, world: &World, findings: &[Finding]) -> Strin
     lines.join("\n")
 }
 
-/// The place of the signing key, and whether it is encrypted.
+/// Describes where the signing key is stored, and whether it is encrypted.
 fn key(deployment: &Deployment) -> &'static str {
     match &deployment.issuer {
         Issuer::Own { authority, root_key } => {

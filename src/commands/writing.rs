@@ -32,8 +32,8 @@ impl Writing {
         if self.force { Edits::Overwrite } else { Edits::Keep }
     }
 
-    /// Shows a change and writes it, and reloads the registry if asked. `None` after a dry run. `written` is called
-    /// before the reload, so that its output is not lost if the reload fails.
+    /// Shows and writes a change, and reloads the registry if asked; `None` after a dry run. Calls `written` before
+    /// the reload, so that the output of `written` is not lost if the reload fails.
     pub(super) fn apply(
         self,
         world: &World,
@@ -61,7 +61,7 @@ impl Writing {
         let before = before.and_then(|before| before.in_force().ok());
         let changed = store::changed(&world.dir.join(REGISTRY_CONFIG));
         store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
-        // If the user or the image of nginx changes, the running nginx is not the one that will read the files.
+        // If the user or the image of nginx changes, the running nginx cannot test the files for the next one.
         let like_it = |before: &Deployment| {
             before.spec.run_as == deployment.spec.run_as
                 && before.spec.nginx_image == deployment.spec.nginx_image
@@ -91,7 +91,7 @@ impl Writing {
         Ok(Some(change))
     }
 
-    /// Makes the running registry read its files, if asked.
+    /// Makes the running registry read its files, if `--reload` asks for that.
     pub(super) fn reload(self, world: &World, deployment: &Deployment, steps: &[probe::Step]) -> Result<()> {
         let (true, Some(server), Some(root)) = (self.reload, &deployment.server, deployment.root()) else {
             return Ok(());
@@ -103,8 +103,8 @@ impl Writing {
     }
 }
 
-/// If the running nginx refuses the new files, restores the registry of `before` and fails: nginx would keep running,
-/// but not start again. `changed`: the earlier modification time of the registry's configuration.
+/// Fails and restores the files of `before` if the running nginx refuses the new files: nginx would keep running, but
+/// could not start again. `changed` is the earlier modification time of the registry's configuration.
 fn take_back(
     world: &World,
     store: &mut Store,
@@ -118,7 +118,7 @@ fn take_back(
     let back = world.compare(store, before, Edits::Keep)?;
     store.commit(&back, before.spec.run_as, &before.spec.data)?;
     if let Some(changed) = changed {
-        // `check` compares this time with the start of the registry, which has read this configuration.
+        // `check` compares this time with the start of the registry, which has read the restored file.
         store::set_changed(&world.dir.join(REGISTRY_CONFIG), changed);
     }
     bail!(match project.nginx_refuses() {
@@ -139,7 +139,7 @@ fn take_back(
     })
 }
 
-/// Makes the running registry apply a change if asked; otherwise prints the steps.
+/// Makes the running registry apply a change if `reload` is set; otherwise prints the steps to apply the change.
 pub(super) fn take(
     world: &World,
     deployment: &Deployment,
@@ -164,7 +164,7 @@ pub(super) fn take(
     Ok(())
 }
 
-/// Shows what a run would do.
+/// Shows the changes that a run would make.
 pub(super) fn dry_run(news: &News, change: &Change) {
     ui::say("this would change:");
     ui::news(news);

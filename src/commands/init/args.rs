@@ -145,12 +145,12 @@ pub(super) struct User {
 }
 
 impl Args {
-    /// Whether the options give files to another user, which only root can do.
+    /// Whether the options assign files to another user, which only root can do.
     pub fn gives_files_away(&self) -> bool {
         self.given.run_as.is_some()
     }
 
-    /// The settings of this run's options.
+    /// Collects the settings from the options of this run.
     pub(super) fn settings(&self) -> RawSettings {
         RawSettings {
             authority: self.authority.external_ca.then(|| Signer::External.to_string()),
@@ -159,17 +159,17 @@ impl Args {
         }
     }
 
-    /// Whether the options name the repositories of the port without passwords.
+    /// Whether the options name repositories that can be pulled without a password.
     pub(super) fn names_anonymous_repositories(&self) -> bool {
         self.given.anonymous_repos.is_some()
     }
 
-    /// Whether the options contain a mirror's login at its upstream.
+    /// Whether the options name a file with a mirror's credentials for its upstream.
     pub(super) fn has_credentials(&self) -> bool {
         self.services.mirror_credentials.is_some()
     }
 
-    /// The mirror's login at its upstream.
+    /// Reads a mirror's credentials for its upstream.
     pub(super) fn credentials(&self) -> Result<Option<Credentials>> {
         let read = |path: &PathBuf| {
             let bytes = Zeroizing::new(store::read_given(path)?);
@@ -181,7 +181,7 @@ impl Args {
         self.services.mirror_credentials.as_ref().map(read).transpose()
     }
 
-    /// The roots of upstreams in PEM; empty if the user wants regcert to forget them.
+    /// Reads the root certificates for upstreams, as PEM; empty if the user wants regcert to forget the stored ones.
     pub(super) fn upstream_roots(&self) -> Result<Option<String>> {
         let read = |path: &String| {
             if path.is_empty() {
@@ -194,7 +194,7 @@ impl Args {
         self.services.upstream_ca.as_ref().map(read).transpose()
     }
 
-    /// The headers for webhooks, by the webhook's name.
+    /// Reads the headers for each webhook, with the webhook's name.
     pub(super) fn headers(&self) -> Result<Vec<(String, Headers)>> {
         let read = |text: &String| {
             let Some((name, path)) = text.split_once('=') else {
@@ -215,7 +215,7 @@ impl Args {
         self.services.notify_headers.iter().map(read).collect()
     }
 
-    /// Whether the options name something that only the first run can set, such as the authority.
+    /// Whether the options set anything that only the first run can set, such as the authority.
     pub(super) fn fixes_authority(&self) -> bool {
         let AuthorityArgs { ca_cert, ca_key: _, offline_root, external_ca, encrypt_ca_key: _ } =
             &self.authority;
@@ -226,7 +226,7 @@ impl Args {
             || *external_ca
     }
 
-    /// The source of a new registry's authority: created, imported or external.
+    /// Determines the source of a new registry's authority: created, imported or external.
     pub(super) fn origin(&self, world: &World, permit: Vec<Subtree>) -> Result<Origin> {
         let authority = &self.authority;
         match (&authority.ca_cert, &authority.ca_key) {

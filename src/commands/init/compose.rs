@@ -12,8 +12,8 @@ use crate::probe::{Here, Version};
 use crate::store::{self, Lead};
 use crate::ui;
 
-/// The first version that reads a docker-compose.yml without `version`, and `service_completed_successfully` in it
-/// (docker-compose 1.29.0's list of changes).
+/// The first version of Compose that accepts a docker-compose.yml without `version` and with
+/// `service_completed_successfully` (changelog of docker-compose 1.29.0).
 const COMPOSE_LEAST: [u32; 2] = [1, 29];
 
 /// Gives a new registry its own Compose project.
@@ -39,7 +39,7 @@ pub(super) fn rename_copy(deployment: &mut Deployment, world: &World) {
         Found::Directory(_) | Found::Unreadable(_) => true,
     };
     if !is_there {
-        // The directory was moved or renamed, not copied.
+        // The directory was moved or renamed, not copied, so the project keeps its name.
         project.directory.clone_from(&world.site.directory);
         return;
     }
@@ -50,7 +50,7 @@ pub(super) fn rename_copy(deployment: &mut Deployment, world: &World) {
 }
 
 impl World {
-    /// Makes Compose in the clone of regcert use the registry below it, or says how.
+    /// Lets Compose find this registry from the clone of regcert, or lists the lines to add to the `.env` there.
     pub(in crate::commands) fn lead_compose(&self) -> Result<()> {
         if let Lead::Foreign(lines) = store::lead_compose(&self.dir)? {
             let lines: Vec<_> = lines.lines().filter(|line| !line.starts_with('#')).collect();
@@ -75,7 +75,7 @@ pub(super) fn warn_about_compose(here: &Here) {
     }
 }
 
-/// Whether `version` is below `least`. A version that is not a number counts as new.
+/// Whether `version` is older than `least`. A version that does not begin with two numbers counts as new.
 fn is_older(version: &str, least: [u32; 2]) -> bool {
     let mut parts = version.trim_start_matches('v').split('.').map(str::parse::<u32>);
     match (parts.next(), parts.next()) {

@@ -1,4 +1,4 @@
-//! The part of `init` that makes missing or damaged parts of a registry again.
+//! The part of `init` that recreates missing or damaged parts of a registry.
 
 use anyhow::Result;
 
@@ -10,7 +10,7 @@ use crate::store::Store;
 use crate::ui;
 
 impl Args {
-    /// The parts that this run makes again if they are missing or damaged.
+    /// Selects the parts that this run recreates if they are missing or damaged.
     pub(super) fn mends<'a>(&self, world: &'a World) -> Mends<'a> {
         if self.accept_loss {
             Mends::Everything { now: world.now, directory: &world.site.directory }
@@ -20,13 +20,13 @@ impl Args {
     }
 }
 
-/// Loads the registry in the directory. Says which parts are made again, and which are given up.
+/// Loads the registry in the directory. Warns of each part that is recreated or given up.
 pub(super) fn load(args: &Args, world: &World, store: &Store) -> Result<Option<Loaded>> {
     let missing = match world.load(store, Mends::Nothing) {
         Ok(whole) => return Ok(whole),
         Err(error) => faults(&error),
     };
-    // A missing part that this run does not make again is an error.
+    // Fails if a part is missing that this run does not recreate.
     let loaded = world.load(store, args.mends(world))?;
     let derived = Mends::Derived { force: args.writing.force };
     let given_up = world.load(store, derived).err().map(|error| faults(&error)).unwrap_or_default();

@@ -62,8 +62,8 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     }
 }
 
-/// Completes the given settings with the stored ones. If the given server is a full name or an address, the stored
-/// domain is dropped, as in the first run: the name contains its domain, and an address has none.
+/// Completes the given settings with the stored ones. Like the first run, ignores the stored domain if the given
+/// server is a full name, which contains its domain, or an address, which has none.
 fn with_stored(settings: RawSettings, mut stored: RawSettings) -> RawSettings {
     if settings.domain.is_none() && settings.server.as_ref().is_some_and(|server| server.contains(['.', ':']))
     {
@@ -118,7 +118,7 @@ fn create(args: &Args, settings: RawSettings, world: &World, mut store: Store) -
     if args.json {
         ui::data(summary(&deployment, world, &change, Some((&user, password))).to_string())?;
     }
-    // Shows the password only once: with --json it is in the JSON, and a program may log stderr.
+    // Shows the password only once: with --json, only in the JSON, because a program may log stderr.
     let for_people = password.filter(|_| !args.json);
     if !ui::is_quiet() {
         let here = probe::here(&deployment.spec.host(), world.compose);
@@ -129,8 +129,8 @@ fn create(args: &Args, settings: RawSettings, world: &World, mut store: Store) -
     args.writing.reload(world, &deployment, &guide::steps(&deployment, &change))
 }
 
-/// Existing files that regcert did not write and would overwrite. The .gitignore of a work tree stays, with a
-/// warning.
+/// Lists the existing files that regcert did not write and would overwrite. Keeps the .gitignore of a work tree, with
+/// a warning.
 fn foreign(change: &Change) -> Vec<String> {
     let (kept, foreign): (Vec<_>, Vec<_>) =
         change.with(Action::EditedByHand).partition(|path| path.as_str() == IGNORED);
@@ -158,9 +158,9 @@ fn nothing_foreign(args: &Args, world: &World, change: &Change) -> Result<()> {
     Ok(())
 }
 
-/// The settings, with the list values of this run appended to the existing ones.
+/// Appends the list values of this run to the existing ones.
 fn added(mut settings: RawSettings, deployment: &Deployment) -> RawSettings {
-    // Leaving an option out never removes a name that clients use.
+    // Keeps every name that clients may use, even if this run does not repeat the name.
     let kept: Vec<_> = deployment.spec.sans.iter().map(ToString::to_string).collect();
     settings.sans = settings.sans.map(|mut added| {
         added.retain(|name| !kept.contains(name));
@@ -175,13 +175,13 @@ fn added(mut settings: RawSettings, deployment: &Deployment) -> RawSettings {
     settings
 }
 
-/// The registry with the settings of regcert.toml.
+/// Loads the registry with the settings of regcert.toml.
 fn wanted(args: &Args, world: &World) -> Result<(Store, Deployment)> {
     let (store, loaded) = world.find(MAKE_ONE, args.mends(world))?;
     Ok((store, loaded.wanted()))
 }
 
-/// Changes the settings and renews the server certificate: every run after the first.
+/// Applies the settings and renews the server certificate, in every run after the first.
 fn renew(args: &Args, world: &World) -> Result<()> {
     let (mut store, mut deployment) = world.able_to_sign(|| wanted(args, world))?;
     let mut gather = Gather::default();
@@ -206,7 +206,7 @@ fn renew(args: &Args, world: &World) -> Result<()> {
         }
         shown = (known == Known::ToNobody).then(|| Zeroizing::new(password.expose().to_owned()));
     }
-    // Compares with the settings in force, so that the news include an edit of regcert.toml.
+    // Compares with the settings last applied, so that the report includes an edit of regcert.toml.
     let in_force = world.spec_in_force(&store).unwrap_or_else(|| deployment.spec.clone());
     let before = (in_force, deployment.covers());
     let credentials = args.credentials()?;
@@ -241,7 +241,7 @@ fn renew(args: &Args, world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Stores a mirror's credentials for its upstream, and forgets those for an earlier upstream.
+/// Stores a mirror's credentials for its upstream, and removes credentials for an earlier upstream.
 fn log_in_upstream(deployment: &mut Deployment, credentials: Option<Credentials>) {
     let forgotten = deployment.forget_upstream();
     if let Some(credentials) = credentials {
@@ -256,7 +256,7 @@ fn log_in_upstream(deployment: &mut Deployment, credentials: Option<Credentials>
     }
 }
 
-/// Stores the headers of webhooks, and forgets those of a webhook whose URL changed.
+/// Stores the headers of webhooks, and removes the headers of a webhook whose URL changed.
 fn send_headers(deployment: &mut Deployment, given: Vec<(String, Headers)>) -> Result<()> {
     let forgotten = deployment.forget_webhook_headers();
     for name in forgotten.iter().filter(|name| !given.iter().any(|(given, _)| given == *name)) {
@@ -270,7 +270,7 @@ fn send_headers(deployment: &mut Deployment, given: Vec<(String, Headers)>) -> R
     Ok(())
 }
 
-/// The checked command line of a first or later run; reports all its faults at once.
+/// Checks the command line of a first or later run, and reports all faults at once.
 fn checked(
     args: &Args,
     world: &World,
@@ -301,8 +301,8 @@ fn username(args: &Args, gather: &mut Gather) -> Option<Username> {
     gather.take("--docker-username", name.parse())
 }
 
-/// Warns of each port on which another program of this machine listens, because Docker could not publish it. Skips
-/// the ports that the registry had before: the registry itself listens there.
+/// Warns of each port that another program of this machine uses, because Docker could not publish that port. Skips the
+/// ports that the registry had before, because the registry itself listens there.
 fn warn_of_taken_ports(spec: &Settings, before: Option<&Settings>) {
     let ports = |spec: &Settings| {
         let redirect = spec.http_port.filter(|_| spec.proxy == Proxy::Nginx);
@@ -334,7 +334,7 @@ fn given_password(args: &Args, gather: &mut Gather) -> Option<Password> {
     gather.take("--docker-password", Password::new(text))
 }
 
-/// The password that a later run sets: one that the options give, or one for a user whom they add.
+/// Reads the password that a later run sets: from the options, or generated for a new user in the options.
 fn later_password(
     args: &Args,
     deployment: &Deployment,

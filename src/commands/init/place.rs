@@ -1,4 +1,4 @@
-//! The directories in which a new registry may be made: not the clone of regcert, and not inside another registry.
+//! The directories in which a new registry may be created: not the clone of regcert, and not within another registry.
 
 use anyhow::{Result, bail};
 
@@ -7,7 +7,7 @@ use crate::error::Fault;
 use crate::names::shell;
 use crate::store;
 
-/// Fails if the directory is the clone of regcert, whose files the registry would replace.
+/// Fails if the directory is the clone of regcert, because the registry would replace files of the clone.
 pub(super) fn beside_the_source(world: &World) -> Result<()> {
     if store::is_clone(&world.dir) {
         let below = shell(&world.dir.join("registry").display().to_string());
@@ -33,8 +33,8 @@ pub(super) fn outside_of_others(world: &World) -> Result<()> {
     }
 }
 
-/// Makes a typed path absolute, for a program that runs in another directory. `volume` and `volume:NAME` stay as
-/// they are.
+/// Makes a typed path absolute, so that the path is valid from every directory. Keeps `volume` and `volume:NAME`
+/// unchanged.
 pub(super) fn from_here(data: &str) -> String {
     let absolute =
         || std::path::absolute(data).ok().and_then(|path| path.into_os_string().into_string().ok());

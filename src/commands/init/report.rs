@@ -1,4 +1,4 @@
-//! The JSON output of `init`: what it made, or would make.
+//! The JSON output of `init`: the result of the run, or of a dry run.
 
 use anyhow::Result;
 use serde_json::json;
@@ -48,7 +48,7 @@ fn files(change: &Change) -> Vec<serde_json::Value> {
 }
 
 impl Args {
-    /// Shows what this run would do. Leaves out what does not exist yet, such as a certificate.
+    /// Shows the changes that this run would make. Leaves out parts that do not exist yet, such as a certificate.
     pub(super) fn would_change(
         &self,
         world: &World,

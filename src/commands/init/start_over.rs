@@ -1,4 +1,4 @@
-//! `regcert init --start-over`: decides whether a root may be replaced, by the signs of its use on this machine.
+//! `regcert init --start-over`: allows a new root unless this machine shows signs that the old root is in use.
 
 use anyhow::{Result, bail};
 
@@ -17,7 +17,7 @@ pub(super) fn unused(old: &Deployment, store: &Store) -> Result<()> {
     ))
 }
 
-/// A sign on this machine that the registry is already in use; `None` if there is none.
+/// Finds a sign on this machine that the registry is already in use; `None` if there is none.
 pub(super) fn use_of(old: &Deployment, store: &Store) -> Option<String> {
     if let Some(server) = &old.server
         && probe::is_running(&old.spec.host(), old.spec.https_port, server.leaf())
@@ -31,7 +31,7 @@ pub(super) fn use_of(old: &Deployment, store: &Store) -> Option<String> {
     Some(format!("this machine trusts the root (`{}`)", trusted.display()))
 }
 
-/// The hint, plus `--start-over` while no client depends on the root.
+/// Adds `--start-over` to the hint if no client depends on the root.
 pub(super) fn or_start_over(hint: &str, can: bool) -> String {
     if can {
         format!("{hint}; or, as the registry is not used yet, run this command again with `--start-over`")

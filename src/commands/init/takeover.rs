@@ -1,4 +1,4 @@
-//! `regcert init --from DIR`: makes a registry with the names, users and images of one that regcert did not make.
+//! `regcert init --from DIR`: creates a registry with the names, users and images of one that regcert did not create.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ use crate::store::{self, Store};
 use crate::takeover::{COMPOSE_NAMES, Old, OldAuthority};
 use crate::ui;
 
-/// The directory that replaced files of the old registry are moved to.
+/// The directory to which replaced files of the old registry are moved.
 const ASIDE: &str = "before-regcert";
 
 pub fn run(args: &Args, from: &Path, world: &World) -> Result<()> {
@@ -95,7 +95,7 @@ fn stopped(running: Option<&(Vec<String>, String)>) -> Result<()> {
     )
 }
 
-/// The checked settings, the additional subtrees of the root, and the user that the options name.
+/// Checks the options: returns the settings, the names of `--permit`, the first user and the given password.
 fn wanted(
     args: &Args,
     old: &Old,
@@ -113,7 +113,7 @@ fn wanted(
     Ok((spec, permit, user, given))
 }
 
-/// The new registry with the old users or, if there are none, the given user; and the password if regcert made it.
+/// Creates the registry with the old users, if any. Also returns the password of the new user if regcert generated it.
 fn make(
     args: &Args,
     world: &World,
@@ -144,7 +144,7 @@ fn make(
     Ok((deployment, unknown_to_all(&password, known)))
 }
 
-/// The settings of the old registry, overridden by those of the options.
+/// Merges the settings: the options override the settings of the old registry.
 fn settings(args: &Args, old: &Old, world: &World, dir: &Path, in_place: bool) -> Result<RawSettings> {
     let (mut given, mut kept) = (args.settings(), old.settings.clone());
     if given.server.is_some() {
@@ -178,14 +178,14 @@ fn settings(args: &Args, old: &Old, world: &World, dir: &Path, in_place: bool) -
     }
     if given.run_as.is_none() {
         let owner = owner(old, given.data.as_deref(), &world.dir);
-        // Root in a container of the user's own engine has the rights of that user.
+        // In a container of a rootless engine, root has the rights of the user who runs the engine.
         let is_mine = |owner: &RunAs| world.engine == Engine::Own && owner.uid == world.me.uid;
         given.run_as = owner.map(|owner| if is_mine(&owner) { RunAs::ROOT } else { owner }.to_string());
     }
     Ok(given.or(kept))
 }
 
-/// The place of the images; fails if it is a missing volume.
+/// Finds the directory or volume of the images. Fails if the volume is missing, or if regcert uses the directory.
 fn data(old: &Old, dir: &Path, in_place: bool) -> Result<Data> {
     match old.data.clone()? {
         Data::Directory(path) => {
@@ -220,7 +220,7 @@ fn data(old: &Old, dir: &Path, in_place: bool) -> Result<Data> {
     }
 }
 
-/// The owner of the images. The registry must run as that user, because regcert does not change owners unasked.
+/// Finds the owner of the images. The registry must run as that user, because regcert does not change owners unasked.
 fn owner(old: &Old, data: Option<&str>, target: &Path) -> Option<RunAs> {
     match data?.parse().ok()? {
         Data::Directory(path) => old.run_as.or_else(|| store::owner(&target.join(path))),
@@ -229,15 +229,15 @@ fn owner(old: &Old, data: Option<&str>, target: &Path) -> Option<RunAs> {
                 Volume::At(path) => store::owner(&path),
                 Volume::Missing(_) | Volume::Unknown => None,
             };
-            // The image runs as root by default.
+            // By default, the registry image runs as root.
             old.run_as.or(found).or(Some(RunAs { uid: 0, gid: 0 }))
         }
         Data::Volume => None,
     }
 }
 
-/// Fails if the containers would run as root without capabilities, which reads only its own files, and this user
-/// cannot give files to root.
+/// Fails if the containers must run as root but this user cannot give files to root: root without capabilities can
+/// read only its own files.
 fn writable(spec: &Settings, world: &World) -> Result<()> {
     if spec.run_as.uid != 0 || store::is_root() || world.engine == Engine::Own {
         return Ok(());
@@ -251,7 +251,7 @@ fn writable(spec: &Settings, world: &World) -> Result<()> {
     )
 }
 
-/// The old root and its key; fails if they cannot be used.
+/// Reads the old root and its key; fails if regcert cannot sign with them.
 fn kept_root(dir: &Path, old: &Old, spec: &Settings, world: &World) -> Result<Authority> {
     let look = |path: &Path| store::entry(dir, path);
     let OldAuthority { certificate, path, key, key_path } =
@@ -268,7 +268,7 @@ fn kept_root(dir: &Path, old: &Old, spec: &Settings, world: &World) -> Result<Au
     Authority::import(vec![certificate], key, world.now).map_err(unfit).with_context(|| named(&path))
 }
 
-/// The files to write and, for a takeover in place, the old files to move aside.
+/// Lists the files to write and, for a takeover in place, the old files to move aside.
 fn change(
     world: &World,
     store: &Store,
@@ -301,7 +301,7 @@ fn change(
     Ok(change)
 }
 
-/// The old files that regcert would replace, or that would be mistaken for regcert's own.
+/// Reads the old files that regcert would replace, or would mistake for its own.
 fn aside(world: &World, store: &Store, wanted: &FileSet) -> Result<Vec<(RelPath, Zeroizing<Vec<u8>>)>> {
     let dir: PathBuf = store::real(&world.dir)?;
     if !matches!(store::entry(&dir, &dir.join(ASIDE)), crate::takeover::Entry::Nothing) {

@@ -48,7 +48,7 @@ pub(super) fn warn_about(args: &Args, deployment: &Deployment, store: &Store, wo
         (Some(_) | None, Repositories::Of(_), _) | (None, Repositories::Every, _) => {}
     }
     if world.compose == Compose::Podman && !matches!(spec.data, Data::Directory(_)) {
-        // Version 1.6 supports only `ro`, `rw`, `z` and `Z`.
+        // podman-compose 1.6 supports only the volume options `ro`, `rw`, `z` and `Z`.
         ui::warn(
             "podman-compose refuses the option `nocopy` of the volume with the images: keep them in a directory, by `--data ./data`, or install docker-compose, which works with Podman's socket",
         );
@@ -63,7 +63,7 @@ fn warn_about_owner(deployment: &Deployment, store: &Store, world: &World) {
     }
 }
 
-/// The files that the containers cannot read, or the image directory that they cannot write to, with the reason.
+/// Finds files that the containers cannot read, or an image directory that they cannot write to, and explains why.
 pub(in crate::commands) fn foreign_files(
     deployment: &Deployment,
     store: &Store,
@@ -88,7 +88,7 @@ pub(in crate::commands) fn foreign_files(
     None
 }
 
-/// Adds a fault if the directory cannot be mounted.
+/// Adds a fault if a container engine could not mount the directory.
 pub(super) fn refuse_directory(world: &World, gather: &mut Gather) {
     let directory = &world.site.directory;
     if directory.contains(':') {
@@ -102,7 +102,7 @@ pub(super) fn refuse_directory(world: &World, gather: &mut Gather) {
     }
 }
 
-/// Adds a fault if the containers of this machine's engine cannot run as this user with regcert's files.
+/// Adds a fault if containers that run as the user of `--run-as` could not read regcert's files.
 pub(super) fn refuse_user(spec: &Settings, world: &World, gather: &mut Gather) {
     let run_as = spec.run_as;
     match (world.engine, run_as.uid) {

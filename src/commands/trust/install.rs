@@ -1,5 +1,5 @@
-//! `regcert trust install` and `uninstall`: make this machine trust the registry or undo it, with the script that
-//! other machines use.
+//! `regcert trust install` and `uninstall`: make this machine trust the registry, or undo that. Both run the script
+//! that other machines use.
 
 use std::process::ExitCode;
 
@@ -50,13 +50,13 @@ pub fn uninstall(args: &Args, world: &World) -> Result<ExitCode> {
     run(args, vec!["--uninstall"], world)
 }
 
-/// Runs the script, which prints and asks by itself, and returns its exit code.
+/// Runs the script and returns its exit code. The script itself prints and asks.
 fn run(args: &Args, words: Vec<&str>, world: &World) -> Result<ExitCode> {
     let (store, deployment) = super::open(world)?;
     let artefacts = deployment.artefacts()?;
     let script = artefacts.iter().find(|artefact| artefact.path == INSTALL).context("no script is made")?;
     let own = deployment.root().map(|root| root.fingerprint()).unwrap_or_default();
-    // Release the lock: nothing is changed here, and the user may take a while to answer.
+    // Releases the lock: this command changes no file of the registry, and the user may take a while to answer.
     drop(store);
     let (fingerprint, asks) = match (&args.fingerprint, args.yes) {
         (Some(given), _) => (given, None),

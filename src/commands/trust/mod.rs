@@ -108,7 +108,7 @@ fn list(args: &Args, world: &World) -> Result<()> {
     let wanted: Vec<_> = artefacts.iter().filter(|artefact| is_wanted(artefact.format)).collect();
     let concerns = |path: &str| match path.strip_prefix("trust/") {
         Some(path) => path == INDEX || wanted.iter().any(|artefact| artefact.path == path),
-        // The state is written too: it records the requested formats.
+        // Also writes the state, which records the requested formats.
         None => Part::of(path) == Part::Notes,
     };
     let edits = if args.force { Edits::Overwrite } else { Edits::Keep };
