@@ -1,5 +1,5 @@
-//! Client certificates, which decide who may connect at all. Their authority is separate and only nginx trusts it, so a
-//! rotation of the root, an offline root or an external root does not affect them.
+//! Client certificates, which decide who may connect at all. Only nginx trusts their separate authority, so a rotation
+//! of the root, an offline root or an external root does not affect client certificates.
 
 use time::{Duration, OffsetDateTime};
 
@@ -11,8 +11,8 @@ use crate::pki::{
 };
 use crate::settings::Settings;
 
-/// A new authority for clients replaces the current one this many days before a new client certificate would outlast
-/// it. Only nginx trusts it, so clients need no change.
+/// The minimum number of days by which the authority for clients must outlast a new client certificate. If fewer are
+/// left, regcert replaces the authority. Clients need no change, because only nginx trusts the authority.
 pub const CLIENTS_AHEAD: i64 = 182;
 
 /// The authorities for clients, with their revocation lists.
@@ -20,7 +20,7 @@ pub const CLIENTS_AHEAD: i64 = 182;
 pub struct Clients {
     /// The authority that signs new certificates.
     pub current: Signing,
-    /// The previous authority. nginx trusts it until it ends, so its certificates stay valid.
+    /// The previous authority, which nginx trusts until it expires, so that its client certificates stay valid.
     pub retiring: Option<Signing>,
 }
 
@@ -28,12 +28,12 @@ pub struct Clients {
 #[derive(Debug, PartialEq)]
 pub struct Signing {
     pub authority: Authority,
-    /// The certificate revocation list, PEM.
+    /// The certificate revocation list, as PEM.
     pub crl: String,
 }
 
 impl Signing {
-    /// A new authority with an empty list, which nginx requires.
+    /// Creates an authority with an empty revocation list, because nginx requires a list.
     fn create(spec: &Settings, edition: &str, state: &mut State, now: OffsetDateTime) -> Result<Self, Fault> {
         let label = format!("{} clients", spec.label());
         let profile = RootProfile {
@@ -49,14 +49,14 @@ impl Signing {
         Ok(signing)
     }
 
-    /// Signs the list again. It contains all revoked certificates of the registry, whichever authority issued them:
-    /// serial numbers are unique.
+    /// Signs the revocation list again. The list contains all revoked certificates of the registry, whichever
+    /// authority issued them: serial numbers are unique.
     fn sign_crl(&mut self, state: &mut State, now: OffsetDateTime) -> Result<(), Fault> {
         let at = |seconds: i64| OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(now);
         let revoked =
             state.clients.iter().filter_map(|client| Some((client.serial.clone(), at(client.revoked?))));
-        // nginx refuses every client when the list expires, and only a revocation renews the list: so it lasts as long
-        // as the authority.
+        // nginx refuses every client once the list has expired, and only a revocation renews the list. So the list
+        // lasts as long as the authority.
         let until = self.authority.ends();
         if until <= now {
             // The authority has expired: all of its certificates are invalid, revoked or not.
@@ -71,7 +71,7 @@ impl Signing {
 }
 
 impl Clients {
-    /// Both authorities, the signing one first.
+    /// Iterates over the authorities, the current one first.
     pub fn all(&self) -> impl Iterator<Item = &Signing> {
         [&self.current].into_iter().chain(&self.retiring)
     }
@@ -84,21 +84,21 @@ impl Clients {
         self.all().any(|signing| !signing.authority.key().is_open())
     }
 
-    /// The certificates of the authorities that nginx trusts for clients, PEM.
+    /// Concatenates the certificates of the authorities that nginx trusts for clients, as PEM.
     pub fn trusted(&self) -> String {
         self.all().map(|signing| signing.authority.root().pem()).collect()
     }
 
-    /// The revocation list of each authority, PEM.
+    /// Concatenates the revocation lists of the authorities, as PEM.
     pub fn revoked(&self) -> String {
         self.all().map(|signing| signing.crl.as_str()).collect()
     }
 }
 
 impl Deployment {
-    /// Makes the authority for clients if it is missing or expires within `days`. Its key is encrypted if the key of
-    /// its predecessor, or of the registry's authority, is. Also drops an expired predecessor and signs a lost list
-    /// again.
+    /// Creates the authority for clients if it is missing or expires within `days`. Encrypts the new key if the key of
+    /// the previous authority, or else of the registry's authority, is encrypted. Also drops an expired previous
+    /// authority, and signs a lost revocation list again.
     pub(super) fn make_clients(&mut self, days: i64, now: OffsetDateTime) -> Result<(), Fault> {
         if let Some(clients) = &mut self.clients {
             clients.retiring.take_if(|retiring| retiring.authority.ends() < now);
@@ -129,7 +129,7 @@ impl Deployment {
         Ok(())
     }
 
-    /// The part of the common name that distinguishes an authority for clients from its predecessor.
+    /// Chooses the part of the common name that distinguishes an authority for clients from the previous one.
     fn edition_of_clients(&self, now: OffsetDateTime) -> String {
         let Some(clients) = &self.clients else {
             return self.state.release().version;
@@ -139,7 +139,7 @@ impl Deployment {
         if taken { format!("{edition}.1") } else { edition }
     }
 
-    /// Issues a certificate for `name` and records it, so that it can be revoked by name.
+    /// Issues a client certificate for `name`, and records the certificate so that `revoke` finds it by name.
     pub fn add_client(
         &mut self,
         name: &Username,
@@ -160,8 +160,8 @@ impl Deployment {
         Ok(client)
     }
 
-    /// Revokes every certificate with this name, or the one with this serial number. Returns those that were not
-    /// revoked before.
+    /// Revokes every certificate with the name `which`, or the certificate with that serial number. Returns the
+    /// certificates that were not revoked before.
     pub fn revoke(&mut self, which: &str, now: OffsetDateTime) -> Result<Vec<Client>, Fault> {
         let Some(clients) = &mut self.clients else {
             return Err(Fault::new("no client certificate was ever issued here")

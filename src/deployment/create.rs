@@ -1,4 +1,4 @@
-//! Creates a registry: its authority, its server certificate, its first users.
+//! Creates a registry: the authority, the server certificate and the first users.
 
 use time::OffsetDateTime;
 
@@ -28,7 +28,7 @@ pub enum Origin {
 pub struct New {
     pub spec: Settings,
     pub origin: Origin,
-    /// The passphrase that encrypts the authority's key; `None` to store the key in clear.
+    /// The passphrase that encrypts the authority's key; `None` to store the key unencrypted.
     pub passphrase: Option<Passphrase>,
     pub users: First,
 }
@@ -42,10 +42,10 @@ pub enum First {
 }
 
 impl Deployment {
-    /// Creates a registry: authority, server certificate and first users.
+    /// Creates a registry. With an external authority, creates a request instead of the server certificate.
     pub fn create(new: New, now: OffsetDateTime) -> Result<Self, Fault> {
         let New { spec, origin, passphrase, users: first } = new;
-        // Computes two keys and a hash, each on another core.
+        // Computes two keys and a hash in parallel.
         let (root_key, server_key, hash) = std::thread::scope(|scope| {
             let root = scope.spawn(|| {
                 matches!(origin, Origin::Create { .. }).then(|| PrivateKey::generate(spec.key_type))
@@ -129,7 +129,7 @@ pub(super) fn below(
     own(root, true, &profile, spec.key_type, now)
 }
 
-/// regcert's own authority: the root itself, or an intermediate so that the root's key can be moved away.
+/// Makes `root` the authority, or an intermediate below `root`, so that the root's key can be moved away.
 pub(super) fn own(
     root: Authority,
     offline_root: bool,

@@ -1,4 +1,4 @@
-//! An external authority: makes a request, and checks the signed chain before the registry serves it.
+//! Supports an external authority: creates a request, and checks the signed chain before the registry serves it.
 
 use time::OffsetDateTime;
 
@@ -8,7 +8,7 @@ use crate::pki::{Certificate, PrivateKey, Request, ServerIdentity, date, verify}
 use crate::settings::{Group, Settings, Signer};
 
 impl Deployment {
-    /// Makes a request for `key` with every name of regcert.toml, applied or not. The present certificate stays in
+    /// Creates a request for `key` with every name in regcert.toml, applied or not. The current certificate stays in
     /// use.
     pub fn request(&mut self, key: PrivateKey) -> Result<(), Fault> {
         let asked = self.asked();
@@ -18,9 +18,9 @@ impl Deployment {
     }
 
     /// Imports the chain that was signed for the request, in any order. The root may be in the chain, in `more`, or
-    /// known from before. Checks the chain as a client would, for the registry's names, before anything changes.
-    /// Applies an edit of regcert.toml that the request was made for, but only its names and subject. Returns the
-    /// names of the certificate that the request did not contain.
+    /// known from before. Before any change, checks the chain as a client would, for the registry's names. If
+    /// regcert.toml was edited for the request, applies only the names and the subject of the edit. Returns the names
+    /// in the certificate that the request did not contain.
     pub fn import(
         &mut self,
         given: Vec<Certificate>,
@@ -59,8 +59,8 @@ impl Deployment {
         let unasked = chain[0].names.iter().filter(|name| !asked.contains(name)).cloned().collect();
         let pending = self.pending.take().expect("looked at above");
         self.server = Some(ServerIdentity::of(chain, pending.key)?);
-        // Keeps the key of regcert's own root after the first certificate of another authority: `--finish` removes
-        // it.
+        // After the first certificate from an external authority, keeps the key of regcert's own root until `rotate
+        // --ca --finish` removes the key.
         match std::mem::replace(&mut self.issuer, Issuer::External { root: Some(root) }) {
             Issuer::Own { authority, root_key } => {
                 let root = authority.root().clone();

@@ -1,4 +1,4 @@
-//! The registry as files: the path of each part, who may read it, and which files are rendered from the others.
+//! The registry as files: the path and the permissions of each part, and the files that are rendered from other parts.
 
 use serde::Serialize;
 
@@ -16,34 +16,34 @@ use crate::trust::{self, Anchors, Artefact, Format};
 pub(super) const SPEC: &str = "regcert.toml";
 pub(super) const STATE: &str = ".regcert/state.json";
 pub const COMPOSE: &str = "docker-compose.yml";
-/// Compose 1.29 and v2 both read it. Compose 1.29 refuses a top-level `name:` in docker-compose.yml.
+/// The file with the project name, for Compose 1.29 and v2. Compose 1.29 refuses `name:` in docker-compose.yml.
 pub const ENV: &str = ".env";
 /// The directory of nginx's password files.
 pub(super) const AUTH: &str = "nginx/auth";
-/// The patterns that git ignores if the registry's directory is in a work tree.
+/// The patterns for git to ignore, if the registry's directory is in a work tree.
 pub const IGNORED: &str = ".gitignore";
 const ROOT_README: &str = "root-cert/README.txt";
-/// README files in the directories of served files. They make the directories exist before Docker creates them as
-/// root.
+/// README files in the directories of served files. Because of these files, the directories exist before Docker would
+/// create them as root.
 const SERVED: [&str; 2] = ["files/README.txt", "files/public/README.txt"];
-/// The roots of upstreams. Go reads every file of the directory that `SSL_CERT_DIR` names.
+/// The root certificates for upstreams. Go reads every file in the directory that `SSL_CERT_DIR` names.
 const UPSTREAM_ROOTS: &str = "registry/upstream-ca/ca.crt";
-/// The authority for clients: its certificate, key and revocation list. Either all three exist or none.
+/// The authority for clients: its certificate, key and revocation list. Either all three files exist or none.
 pub(super) const CLIENTS: [&str; 3] =
     ["clients/clients-ca.crt", "clients/clients-ca.key", "clients/clients.crl"];
 /// The previous authority for clients, until it expires.
 pub(super) const RETIRING_CLIENTS: [&str; 3] =
     ["clients/retiring-ca.crt", "clients/retiring-ca.key", "clients/retiring.crl"];
-/// The registry's configuration, which it reads when it starts.
+/// The registry's configuration, which the registry reads when it starts.
 pub const REGISTRY_CONFIG: &str = "registry/config.yml";
-/// The roots that clients trust. The root that signs is the first.
+/// The copy of the roots for clients, with the signing root first.
 pub(super) const ROOT_COPY: &str = "trust/ca.crt";
-/// The authorities for clients, in the file that nginx reads.
+/// The copy of the authorities for clients that nginx reads.
 pub(super) const CLIENTS_SERVED: &str = "nginx/ssl/clients-ca.crt";
-/// The health check that Docker runs in the registry's container.
+/// The health check script that Docker runs in the registry's container.
 const REGISTRY_HEALTH: &str = "registry/health.sh";
 
-/// The facts for the page, about the registry and the roots that clients must trust.
+/// The data for the web page: facts about the registry, and the roots that clients must trust.
 #[derive(Serialize)]
 struct Page<'a> {
     #[serde(flatten)]
@@ -51,7 +51,7 @@ struct Page<'a> {
     anchors: &'a Anchors,
 }
 
-/// The directory that is mounted into the container that terminates TLS.
+/// Names the directory that is mounted into the container that terminates TLS.
 pub(super) fn front_directory(proxy: Proxy) -> &'static str {
     match proxy {
         Proxy::Nginx => "nginx",
@@ -60,13 +60,13 @@ pub(super) fn front_directory(proxy: Proxy) -> &'static str {
 }
 
 impl Deployment {
-    /// Every file of the registry.
+    /// Renders every file of the registry.
     pub fn files(&self, site: &Site) -> Result<FileSet, Fault> {
         self.files_for(site, PasswordFiles::ByAccess)
     }
 
-    /// Every file of a registry that keeps the edited nginx configuration `configuration`. If that does not enforce
-    /// roles, no user may delete.
+    /// Renders every file of a registry that keeps the edited nginx configuration `configuration`. If the
+    /// configuration does not enforce roles, lets no user delete.
     pub fn files_beside(&self, configuration: &str, site: &Site) -> Result<FileSet, Fault> {
         let mut files = self.files_for(site, front::password_files(configuration))?;
         if self.root().is_some() && !front::reads_roles(configuration) {
@@ -105,7 +105,7 @@ impl Deployment {
         if self.root().is_some() {
             self.put_service(site, &mut files)?;
             if self.spec.proxy == Proxy::Nginx {
-                // A manual edit is overwritten: only roles set with regcert count.
+                // Overwrites a manual edit of this file: only roles that were set with regcert apply.
                 files.put(
                     front::ROLES,
                     front::map(&self.state.access, passwords),
@@ -183,7 +183,7 @@ impl Deployment {
         }
     }
 
-    /// Adds the files that the containers need. Leaves out the lost certificate of an external authority.
+    /// Adds the files that the containers need. Skips a lost certificate that an external authority signed.
     fn put_service(&self, site: &Site, files: &mut FileSet) -> Result<(), Fault> {
         if let Some(server) = &self.server {
             let pem: Wiped = server.pem();
@@ -206,7 +206,7 @@ impl Deployment {
         Ok(())
     }
 
-    /// The files that are rendered from the settings of `spec`: configurations, pages and timers.
+    /// Renders the files that depend on the settings `spec`: configurations, pages and timers.
     pub fn configuration(&self, spec: &Settings, site: &Site) -> Result<FileSet, Fault> {
         let facts = self.facts(spec, site);
         let mut files = FileSet::default();
@@ -246,38 +246,38 @@ impl Deployment {
         Ok(files)
     }
 
-    /// The path of the server certificate: `<server>.<domain>.crt`.
+    /// Builds the path of the server certificate, which ends in `<server>.<domain>.crt`.
     pub fn certificate_path(&self) -> String {
         format!("{}/ssl/{}.crt", front_directory(self.spec.proxy), self.spec.host_stem())
     }
 
-    /// The path of the server's key, with the certificate chain.
+    /// Builds the path of the file with the server's key and certificate chain.
     pub fn identity_path(&self) -> String {
         self.certificate_path().replace(".crt", ".pem")
     }
 
-    /// The path of the root certificate.
+    /// Builds the path of the root certificate.
     pub fn root_path(&self) -> String {
         format!("root-cert/root-cert-{}.crt", file_stem(&self.spec.label()))
     }
 
-    /// The facts for the files for clients: names, ports and roots.
+    /// Collects the facts for the client files: names, ports and roots.
     pub fn anchors(&self) -> Anchors {
         Anchors::of(&self.spec, &self.roots(), &self.state.release())
     }
 
-    /// The files for clients: the formats that regcert always writes, and those that the user asked for.
+    /// Renders the files for clients: the formats that regcert always writes, and the formats that the user asked for.
     pub fn artefacts(&self) -> Result<Vec<Artefact>, Fault> {
         let asked_for = |format: &Format| self.state.formats.contains(format.name);
         trust::artefacts(&self.anchors(), |format| format.always || asked_for(format))
     }
 
-    /// The path of the password file `registry.passwd`.
+    /// Builds the path of the password file `registry.passwd`.
     pub fn users_path(&self) -> String {
         format!("{}/auth/registry.passwd", front_directory(self.spec.proxy))
     }
 
-    /// The path of the request for an external authority.
+    /// Builds the path of the certificate signing request for an external authority.
     pub fn request_path(&self) -> String {
         format!("request/{}.csr", self.spec.host_stem())
     }

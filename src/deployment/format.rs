@@ -1,22 +1,22 @@
-//! The format number of a registry's directory. A regcert that finds a higher number than it supports changes
+//! The format number of a registry's directory. If the number is higher than regcert supports, regcert changes
 //! nothing, because it would misread or break the files.
 
 use crate::error::Fault;
 use crate::names::printable;
 
-/// The file with the number. A directory without it has format 1, which regcert 0.1.0 wrote at first.
+/// The file with the format number. Without this file, a directory has format 1, which regcert 0.1.0 wrote at first.
 pub const FORMAT: &str = ".regcert/format";
 
-/// The format that this regcert writes; it reads every lower one. A change that an older regcert would misread or break
-/// raises it.
+/// The format number that this regcert writes. Lower formats are readable. A change that an older regcert would
+/// misread or break must raise the number.
 const NUMBER: u32 = 2;
 
-/// The contents of the file.
+/// Renders the file: the number, and the version of regcert that the directory needs.
 pub(super) fn text() -> String {
     format!("{NUMBER}\nThis directory needs regcert {} or newer.\n", env!("CARGO_PKG_VERSION"))
 }
 
-/// Fails if a newer regcert wrote the directory `shown`. Ignores a damaged file: the next change rewrites it.
+/// Fails if a newer regcert wrote the directory `shown`. Ignores a damaged file, which the next change rewrites.
 pub fn refuse_newer(file: &[u8], shown: &str) -> Result<(), Fault> {
     let text = String::from_utf8_lossy(file);
     let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));

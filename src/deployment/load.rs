@@ -1,5 +1,5 @@
-//! Loads a registry from its files. Reports each missing or damaged part with its cure. Only a command that is asked
-//! to do so makes a part again, because clients and users may depend on the old one.
+//! Loads a registry from its files. Reports each missing or damaged part, and how to recover. Recreates a part only
+//! for a command that asks for that, because clients and users may depend on the old part.
 
 use super::files::{SPEC, STATE, front_directory};
 use super::lost::{Mends, Remains, forgotten};
@@ -24,7 +24,7 @@ impl Deployment {
         Ok(Some(Loaded::of(loaded, invoker)))
     }
 
-    /// Loads the registry with the settings of regcert.toml; every fault goes to `gather`.
+    /// Loads the registry with the settings of regcert.toml; adds every fault to `gather`.
     fn gathered(
         files: &FileSet,
         found: &Found,
@@ -36,7 +36,7 @@ impl Deployment {
         let noted = state.as_ref().and_then(State::applied_settings);
         let text = settings_text(files, found.trace(), noted, mends, gather);
         if text.is_none() && files.get(SPEC).is_none() {
-            // Without the settings, it is unknown what the other files should be.
+            // Without the settings, regcert does not know which other files to expect.
             return None;
         }
         let checked = |text: &str, gather: &mut Gather| {
@@ -49,7 +49,7 @@ impl Deployment {
         let mut reader = Reader { files, gather, mends };
         let is_external = reader.is_external(text.as_deref().or(noted), found);
         let mut state = reader.state();
-        // The state was lost before this run, so it is unknown which users are limited.
+        // If the state is lost, it is unknown which users are limited.
         let is_forgotten = state.is_none();
         if let (Mends::Everything { now, directory }, None) = (mends, &state) {
             state = Some(forgotten(files, now, directory));
@@ -94,7 +94,7 @@ fn signs_as_said(spec: &Settings, issuer: &Issuer, gather: &mut Gather) {
     }
 }
 
-/// The paths that faults name if a part is missing.
+/// The paths to name in the faults if parts are missing.
 struct Paths {
     users: String,
     server: String,
@@ -114,7 +114,7 @@ impl Paths {
     }
 }
 
-/// The text of regcert.toml; the settings last applied if the file is unusable and the command may rewrite it.
+/// Reads regcert.toml. If the file is unusable and the command may rewrite it, returns the settings last applied.
 fn settings_text(
     files: &FileSet,
     trace: Option<&String>,

@@ -1,5 +1,5 @@
-//! The registry of a directory, and whether its regcert.toml was edited after its settings were last applied. Only the
-//! command that applies settings gets those of an edit.
+//! The registry in a directory, and whether regcert.toml has edits that are not applied. Only the command that applies
+//! settings uses such edits.
 
 use super::Deployment;
 use crate::error::{Fault, Gather};
@@ -8,7 +8,7 @@ use crate::settings::{RawSettings, RunAs, Settings, Side};
 /// The hint for an edit of regcert.toml that is not applied.
 pub const APPLY: &str = "run `regcert init`, which applies it; `regcert init --dry-run` shows what changes";
 
-/// A registry as it is in its directory.
+/// A registry as loaded from its directory.
 #[derive(Debug, PartialEq)]
 pub enum Loaded {
     /// regcert.toml has the settings that were applied last.
@@ -23,7 +23,7 @@ pub enum Loaded {
 }
 
 impl Loaded {
-    /// Compares the settings of `wanted`, which are those of regcert.toml, with the settings last applied.
+    /// Compares the settings of `wanted`, which come from regcert.toml, with the settings last applied.
     pub(super) fn of(wanted: Deployment, invoker: RunAs) -> Self {
         let noted = wanted.state.applied_settings().and_then(|text| RawSettings::from_toml(text).ok());
         let applied = noted
@@ -36,15 +36,15 @@ impl Loaded {
         }
     }
 
-    /// The registry with the settings of regcert.toml, for `init`, which applies them.
+    /// Selects the settings of regcert.toml: for `init`, which applies them.
     pub fn wanted(self) -> Deployment {
         match self {
             Self::Applied(deployment) | Self::Edited { wanted: deployment, .. } => deployment,
         }
     }
 
-    /// The registry with the settings last applied, for every other command. An edit of regcert.toml stays unapplied.
-    /// Fails if those settings are unknown.
+    /// Selects the settings last applied: for every command but `init`. Edits of regcert.toml stay unapplied. Fails if
+    /// the settings last applied are unknown.
     pub fn in_force(self) -> Result<Deployment, Fault> {
         if self.is_unknown() {
             return Err(Fault::new("regcert.toml was changed and not applied yet").hint(APPLY));
@@ -52,8 +52,8 @@ impl Loaded {
         Ok(self.known())
     }
 
-    /// The registry with the settings last applied, or with those of regcert.toml if the former are unknown. For a
-    /// command that writes nothing that depends on settings.
+    /// Selects the settings last applied or, if those are unknown, the settings of regcert.toml: for a command that
+    /// writes no file that depends on the settings.
     pub fn known(self) -> Deployment {
         match self {
             Self::Edited { wanted, applied: None } => wanted,
@@ -71,17 +71,17 @@ impl Loaded {
 }
 
 impl Deployment {
-    /// The settings of regcert.toml, applied or not.
+    /// Returns the settings of regcert.toml, applied or not.
     pub fn asked(&self) -> &Settings {
         self.edited.as_ref().unwrap_or(&self.spec)
     }
 
-    /// The edits of regcert.toml that are not applied: key, value in force, value in the file.
+    /// Lists the unapplied edits of regcert.toml: key, value in use, value in the file.
     pub fn unapplied(&self) -> Vec<(String, String, String)> {
         self.edited.as_ref().map(|edited| self.spec.differences(edited)).unwrap_or_default()
     }
 
-    /// Puts `spec` in force. Other edits of regcert.toml stay unapplied.
+    /// Applies the settings `spec`. Other edits of regcert.toml stay unapplied.
     pub(super) fn put_in_force(&mut self, spec: Settings) -> Result<(), Fault> {
         self.state.apply(&spec.to_toml(None)?);
         self.edited.take_if(|edited| *edited == spec);

@@ -1,4 +1,4 @@
-//! Missing or damaged parts: whether a command makes them again, what is lost, and how to recover.
+//! Missing or damaged parts: whether a command recreates a part, and how the user can recover.
 
 use time::OffsetDateTime;
 
@@ -15,19 +15,19 @@ use super::files::ENV;
 use super::state::ComposeProject;
 use super::subtrees;
 
-/// The missing or damaged parts that a command makes again.
+/// The missing or damaged parts that a command recreates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mends<'a> {
-    /// No part: each is a fault.
+    /// No part: each missing or damaged part is a fault.
     Nothing,
     /// Parts on which nothing outside the directory depends: for `init` and `rotate`.
     Derived {
-        /// Whether the settings last applied replace a regcert.toml that cannot be read.
+        /// Whether the settings last applied replace an unreadable regcert.toml.
         force: bool,
     },
-    /// The request for an external authority, and the server's key that it certified: for `csr`.
+    /// The request for an external authority, and the certified server key: for `csr` and `import-cert`.
     Request,
-    /// Every part except the root of an external authority, whatever is lost with it: for `init --accept-loss`.
+    /// Every part except the root of an external authority, even if data is lost: for `init --accept-loss`.
     Everything {
         /// The time at which the new parts become valid.
         now: OffsetDateTime,
@@ -36,16 +36,16 @@ pub enum Mends<'a> {
     },
 }
 
-/// The parts of a registry, grouped by what the loss of the file means.
+/// The kinds of parts of a registry, grouped by the consequences of their loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
     /// The server's key and certificate, signed by regcert's own authority.
     Server,
     /// The server's key and certificate, signed by an external authority.
     SignedServer,
-    /// A copy of another file's contents.
+    /// A copy of data that is in another file.
     Copied,
-    /// The list of revoked client certificates, which regcert signs again.
+    /// The list of revoked client certificates, which regcert can sign again.
     Revoked,
     /// The root of regcert's own authority, or its key.
     Root,
@@ -59,16 +59,16 @@ pub(super) enum Part {
     Retiring,
     /// The authority for client certificates.
     Clients,
-    /// A file of passwords.
+    /// A password file.
     Users,
     /// The state, `.regcert/state.json`.
     State,
-    /// The key of a request.
+    /// The key of a certificate signing request.
     Request,
 }
 
 impl Part {
-    /// The hint for the user after the loss.
+    /// Explains to the user how to recover from the loss.
     pub fn cure(self) -> &'static str {
         match self {
             Self::Server => {
@@ -110,7 +110,7 @@ impl Part {
 }
 
 impl Mends<'_> {
-    /// Whether the command makes the part again.
+    /// Whether the command recreates the part.
     pub(super) fn covers(self, part: Part) -> bool {
         match self {
             Self::Nothing => false,
@@ -120,18 +120,18 @@ impl Mends<'_> {
         }
     }
 
-    /// Whether missing settings are replaced by those last applied.
+    /// Whether the settings last applied replace missing settings.
     pub(super) fn restores_settings(self) -> bool {
         matches!(self, Self::Derived { .. } | Self::Everything { .. })
     }
 
-    /// Whether settings that cannot be read are replaced by those last applied.
+    /// Whether the settings last applied replace unreadable settings.
     pub(super) fn replaces_settings(self) -> bool {
         matches!(self, Self::Derived { force: true } | Self::Everything { .. })
     }
 }
 
-/// The state after its loss, rebuilt from the other files.
+/// Rebuilds a lost state, with the Compose project that another file names.
 pub(super) fn forgotten(files: &FileSet, now: OffsetDateTime, directory: &str) -> State {
     let mut state = State::new(now);
     let name = files.text(ENV).and_then(project_name);
@@ -144,13 +144,13 @@ pub(super) fn forgotten(files: &FileSet, now: OffsetDateTime, directory: &str) -
 pub(super) struct Remains {
     pub root: Option<Certificate>,
     pub root_key: Option<KeyAtRest>,
-    /// Whether an intermediate signed, instead of the root.
+    /// Whether an intermediate signed instead of the root.
     pub is_offline: bool,
 }
 
 impl Remains {
-    /// Replaces the lost authority: by an intermediate below the same root if the root's key is here, otherwise by
-    /// another root.
+    /// Creates a replacement for the lost authority: an intermediate below the old root if the root's key is stored
+    /// here, otherwise a new root.
     pub fn replace(self, spec: &Settings, state: &mut State, now: OffsetDateTime) -> Result<Issuer, Fault> {
         let Self { root, root_key, is_offline } = self;
         if let (Some(root), Some(key), true) = (&root, &root_key, is_offline)
@@ -173,8 +173,8 @@ impl Remains {
 }
 
 impl Deployment {
-    /// Users with a role but without a line in their password file, each with the file and the command that adds the
-    /// user again.
+    /// Lists the users with a role but without a line in their password file: the name, the file, and the arguments of
+    /// `add-user` that add the user again.
     pub fn lost_users(&self) -> Vec<(String, String, String)> {
         if self.spec.proxy == Proxy::None {
             return Vec::new();

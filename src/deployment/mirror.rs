@@ -1,5 +1,5 @@
 //! The credentials of a mirror for its upstream registry. They are stored with the other secrets, and only as long as
-//! the mirror has the upstream that they were given for.
+//! the mirror has that upstream.
 
 use std::fmt;
 
@@ -39,7 +39,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Credentials, with the upstream that they are for.
+/// Stored credentials, with the upstream for which they are valid.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpstreamLogin {
@@ -56,14 +56,14 @@ impl Deployment {
         self.state.upstream = self.spec.mirror_of.as_ref().map(login);
     }
 
-    /// Forgets credentials that were for another upstream; returns that upstream.
+    /// Removes credentials for an upstream that is no longer set, and returns the URL of that upstream.
     pub fn forget_upstream(&mut self) -> Option<String> {
         let upstream = self.spec.mirror_of.as_ref().map(Upstream::to_string);
         let other = self.state.upstream.take_if(|login| Some(&login.upstream) != upstream.as_ref());
         other.map(|login| login.upstream)
     }
 
-    /// The user name and password for the current upstream.
+    /// Returns the user name and password for the current upstream, if stored.
     pub fn upstream_login(&self) -> Option<(&str, &str)> {
         let upstream = self.spec.mirror_of.as_ref()?.to_string();
         let login = self.state.upstream.as_ref().filter(|login| login.upstream == upstream)?;

@@ -1,5 +1,5 @@
-//! A whole registry as one value: its settings, authority, server certificate and users. It is loaded from a set of
-//! files and rendered back into one. Uses neither the disk nor the clock.
+//! A whole registry as one value: its settings, authority, server certificate and users. Loaded from a set of files,
+//! and rendered to a set of files. Uses neither the disk nor the clock.
 
 mod clients;
 mod create;
@@ -45,9 +45,9 @@ use crate::settings::{ClientAuth, RawSettings, Settings};
 
 #[derive(PartialEq)]
 pub struct Deployment {
-    /// The settings in force.
+    /// The settings in use.
     pub spec: Settings,
-    /// `regcert.toml` as it was read, for its comments.
+    /// The text of regcert.toml, whose comments are kept.
     spec_text: Option<String>,
     /// The settings of regcert.toml, if they contain an edit that is not applied yet.
     edited: Option<Settings>,
@@ -57,7 +57,7 @@ pub struct Deployment {
     pub retiring: Option<Retiring>,
     /// The server's key and certificate; `None` until an external authority has signed the first request.
     pub server: Option<ServerIdentity>,
-    /// A key that waits for an external authority's signature.
+    /// The certificate signing request that waits for an external authority.
     pub pending: Option<Pending>,
     /// The users and their password hashes.
     pub users: Htpasswd,
@@ -81,18 +81,18 @@ pub enum Issuer {
     Own {
         /// The authority, with its chain up to the root.
         authority: Authority,
-        /// The root's key as it is stored, if an intermediate signs and the root's key has not been moved away.
+        /// The stored key of the root, if an intermediate signs and the user has not moved the root's key away.
         root_key: Option<KeyAtRest>,
     },
     /// An external authority.
     External {
-        /// The authority's root, known after the first import.
+        /// The authority's root; `None` before the first import.
         root: Option<Certificate>,
     },
 }
 
 impl Issuer {
-    /// The root of regcert's own authority.
+    /// Returns the root of regcert's own authority.
     fn own_root(&self) -> Option<&Certificate> {
         match self {
             Self::Own { authority, .. } => Some(authority.root()),
@@ -100,7 +100,7 @@ impl Issuer {
         }
     }
 
-    /// The keys of regcert's own authority that are stored here.
+    /// Lists the keys of regcert's own authority that are stored here.
     fn keys_mut(&mut self) -> Vec<&mut KeyAtRest> {
         match self {
             Self::Own { authority, root_key } => {
@@ -111,23 +111,23 @@ impl Issuer {
     }
 }
 
-/// A request that waits for a signature.
+/// A certificate signing request that waits for a signature.
 #[derive(Debug, PartialEq)]
 pub struct Pending {
     /// The server's next key.
     pub key: PrivateKey,
-    /// The request as PEM.
+    /// The request, as PEM.
     pub request: String,
 }
 
 impl Deployment {
-    /// The settings of `regcert.toml` as it was read, unchecked.
+    /// Parses the settings of regcert.toml without checking them.
     pub fn settings(&self) -> Result<RawSettings, Fault> {
         self.spec_text.as_deref().map_or_else(|| Ok(RawSettings::default()), RawSettings::from_toml)
     }
 
-    /// Applies other settings and issues a new server certificate; authority and users stay. The certificate of an
-    /// external authority stays as well; then this fails if the certificate lacks one of the names.
+    /// Applies other settings and issues a new server certificate; keeps the authority and the users. If an external
+    /// authority signs, keeps the certificate, and fails if it lacks one of the names.
     pub fn reconfigure(&mut self, spec: Settings, key: ServerKey, now: OffsetDateTime) -> Result<(), Fault> {
         self.put_in_force(spec)?;
         self.limits_hold()?;
@@ -142,7 +142,7 @@ impl Deployment {
                 Ok(())
             }
             Issuer::External { .. } => {
-                // The waiting request is made again, with the same key and the present names.
+                // Recreates the pending request, with the same key and the current names.
                 match (self.pending.take(), &self.server) {
                     (Some(pending), _) => self.request(pending.key)?,
                     // The key that the external authority certified is lost.
@@ -154,8 +154,8 @@ impl Deployment {
         }
     }
 
-    /// Every name that the server certificate must cover. The bare server name follows from the others. It is left
-    /// out if the root does not allow it, so that a server can be renamed within its domain.
+    /// Lists every name that the server certificate must cover. Leaves out the bare server name, which follows from
+    /// the other names, if the root does not allow it, so that a server can be renamed within its domain.
     pub fn names(&self) -> Vec<SubjectAltName> {
         let mut names = self.spec.names();
         let refused: Vec<_> = match &self.issuer {
@@ -166,8 +166,8 @@ impl Deployment {
         names
     }
 
-    /// The last second at which clients with the root accept the served chain: the earliest expiry in the chain and
-    /// of the root. Ignores certificates that only clients of the retiring root need.
+    /// Computes the last second at which clients with the root accept the served chain: the earliest expiry in the
+    /// chain and of the root. Ignores certificates that only clients of the retiring root need.
     pub fn served_until(&self) -> Option<OffsetDateTime> {
         let server = self.server.as_ref()?;
         let vouched = self.retiring.as_ref().and_then(|retiring| retiring.vouched.as_ref());
@@ -175,7 +175,7 @@ impl Deployment {
         needed.chain(self.root()).map(|certificate| certificate.validity.not_after).min()
     }
 
-    /// The last second at which clients accept this registry's authority and what it signs.
+    /// Returns the last second at which clients accept this registry's authority and the certificates that it signs.
     pub fn root_until(&self) -> Option<OffsetDateTime> {
         match &self.issuer {
             Issuer::Own { authority, .. } => Some(authority.ends()),
@@ -192,7 +192,7 @@ impl Deployment {
         })
     }
 
-    /// Every name that the server certificate covers now.
+    /// Lists the names that the current server certificate covers.
     pub fn covers(&self) -> Vec<String> {
         self.server.as_ref().map(|server| server.leaf().names.clone()).unwrap_or_default()
     }
@@ -211,7 +211,7 @@ impl Deployment {
             .hint("put the names into regcert.toml, run `regcert csr`, have the request signed, and `regcert import-cert` it"))
     }
 
-    /// Issues a certificate for `key`; during a rotation, clients with either root accept it.
+    /// Issues a certificate for `key`. During a rotation, clients with either root accept the certificate.
     fn issue(&self, key: PrivateKey, now: OffsetDateTime) -> Result<ServerIdentity, Fault> {
         let authority = self.authority()?;
         let names = self.names();
@@ -272,7 +272,7 @@ impl Deployment {
         .hint(hint))
     }
 
-    /// The subtree that the root must permit so that a certificate can contain `name` and other names in the
+    /// Finds the subtree that the root must permit so that a certificate can contain `name` and other names in the
     /// registry's own domain.
     fn room_for(&self, name: &SubjectAltName) -> Subtree {
         let subtree = subtree(name.clone());
@@ -284,7 +284,7 @@ impl Deployment {
         }
     }
 
-    /// regcert's own authority; fails if an external one signs.
+    /// Returns regcert's own authority; fails if an external authority signs.
     pub fn authority(&self) -> Result<&Authority, Fault> {
         match &self.issuer {
             Issuer::Own { authority, .. } => Ok(authority),
@@ -294,7 +294,7 @@ impl Deployment {
         }
     }
 
-    /// The root that clients are to trust; `None` until the first import from an external authority.
+    /// Returns the root that clients must trust; `None` until the first import from an external authority.
     pub fn root(&self) -> Option<&Certificate> {
         match &self.issuer {
             Issuer::Own { authority, .. } => Some(authority.root()),
@@ -302,12 +302,12 @@ impl Deployment {
         }
     }
 
-    /// Every root that clients must trust; the retiring one is the last.
+    /// Lists every root that clients must trust, the retiring root last.
     pub fn roots(&self) -> Vec<&Certificate> {
         self.root().into_iter().chain(self.retiring.as_ref().map(|retiring| &retiring.root)).collect()
     }
 
-    /// Every key of an authority that is stored here, also for client certificates.
+    /// Lists every authority key that is stored here, including the keys of authorities for clients.
     fn keys_mut(&mut self) -> Vec<&mut KeyAtRest> {
         let clients = self.clients.iter_mut().flat_map(Clients::keys_mut);
         let retiring = self.retiring.as_mut().and_then(|retiring| retiring.key.as_mut());
@@ -361,13 +361,13 @@ impl Deployment {
 /// Whether the server's key changes with its certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerKey {
-    /// A new key: the old one may have become known.
+    /// A new key, because the old key may have become known.
     New,
-    /// The present key, for clients that have pinned it.
+    /// The current key, for clients that have pinned it.
     Keep,
 }
 
-/// The subtree that a root must permit so that a certificate can contain the name.
+/// Builds the subtree that a root must permit so that a certificate can contain the name.
 fn subtree(name: SubjectAltName) -> Subtree {
     match name {
         SubjectAltName::Host(Host::Dns(name)) | SubjectAltName::Wildcard(name) => Subtree::Domain(name),
@@ -375,7 +375,7 @@ fn subtree(name: SubjectAltName) -> Subtree {
     }
 }
 
-/// The subtrees that the root of a registry must permit.
+/// Lists the subtrees that the root of a registry must permit.
 fn subtrees(spec: &Settings) -> Vec<Subtree> {
     let own = spec.domain.clone();
     let within = |tree: &Subtree| match (tree, &own) {

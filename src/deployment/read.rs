@@ -1,5 +1,5 @@
-//! Reads the parts of a registry from their files and compares related ones. If two files do not belong together, a
-//! third one shows which of them is wrong.
+//! Reads the parts of a registry from their files and compares related files. If two files do not match, a third file
+//! shows which of the two is wrong.
 
 use super::clients::Signing;
 use super::files::{CLIENTS, CLIENTS_SERVED, ENV, REGISTRY_CONFIG, RETIRING_CLIENTS, ROOT_COPY, STATE};
@@ -13,7 +13,7 @@ use crate::pki::{
 };
 use crate::settings::{RawSettings, Settings};
 
-/// The paths of the existing parts. They come from the files, because regcert.toml may have been edited since.
+/// The paths of the existing parts, found by a scan of the files, because the names in regcert.toml may have changed.
 pub(super) struct Found {
     root: Option<String>,
     root_key: Option<String>,
@@ -40,7 +40,7 @@ impl Found {
             root_key: first("root-cert", "root-cert-", "key"),
             intermediate: first("root-cert", "intermediate-", "crt"),
             intermediate_key: first("root-cert", "intermediate-", "key"),
-            // Any part of the old root is enough, so that the missing ones are reported.
+            // Any file of the retiring root is enough, so that the missing files are reported.
             retiring: first("root-cert", "retiring-", "crt")
                 .or_else(|| first("root-cert", "retiring-", "key").map(|key| key.replace(".key", ".crt")))
                 .or_else(|| {
@@ -53,12 +53,12 @@ impl Found {
         }
     }
 
-    /// Whether any part of an old root exists.
+    /// Whether any file of a retiring root exists.
     pub fn has_retiring(&self) -> bool {
         self.retiring.is_some()
     }
 
-    /// The path of any part, if there is one.
+    /// Returns the path of an existing part; `None` if there is none.
     pub fn trace(&self) -> Option<&String> {
         [&self.root_key, &self.root, &self.intermediate_key, &self.server, &self.users, &self.request]
             .into_iter()
@@ -66,7 +66,7 @@ impl Found {
     }
 }
 
-/// Reads parts, and gathers the faults of those that the command does not make again.
+/// Reads the parts, and gathers a fault for each unusable part that the command does not recreate.
 pub(super) struct Reader<'a> {
     pub files: &'a FileSet,
     pub gather: &'a mut Gather,
@@ -89,7 +89,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads the part at `path` with `parse`; reports it if it is missing or damaged.
+    /// Reads the part at `path` with `parse`; reports a missing or damaged part.
     fn parsed<T>(
         &mut self,
         path: &str,
@@ -111,7 +111,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The state. It belongs to another registry if two files contradict it.
+    /// Reads the state. If two files contradict the state, it belongs to another registry.
     pub fn state(&mut self) -> Option<State> {
         let state = self.parsed(STATE, Part::State, State::from_json)?;
         let project = state.project.as_ref().map(|project| project.name.clone());
@@ -130,20 +130,20 @@ impl Reader<'_> {
         Some(state)
     }
 
-    /// Whether an external authority signs: regcert.toml names one, and no key of an authority is here.
+    /// Whether an external authority signs: regcert.toml names one, and no key of an authority is stored here.
     pub fn is_external(&self, settings: Option<&str>, found: &Found) -> bool {
         let says = settings.and_then(|text| RawSettings::from_toml(text).ok());
         let says = says.is_some_and(|settings| settings.authority.as_deref() == Some("external"));
         says && found.root_key.is_none() && found.intermediate_key.is_none()
     }
 
-    /// The certificates of a file of copies; empty if it cannot be read.
+    /// Reads the certificates in a file of copies; empty if the file cannot be read.
     fn copies(&self, path: &str) -> Vec<Certificate> {
         let text = self.files.text(path).unwrap_or_default();
         Certificate::chain_from_pem(text).unwrap_or_default()
     }
 
-    /// The root certificate. The copy for clients shows whether it is another registry's, and replaces a lost one.
+    /// Reads the root certificate. The copy for clients reveals a root of another registry, and replaces a lost root.
     fn root(&mut self, path: &str, part: Part, server: Option<&ServerIdentity>) -> Option<Certificate> {
         let text = self.files.text(path).unwrap_or_default();
         let there = Certificate::from_pem(text).ok();
@@ -162,7 +162,7 @@ impl Reader<'_> {
         }
     }
 
-    /// regcert's own authority if it is complete, and its remaining parts.
+    /// Reads regcert's own authority: returns the authority if it is complete, and its remaining parts.
     pub fn own(
         &mut self,
         found: &Found,
@@ -187,7 +187,7 @@ impl Reader<'_> {
             });
             return (issuer, remains);
         };
-        // The root's key may have been moved away.
+        // The user may have moved the root's key away.
         let root_key =
             found.root_key.as_ref().and_then(|path| self.parsed(path, Part::SpareKey, KeyAtRest::from_pem));
         let root_key = root_key.filter(|key| self.fits(key, root.as_ref(), &key_path));
@@ -207,7 +207,7 @@ impl Reader<'_> {
         (issuer, remains)
     }
 
-    /// The intermediates between the server and the root. The server's chain replaces lost ones.
+    /// Reads the intermediates between the server and the root. The server's chain replaces lost intermediates.
     fn intermediates(&mut self, path: &str, server: Option<&ServerIdentity>) -> Option<Vec<Certificate>> {
         let text = self.files.text(path).unwrap_or_default();
         let there = Certificate::chain_from_pem(text).ok().filter(|chain| !chain.is_empty());
@@ -227,7 +227,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Whether a spare key belongs to the root; true if that cannot be checked.
+    /// Whether a spare key belongs to the root; true if the key is encrypted or the root is missing.
     fn fits(&mut self, key: &KeyAtRest, root: Option<&Certificate>, path: &str) -> bool {
         let (Ok(open), Some(root)) = (key.open(), root) else {
             return true;
@@ -239,8 +239,8 @@ impl Reader<'_> {
         fits
     }
 
-    /// An authority from its certificates and key. If they do not match, a certificate that it signed shows which is
-    /// wrong.
+    /// Builds an authority from its certificates and key. If they do not match, the server certificate shows which of
+    /// them is wrong.
     fn pair(
         &mut self,
         chain: Vec<Certificate>,
@@ -261,7 +261,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The external authority: its root, or no root before the first import.
+    /// Reads the external authority with its root; before the first import, the authority has no root.
     pub fn external(
         &mut self,
         found: &Found,
@@ -303,7 +303,7 @@ impl Reader<'_> {
         Some(Retiring { root: old, key, vouched })
     }
 
-    /// The server's key with its certificate; `None` also before an external authority has signed.
+    /// Reads the server's key and certificate; `None` also before an external authority has signed.
     pub fn server(
         &mut self,
         found: &Found,
@@ -319,8 +319,8 @@ impl Reader<'_> {
         self.parsed(found.server.as_deref().unwrap_or(default), part, ServerIdentity::from_pem)
     }
 
-    /// The pending request and its key. Only the key must exist: the request may have been moved away to be signed,
-    /// and is made again.
+    /// Reads the pending request and its key. Only the key must exist: the user may have moved the request away to
+    /// have it signed, so regcert recreates the request.
     pub fn pending(&mut self, found: &Found, spec: Option<&Settings>) -> Option<Pending> {
         let path = found.request.as_ref()?;
         let key = self.parsed(path, Part::Request, |text| PrivateKey::read(text.as_bytes(), None))?;
@@ -351,7 +351,7 @@ impl Reader<'_> {
         Some(Clients { current: current??, retiring: retiring.flatten() })
     }
 
-    /// An authority for clients: `None` if no part of it exists, `Some(None)` if it is damaged.
+    /// Reads an authority for clients: `None` if no file of it exists, `Some(None)` if a file is missing or damaged.
     fn signing(&mut self, parts: [&str; 3]) -> Option<Option<Signing>> {
         parts.iter().find_map(|part| self.files.get(part))?;
         Some(self.whole(parts))
@@ -361,7 +361,7 @@ impl Reader<'_> {
         let key_at_rest = self.parsed(key, Part::Clients, KeyAtRest::from_pem);
         let public_key = key_at_rest.as_ref().and_then(|key| Some(key.open().ok()?.public_key()));
         let there = Certificate::from_pem(self.files.text(certificate).unwrap_or_default()).ok();
-        // nginx reads a copy of the certificate.
+        // nginx has a copy of the certificate, which replaces a lost one.
         let copy = self
             .copies(CLIENTS_SERVED)
             .into_iter()
@@ -388,7 +388,7 @@ impl Reader<'_> {
                 return None;
             }
         };
-        // regcert signs a missing list again.
+        // `make_clients` signs a missing list again.
         let crl = self.parsed(crl, Part::Revoked, |text| is_list(text).map(|()| text.to_owned()));
         Some(Signing { authority, crl: crl.unwrap_or_default() })
     }

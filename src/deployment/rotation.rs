@@ -1,5 +1,5 @@
-//! Replaces a root without breaking a client: the new root signs at once, the old one cross-signs it, and every
-//! package has both until the old one is dropped.
+//! Replaces a root without breaking clients: the new root signs at once, the old root cross-signs the new one, and
+//! every package contains both until the old root is dropped.
 
 use time::OffsetDateTime;
 
@@ -11,18 +11,18 @@ use crate::pki::{Authority, Certificate, Constraints, KeyAtRest, PrivateKey, Roo
 /// The old root during a rotation.
 #[derive(Debug, PartialEq)]
 pub struct Retiring {
-    /// The root that old clients trust.
+    /// The certificate of the old root, which some clients still trust.
     pub root: Certificate,
-    /// The key of the old root as it is stored, until the rotation is finished.
+    /// The stored key of the old root, until the rotation is finished.
     pub key: Option<KeyAtRest>,
-    /// The new root, cross-signed by the old one and served, so that clients with the old root can verify the chain.
-    /// `None` if an external root replaced the old one, which did not cross-sign it.
+    /// The new root, cross-signed by the old root. The server sends it, so that clients with the old root can verify
+    /// the chain. `None` if the new root is external and the old root did not cross-sign it.
     pub vouched: Option<Certificate>,
 }
 
 impl Deployment {
-    /// Begins a rotation: makes a new root, cross-signed by the old one, and a server certificate that clients of
-    /// either accept. Replaces an expired root at once: no client accepts it, so its signature is useless.
+    /// Begins a rotation: creates a new root, cross-signed by the old root, and a server certificate that clients of
+    /// either root accept. Replaces an expired root at once, because no client accepts its signature.
     pub fn begin_rotation(&mut self, permit: &[Subtree], now: OffsetDateTime) -> Result<(), Fault> {
         let voucher = self.voucher(now)?;
         let Issuer::Own { authority: old, .. } = &self.issuer else {
@@ -31,8 +31,8 @@ impl Deployment {
         let offline = !old.intermediates().is_empty();
         let (old_root, old_key) = (old.root().clone(), old.key().again());
 
-        // The new root permits whatever the old one permitted; a root without name constraints has a successor
-        // without them.
+        // The new root permits every name that the old root permitted. If the old root has no name constraints, the
+        // new root has none.
         let constraints = old_root.constraints.as_ref().map(|old| {
             Constraints::to([subtrees(&self.spec), old.permitted.clone(), permit.to_vec()].concat())
         });
@@ -54,7 +54,7 @@ impl Deployment {
         self.retiring = match voucher {
             Some(voucher) => {
                 let mut key = voucher.into_key();
-                // If the root's key was brought back unencrypted, it is encrypted with the passphrase of the signing
+                // If the user brought the root's key back unencrypted, encrypts it with the passphrase of the signing
                 // key.
                 key.store_like(&old_key)?;
                 Some(Retiring { root: old_root, key: Some(key), vouched })
@@ -64,7 +64,7 @@ impl Deployment {
         self.reconfigure(self.spec.clone(), ServerKey::New, now)
     }
 
-    /// The root that can cross-sign a successor, or why none can; `None` if it has expired and need not cross-sign.
+    /// Returns the root that can cross-sign a new root, `None` if that root has expired, or the reason why none can.
     pub fn voucher(&self, now: OffsetDateTime) -> Result<Option<Authority>, Fault> {
         if let Some(retiring) = &self.retiring {
             return Err(Fault::new(format!(
@@ -105,7 +105,7 @@ impl Deployment {
         Ok(Some(voucher))
     }
 
-    /// Finishes the rotation: clients that have only the old root refuse the registry from now on.
+    /// Finishes the rotation. From now on, clients that have only the old root refuse the registry.
     pub fn finish_rotation(&mut self, now: OffsetDateTime) -> Result<Certificate, Fault> {
         let Some(retiring) = self.retiring.take() else {
             return Err(Fault::new("no rotation is under way").hint("`regcert rotate --ca` begins one"));
@@ -116,7 +116,7 @@ impl Deployment {
     }
 }
 
-/// The path length of a root: how many authorities may be between it and a server certificate.
+/// Computes the path length of a root: the maximum number of authorities between root and server certificate.
 fn levels(offline_root: bool) -> u8 {
     if offline_root { 2 } else { 1 }
 }

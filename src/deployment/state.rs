@@ -1,4 +1,4 @@
-//! The state of a registry between runs that its certificates do not contain. It has nothing that a user would edit.
+//! The state that a registry keeps between runs, besides its certificates. Contains nothing that a user would edit.
 
 use std::collections::BTreeSet;
 
@@ -19,17 +19,17 @@ use crate::trust::Release;
 pub struct State {
     /// The key that signs upload sessions: 64 hexadecimal digits.
     http_secret: Secret,
-    /// The SHA-256 of the settings that `init` last applied, without their comments.
+    /// The SHA-256 of the settings that `init` last applied, without comments.
     applied: String,
     /// The settings last applied; `None` if an older regcert applied them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     applied_settings: Option<String>,
     /// The time of the last change to the roots that clients should trust, in seconds since 1970.
     trust_changed: i64,
-    /// The number of changes to those roots. A package made later must have a higher version.
+    /// The number of changes to the roots, so that each later package has a higher version.
     trust_revision: u32,
-    /// The formats for clients that were asked for, besides those of every registry, by their names in
-    /// `trust::FORMATS`.
+    /// The formats of client files that the user asked for, besides those that regcert always writes, by their names
+    /// in `trust::FORMATS`.
     #[serde(default)]
     pub formats: BTreeSet<String>,
     /// Every client certificate ever issued.
@@ -45,13 +45,13 @@ pub struct State {
     /// directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<ComposeProject>,
-    /// The login of a mirror at its upstream.
+    /// The credentials of a mirror for its upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) upstream: Option<UpstreamLogin>,
-    /// Roots that the registry trusts in addition to those of its image, PEM: for a mirror's upstream and for webhooks.
+    /// The roots, as PEM, that the registry trusts for upstreams and webhooks besides the roots of its image.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub upstream_roots: String,
-    /// The HTTP headers that webhooks receive with each event.
+    /// The HTTP headers to send to webhooks with each event.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) webhook_headers: Vec<HookHeaders>,
 }
@@ -59,15 +59,15 @@ pub struct State {
 /// The Compose project, which names the registry's containers, networks and volumes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ComposeProject {
-    /// Unique, so that Compose does not confuse the project with another one on the machine.
+    /// The project name, which is unique, so that Compose does not confuse projects on the same machine.
     pub name: String,
-    /// The absolute path of the directory that the name was made for: a copy of it needs another name.
+    /// The absolute path of the directory for which the name was made. A copy of the directory needs another name.
     pub directory: String,
 }
 
 impl ComposeProject {
-    /// A new name for the registry at `host`: readable in `docker ps`, and with a random suffix, so that no name is
-    /// used twice.
+    /// Makes a new name for the registry at `host`, which is readable in `docker ps`. A random suffix makes the name
+    /// unique.
     pub fn new(host: &str, directory: &str) -> Self {
         let fits = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' };
         let host: String = host.chars().take(HOST_MAX).map(fits).collect();
@@ -76,19 +76,19 @@ impl ComposeProject {
     }
 }
 
-/// The maximum length of the host name in a project name. Container names consist of the project name and more.
+/// The maximum length of the host name in a project name, in characters. Container names add more to the project name.
 const HOST_MAX: usize = 40;
 
-/// A client certificate.
+/// The record of an issued client certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Client {
-    /// The name that it was issued for.
+    /// The name for which the certificate was issued.
     pub name: String,
-    /// The serial number, lower-case hexadecimal.
+    /// The serial number, in lower-case hexadecimal.
     pub serial: String,
-    /// The last second of its validity, in seconds since 1970.
+    /// The last second of the validity, in seconds since 1970.
     pub until: i64,
-    /// The time of its revocation, in seconds since 1970; `None` if it is not revoked.
+    /// The time of the revocation, in seconds since 1970; `None` if the certificate is not revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<i64>,
 }
@@ -104,7 +104,7 @@ impl State {
         }
     }
 
-    /// The state of a new registry.
+    /// Creates the state of a new registry.
     pub fn new(now: OffsetDateTime) -> Self {
         let http_secret = Secret(Zeroizing::new(hex(&random::<32>())));
         Self {
@@ -142,35 +142,35 @@ impl State {
         Zeroizing::new(serde_json::to_string_pretty(self).expect("plain fields are JSON") + "\n")
     }
 
-    /// The secret that signs upload sessions.
+    /// Returns the secret that signs upload sessions.
     pub fn http_secret(&self) -> &str {
         &self.http_secret.0
     }
 
-    /// Whether `settings` are the ones last applied.
+    /// Whether `settings` are the settings last applied.
     pub fn has_applied(&self, settings: &str) -> bool {
         self.applied == hex(&sha256(settings.as_bytes()))
     }
 
-    /// The settings last applied; `None` if an older regcert applied them.
+    /// Returns the settings last applied; `None` if an older regcert applied them.
     pub fn applied_settings(&self) -> Option<&str> {
         self.applied_settings.as_deref()
     }
 
-    /// Records `settings` as the ones last applied.
+    /// Records `settings` as the settings last applied.
     pub fn apply(&mut self, settings: &str) {
         self.applied = hex(&sha256(settings.as_bytes()));
         self.applied_settings = Some(settings.to_owned());
     }
 
-    /// Records that the roots which clients should trust have changed.
+    /// Records that the roots that clients should trust have changed.
     pub fn trust_changes(&mut self, now: OffsetDateTime) {
-        // Never an earlier time, even if the clock went back: the version of the packages must only rise.
+        // Never moves back, even if the clock does: the version of the packages must only rise.
         self.trust_changed = self.trust_changed.max(now.unix_timestamp());
         self.trust_revision += 1;
     }
 
-    /// The version and time of the packages for clients: `2026.11.20`, or `2026.11.20.1` after a change of roots.
+    /// Computes the version and time of client packages: `2026.11.20`, or `2026.11.20.1` after a change of roots.
     pub fn release(&self) -> Release {
         let at = OffsetDateTime::from_unix_timestamp(self.trust_changed).expect("checked when it was read");
         let date = format!("{:04}.{:02}.{:02}", at.year(), u8::from(at.month()), at.day());
