@@ -59,7 +59,7 @@ impl Password {
             .then(|| format!("{characters} {noun}, and fewer than {ADVISED_MIN} are quickly guessed"))
     }
 
-    /// Parses the input of `--password-stdin` or `--password-file`: one line, whose line end is removed.
+    /// Parses the one line of `--password-stdin` or `--password-file`, and removes the line end.
     pub fn first_line(input: &[u8]) -> Result<Self, Fault> {
         let text = std::str::from_utf8(input).map_err(|_| Fault::new("the password is not UTF-8"))?;
         let line = text.strip_suffix('\n').unwrap_or(text);
@@ -262,7 +262,7 @@ impl Htpasswd {
         }
     }
 
-    /// Lists the users who cannot log in with any password, with the reason, from the lines that `reader` uses.
+    /// Lists the users who cannot log in with any password, with the reason. Checks the lines that `reader` uses.
     pub fn unusable(&self, reader: Reader) -> Vec<(String, Unusable)> {
         let mut lines: Vec<_> = self.lines().filter(|line| name_of(line).is_some()).collect();
         if reader == Reader::Registry {

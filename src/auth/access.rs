@@ -20,12 +20,12 @@ pub const LIMITED: &str = "limited.passwd";
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// May pull images.
+    /// The user may pull images.
     Pull,
-    /// May pull and push images, and move tags.
+    /// The user may pull and push images, and move tags.
     #[default]
     Push,
-    /// May pull, push and delete images, and move tags.
+    /// The user may pull, push and delete images, and move tags.
     Admin,
 }
 
@@ -99,7 +99,7 @@ impl fmt::Display for Access {
     }
 }
 
-/// The layout of the password files in an nginx.conf, for users whose current access nginx must have read.
+/// The layout of the password files in nginx.conf, for users whom nginx accepts only after it has read their access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PasswordFiles {
     /// One file for each access.
@@ -129,7 +129,7 @@ impl Accesses {
         self.0.get(name).map_or_else(|| EVERY_NGINX.to_owned(), Access::password_file)
     }
 
-    /// Lists the password files of the users whose current access nginx must have read.
+    /// Lists the password files of the users who can log in only after nginx has read their access.
     pub fn limited_files(&self) -> BTreeSet<String> {
         let limited = self.0.values().filter(|access| !access.is_everything());
         limited.map(Access::password_file).collect()

@@ -70,7 +70,7 @@ impl Scheme {
         self != Self::Unknown
     }
 
-    /// Whether the registry, without nginx, supports the scheme. The registry supports only bcrypt.
+    /// Whether the registry can check the scheme without nginx, which is true only for bcrypt.
     pub fn registry_checks(self) -> bool {
         matches!(self, Self::Bcrypt(_) | Self::Bcrypt2b(_))
     }

@@ -236,7 +236,7 @@ fn reload(deployment: Option<&Deployment>) -> Step {
     }
 }
 
-/// Finds out the settings that the running registry uses; `None` if it is not the registry in the directory.
+/// Finds out the settings that the running registry uses; `None` if the target is not the registry in the directory.
 fn running(
     world: &World,
     asked: &Asked,

@@ -51,7 +51,7 @@ impl World {
         let unreached: Vec<_> = match self.before(store)? {
             Some((spec, before)) => edited
                 .iter()
-                // An edited file for clients must not block a renewal or a new root: `status` warns of it.
+                // An edited file for clients must not block a renewal or a new root: `status` warns of the file.
                 .filter(|(path, _)| spec != deployment.spec || !Part::of(path).is_for_clients())
                 .filter_map(|(path, bytes)| health::unreached(path, bytes, &before, &change.files))
                 .collect(),

@@ -45,7 +45,7 @@ pub struct Args {
     json: bool,
 }
 
-/// The whole list, in the form of the JSON output.
+/// The complete list, in the form of the JSON output.
 #[derive(Serialize)]
 struct Listing {
     registry: String,

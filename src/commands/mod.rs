@@ -54,7 +54,7 @@ const MAKE_ONE: &str = "make one with `regcert init`, or name its directory with
 pub struct World {
     /// The time of this run: the clock is read only once.
     pub now: OffsetDateTime,
-    /// The user that the containers run as by default, if no setting names one.
+    /// The user that the containers run as if no setting names another user.
     pub invoker: RunAs,
     /// The user who runs regcert.
     pub me: RunAs,

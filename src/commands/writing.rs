@@ -32,8 +32,8 @@ impl Writing {
         if self.force { Edits::Overwrite } else { Edits::Keep }
     }
 
-    /// Shows and writes a change, and reloads the registry if asked; `None` after a dry run. Calls `written` before
-    /// the reload, so that the output of `written` is not lost if the reload fails.
+    /// Shows and writes a change, and reloads the registry if `--reload` is set; `None` after a dry run. Calls
+    /// `written` before the reload, so that the output of `written` is not lost if the reload fails.
     pub(super) fn apply(
         self,
         world: &World,
@@ -61,7 +61,7 @@ impl Writing {
         let before = before.and_then(|before| before.in_force().ok());
         let changed = store::changed(&world.dir.join(REGISTRY_CONFIG));
         store.commit(&change, deployment.spec.run_as, &deployment.spec.data)?;
-        // If the user or the image of nginx changes, the running nginx cannot test the files for the next one.
+        // If the user or the image of nginx changes, the running nginx cannot test the files for the new container.
         let like_it = |before: &Deployment| {
             before.spec.run_as == deployment.spec.run_as
                 && before.spec.nginx_image == deployment.spec.nginx_image
@@ -80,7 +80,7 @@ impl Writing {
         let left: &[probe::Step] = if self.reload { &[] } else { &steps };
         ui::say(guide::renewed(deployment, &world.words, &world.project(), password, left));
         ui::made(password)?;
-        // No warning for an edited .gitignore: it may be the user's own.
+        // Does not warn of an edited .gitignore, which may be the user's own.
         for path in change.with(Action::EditedByHand).filter(|path| path.as_str() != IGNORED) {
             ui::warn(format!(
                 "`{path}` was edited by hand and stays as it is: `regcert init --force` rewrites it"
@@ -91,7 +91,7 @@ impl Writing {
         Ok(Some(change))
     }
 
-    /// Makes the running registry read its files, if `--reload` asks for that.
+    /// Makes the running registry read its files if `--reload` is set.
     pub(super) fn reload(self, world: &World, deployment: &Deployment, steps: &[probe::Step]) -> Result<()> {
         let (true, Some(server), Some(root)) = (self.reload, &deployment.server, deployment.root()) else {
             return Ok(());

@@ -20,7 +20,7 @@ pub const CLIENTS_AHEAD: i64 = 182;
 pub struct Clients {
     /// The authority that signs new certificates.
     pub current: Signing,
-    /// The previous authority, which nginx trusts until it expires, so that its client certificates stay valid.
+    /// The previous authority, which nginx trusts until it expires, so that certificates from it stay valid.
     pub retiring: Option<Signing>,
 }
 

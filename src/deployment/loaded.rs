@@ -11,7 +11,7 @@ pub const APPLY: &str = "run `regcert init`, which applies it; `regcert init --d
 /// A registry as loaded from its directory.
 #[derive(Debug, PartialEq)]
 pub enum Loaded {
-    /// regcert.toml has the settings that were applied last.
+    /// regcert.toml contains the settings last applied.
     Applied(Deployment),
     /// regcert.toml was edited after its settings were last applied.
     Edited {

@@ -55,7 +55,7 @@ pub(super) enum Part {
     SpareKey,
     /// The root of an external authority.
     SignedRoot,
-    /// The old root of a rotation, or the new root cross-signed by it.
+    /// The old root of a rotation, or the new root cross-signed by the old root.
     Retiring,
     /// The authority for client certificates.
     Clients,

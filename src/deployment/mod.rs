@@ -61,7 +61,7 @@ pub struct Deployment {
     pub pending: Option<Pending>,
     /// The users and their password hashes.
     pub users: Htpasswd,
-    /// The authorities for client certificates, if any was issued.
+    /// The authorities for client certificates; `None` if client certificates were never needed.
     pub clients: Option<Clients>,
     /// The state kept between runs.
     pub state: State,

@@ -240,7 +240,7 @@ impl Reader<'_> {
     }
 
     /// Builds an authority from its certificates and key. If they do not match, the server certificate shows which of
-    /// them is wrong.
+    /// the two is wrong.
     fn pair(
         &mut self,
         chain: Vec<Certificate>,
@@ -339,7 +339,7 @@ impl Reader<'_> {
         Some(Pending { key, request })
     }
 
-    /// The authorities for client certificates, which must exist if a client certificate was issued.
+    /// Reads the authorities for client certificates, which must exist if a client certificate was issued.
     pub fn clients(&mut self, state: Option<&State>) -> Option<Clients> {
         let was_issued = state.is_some_and(|state| !state.clients.is_empty());
         if was_issued && !CLIENTS.iter().any(|part| self.files.get(part).is_some()) {

@@ -64,7 +64,7 @@ impl Deployment {
         self.reconfigure(self.spec.clone(), ServerKey::New, now)
     }
 
-    /// Returns the root that can cross-sign a new root, `None` if that root has expired, or the reason why none can.
+    /// Returns the root that can cross-sign a new root; `None` if it has expired. Fails if no root can cross-sign.
     pub fn voucher(&self, now: OffsetDateTime) -> Result<Option<Authority>, Fault> {
         if let Some(retiring) = &self.retiring {
             return Err(Fault::new(format!(

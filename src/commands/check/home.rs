@@ -13,7 +13,7 @@ use crate::probe::{Container, Outward, Ports, Project, Service};
 use crate::settings::{Data, Proxy, Settings};
 use crate::store;
 
-/// The state of the registry that only this machine shows, in addition to the answers over the network.
+/// The state of a registry that is visible only on the registry's machine: containers, ports and files.
 pub(super) struct Home {
     pub containers: Containers,
     pub listeners: Vec<(u16, Listener)>,
@@ -74,7 +74,7 @@ fn data(world: &World, deployment: &Deployment) -> Option<String> {
     Some(shell(&path.components().collect::<PathBuf>().display().to_string()))
 }
 
-/// Converts Docker's report on the registry's containers to the facts that the findings need.
+/// Summarizes the registry's containers, as Docker reports them, for the findings.
 fn containers(project: &Project, found: anyhow::Result<Vec<Container>>) -> Containers {
     let all = match found {
         Ok(all) => all,
@@ -108,5 +108,5 @@ fn own(world: &World) -> Vec<&'static str> {
     local.chain([OVERRIDE].into_iter().filter(|path| world.dir.join(path).exists())).collect()
 }
 
-/// The first ports, for http and https, that `check` proposes instead of taken ones, as in the README.
+/// The first ports, for http and https, that `check` proposes if a port is taken, as in the README.
 const FREE_PORTS: (u16, u16) = (8080, 5443);

@@ -50,7 +50,7 @@ pub(super) fn rename_copy(deployment: &mut Deployment, world: &World) {
 }
 
 impl World {
-    /// Lets Compose find this registry from the clone of regcert, or lists the lines to add to the `.env` there.
+    /// Makes Compose in the clone of regcert find this registry, or warns which lines the clone's `.env` lacks.
     pub(in crate::commands) fn lead_compose(&self) -> Result<()> {
         if let Lead::Foreign(lines) = store::lead_compose(&self.dir)? {
             let lines: Vec<_> = lines.lines().filter(|line| !line.starts_with('#')).collect();

@@ -62,7 +62,7 @@ pub fn run(args: &Args, world: &World) -> Result<()> {
     }
 }
 
-/// Completes the given settings with the stored ones. Like the first run, ignores the stored domain if the given
+/// Completes the given settings with the stored settings. Like the first run, ignores the stored domain if the given
 /// server is a full name, which contains its domain, or an address, which has none.
 fn with_stored(settings: RawSettings, mut stored: RawSettings) -> RawSettings {
     if settings.domain.is_none() && settings.server.as_ref().is_some_and(|server| server.contains(['.', ':']))
@@ -158,7 +158,7 @@ fn nothing_foreign(args: &Args, world: &World, change: &Change) -> Result<()> {
     Ok(())
 }
 
-/// Appends the list values of this run to the existing ones.
+/// Appends the list values of this run to the stored list values.
 fn added(mut settings: RawSettings, deployment: &Deployment) -> RawSettings {
     // Keeps every name that clients may use, even if this run does not repeat the name.
     let kept: Vec<_> = deployment.spec.sans.iter().map(ToString::to_string).collect();
@@ -334,7 +334,7 @@ fn given_password(args: &Args, gather: &mut Gather) -> Option<Password> {
     gather.take("--docker-password", Password::new(text))
 }
 
-/// Reads the password that a later run sets: from the options, or generated for a new user in the options.
+/// Determines the password that a later run sets: from the options, or generated for a new user.
 fn later_password(
     args: &Args,
     deployment: &Deployment,

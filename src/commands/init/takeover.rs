@@ -95,7 +95,7 @@ fn stopped(running: Option<&(Vec<String>, String)>) -> Result<()> {
     )
 }
 
-/// Checks the options: returns the settings, the names of `--permit`, the first user and the given password.
+/// Checks the options: returns the settings, the subtrees of `--permit`, the first user and the given password.
 fn wanted(
     args: &Args,
     old: &Old,
@@ -113,7 +113,7 @@ fn wanted(
     Ok((spec, permit, user, given))
 }
 
-/// Creates the registry with the old users, if any. Also returns the password of the new user if regcert generated it.
+/// Creates the registry with the old users or, if there are none, a first user. Also returns a generated password.
 fn make(
     args: &Args,
     world: &World,
