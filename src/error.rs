@@ -1,18 +1,18 @@
-//! Errors: what failed, what the user can do now, and the exit code. It contains no message texts.
+//! The error types: a message, a hint for the user, and the exit code. The texts are in the modules that fail.
 
 use std::fmt;
 
 /// One fault to show to the user: what is wrong and, if known, how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Lower case, no full stop, values in back-ticks.
+    /// The problem: lower case, no full stop, values in back-ticks.
     pub message: String,
-    /// The next step for the user; empty if it adds nothing to the message.
+    /// The next step for the user; may be empty.
     pub hint: String,
 }
 
 impl Fault {
-    /// A fault without a hint.
+    /// Creates a fault without a hint.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), hint: String::new() }
     }
@@ -40,7 +40,7 @@ pub struct Faults {
     pub blame: Blame,
 }
 
-/// Whether the command line or something else is at fault.
+/// The cause of an error, which determines the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
     /// The arguments that the user typed: exit code 2.
@@ -58,12 +58,12 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// Collects the faults of one input, and lets the valid values pass.
+/// Collects all faults of one input, so that they are reported together.
 #[derive(Default)]
 pub struct Gather(Vec<Fault>);
 
 impl Gather {
-    /// Returns the value, or `None` after keeping the fault. Its message begins with `from`, the option or key.
+    /// Returns the value; or `None`, and records the fault. `from` is the option or key, and begins the message.
     pub fn take<T>(&mut self, from: &str, result: Result<T, Fault>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
@@ -74,19 +74,19 @@ impl Gather {
         }
     }
 
-    /// Adds a fault that belongs to no single value.
+    /// Records a fault that does not concern a single value.
     pub fn push(&mut self, fault: Fault) {
         self.0.push(fault);
     }
 
-    /// Ok if there is no fault.
+    /// Fails with the recorded faults, if there are any.
     pub fn finish(self, blame: Blame) -> Result<(), Faults> {
         if self.0.is_empty() { Ok(()) } else { Err(Faults { faults: self.0, blame }) }
     }
 }
 
-/// The exit code of an error: `2` for a wrong command line, else `1`. Commands without an error exit with `0` (done or
-/// healthy) or `3` (something needs attention).
+/// Returns the exit code of an error: `2` for a wrong command line, else `1`. Commands without an error exit with `0`
+/// (done or healthy) or `3` (something needs attention).
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<Faults>() {
         Some(Faults { blame: Blame::CommandLine, .. }) => 2,
@@ -94,7 +94,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     }
 }
 
-/// The faults in `error`; an error of another type becomes one fault.
+/// Returns the faults in `error`. An error of another type becomes one fault.
 pub fn faults(error: &anyhow::Error) -> Vec<Fault> {
     if let Some(faults) = error.downcast_ref::<Faults>() {
         return faults.faults.clone();

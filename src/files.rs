@@ -1,5 +1,5 @@
-//! The output directory as a value: paths, bytes and modes, and the difference between two such values. Never
-//! accesses the disk (`store` does).
+//! The files of the output directory in memory: paths, bytes and modes, and their difference from the files on disk.
+//! Never accesses the disk: `store` does.
 
 mod part;
 
@@ -10,12 +10,12 @@ use std::fmt;
 
 use crate::error::Fault;
 
-/// A path below the output directory, with `/` between its parts; never absolute, never `..`.
+/// A path below the output directory, with `/` as separator. Never absolute, and never with `..`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RelPath(String);
 
 impl RelPath {
-    /// The path; `None` unless every part is a plain name.
+    /// Returns `None` if a part of the path is empty, `.`, `..` or contains a NUL byte.
     pub fn new(path: impl Into<String>) -> Option<Self> {
         let path = path.into();
         let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains('\0');
@@ -26,7 +26,7 @@ impl RelPath {
         &self.0
     }
 
-    /// The directories above the file, outermost first.
+    /// Returns the directories above the file, outermost first.
     pub fn parents(&self) -> impl Iterator<Item = &str> {
         self.0.match_indices('/').map(|(at, _)| &self.0[..at])
     }
@@ -38,12 +38,12 @@ impl fmt::Display for RelPath {
     }
 }
 
-/// The users who may read a file. `store` creates the file with this mode, so it is never readable with another one.
+/// The users who may read a file. `store` creates the file with this mode, so other users can never read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// Readable by all users: 0644.
     Public,
-    /// Readable only by the containers' user, which owns it: 0600.
+    /// Readable only by the containers' user, who owns the file: 0600.
     Server,
     /// Readable only by the owner of the directory: 0600. Never mounted into a container.
     Secret,
@@ -61,17 +61,17 @@ impl Mode {
 /// The source of a file's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// The only copy of a key, a user or a setting. Read again at each run, so a manual edit counts.
+    /// The only copy of a key, a user or a setting. Each run reads the file again, so edits by hand take effect.
     Kept,
-    /// Made for an external authority, and taken away: regcert does not check it again.
+    /// Written for an external authority. The user may move the file away: regcert does not check it again.
     HandedOver,
-    /// Rendered from the other files at each run. A manual edit counts as a difference and stays until `--force`.
+    /// Rendered at each run. If the file was edited by hand, regcert reports it, and only `--force` overwrites it.
     Rendered,
-    /// The user's own: written once, with comments that explain what it may contain, and never rewritten.
+    /// The user's own file. regcert writes it once, with comments that explain its purpose, and never rewrites it.
     Own,
 }
 
-/// The bytes without a UTF-8 byte order mark. Fails for UTF-16, whose bytes would become part of a password.
+/// Removes a UTF-8 byte order mark. Fails for UTF-16, whose bytes would become part of a password.
 pub fn utf8(bytes: &[u8]) -> Result<&[u8], Fault> {
     let is_zero = |at: usize| bytes.get(at) == Some(&0);
     // ASCII text in UTF-16 has a zero in every other byte.
@@ -87,7 +87,7 @@ pub fn utf8(bytes: &[u8]) -> Result<&[u8], Fault> {
 /// The byte order mark in UTF-8.
 pub const MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// One file of the output.
+/// One file of the output directory.
 #[derive(Clone, PartialEq, Eq)]
 pub struct File {
     pub bytes: Vec<u8>,
@@ -96,7 +96,7 @@ pub struct File {
 }
 
 impl fmt::Debug for File {
-    /// Leaves the bytes out: they may be a key.
+    /// Omits the bytes, because they may be a private key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "File({} bytes, {:?}, {:?})", self.bytes.len(), self.mode, self.origin)
     }
@@ -107,7 +107,7 @@ impl fmt::Debug for File {
 pub struct FileSet(BTreeMap<RelPath, File>);
 
 impl FileSet {
-    /// Adds a file. The path is a constant or made of validated names: any other path is a bug.
+    /// Adds a file. Panics if the path is invalid: callers use constants and validated names.
     pub fn put(&mut self, path: impl Into<String>, bytes: impl Into<Vec<u8>>, mode: Mode, origin: Origin) {
         let path = RelPath::new(path).expect("the path is made of plain names");
         self.0.insert(path, File { bytes: bytes.into(), mode, origin });
@@ -117,17 +117,17 @@ impl FileSet {
         self.0.get(&RelPath(path.to_owned()))
     }
 
-    /// The text at `path`; `None` if the file is missing or not UTF-8.
+    /// Returns the text at `path`; `None` if the file is missing or not UTF-8.
     pub fn text(&self, path: &str) -> Option<&str> {
         std::str::from_utf8(utf8(&self.get(path)?.bytes).ok()?).ok()
     }
 
-    /// All files, by path.
+    /// Returns all files, sorted by path.
     pub fn iter(&self) -> impl Iterator<Item = (&RelPath, &File)> {
         self.0.iter()
     }
 
-    /// The files directly below `directory` whose name ends in `.extension`.
+    /// Returns the files directly in `directory` whose names end in `.extension`.
     pub fn matching<'a>(
         &'a self,
         directory: &'a str,
@@ -146,15 +146,15 @@ impl FileSet {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
-    /// The file was missing.
+    /// Written, because the file was missing.
     Added,
-    /// The bytes or the mode differ.
+    /// Rewritten, because the bytes, the mode or the owner differed.
     Changed,
-    /// Left alone: the file is correct.
+    /// Left alone, because the file is correct.
     Unchanged,
-    /// Left alone: the file was edited by hand since regcert wrote it, and regcert would write something else.
+    /// Left alone, because the file was edited by hand. regcert would write something else.
     EditedByHand,
-    /// Removed: written by an earlier run and no longer needed.
+    /// Removed, because only an earlier run needed the file.
     Removed,
 }
 
@@ -170,22 +170,22 @@ impl fmt::Display for Action {
     }
 }
 
-/// Replaces the digest of a file that is the only copy of its content and is read again at each run.
+/// Stored instead of a digest for files of [`Origin::Kept`].
 const KEPT: &str = "kept";
 
 /// The digest of every file as regcert last wrote it: hexadecimal SHA-256 by path, or [`KEPT`] for [`Origin::Kept`].
 pub type Digests = BTreeMap<String, String>;
 
-/// A file on the disk.
+/// The state of a file on the disk.
 #[derive(Debug, Clone)]
 pub struct OnDisk {
-    /// Hexadecimal SHA-256 of its bytes.
+    /// The SHA-256 digest of the file, in hexadecimal.
     pub digest: String,
     /// Whether the mode and the owner are correct.
     pub permissions_fit: bool,
 }
 
-/// How to treat files that were edited by hand.
+/// The treatment of files that were edited by hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Edits {
     /// Leave the edited file and report it.
@@ -194,24 +194,23 @@ pub enum Edits {
     Overwrite,
 }
 
-/// The whole difference between the disk and the wanted files. Computed here, shown by `ui`, applied by `store`.
+/// The difference between the disk and the wanted files. Computed here, shown by `ui`, applied by `store`.
 #[derive(Debug)]
 pub struct Change {
-    /// Every affected file with its action, sorted by path.
+    /// Every wanted or obsolete file with its action, sorted by path.
     pub actions: Vec<(RelPath, Action)>,
-    /// The wanted files.
     pub files: FileSet,
     /// The digests to store after this run.
     pub digests: Digests,
-    /// Whether the stored digests are those of the files.
+    /// Whether the stored digests match the rendered files.
     pub digests_fit: bool,
     /// The digests stored before this run.
     written: Digests,
 }
 
 impl Change {
-    /// Compares the wanted files with those on disk. `digest` is SHA-256 in hexadecimal; `disk` is called with every
-    /// path of `wanted` and `written`.
+    /// Compares the wanted files with the files on disk. `digest` computes SHA-256 in hexadecimal. `disk` looks up a
+    /// path of `wanted` or `written`.
     pub fn between(
         wanted: FileSet,
         written: &Digests,
@@ -229,7 +228,7 @@ impl Change {
                 Some(_) if file.origin == Origin::Own => Action::Unchanged,
                 Some(on_disk) if on_disk.digest == new && on_disk.permissions_fit => Action::Unchanged,
                 Some(on_disk) if on_disk.digest == new => Action::Changed,
-                // regcert may replace a rendered file only if it is byte for byte what regcert wrote.
+                // regcert replaces a rendered file only if the bytes are still exactly those that regcert wrote.
                 Some(on_disk)
                     if file.origin == Origin::Rendered
                         && edits == Edits::Keep
@@ -260,7 +259,7 @@ impl Change {
             };
             match disk(&path) {
                 None => {}
-                // A kept file has been read already, so an edit of it is not lost when the file is removed.
+                // This run has already read a kept file, so removing the file loses no edit.
                 Some(on_disk) if old != KEPT && on_disk.digest != *old && edits == Edits::Keep => {
                     digests.insert(path.to_string(), old.clone());
                     actions.push((path, Action::EditedByHand));
@@ -272,7 +271,7 @@ impl Change {
         Self { actions, files: wanted, digests, digests_fit: true, written: written.clone() }
     }
 
-    /// Limits the change to the files that `concerns` selects. The others and their stored digests stay as they are.
+    /// Limits the change to paths that `concerns` selects. All other files and their stored digests stay as they are.
     pub fn only(mut self, concerns: impl Fn(&str) -> bool) -> Self {
         self.actions.retain(|(path, _)| concerns(path.as_str()));
         self.digests.retain(|path, _| concerns(path));
@@ -281,13 +280,13 @@ impl Change {
         self
     }
 
-    /// Whether the file at `path` is written or removed.
+    /// Whether the change writes or removes the file at `path`.
     pub fn moves(&self, path: &RelPath) -> bool {
         let moved = |action| matches!(action, Action::Added | Action::Changed | Action::Removed);
         self.actions.iter().any(|(known, action)| known == path && moved(*action))
     }
 
-    /// The files with this `action`.
+    /// Returns the files that have this action.
     pub fn with(&self, action: Action) -> impl Iterator<Item = &RelPath> {
         self.actions.iter().filter(move |(_, a)| *a == action).map(|(path, _)| path)
     }

@@ -1,4 +1,4 @@
-//! The text shown after a run: its results, and the exact next commands in order. Text only; `ui` prints it.
+//! The texts shown after a run: the results, and the exact commands to run next, in order. `ui` prints them.
 
 mod news;
 mod taken_over;
@@ -16,10 +16,10 @@ use crate::probe::{Here, Leads, Project, Step, Version};
 use crate::settings::Proxy;
 use crate::trust::INSTALL;
 
-/// The file in which a machine looks a name up before it asks DNS.
+/// The file in which a machine looks up a name before it asks DNS.
 const HOSTS: &str = "/etc/hosts";
 
-/// Shown after the first run: its results, the commands up to the first push, and notes.
+/// Describes the first run: the results, the commands up to the first push, and notes.
 pub fn created(
     deployment: &Deployment,
     words: &Words,
@@ -60,7 +60,7 @@ pub fn created(
     parts.into_iter().flatten().collect::<Vec<_>>().join("\n\n")
 }
 
-/// The commands from the finished files to the first push, and those for other machines.
+/// Lists the commands up to the first push, and the commands for other machines.
 pub fn begin(deployment: &Deployment, words: &Words, here: &Here, user: &Username) -> String {
     format!(
         "On this machine, run in this order:\n{}\n\n{}",
@@ -69,8 +69,7 @@ pub fn begin(deployment: &Deployment, words: &Words, here: &Here, user: &Usernam
     )
 }
 
-/// The commands from the finished files to the first push. They push an image that the registry itself has already
-/// pulled.
+/// Lists the commands up to the first push. The pushed image is already on this machine, because the registry uses it.
 fn first_push(deployment: &Deployment, words: &Words, here: &Here, user: &Username) -> Vec<String> {
     let registry = deployment.spec.registry();
     let mut commands = vec![words.compose("up -d")];
@@ -83,8 +82,8 @@ fn first_push(deployment: &Deployment, words: &Words, here: &Here, user: &Userna
                 words.regcert_as_root("trust install")
             ));
         }
-        // With `su`, root has no terminal for the question and cannot tell which user typed the command, so regcert
-        // refuses that user's directory. The script does the same.
+        // Under `su -c`, root has no terminal to confirm on, and regcert cannot tell which user typed the command, so
+        // it refuses that user's directory. The script does the same job.
         AsRoot::Su => {
             let also = if is_unknown { format!(" --address {}", here.own_address()) } else { String::new() };
             let script = words.path(&format!("trust/{INSTALL}"));
@@ -112,7 +111,7 @@ fn first_push(deployment: &Deployment, words: &Words, here: &Here, user: &Userna
     commands
 }
 
-/// The commands that make another machine trust the registry.
+/// Lists the commands that make another machine trust the registry.
 fn other_clients(deployment: &Deployment, words: &Words, here: &Here) -> String {
     let (found, address) = match (deployment.spec.host(), here.address) {
         (Host::Dns(name), Some(address)) => (
@@ -142,9 +141,9 @@ fn other_clients(deployment: &Deployment, words: &Words, here: &Here) -> String 
     format!("On another client{found}, use one of:\n{}", indented(&lines))
 }
 
-/// Notes on what is easy to change now and hard to change later.
+/// Lists notes: useful commands, and problems with Docker or the registry's name.
 fn notes(deployment: &Deployment, words: &Words, here: &Here) -> String {
-    // `ui` completes commands in back-ticks.
+    // `ui` completes the commands in back-ticks for this user.
     let mut notes = vec![
         "`regcert add-user bob` adds a user; `regcert check` tests the running registry as a client."
             .to_owned(),
@@ -170,7 +169,7 @@ fn notes(deployment: &Deployment, words: &Words, here: &Here) -> String {
     notes.join("\n")
 }
 
-/// A reason to replace the root, and the options that do so: easy only while no client trusts it.
+/// Returns a reason to replace the root, and the options for it. Replacing is easy only while no client trusts it.
 fn room(deployment: &Deployment, here: &Here) -> Option<(String, String)> {
     let root = deployment.root()?;
     if deployment.authority().is_err() {
@@ -208,7 +207,7 @@ fn indented(lines: &[String]) -> String {
     lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
-/// Shown after a first run in which an external authority has to sign.
+/// Describes a first run after which an external authority still has to sign.
 fn waiting(deployment: &Deployment, words: &Words, user: &Username, password: &str) -> String {
     format!(
         "\
@@ -229,7 +228,7 @@ Have the request signed, then:
     )
 }
 
-/// Shown after a later run; `steps` are those that the user must still run.
+/// Describes a later run. `steps` are the steps that the user must still run.
 pub fn renewed(
     deployment: &Deployment,
     words: &Words,
@@ -262,11 +261,10 @@ pub fn renewed(
     lines.join("\n")
 }
 
-/// The commands that make the running registry apply new files.
+/// Lists the commands that make the running registry use the new files.
 pub fn take(deployment: &Deployment, words: &Words, project: &Project, steps: &[Step]) -> String {
     let mut commands = typed(words, steps);
-    // An older regcert put the socket into a volume that belonged to one user; the new docker-compose.yml uses
-    // another.
+    // An older regcert put the socket into a volume owned by one user. The new docker-compose.yml uses another volume.
     if deployment.state.project.is_none()
         && steps.contains(&Step::Up)
         && deployment.spec.proxy == Proxy::Nginx
@@ -276,7 +274,7 @@ pub fn take(deployment: &Deployment, words: &Words, project: &Project, steps: &[
     format!("Apply this to the running registry (`--reload` does it for you):\n  {commands}")
 }
 
-/// Shown after a password change of a user whose role an earlier run set: that run's reload may still be pending.
+/// Warns after a new password for a user with a role: nginx may not have reloaded since the user got the role.
 pub fn may_wait(words: &Words, name: &str) -> String {
     format!(
         "If nginx was not reloaded since {name} got this role, {name} cannot log in yet (`--reload` does that):\n  {}",
@@ -284,7 +282,7 @@ pub fn may_wait(words: &Words, name: &str) -> String {
     )
 }
 
-/// Shown after a user with a role was removed. The password stops working without a reload.
+/// Names the reload needed after removing a user with a role. The old password stops working without a reload.
 pub fn forget_role(words: &Words, name: &str, steps: &[Step]) -> String {
     format!(
         "nginx must reload before a new user with the name {name} can log in (`--reload` does that):\n  {}",
@@ -297,7 +295,7 @@ fn typed(words: &Words, steps: &[Step]) -> String {
     commands.map(|command| words.compose(&command.join(" "))).collect::<Vec<_>>().join(" && ")
 }
 
-/// Shown after a step of a root rotation: the end if `finished`, otherwise the beginning.
+/// Describes a step of a root rotation: the last one if `finished`, otherwise the first.
 pub fn rotated(deployment: &Deployment, words: &Words, finished: bool) -> String {
     let (regcert, script) = (words.regcert(), words.path(&format!("trust/{INSTALL}")));
     match &deployment.retiring {
@@ -307,7 +305,7 @@ Clients with the old root go on working, and so do clients with only the new one
   on every client, run {script} again, or take its package or file again: all have both
   then: {regcert} rotate --ca --finish --reload",
         ),
-        // The old root had expired.
+        // The old root had expired, so regcert did not keep it.
         None if !finished => format!(
             "
 The old root had ended, and clients that have only it refuse the registry. Next:
@@ -320,12 +318,12 @@ The old root had ended, and clients that have only it refuse the registry. Next:
     }
 }
 
-/// The steps that make a running registry apply the change.
+/// Returns the steps that make a running registry apply the change, in order.
 pub fn steps(deployment: &Deployment, change: &Change) -> Vec<Step> {
     let moved =
         [Action::Added, Action::Changed, Action::Removed].into_iter().flat_map(|action| change.with(action));
     let steps: Vec<_> = moved.filter_map(|path| step(path.part().effect(), deployment.spec.proxy)).collect();
-    // nginx reloads before the registry restarts: it must already deny what the registry newly allows.
+    // nginx reloads before the registry restarts: nginx must already deny what the registry newly allows.
     [Step::Up, Step::ReloadNginx, Step::RestartRegistry]
         .into_iter()
         .filter(|step| steps.contains(step))
@@ -336,7 +334,7 @@ fn step(effect: Effect, proxy: Proxy) -> Option<Step> {
     match (effect, proxy) {
         (Effect::Apply, _) => Some(Step::Up),
         (Effect::Reload, Proxy::Nginx) => Some(Step::ReloadNginx),
-        // The registry itself terminates TLS, and reads its files only when it starts.
+        // Without nginx, the registry terminates TLS, and reads its files only when it starts.
         (Effect::Reload, Proxy::None) | (Effect::Restart, _) => Some(Step::RestartRegistry),
         (Effect::Nothing | Effect::NextRequest | Effect::ClientsMustAct, _) => None,
     }

@@ -1,5 +1,4 @@
-//! Tests of the round trip: a registry is equal to the one loaded from its files, and its files are equal when written
-//! again.
+//! Tests of the round trip: writing a registry's files and loading them again gives an equal registry and equal files.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::LazyLock;
@@ -21,7 +20,7 @@ const NOW: OffsetDateTime = datetime!(2026-11-20 12:00 UTC);
 const INVOKER: RunAs = RunAs { uid: 65532, gid: 65532 };
 const ROOT_KEY: &str = "root-cert/root-cert-myhouse.local.key";
 
-/// The files of a registry, made once because the password hash is slow.
+/// The files of a test registry. Created only once, because hashing the password is slow.
 static FILES: LazyLock<FileSet> = LazyLock::new(|| create(|_| {}).files(&site()).unwrap());
 
 fn site() -> Site {
@@ -56,7 +55,7 @@ fn load(files: &FileSet) -> Result<Option<Deployment>, Vec<String>> {
     Ok(loaded.map(Loaded::wanted))
 }
 
-/// The files without the one at `gone`. `damaged` has the path of a file and its new text.
+/// Returns [`FILES`] without the file `gone`, and with one file replaced: `damaged` is its path and new text.
 fn with(gone: &str, damaged: Option<(&str, &str)>) -> FileSet {
     let mut files = FileSet::default();
     for (path, file) in FILES.iter().filter(|(path, _)| path.as_str() != gone) {
@@ -77,7 +76,7 @@ fn what_is_loaded_is_what_was_written() {
         made.set_user(&"bob".parse().unwrap(), "HASH").unwrap();
         let files = made.files(&site()).unwrap();
         let loaded = load(&files).unwrap().unwrap();
-        // Loading adds only the text of regcert.toml.
+        // The loaded registry differs from the created one only in `spec_text`, the text of regcert.toml.
         assert_eq!(loaded.files(&site()).unwrap(), files);
         assert_eq!(Deployment { spec_text: loaded.spec_text.clone(), ..made }, loaded);
         assert_eq!(load(&loaded.files(&site()).unwrap()).unwrap().unwrap(), loaded);
@@ -135,7 +134,7 @@ fn a_damaged_part_is_named() {
 fn every_missing_part_is_told_at_once() {
     let mut files = FileSet::default();
     files.put(SPEC, "", Mode::Public, Made::Kept);
-    // The state, the users, the server's certificate, the root, and the root's key.
+    // One message each for the state, the users, the server's certificate, the root, and the root's key.
     assert_eq!(load(&files).unwrap_err().len(), 5);
 }
 
@@ -193,7 +192,7 @@ fn a_renewal_changes_key_and_serial_and_nothing_of_the_root() {
     assert_eq!(deployment.spec_text, old.spec_text);
 }
 
-/// A registry whose authority's key is encrypted, with an intermediate if the root is offline.
+/// Creates a registry whose CA key is encrypted; with an intermediate CA if the root is offline.
 fn encrypted(offline_root: bool) -> Deployment {
     let settings = RawSettings { server: Some("r.myhouse.local".to_owned()), ..RawSettings::default() };
     let spec = Settings::check(&settings, Side::Options, INVOKER, &mut Gather::default()).unwrap();
@@ -225,7 +224,7 @@ fn no_key_of_an_authority_leaves_its_passphrase() {
         deployment.finish_rotation(NOW).unwrap();
         assert_eq!(clear(&deployment), [""; 0]);
 
-        // The registry as the next run loads it: locked until the passphrase is given.
+        // The next run loads the registry locked, until it gets the passphrase.
         let mut next = load(&deployment.files(&site()).unwrap()).unwrap().unwrap();
         assert!(next.is_locked());
         assert!(next.unlock(&Passphrase::first_line(b"another").unwrap()).is_err());

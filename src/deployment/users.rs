@@ -19,7 +19,7 @@ impl Deployment {
     pub fn set_user(&mut self, name: &Username, hash: &str) -> Result<Set, Fault> {
         let set = self.users.set(name, hash);
         if set == Set::Added {
-            // Removes the access of an earlier user of that name, whose line was deleted by hand.
+            // An earlier user of this name may have left a role behind, if the password line was deleted by hand.
             self.state.access.forget(name);
             self.tell_apart(name)?;
         }
@@ -27,19 +27,19 @@ impl Deployment {
         Ok(set)
     }
 
-    /// Removes the user; false if the user is missing.
+    /// Removes the user and the user's role. Returns false if there is neither.
     pub fn remove_user(&mut self, name: &str) -> bool {
-        // A name that `add-user` would refuse cannot have a role.
+        // Only valid names can have a role, because `add-user` refuses all others.
         let mut had_role = false;
         if let Ok(name) = name.parse::<Username>() {
             had_role = self.state.access.of(name.as_str()) != Access::default();
             self.state.access.forget(&name);
         }
-        // The line of a user with a role may be lost; then removing the role counts.
+        // If the user's password line is lost, removing the role counts as removing the user.
         self.users.remove(name) || had_role
     }
 
-    /// Whether a user who can log in is an admin.
+    /// Whether any user who can log in is an admin.
     pub fn has_admin(&self) -> bool {
         let is_admin = |name: &String| self.state.access.of(name).role == Role::Admin;
         self.users.names().iter().any(is_admin)
@@ -51,7 +51,7 @@ impl Deployment {
         *proxy == Proxy::Nginx && *delete == Delete::On && mirror_of.is_none()
     }
 
-    /// Sets the role and repositories of a user; fails without nginx, which enforces them.
+    /// Sets the role and the repositories of a user. Fails without nginx, because only nginx enforces them.
     pub fn set_access(&mut self, name: Username, access: Access) -> Result<(), Fault> {
         if self.spec.proxy == Proxy::None {
             return Err(Fault::new(
@@ -65,15 +65,16 @@ impl Deployment {
         self.limits_hold()
     }
 
-    /// The password files for nginx, by name. `EVERY_NGINX` has the users whose rights do not depend on the roles that
-    /// nginx has read. For the others, an nginx with old roles looks in the wrong file and does not find them.
+    /// Builds nginx's password files, by name. `EVERY_NGINX` contains the users whose rights do not depend on the
+    /// roles that nginx has loaded. The roles name the files of the others, so nginx with old roles does not find
+    /// them.
     pub(super) fn password_files(&self, files: PasswordFiles) -> BTreeMap<String, Htpasswd> {
         let access = &self.state.access;
         let mut by_file = self.users.by_file(|name| match (access.must_be_read(name), files) {
             (true, PasswordFiles::OneForAll) => LIMITED.to_owned(),
             (true, PasswordFiles::ByAccess) | (false, _) => access.password_file(name),
         });
-        // Files without a user are written as well, so that a missing one is noticed.
+        // Also write the files without users, so that a missing file is noticed.
         let mut expected = match files {
             PasswordFiles::OneForAll => BTreeSet::from([LIMITED.to_owned()]),
             PasswordFiles::ByAccess => access.limited_files(),
@@ -85,7 +86,7 @@ impl Deployment {
         by_file
     }
 
-    /// Users who cannot log in with any password, and why.
+    /// Returns the users for whom no password works, with the reason.
     pub fn locked_out(&self) -> Vec<(String, Unusable)> {
         self.users.unusable(match self.spec.proxy {
             Proxy::Nginx => auth::Reader::Nginx,
@@ -93,14 +94,14 @@ impl Deployment {
         })
     }
 
-    /// Sorts the users into the order in which they are read back.
+    /// Sorts the users into the order in which loading the files returns them.
     fn sort_users(&mut self) {
         let mut files = self.password_files(PasswordFiles::ByAccess);
         let first = files.remove(EVERY_NGINX).unwrap_or_default();
         self.users = files.values().fold(first, Htpasswd::join);
     }
 
-    /// Fails if nginx cannot tell the name from an existing one.
+    /// Fails if nginx cannot distinguish the name from an existing one.
     pub fn tell_apart(&self, name: &Username) -> Result<(), Fault> {
         match self.users.alike(name.as_str()).filter(|_| self.spec.proxy == Proxy::Nginx) {
             None => Ok(()),
@@ -110,7 +111,7 @@ impl Deployment {
         }
     }
 
-    /// Fails if users are limited and nothing enforces it: the registry itself lets every user do everything.
+    /// Fails if users are limited but nginx is missing: the registry alone lets every user do everything.
     pub(super) fn limits_hold(&self) -> Result<(), Fault> {
         let limited: Vec<_> = self.state.access.limited().map(ToString::to_string).collect();
         if self.spec.proxy == Proxy::Nginx || limited.is_empty() {
@@ -125,14 +126,14 @@ impl Deployment {
 }
 
 impl Reader<'_> {
-    /// Reads a password file. Removes a byte order mark, which nginx would read as a part of the first name.
+    /// Reads a password file, without a byte order mark: nginx would read the mark as a part of the first name.
     fn htpasswd(&mut self, path: &str) -> Option<Htpasswd> {
         let bytes = self.files.get(path).map_or(&[][..], |file| &file.bytes);
         self.gather.take(&format!("`{path}`"), utf8(bytes)).map(Htpasswd::parse)
     }
 
-    /// The users of all password files. `is_forgotten`: the state is lost, so the users of the limited password files
-    /// are left out.
+    /// Reads the users in all password files. If `is_forgotten`, the state is lost, and the users in the files for
+    /// limited users are left out.
     pub fn users(
         &mut self,
         found: &Found,
@@ -158,7 +159,7 @@ impl Reader<'_> {
         let Some(accesses) = state.map(|state| &state.access).filter(|_| is_nginx && !is_forgotten) else {
             return Some(users);
         };
-        // An older directory has one file for all limited users.
+        // A directory from an older regcert has one file for all limited users.
         if !names.contains(LIMITED) {
             let lost: Vec<_> =
                 accesses.limited_files().into_iter().filter(|name| !names.contains(name)).collect();
@@ -174,8 +175,8 @@ impl Reader<'_> {
         Some(users)
     }
 
-    /// Fails for a user in the password file of another access, or leaves the user out if the command may lose
-    /// passwords.
+    /// Removes users whose access does not match the password file they are in. This is an error, unless the command
+    /// may lose passwords.
     fn belong(&mut self, path: &str, file: &str, users: &mut Htpasswd, accesses: &Accesses) {
         let is_right = |name: &String| {
             accesses.must_be_read(name) && (file == LIMITED || accesses.password_file(name) == file)

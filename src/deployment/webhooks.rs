@@ -1,5 +1,5 @@
-//! The HTTP headers that a webhook receives with each event, such as a token. They are stored with the other secrets,
-//! and only as long as the webhook has the address that they were given for.
+//! The HTTP headers, such as a token, that the registry sends to a webhook with each event. They are stored with the
+//! other secrets, and removed when the webhook's address changes.
 
 use std::fmt;
 
@@ -10,12 +10,12 @@ use super::Deployment;
 use crate::error::Fault;
 use crate::names::{Webhook, printable};
 
-/// HTTP headers. `Debug` does not print them.
+/// HTTP headers. `Debug` does not print them, because they may be secret.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Headers(Vec<(String, Zeroizing<String>)>);
 
 impl Headers {
-    /// Parses one `Name: value` per line; ignores blank lines and lines that begin with `#`.
+    /// Parses one `Name: value` per line. Ignores blank lines and lines that begin with `#`.
     pub fn parse(input: &[u8]) -> Result<Self, Fault> {
         let hint = "write one header a line, `Authorization: Bearer …`";
         let text = std::str::from_utf8(input).map_err(|_| Fault::new("it is not UTF-8").hint(hint))?;
@@ -23,15 +23,15 @@ impl Headers {
         let lines = text.lines().enumerate().map(|(n, line)| (n + 1, line.trim()));
         let mut headers = Vec::new();
         for (n, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
-            // The grammar of RFC 9110 §5.6.2 and §5.5. No message contains the line, because it may hold a token.
+            // The grammar is from RFC 9110 §5.6.2 and §5.5. No message contains the line, because it may hold a token.
             let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
             let (name, value) = line
                 .split_once(':')
                 .map(|(name, value)| (name, value.trim()))
                 .filter(|(name, value)| !name.is_empty() && name.bytes().all(token) && !value.is_empty())
                 .ok_or_else(|| Fault::new(format!("line {n} is not a header")).hint(hint))?;
-            // YAML reads keys of up to 1024 characters, and servers should read lines of at least 8000 bytes (RFC 9112
-            // §3).
+            // YAML allows keys of up to 1024 characters, and RFC 9112 §3 recommends that servers accept lines of 8000
+            // bytes.
             if name.len() > 128 || value.len() > 8000 {
                 return Err(Fault::new(format!("line {n}: the header is too long"))
                     .hint("a name has at most 128 characters, a value 8000"));
@@ -54,7 +54,7 @@ impl Headers {
         Ok(Self(headers))
     }
 
-    /// The names and values.
+    /// Returns each header's name and value.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
@@ -66,7 +66,7 @@ impl fmt::Debug for Headers {
     }
 }
 
-/// The headers of one webhook, which is given as `NAME=URL`.
+/// The headers for one webhook. `webhook` is `NAME=URL`, so the headers apply only to that address.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HookHeaders {
@@ -75,7 +75,7 @@ pub struct HookHeaders {
 }
 
 impl Deployment {
-    /// Stores the headers of the webhook `name`; fails if there is no such webhook.
+    /// Stores the headers for the webhook `name`. Fails if there is no such webhook.
     pub fn set_webhook_headers(&mut self, name: &str, headers: Headers) -> Result<(), Fault> {
         let Some(webhook) = self.spec.notify.iter().find(|webhook| webhook.name() == name) else {
             return Err(Fault::new(format!("--notify-headers: there is no webhook `{}`", printable(name)))
@@ -87,7 +87,7 @@ impl Deployment {
         Ok(())
     }
 
-    /// Removes headers whose webhook was removed or has another address; returns the names of those webhooks.
+    /// Removes the headers of webhooks that were removed or have a new address. Returns the names of these webhooks.
     pub fn forget_webhook_headers(&mut self) -> Vec<String> {
         let webhooks: Vec<_> = self.spec.notify.iter().map(Webhook::to_string).collect();
         let (kept, gone): (Vec<_>, Vec<_>) =
@@ -97,7 +97,7 @@ impl Deployment {
         gone.iter().map(name).collect()
     }
 
-    /// The headers stored for the webhook at its current address.
+    /// Returns the headers stored for the webhook, if its address is still the same.
     pub fn webhook_headers(&self, webhook: &Webhook) -> Option<&Headers> {
         let webhook = webhook.to_string();
         self.state.webhook_headers.iter().find(|known| known.webhook == webhook).map(|known| &known.headers)

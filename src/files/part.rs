@@ -1,4 +1,4 @@
-//! The purpose of each file of a registry, and what a change of it requires. The only place that decides by a path.
+//! The purpose of each file of a registry, and the effect of changing it. No other module derives either from a path.
 
 use super::RelPath;
 
@@ -11,21 +11,21 @@ pub enum Part {
     Notes,
     /// Root certificates and the keys of the authority.
     Root,
-    /// A request to an external authority, and its key.
+    /// A certificate signing request to an external authority, and its private key.
     Request,
-    /// The authority for client certificates, with its key.
+    /// The authority that signs client certificates, and its key.
     Clients,
-    /// The server's key with its certificate chain.
+    /// The server's key and certificate chain.
     ServerKey,
-    /// The server's certificate without its key: a copy for users, which no program reads.
+    /// The server's certificate without the key: a copy for users. No program reads it.
     ServerCertificate,
-    /// The authorities for client certificates and their revocation list, for nginx.
+    /// The authorities for client certificates and their revocation list. nginx reads them.
     ClientAuthority,
     /// A password file.
     Passwords,
-    /// The password file of the users with the same access. nginx finds its name in the roles.
+    /// A password file for users with the same access. nginx reads the file's name from the roles.
     PasswordsByAccess,
-    /// Roles and repositories of users, for nginx.
+    /// Users' roles and repositories, for nginx.
     Roles,
     /// The configuration of nginx: nginx.conf, and the files that it includes.
     Front,
@@ -33,9 +33,9 @@ pub enum Part {
     Local,
     /// The web page for browsers.
     Page,
-    /// The configuration of the registry, and the roots that the registry trusts.
+    /// The registry's configuration, and the root certificates that the registry trusts.
     RegistryConfig,
-    /// The health check of the registry's container.
+    /// The health check script of the registry's container.
     RegistryHealth,
     /// The Compose file.
     Engine,
@@ -43,33 +43,33 @@ pub enum Part {
     EngineName,
     /// Packages and files for clients.
     ClientTrust,
-    /// Timer and cron job for `regcert rotate`.
+    /// The timer and the cron job that run `regcert rotate`.
     Renewal,
-    /// The user's files that nginx serves, and the files of an earlier registry.
+    /// The user's files that nginx serves, and the files of a registry that regcert took over.
     Served,
-    /// Text for users, and files for Git.
+    /// Text for users, files for Git, and all other files.
     Text,
 }
 
-/// The action after which a changed file is in force.
+/// The action that makes a changed file take effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// No action: no running program reads the file.
+    /// None: no running program reads the file.
     Nothing,
-    /// No action: the server reads the file at the next request.
+    /// None: the next request uses the changed file.
     NextRequest,
-    /// A reload of nginx. Without nginx, a restart of the registry, which then terminates TLS.
+    /// A reload of nginx. Without nginx, a restart of the registry, because the registry itself then terminates TLS.
     Reload,
     /// A restart of the registry.
     Restart,
-    /// `compose up`: the engine replaces the containers whose description changed.
+    /// `compose up`, which recreates the containers whose configuration changed.
     Apply,
-    /// Clients must install the file again.
+    /// An installation on each client.
     ClientsMustAct,
 }
 
 impl Part {
-    /// Every file that the server that terminates TLS reads.
+    /// The files for the server that terminates TLS.
     pub const OF_FRONT: [Self; 9] = [
         Self::Front,
         Self::Local,
@@ -84,10 +84,10 @@ impl Part {
 
     pub const OF_USERS: [Self; 2] = [Self::Passwords, Self::PasswordsByAccess];
 
-    /// The files that nginx reads for TLS.
+    /// The files for TLS in nginx: keys, certificates and the revocation list.
     pub const OF_TLS: [Self; 3] = [Self::ServerKey, Self::ServerCertificate, Self::ClientAuthority];
 
-    /// The purpose of the file at `path`. Files that regcert does not write count as text.
+    /// Returns the purpose of the file at `path`. Files that regcert does not write count as text.
     pub fn of(path: &str) -> Self {
         let (top, below) = path.split_once('/').unwrap_or((path, ""));
         let front = |below: &str| match below.split_once('/') {
@@ -123,7 +123,7 @@ impl Part {
         }
     }
 
-    /// The action that a change of the file requires.
+    /// Returns the action that makes a change of the file take effect.
     pub fn effect(self) -> Effect {
         match self {
             Self::Settings
@@ -159,16 +159,16 @@ impl Part {
         matches!(self, Self::ClientTrust | Self::Page)
     }
 
-    /// Whether a configuration may name the file, so that removing it could stop the server.
+    /// Whether a configuration may refer to the file, so that removing the file could stop the server.
     pub fn is_named(self) -> bool {
-        // Only the roles name the password files by access.
+        // Only the roles refer to the password files by access.
         matches!(
             self,
             Self::ServerKey | Self::ServerCertificate | Self::ClientAuthority | Self::Passwords | Self::Front
         )
     }
 
-    /// Whether the file names other files.
+    /// Whether the file refers to other files.
     pub fn names_others(self) -> bool {
         matches!(self, Self::Front | Self::RegistryConfig | Self::Engine)
     }

@@ -1,6 +1,5 @@
-//! nginx in front of the registry: its configuration files and how they include one another, the features of a
-//! configuration on the disk, and the format of the roles that nginx reads. Pure; `render` fills the templates,
-//! `store` writes the files.
+//! nginx in front of the registry: its configuration files and their includes, the features of a configuration on the
+//! disk, and the roles in nginx's format. Pure: `render` fills the templates, `store` writes the files.
 
 mod roles;
 mod syntax;
@@ -40,23 +39,23 @@ pub const FILES: [&str; 22] = [
     "nginx/server/errors.conf",
 ];
 
-/// The files for the user's own directives: in `http`, and in the registry's `server`.
+/// The files for the user's own directives: one for `http`, and one for the registry's `server`.
 pub const LOCAL: [&str; 2] = ["nginx/local.conf", "nginx/local.server.conf"];
 
-/// Roles and repositories of users, which nginx reads at its start and at each reload.
+/// The users' roles and repositories. nginx reads the file when it starts or reloads.
 pub const ROLES: &str = "nginx/auth/registry.roles";
 
-/// The deepest nesting of includes: nginx.conf includes the registry's `server`, which includes the files of the
-/// server. It also ends a cycle of includes.
+/// The maximum depth of includes: nginx.conf includes the registry's `server`, which includes the files in server/.
+/// The limit also ends a cycle of includes.
 const DEPTH_MAX: usize = 3;
 
-/// The configuration as one text: nginx.conf with the text of each included file instead of the `include`. `read`
-/// returns the text of a file. `None` if there is no nginx.conf.
+/// Returns the configuration as one text: nginx.conf with each `include` replaced by the included file. `read` returns
+/// the text of a file. `None` if there is no nginx.conf.
 pub fn whole(read: &dyn Fn(&str) -> Option<String>) -> Option<String> {
     read(NGINX_CONF).map(|text| in_place(&text, read, DEPTH_MAX))
 }
 
-/// Replaces each `include` in a text of nginx's configuration by the included file, with the indent of the `include`.
+/// Replaces each `include` of a regcert file by the text of the file, indented like the `include`.
 fn in_place(text: &str, read: &dyn Fn(&str) -> Option<String>, depth: usize) -> String {
     let mut whole = String::new();
     for line in text.lines() {
@@ -73,25 +72,25 @@ fn in_place(text: &str, read: &dyn Fn(&str) -> Option<String>, depth: usize) -> 
     whole
 }
 
-/// Whether an nginx.conf includes none of regcert's files: one of regcert 0.1.0, or of a user.
+/// Whether an nginx.conf includes none of regcert's files: regcert 0.1.0 or a user wrote it.
 pub fn is_in_one_piece(nginx_conf: &str) -> bool {
     !nginx_conf.lines().any(|line| included(line).is_some())
 }
 
-/// The file of regcert that a line includes.
+/// Returns the regcert file that a line includes, if any.
 fn included(line: &str) -> Option<&'static str> {
     let path = line.trim().strip_prefix("include /etc/")?.strip_suffix(';')?;
     FILES.into_iter().find(|file| *file == path)
 }
 
-/// The configuration in a set of files, as one text.
+/// Returns the whole nginx configuration in `files` as one text.
 pub fn of(files: &FileSet) -> Option<String> {
     whole(&|path| files.text(path).map(str::to_owned))
 }
 
-/// The temporary nginx.conf while a change replaces several nginx files one by one: the whole new configuration in
-/// one file. Thus a running nginx never loads a mixture, wherever the change is interrupted. `None` if one rename
-/// changes everything. `on_disk` reads a file that the change leaves alone.
+/// Returns a temporary nginx.conf for a change that replaces several nginx files one by one. It contains the whole new
+/// configuration, so nginx never loads a mixture of old and new files, even if the change is interrupted. `None` if
+/// one rename makes the whole change. `on_disk` reads a file that the change leaves alone.
 pub fn bridge(change: &Change, on_disk: &dyn Fn(&str) -> Option<String>) -> Option<String> {
     let is_moved = |path: &RelPath| change.moves(path);
     let moved = change.actions.iter().filter(|(path, _)| path.part() == Part::Front && is_moved(path));
@@ -106,15 +105,15 @@ pub fn bridge(change: &Change, on_disk: &dyn Fn(&str) -> Option<String>) -> Opti
     (read(NGINX_CONF)? != after).then_some(after)
 }
 
-/// Whether an nginx with this configuration reads the roles of users. An old or edited configuration may not.
+/// Whether an nginx with this configuration reads the users' roles. An old or edited configuration may not.
 pub fn reads_roles(configuration: &str) -> bool {
-    // The container mounts the file below `/etc/`, so its path there contains this one.
+    // In the container, the path of the file is `/etc/` followed by this path.
     configuration.contains(ROLES)
 }
 
-/// The password files that an nginx with this configuration reads.
+/// Determines the layout of the password files that an nginx with this configuration reads.
 pub fn password_files(configuration: &str) -> PasswordFiles {
-    // The variable of the map that gets the name of the password file from the roles.
+    // The configuration sets this variable to the name of the password file, which is in the roles.
     if configuration.contains("$said_file") { PasswordFiles::ByAccess } else { PasswordFiles::OneForAll }
 }
 
@@ -123,18 +122,18 @@ pub fn asks_registry(configuration: &str) -> bool {
     configuration.contains("location = /registry {")
 }
 
-/// The user's own file that nginx names in an error.
+/// Returns the user's own file that an error message of nginx names, if any.
 pub fn local_named(said: &str) -> Option<&'static str> {
     LOCAL.into_iter().find(|own| said.contains(&format!("/etc/{own}:")))
 }
 
-/// Whether one of the user's own files contains any directive.
+/// Whether the text contains any nginx directive.
 pub fn says_something(text: &str) -> bool {
     !directives(text).is_empty()
 }
 
-/// Substrings of the statements that put a setting in force. A setting also changes other statements, such as error
-/// messages, but an edit of those leaves it in force.
+/// Substrings of the statements that implement a setting. A setting also changes other statements, such as error
+/// messages, but the setting still works if those were edited.
 pub const CARRIERS: [&str; 20] = [
     "server_name ",
     "ssl_certificate ",
@@ -158,7 +157,7 @@ pub const CARRIERS: [&str; 20] = [
     "$default_port > ",
 ];
 
-/// A hint: the files for the user's own lines, which a rewrite does not change.
+/// A hint that names the files for the user's own lines. regcert never rewrites these files.
 pub const OWN_PLACE: &str = "move your own lines to `nginx/local.conf` (for `http`) or `nginx/local.server.conf` (for the registry's `server`), which nginx.conf includes and regcert never writes";
 
 #[cfg(test)]
@@ -198,7 +197,7 @@ mod tests {
         assert!(is_in_one_piece("include /etc/nginx/mime.types;\n") && !is_in_one_piece(MAIN));
     }
 
-    /// The bridge of a change from `disk` to `wanted`; `edited` was not written by regcert.
+    /// Calls `bridge` for a change from the files `disk` to the files `wanted`; `edited` was edited by hand.
     fn bridged(disk: &[(&str, &str)], wanted: &[(&str, &str)], edited: &str) -> Option<String> {
         let text =
             |path: &str| disk.iter().find(|(known, _)| *known == path).map(|(_, text)| (*text).to_owned());
@@ -221,14 +220,14 @@ mod tests {
     #[test]
     fn several_files_change_behind_one() {
         assert_eq!(bridged(&OLD, &NEW, "").unwrap(), "new;\nnew;\n");
-        // One rename is enough for one file, and for a first nginx.conf.
+        // One rename is enough to change one file, or to add the first nginx.conf.
         assert_eq!(bridged(&OLD, &[NEW[0], NEW[1], OLD[2]], ""), None);
         assert_eq!(bridged(&[], &NEW, ""), None);
-        // The change starts from a single file of an earlier regcert.
+        // An earlier regcert wrote the whole configuration into one file.
         assert_eq!(bridged(&[(NGINX_CONF, "old;\n")], &NEW, "").unwrap(), "new;\nnew;\n");
-        // A single file that was edited by hand names no other file.
+        // A single file that was edited by hand includes no other file.
         assert_eq!(bridged(&[(NGINX_CONF, "mine;\n")], &NEW, NGINX_CONF), None);
-        // The bridge contains the edits that stay.
+        // Files that were edited by hand stay. Here, only one file is left to replace.
         assert_eq!(bridged(&OLD, &[NEW[0], NEW[1], NEW[2]], "nginx/http/log.conf"), None);
         let mine = [(NGINX_CONF, "mine;\ninclude /etc/nginx/http/tls.conf;\n"), OLD[1], OLD[2]];
         assert_eq!(bridged(&mine, &NEW, NGINX_CONF).unwrap(), "mine;\nnew;\n");

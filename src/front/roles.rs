@@ -1,10 +1,10 @@
-//! Roles and repositories of users in the format of nginx: the lines of the map that http/roles.conf includes.
+//! Users' roles and repositories in nginx's format: the lines of the map that http/roles.conf includes.
 
 use crate::auth::{Accesses, PasswordFiles};
 
-/// The lines of nginx's map (ngx_http_map_module). The key is the name after `=`, so that no name is a keyword of the
-/// map. The value is the role and the repositories; the name again, because a map ignores case and `Bob` would match
-/// `bob`; and the password file.
+/// Returns the lines of nginx's map (ngx_http_map_module). A key is `=` and the name, so that no name is a keyword of
+/// the map. The value is the role and the repositories; the name again, because a map ignores case and would find
+/// `bob` for `Bob`; and the password file.
 pub fn map(accesses: &Accesses, passwords: PasswordFiles) -> String {
     let mut text = String::from("# Who may do what. Written by regcert: `regcert add-user` changes it.\n");
     for (name, access) in accesses.iter() {

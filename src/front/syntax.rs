@@ -1,6 +1,6 @@
 //! The syntax of nginx's configuration: directives and blocks.
 
-/// Every directive as a list of words. A block opens with `{` as its last word and closes with a `}` of its own.
+/// Splits the text into directives, each a list of words. `{` ends the list that opens a block; `}` closes it.
 pub fn directives(text: &str) -> Vec<Vec<String>> {
     let (mut all, mut words, mut word) = (Vec::new(), Vec::new(), String::new());
     let mut letters = text.chars();
@@ -31,12 +31,12 @@ pub fn directives(text: &str) -> Vec<Vec<String>> {
     all
 }
 
-/// Whether each directive ends with a semicolon and each block with its closing brace.
+/// Whether each directive ends with a semicolon, and each block with a closing brace.
 pub fn directives_end(text: &str) -> bool {
     let all = directives(text);
     let count =
         |brace: &str| all.iter().filter(|words| words.last().is_some_and(|last| last == brace)).count();
-    // `directives` leaves an unfinished directive out.
+    // `directives` omits a directive without an end, so adding an end must not add a directive.
     count("{") == count("}") && directives(&format!("{text}\n;")).len() == all.len()
 }
 

@@ -1,25 +1,25 @@
-//! The changes of a later run to users, settings and names, one line each: a list of files does not show them.
+//! The changes of a later run to users, settings and names, one line each. The list of files does not show them.
 
 use crate::files::Action;
 use crate::names::shell;
 use crate::settings::Settings;
 
-/// The lines, in the order in which they are shown.
+/// The lines, in the order of output.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct News(Vec<(Action, String)>);
 
 impl News {
-    /// Adds a line for a new thing.
+    /// Adds a line for something new.
     pub fn added(&mut self, what: String) {
         self.0.push((Action::Added, what));
     }
 
-    /// Adds a line for a thing that has changed.
+    /// Adds a line for something that changed.
     pub fn changed(&mut self, what: String) {
         self.0.push((Action::Changed, what));
     }
 
-    /// Adds a line for each setting that has changed.
+    /// Adds a line for each changed setting.
     pub fn of_settings(&mut self, before: &Settings, after: &Settings) {
         for (key, old, new) in before.differences(after) {
             self.changed(format!("{key}: {new} (was {old})"));

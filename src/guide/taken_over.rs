@@ -1,4 +1,4 @@
-//! The text that a user reads after the takeover of a registry that regcert did not make.
+//! The text shown after the takeover of a registry that regcert did not create.
 
 use std::path::Path;
 
@@ -13,23 +13,23 @@ use crate::trust::INSTALL;
 
 /// The data for the text after a takeover.
 pub struct Takeover<'a> {
-    /// The registry as it was found in the old directory.
+    /// The registry that was in the old directory.
     pub old: &'a Old,
     /// The old directory.
     pub from: &'a Path,
     /// The new registry.
     pub deployment: &'a Deployment,
-    /// The form of the printed commands.
+    /// The form of the printed commands for this user.
     pub words: &'a Words,
-    /// Whether the old root still signs.
+    /// Whether the new registry keeps and uses the old root.
     pub kept_root: bool,
-    /// The password of the user that regcert added, if it added one.
+    /// The password of the user that regcert added, if any.
     pub password: Option<&'a str>,
-    /// The directory of the old files, if the new registry replaced them in place.
+    /// The directory that now contains the old files, if the new registry is in the old directory.
     pub aside: Option<&'a str>,
 }
 
-/// The result for each part, and the steps that remain.
+/// Builds the text: the result for each part, and the remaining steps.
 pub fn taken_over(told: &Takeover<'_>) -> String {
     let Takeover { deployment, words, from, .. } = told;
     let from = shell(&from.display().to_string());
@@ -75,7 +75,7 @@ fn images(told: &Takeover<'_>) -> String {
     format!("{place}, where they were; the containers run as their owner, {run_as}")
 }
 
-/// Each user with the scheme of the stored password, and a note for users who cannot log in.
+/// Lists each user with the scheme of the stored password, and marks users who cannot log in.
 fn users(told: &Takeover<'_>) -> String {
     if told.old.users.is_none() {
         let name = told.deployment.users.names().join(", ");

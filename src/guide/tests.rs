@@ -1,4 +1,4 @@
-//! Snapshots of the first screen on different machines; `SNAPSHOTS=overwrite cargo test` rewrites them.
+//! Snapshots of the text after the first run on different machines; `SNAPSHOTS=overwrite cargo test` rewrites them.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;

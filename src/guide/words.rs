@@ -1,5 +1,5 @@
 //! The commands that regcert prints, in a form that works in the user's current directory: with the program name that
-//! the user typed, `-C` if needed, the right paths, and `sudo` for what only root can do.
+//! the user typed, `-C` if needed, the right paths, and `sudo` for commands that need root.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::probe::{self, Compose};
 const FOUND_BY_ROOT: [&str; 6] =
     ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
-/// The user's own file, which Compose reads in addition to docker-compose.yml.
+/// The user's own Compose file. Compose reads it in addition to docker-compose.yml.
 pub const OVERRIDE: &str = "docker-compose.override.yml";
 
 /// The way to run a command as root.
@@ -34,20 +34,20 @@ pub struct Words {
     pub program: PathBuf,
     /// The registry's directory.
     pub dir: PathBuf,
-    /// Whether regcert finds that directory without `-C`.
+    /// Whether regcert finds `dir` without `-C`.
     pub finds_dir: bool,
     /// The way to run a command as root.
     pub as_root: AsRoot,
-    /// The way to run `docker`; `AsRoot::Already` if this user may use it.
+    /// The way to run `docker`; `AsRoot::Already` if this user may run it directly.
     pub docker: AsRoot,
     /// The command that runs Docker Compose.
     pub compose: Compose,
-    /// Whether there is a docker-compose.override.yml. From another directory, Compose reads it only if it is named.
+    /// Whether there is a docker-compose.override.yml. Compose ignores it if `-f` names only docker-compose.yml.
     pub overrides: bool,
 }
 
 impl Words {
-    /// A file of the registry as a path from the user's current directory, quoted for a shell.
+    /// Returns a file of the registry as a path from the user's current directory, quoted for a shell.
     pub fn path(&self, path: &str) -> String {
         let path = if self.dir == Path::new(".") && !path.is_empty() {
             PathBuf::from(path)
@@ -59,7 +59,7 @@ impl Words {
         shell(&path.display().to_string())
     }
 
-    /// `regcert`, with `-C` if needed; the arguments follow.
+    /// Returns `regcert`, with `-C` if needed. The caller adds the arguments.
     pub fn regcert(&self) -> String {
         self.called(&shell(&self.typed))
     }
@@ -71,7 +71,7 @@ impl Words {
         format!("{program} -C {}", shell(&self.dir.display().to_string()))
     }
 
-    /// `regcert WORDS`, to be run as root.
+    /// Returns `regcert WORDS` as a command to run as root.
     pub fn regcert_as_root(&self, words: &str) -> String {
         let is_found = |dir: &Path| FOUND_BY_ROOT.iter().any(|found| dir == Path::new(found));
         let by_path = !self.typed.contains('/');
@@ -84,12 +84,12 @@ impl Words {
         prefixed(self.as_root, &format!("{} {words}", self.called(&program)))
     }
 
-    /// `COMMAND`, to be run as root.
+    /// Returns `command` as a command to run as root.
     pub fn by_root(&self, command: &str) -> String {
         prefixed(self.as_root, command)
     }
 
-    /// The command that adds this user to the group that may use `docker`.
+    /// Returns the command that adds this user to the group that may use `docker`.
     pub fn join_docker(&self) -> String {
         let command = r#"usermod -aG docker "$(id -un)""#;
         match self.as_root {
@@ -99,12 +99,12 @@ impl Words {
         }
     }
 
-    /// `docker WORDS`, with `sudo` if needed.
+    /// Returns `docker WORDS`, with `sudo` if needed.
     pub fn docker(&self, words: &str) -> String {
         prefixed(self.docker, &format!("{} {words}", probe::engine()))
     }
 
-    /// A Docker Compose command for this registry, from the user's current directory.
+    /// Returns a Docker Compose command for this registry that works in the user's current directory.
     pub fn compose(&self, words: &str) -> String {
         let compose = if self.dir == Path::new(".") {
             self.compose.to_string()
@@ -115,17 +115,17 @@ impl Words {
         prefixed(self.docker, &format!("{compose} {words}"))
     }
 
-    /// Completes the commands between back-ticks in `text`, which name no directory, so that this user can run them.
+    /// Completes the commands between back-ticks in `text` for this user: with `-C`, paths and `sudo`.
     pub fn complete(&self, text: &str) -> String {
-        // Text and commands alternate; only the commands are completed.
+        // Every second part is a command.
         let part =
             |(n, part): (usize, &str)| if n % 2 == 1 { self.each_command(part) } else { part.to_owned() };
         text.split('`').enumerate().map(part).collect::<Vec<_>>().join("`")
     }
 
-    /// Completes the text between two back-ticks: one command, or several separated by `&&` or `;`.
+    /// Completes the commands between two back-ticks: one, or several separated by `&&` or `;`.
     fn each_command(&self, part: &str) -> String {
-        // A command after `cd` is meant for that directory: an old registry is stopped with its own Compose file.
+        // A command after `cd` is meant for another directory: an old registry is stopped with its own Compose file.
         if part.trim_start_matches('(').starts_with("cd ") {
             return part.to_owned();
         }
@@ -139,7 +139,7 @@ impl Words {
         let compose = format!("{} ", self.compose);
         let (sudo, bare) = command.strip_prefix("sudo ").map_or((false, command), |bare| (true, bare));
         match (bare.strip_prefix("regcert "), bare.strip_prefix(&compose)) {
-            // The command has a `-C` already, or is a takeover, where `-C` would change the directory of the new
+            // The command already has a `-C`, or is a takeover: there, `-C` would change the directory of the new
             // registry.
             (Some(words), _) if words.starts_with("-C ") || words.starts_with("init --from ") => {
                 if sudo {

@@ -1,4 +1,4 @@
-//! Tests: a limit on a user holds from the moment it is set, and ends with the user.
+//! Tests of users' access: a limit applies as soon as it is set, and removing the user removes it.
 
 use super::super::files::AUTH;
 use super::*;
@@ -6,7 +6,7 @@ use crate::files::{Mode, Origin, RelPath};
 use crate::names::Repositories;
 use crate::settings::Proxy;
 
-/// A registry with a user who may only pull.
+/// Creates a registry with the user `ann`, who may only pull.
 fn limited() -> Deployment {
     let mut made = create(|_| ());
     made.set_user(&"ann".parse().unwrap(), "HASH").unwrap();
@@ -14,7 +14,7 @@ fn limited() -> Deployment {
     made
 }
 
-/// The file that contains the password of `name`.
+/// Returns the path of the password file that contains `name`.
 fn file_of(made: &Deployment, name: &str) -> String {
     let files = made.files(&site()).unwrap();
     let holds = |path: &&RelPath| files.text(path.as_str()).unwrap().contains(&format!("{name}:HASH\n"));
@@ -23,14 +23,14 @@ fn file_of(made: &Deployment, name: &str) -> String {
     found.into_iter().next().unwrap()
 }
 
-/// The line of the roles for `name`, which contains the name of the password file.
+/// Returns the line for `name` in the roles file. It ends with the name of the user's password file.
 fn said(made: &Deployment, name: &str) -> Option<String> {
     let files = made.files(&site()).unwrap();
     let roles = files.text("nginx/auth/registry.roles").unwrap();
     roles.lines().find(|line| line.starts_with(&format!("\"={name}\""))).map(str::to_owned)
 }
 
-/// A running nginx has the roles from before a change, and reads the password files from after it.
+/// Until it reloads, nginx uses the roles from before a change, but it already reads the changed password files.
 #[test]
 fn an_nginx_that_has_not_read_a_change_lets_in_no_user_with_other_rights() {
     let everything = Access { role: Role::Admin, ..Access::default() };
@@ -60,7 +60,7 @@ fn an_nginx_that_has_not_read_a_change_lets_in_no_user_with_other_rights() {
             let second = file_of(&made, "ann");
             let may_do_more = !is_within(before, after);
             assert!(!may_do_more || first != second, "{before} {after}");
-            // nginx reads the name of the file from the roles.
+            // nginx gets the name of the password file from the roles.
             let named = read.map_or("registry.passwd".to_owned(), |read| {
                 read.trim_end_matches("\";").rsplit('|').next().unwrap().to_owned()
             });
@@ -69,7 +69,7 @@ fn an_nginx_that_has_not_read_a_change_lets_in_no_user_with_other_rights() {
     }
 }
 
-/// Whether the second access allows everything that the first one allows.
+/// Whether `other` allows everything that `one` allows.
 fn is_within(one: &Access, other: &Access) -> bool {
     one == other || other.role == Role::Admin && other.repositories == Repositories::Every
 }
@@ -98,7 +98,7 @@ fn a_password_file_that_is_missing_or_has_another_user_is_noticed() {
             Err(vec![format!("`{path}` has `eve`, whose access in `.regcert/state.json` is another one")])
         );
     }
-    // An older regcert stored all limited users in one file.
+    // An nginx.conf from an older regcert needs one password file for all limited users.
     let old = made.files_beside("include /etc/nginx/auth/registry.roles;", &site()).unwrap();
     assert_eq!(old.text("nginx/auth/limited.passwd"), Some("ann:HASH\n"));
     assert!(old.get(&limited).is_none());
@@ -112,7 +112,7 @@ fn a_role_ends_with_its_user() {
     assert!(made.remove_user("ann") && !made.remove_user("ann"));
     made.set_user(&"ann".parse().unwrap(), "HASH").unwrap();
     assert_eq!(made.state.access.of("ann"), Access::default());
-    // The role also ends if the user was removed from the password file by hand.
+    // Adding a user resets the role, even if the earlier user was deleted from the password file by hand.
     made.set_access("ann".parse().unwrap(), pull()).unwrap();
     made.users.remove("ann");
     made.set_user(&"ann".parse().unwrap(), "HASH").unwrap();
