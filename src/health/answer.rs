@@ -1,11 +1,11 @@
-//! Finds out which server gave an HTTP answer, and why.
+//! Finds the server that sent an unexpected HTTP answer, and the reason.
 
 use super::seen::{Answer, Target};
 
-/// The reason why an answer is not the expected one.
+/// The reason for an unexpected answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reason {
-    /// The status and the text of the answer, and the server that gave it.
+    /// The message for the user: the request, the status, the server that answered, and the reason.
     pub message: String,
     pub cure: Cure,
 }
@@ -17,7 +17,7 @@ pub(super) enum Cure {
     Proxy(&'static str),
     /// Start the registry behind the proxy: it does not run.
     Start,
-    /// Change the owner of the image directory: the registry may not write to it.
+    /// Change the owner of the image directory: the registry cannot write to it.
     DataOwner,
     /// Free space on the disk with the images: it is full.
     DataSpace,
@@ -31,25 +31,25 @@ pub(super) enum Cure {
     Rights,
     /// Use a client certificate.
     ClientCertificate,
-    /// Use another name: this one is not one of the server's.
+    /// Use another name: the server does not have this one.
     ServerName,
     /// Try again later: a client is guessing passwords.
     Wait,
     /// Try again later: a garbage collection is running.
     Collection,
-    /// Read the log: only it has the cause.
+    /// Read the log: the answer does not contain the cause.
     Log,
 }
 
-/// The first error in the body of an answer (the errors of the distribution specification).
+/// The first error in the body of an answer, in the format of the distribution specification.
 struct RegistryError {
     code: String,
     message: String,
-    /// The cause, if a file system caused the error.
+    /// The file system error behind this error, if there is one.
     disk: Option<Disk>,
 }
 
-/// The errors of a file system that have their own remedies.
+/// The file system errors that have their own remedies.
 #[derive(Debug, Clone, Copy)]
 enum Disk {
     Full,
@@ -68,28 +68,28 @@ fn registry_error(answer: &Answer) -> Option<RegistryError> {
     })
 }
 
-/// Errors of a file system (strerror(3), in lower case), each with its cure.
+/// The messages of file system errors (strerror(3), in lower case), each with its cure.
 const FILE_SYSTEM: [(&str, Disk, Cure); 3] = [
     ("no space left on device", Disk::Full, Cure::DataSpace),
     ("read-only file system", Disk::ReadOnly, Cure::DiskReadOnly),
     ("permission denied", Disk::Forbidden, Cure::DataOwner),
 ];
 
-/// The cure for the storage fault that the health check of the registry's container reports; `None` if it reports
-/// another.
+/// Returns the cure if the health check of the registry's container reports a storage fault; `None` for any other
+/// message.
 pub(super) fn storage(said: &str) -> Option<Cure> {
     let said = said.to_lowercase();
     let named = FILE_SYSTEM.into_iter().find_map(|(why, _, cure)| said.contains(why).then_some(cure));
-    // A message without a reason comes from the permission test, which the check does before it writes.
+    // A message without one of these reasons comes from the permission test, which precedes the first write.
     let owner = || said.contains("storage of the registry cannot be").then_some(Cure::DataOwner);
     if said.contains("storage of the registry") { named.or_else(owner) } else { None }
 }
 
-/// distribution returns the system's error as a number, at any depth, or as a text that ends with its name.
+/// Finds a file system error in the `detail` of an error: a number at any depth, or a text that ends with its name.
 fn disk(detail: &serde_json::Value) -> Option<Disk> {
     match detail {
         serde_json::Value::Object(fields) => {
-            // errno(3) on Linux.
+            // The numbers are Linux's ENOSPC, EROFS, EPERM and EACCES (errno(3)).
             let own = match fields.get("Err").and_then(serde_json::Value::as_i64) {
                 Some(28) => Some(Disk::Full),
                 Some(30) => Some(Disk::ReadOnly),
@@ -106,22 +106,22 @@ fn disk(detail: &serde_json::Value) -> Option<Disk> {
     }
 }
 
-/// Whether the registry, or nginx in the registry's words, denies the user this request.
+/// Whether the registry, or nginx in the registry's format, denies the user this request.
 pub(super) fn is_denied(answer: &Answer) -> bool {
     answer.status == 403 && registry_error(answer).is_some_and(|error| error.code == "DENIED")
 }
 
-/// The code and the message of an error that the registry, or the nginx before it, returns as JSON.
+/// Returns the code and the message of an error that the registry, or nginx in front of it, sent as JSON.
 pub fn registry_said(answer: &Answer) -> Option<(String, String)> {
     registry_error(answer).map(|error| (error.code, error.message))
 }
 
-/// The reason for an unexpected answer, as text.
+/// Returns the reason for an unexpected answer as text. `what` names the request.
 pub fn explained(answer: &Answer, what: &str) -> String {
     reason(answer, what).message
 }
 
-/// The reason for an unexpected answer.
+/// Returns the reason for an unexpected answer, and the cure. `what` names the request.
 pub(super) fn reason(answer: &Answer, what: &str) -> Reason {
     let status = answer.status;
     match registry_error(answer) {
@@ -154,7 +154,7 @@ pub(super) fn reason(answer: &Answer, what: &str) -> Reason {
     Reason { message: format!("{what} is answered with {status}: {message}"), cure }
 }
 
-/// Whether nginx gave the answer in the registry's format (`@unavailable` and its neighbours in nginx.conf).
+/// Whether nginx sent the error in the registry's format (`@unavailable` and the locations next to it in nginx.conf).
 fn is_of_nginx(status: u16, error: &RegistryError) -> bool {
     matches!(status, 429 | 502 | 504)
         || status == 500 && error.message.starts_with("the password cannot be checked")
@@ -186,7 +186,7 @@ fn registry_reason(status: u16, error: &RegistryError, what: &str) -> Reason {
     Reason { message, cure }
 }
 
-/// The reason why clients cannot follow `location`, and the line of nginx.conf that corrects it.
+/// Returns the reason why clients cannot follow `location`, and the line of nginx.conf that corrects this.
 pub fn location_fault(target: &Target, location: &str) -> Option<(String, &'static str)> {
     if location.starts_with('/') && !location.starts_with("//") {
         return None;

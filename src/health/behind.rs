@@ -1,5 +1,5 @@
-//! The registry's containers and ports on this machine: whether the program that listens there is this registry, and
-//! whether the registry behind nginx answers.
+//! The registry's containers and ports on this machine: whether this registry is the program that listens on the
+//! ports, and whether the registry behind nginx answers.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -13,7 +13,7 @@ use crate::files::Part;
 use crate::names::{DnsName, Host};
 use crate::settings::Proxy;
 
-/// The service in docker-compose.yml that clients connect to.
+/// Returns the Compose service that clients connect to.
 fn front(deployment: &Deployment) -> &'static str {
     match deployment.spec.proxy {
         Proxy::Nginx => "nginx",
@@ -21,7 +21,7 @@ fn front(deployment: &Deployment) -> &'static str {
     }
 }
 
-/// The broken link if another program uses one of the registry's ports, so that the registry cannot run.
+/// Returns a broken finding if another program uses one of the registry's ports, so that the registry cannot run.
 pub(super) fn taken(known: &Known<'_>, seen: &Seen) -> Option<Finding> {
     let deployment = known.deployment?;
     let is_here = match seen.peer.as_ref()? {
@@ -31,7 +31,7 @@ pub(super) fn taken(known: &Known<'_>, seen: &Seen) -> Option<Finding> {
     let chain = seen.chain.as_ref().and_then(|chain| chain.as_ref().ok());
     let last = chain.and_then(|chain| chain.last());
     let is_own = last.is_some_and(|last| known.roots.iter().any(|root| last.is_signed_by(root)));
-    // Docker starts no container whose port is in use.
+    // Docker does not start a container if its port is in use.
     let runs = known.containers.of(front(deployment)).is_some_and(|front| front.is_running);
     if !is_here || is_own || runs {
         return None;
@@ -44,7 +44,7 @@ pub(super) fn taken(known: &Known<'_>, seen: &Seen) -> Option<Finding> {
 }
 
 impl Known<'_> {
-    /// The command that moves the registry away from `port`, which another program uses.
+    /// Returns the command that moves the registry away from `port`, which another program uses.
     pub(super) fn other_port(&self, port: u16) -> String {
         let Some(deployment) = self.deployment else {
             return "end the program that listens there, or choose another port where the registry runs: `regcert init --https-port`".to_owned();
@@ -60,13 +60,13 @@ impl Known<'_> {
         )
     }
 
-    /// Whether the container that clients connect to runs well, as far as Docker knows.
+    /// Whether the container that clients connect to runs without a fault, according to Docker.
     pub(super) fn front_runs(&self) -> bool {
         let front = self.deployment.and_then(|deployment| self.containers.of(front(deployment)));
         front.is_some_and(|front| front.is_running && front.trouble.is_none())
     }
 
-    /// Why the container that clients connect to does not run, if Docker knows.
+    /// Returns the reason why the container that clients connect to does not run, if Docker knows it.
     pub(super) fn front_trouble(&self) -> Option<Fault> {
         let deployment = self.deployment?;
         match self.containers {
@@ -76,11 +76,11 @@ impl Known<'_> {
     }
 }
 
-/// The mounted directories: the path inside the container, and the one below the registry's directory.
+/// The mounted directories: each path inside the container, and the path below the registry's directory.
 const MOUNTED: [(&str, &str); 2] = [("/etc/nginx/", "nginx"), ("/etc/regcert/", "registry")];
 
-/// The configuration file that a container's log names: its path in the container, the directory that is mounted
-/// there, and its part.
+/// Finds the configuration file that a container's log names. Returns its path in the container, the directory that is
+/// mounted there, and its part.
 fn configuration(said: &str) -> Option<(String, &'static str, Part)> {
     let named = |(mounted, directory): (&'static str, &'static str)| {
         said.match_indices(mounted).map(move |(at, _)| {
@@ -94,7 +94,7 @@ fn configuration(said: &str) -> Option<(String, &'static str, Part)> {
 }
 
 impl Known<'_> {
-    /// The fault of a container, with the cure for the configuration file that the last lines of its log name.
+    /// Returns the fault of a container. If its log names a configuration file, the cure is for that file.
     fn read_by_container(&self, contained: &Contained) -> Option<Fault> {
         let Fault { message, hint } = contained.trouble.clone()?;
         let is_denied = contained.said.to_lowercase().contains("permission denied");
@@ -108,7 +108,7 @@ impl Known<'_> {
         if let Some(cure) = storage(&contained.said) {
             return Some(Fault { message, hint: self.cure(cure) });
         }
-        // A mirror asks its upstream before it starts, and exits if it gets no answer.
+        // A mirror contacts its upstream when it starts, and exits if it gets no answer.
         if let Some(upstream) = self.upstream.filter(|upstream| upstream.is_broken())
             && contained.said.contains("/v2/")
         {
@@ -129,7 +129,7 @@ impl Known<'_> {
     }
 }
 
-/// Whether the registry itself answers, also behind nginx.
+/// Reports whether the registry itself answers, with or without nginx in front of it.
 pub(super) fn registry(known: &Known<'_>, seen: &Seen, waits: &str) -> Finding {
     let broken = |message: String, hint: String| Finding::broken("registry", message, hint);
     let status = |answer: &Option<Result<super::Answer, String>>| {
@@ -174,7 +174,7 @@ pub(super) fn registry(known: &Known<'_>, seen: &Seen, waits: &str) -> Finding {
     }
 }
 
-/// The link that is broken if not every address of the name leads to the registry: clients may use any of them.
+/// Returns a broken finding: some addresses of the name do not reach the registry, and clients may use any of them.
 pub(super) fn second(known: &Known<'_>, seen: &Seen, peer: SocketAddr) -> Finding {
     let faults: Vec<_> = seen.astray.iter().map(|(address, why)| format!("{address}: {why}")).collect();
     let ips: Vec<_> = seen.astray.iter().map(|(address, _)| address.ip()).collect();
@@ -201,8 +201,8 @@ pub(super) fn second(known: &Known<'_>, seen: &Seen, peer: SocketAddr) -> Findin
     Finding::broken("tcp", message, hint)
 }
 
-/// The command that removes the name from the lines of these addresses in /etc/hosts. Other names on those lines
-/// stay.
+/// Returns the command that removes the name from the lines of these addresses in /etc/hosts. Other names on these
+/// lines stay.
 pub(super) fn out_of_hosts(ips: &[IpAddr], name: &DnsName) -> String {
     let literal = |text: String| text.replace('.', r"\.");
     let name = literal(name.to_string());

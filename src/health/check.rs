@@ -1,6 +1,6 @@
-//! Judges each link on a client's way to the registry, from what `probe` found. Pure rules, in the client's order: a
-//! link is tried only if those before it hold.
-// Long because each link keeps its test, its message and its cure together.
+//! Judges each step on a client's way to the registry, from the observations of `probe`. Pure rules, in the client's
+//! order: a step is judged only if the steps before it work.
+// Long because each step keeps its test, its message and its cure together.
 
 use super::finding::{Finding, waits};
 use super::known::{Known, RolesOnDisk};
@@ -11,14 +11,14 @@ use crate::files::Part;
 use crate::front::ROLES;
 use crate::names::Host;
 
-/// Every link, in a client's order.
+/// Returns the findings for all steps, in a client's order.
 pub fn check(known: &Known<'_>, seen: &Seen) -> Vec<Finding> {
     let nothing = Seen::default();
     let mut links = vec![name(known, seen)];
-    // If the name leads to another machine, what was found there says nothing about the registry.
+    // If the name resolves to another machine, the observations there are not about the registry.
     let seen = if links[0].is_broken() { &nothing } else { seen };
     links.push(tcp(known, seen));
-    // The answer of another program on the registry's port says nothing about the registry either.
+    // If another program uses the registry's port, its answers are not about the registry either.
     let is_taken = seen.peer.as_ref().is_some_and(Result::is_ok) && behind::taken(known, seen).is_some();
     let astray = Seen { peer: Some(Err(NoConnection::default())), ..Seen::default() };
     let seen = if is_taken { &astray } else { seen };
@@ -102,7 +102,7 @@ fn tcp(known: &Known<'_>, seen: &Seen) -> Finding {
             let (compose, port) = (known.compose, known.target.port);
             let mut start = known.compose("up -d");
             if known.roles == RolesOnDisk::Other {
-                // nginx does not start without the file.
+                // nginx does not start without the roles file.
                 start = format!("{}, which rewrites `{ROLES}`, then {start}", known.regcert("init"));
             }
             if let Some(Fault { message, hint }) = known.front_trouble()
@@ -175,10 +175,10 @@ fn tls(known: &Known<'_>, seen: &Seen) -> Finding {
     Finding::broken("tls", message, hint)
 }
 
-/// The message and the cure for a server that does not answer.
+/// Returns the message and the cure for a server that does not answer.
 fn silent(known: &Known<'_>) -> (String, String) {
     let message = "the server takes the connection and says nothing".to_owned();
-    // It is unknown whether a Docker that does not answer is the cause.
+    // If Docker itself does not answer, it may or may not be the cause.
     let trouble = match known.containers {
         Containers::Known(_) => known.front_trouble(),
         Containers::Unknown(_) => None,

@@ -1,4 +1,4 @@
-//! The commands that cure a registry, if several links print them.
+//! The cures that several findings share: texts with the commands that repair a registry.
 
 use super::answer::Cure;
 use super::known::{Ill, Known, RolesOnDisk};
@@ -10,7 +10,7 @@ use crate::pki::Certificate;
 use crate::settings::ClientAuth;
 
 impl Known<'_> {
-    /// A regcert command, with the machine to run it on. `commands::check` completes it with `-C` and sudo.
+    /// Returns a regcert command, with the machine to run it on. `commands::check` adds `-C` and sudo.
     pub(super) fn regcert(&self, words: &str) -> String {
         match self.deployment {
             Some(_) => format!("run `regcert {words}`"),
@@ -18,7 +18,7 @@ impl Known<'_> {
         }
     }
 
-    /// A Compose command, with the machine and the directory to run it in.
+    /// Returns a Compose command, with the machine and the directory to run it in.
     pub(super) fn compose(&self, words: &str) -> String {
         match self.deployment {
             Some(_) => format!("run `{} {words}`", self.compose),
@@ -26,18 +26,18 @@ impl Known<'_> {
         }
     }
 
-    /// Whether a file of these parts differs from what regcert writes.
+    /// Whether a file of these parts differs from what regcert would write.
     pub(super) fn differs(&self, parts: &[Part]) -> bool {
         self.files.iter().any(|(path, _)| parts.contains(&Part::of(path)))
     }
 
-    /// Whether a file of this part is old or missing.
+    /// Whether a file of this part is missing or outdated.
     pub(super) fn is_due(&self, part: Part) -> bool {
         self.files.iter().any(|(path, ill)| *ill == Ill::Due && Part::of(path) == part)
     }
 
-    /// The cure that makes the server do what `says` demands of a file of these parts. Manual edits are overwritten
-    /// only if one of these files was edited.
+    /// Returns the cure after which a file of these parts does what `says` demands. Overwrites edits by hand only if
+    /// one of these files was edited.
     pub(super) fn mends(&self, parts: &[Part], says: &str) -> String {
         if self.deployment.is_none() {
             return format!("{says}: on the registry's machine, `regcert check` says whether it does");
@@ -52,7 +52,7 @@ impl Known<'_> {
                 self.regcert("init --force --reload"),
                 quoted(&all)
             );
-            // config.yml contains a secret. A copy of it would be visible to Git and other users.
+            // config.yml contains a secret, and a copy of the file would be visible to Git and other users.
             let has_secret = concerned.iter().any(|path| Part::of(path) == Part::RegistryConfig);
             let rewrite = if others.is_empty() || has_secret {
                 force
@@ -79,8 +79,8 @@ impl Known<'_> {
         self.files.iter().filter(|(_, ill)| *ill == Ill::Edited).map(|(path, _)| path.as_str())
     }
 
-    /// The command that rewrites only these files: `--force` would overwrite the edits in others too. It does not
-    /// help if the other edits depend on these files.
+    /// Returns the command that rewrites only these files: `--force` would also overwrite the edits in other files.
+    /// The command does not help if the other edits depend on these files.
     fn moves_away(&self, files: &[&str]) -> String {
         let place = |path: &str| shell(&self.dir.join(path).display().to_string());
         let moves = |path: &&str| format!("mv {} {}", place(path), place(&format!("{path}.edited")));
@@ -88,8 +88,8 @@ impl Known<'_> {
         format!("run `{} && regcert init --reload`, which keeps your edit there", moves.join(" && "))
     }
 
-    /// The command that lets the containers read below `directory` if no file is at fault: it gives the directories
-    /// the mode that regcert gives them.
+    /// Returns the command for the case that the files are correct but the containers cannot reach them: it sets the
+    /// mode of `directory` and every directory below it to 0755, and then runs the Compose command `then`.
     pub(super) fn opens(&self, directory: &str, then: &str) -> String {
         let place = shell(&self.dir.join(directory).display().to_string());
         format!("run `sudo find {place} -type d -exec chmod 0755 {{}} + && {} {then}`", self.compose)
@@ -99,12 +99,12 @@ impl Known<'_> {
         self.compose(self.reload)
     }
 
-    /// The command that restarts a server that does not answer, and the one that shows why.
+    /// Returns the command that restarts a server that does not answer, and the command that shows the reason.
     pub(super) fn restarts(&self) -> String {
         format!("{}; where that does not help, `{} logs` says why", self.compose("restart"), self.compose)
     }
 
-    /// The command that gets a new server certificate.
+    /// Returns the command that gets a new server certificate.
     pub(super) fn renews(&self) -> String {
         match self.deployment.map(|deployment| &deployment.issuer) {
             Some(Issuer::External { .. }) => {
@@ -115,7 +115,7 @@ impl Known<'_> {
         }
     }
 
-    /// The command that replaces the root.
+    /// Returns the command that replaces the root.
     pub(super) fn replaces_root(&self) -> String {
         match self.deployment.map(|deployment| &deployment.issuer) {
             Some(Issuer::External { .. }) => {
@@ -125,7 +125,7 @@ impl Known<'_> {
         }
     }
 
-    /// The command that adds the given name to the certificate.
+    /// Returns the cure for a name that the server does not serve; if necessary, it adds the name to the certificate.
     pub(super) fn names_it(&self) -> String {
         let host = &self.target.host;
         let has = |deployment: &Deployment| {
@@ -140,8 +140,8 @@ impl Known<'_> {
         }
     }
 
-    /// The command that adds a name to the certificate. The root may not allow the name, and an external authority
-    /// has to sign it.
+    /// Returns the commands that add a name to the certificate. The root may not allow the name, or an external
+    /// authority may have to sign.
     fn adds_name(&self, deployment: &Deployment) -> String {
         let host = &self.target.host;
         if let Issuer::External { .. } = deployment.issuer {
@@ -157,14 +157,14 @@ impl Known<'_> {
         }
     }
 
-    /// The leaf certificate on disk.
+    /// Returns the server's certificate on disk.
     pub(super) fn leaf(&self) -> Option<&Certificate> {
         self.deployment.and_then(|deployment| deployment.server.as_ref()).map(|server| server.leaf())
     }
 }
 
 impl Known<'_> {
-    /// The text of a cure.
+    /// Returns the text of a cure.
     pub(super) fn cure(&self, cure: Cure) -> String {
         match cure {
             Cure::Proxy(line) => self.mends(&[Part::Front], &format!("nginx.conf must say `{line}`")),
@@ -207,13 +207,13 @@ impl Known<'_> {
         }
     }
 
-    /// The command that makes the disk with the images writable.
+    /// Returns the command that makes the disk with the images writable.
     fn disk_read_write(&self) -> String {
         let says = "the disk with the images must be mounted read-write";
         let Some(data) = self.data else {
             return format!("{says}: `dmesg` says why the kernel allows no writes");
         };
-        // docker-compose.yml may itself mount it read-only.
+        // docker-compose.yml may mount the directory read-only.
         if self.differs(&[Part::Engine]) {
             return self.mends(&[Part::Engine], says);
         }
@@ -222,7 +222,7 @@ impl Known<'_> {
         )
     }
 
-    /// The command that makes the server read the passwords.
+    /// Returns the command that makes the password file readable for the server.
     fn users_file(&self) -> String {
         let says = "the password file must be there and readable by the containers' user";
         if self.differs(&Part::OF_USERS) {
@@ -231,7 +231,7 @@ impl Known<'_> {
         self.mends(&[Part::Front], &format!("{says}, and nginx.conf must name it"))
     }
 
-    /// The command that makes the registry behind nginx answer.
+    /// Returns the command that makes the registry behind nginx answer.
     pub(super) fn starts(&self) -> String {
         let runs = self.containers.of("registry").is_some_and(|registry| registry.is_running);
         let parts = [Part::RegistryConfig, Part::Engine, Part::Front];
@@ -244,7 +244,7 @@ impl Known<'_> {
         format!("{}; `{} logs registry` says why it ended", self.compose("up -d"), self.compose)
     }
 
-    /// The command that makes nginx read the roles.
+    /// Returns the command that makes nginx read the roles.
     pub(super) fn takes_roles(&self) -> String {
         match self.roles {
             RolesOnDisk::Fit => self.reloads(),
@@ -261,8 +261,8 @@ impl Known<'_> {
     }
 }
 
-/// Whether the containers read `own`, a file of the user's own, along with a file of these parts.
-/// docker-compose.override.yml can override each of them.
+/// Whether the user's own file `own` can override a file of these parts. docker-compose.override.yml can override
+/// every part.
 fn is_read_with(own: &str, parts: &[Part]) -> bool {
     Part::of(own) != Part::Local || parts.iter().any(|part| Part::OF_FRONT.contains(part))
 }

@@ -1,5 +1,5 @@
-//! Existing files that do not work: edits that no program can read, users without a password line, settings that are
-//! not applied yet. Pure; the files are passed in as bytes.
+//! Findings about existing files that do not work: unreadable edits, users without a password, and settings that are
+//! not applied. Pure: the caller passes in the files as bytes.
 
 use super::finding::{Finding, State};
 use crate::deployment::{APPLY, Deployment, Issuer};
@@ -8,8 +8,8 @@ use crate::front::directives_end;
 use crate::names::{PROJECT_NAME, printable, project_name, visible};
 use crate::takeover::document;
 
-/// Reports files that were edited by hand and that their program cannot read. These findings replace others about the
-/// same files.
+/// Reports edited files that the program using them cannot read. These findings replace all others about the same
+/// files.
 pub fn damage(deployment: &Deployment, edited: &[(String, Vec<u8>)], findings: &mut Vec<Finding>) {
     for (path, bytes) in edited.iter().filter(|(path, _)| Part::of(path) != Part::ClientTrust) {
         let Some(why) = unreadable(deployment, path, bytes) else {
@@ -27,7 +27,7 @@ pub fn damage(deployment: &Deployment, edited: &[(String, Vec<u8>)], findings: &
 /// The reason why nginx cannot read a file.
 const NO_END: &str = "a directive or a block in it has no end";
 
-/// The finding about a file of the user's own that nginx cannot read: only the user can correct it.
+/// Reports the user's own file if nginx cannot read it. Only the user can correct the file.
 pub fn own_damage(path: &str, text: &str) -> Option<Finding> {
     (!directives_end(text)).then(|| {
         let hint = "correct it: regcert never rewrites this file";
@@ -35,7 +35,7 @@ pub fn own_damage(path: &str, text: &str) -> Option<Finding> {
     })
 }
 
-/// The reason why the program that uses a file cannot read it.
+/// Returns the reason why the program that uses the file cannot read it; `None` if it can.
 fn unreadable(deployment: &Deployment, path: &str, bytes: &[u8]) -> Option<String> {
     let Some(text) = utf8(bytes).ok().and_then(|bytes| std::str::from_utf8(bytes).ok()) else {
         return Some("it is not UTF-8 text".to_owned());
@@ -63,7 +63,7 @@ fn unreadable(deployment: &Deployment, path: &str, bytes: &[u8]) -> Option<Strin
     }
 }
 
-/// The finding about an edit of regcert.toml that is not applied. `is_unknown`: the settings in force are unknown.
+/// Reports edits of regcert.toml that are not applied. If `is_unknown`, the settings in use are unknown.
 pub fn unapplied(deployment: &Deployment, is_unknown: bool) -> Option<Finding> {
     let changed: Vec<_> = deployment
         .unapplied()
@@ -99,7 +99,7 @@ pub fn unapplied(deployment: &Deployment, is_unknown: bool) -> Option<Finding> {
     Some(Finding::due("settings", message, hint).at("regcert.toml"))
 }
 
-/// Users with a role but without a line in the password file.
+/// Reports users who have a role but no line in the password file.
 pub fn lost_users(deployment: &Deployment) -> Vec<Finding> {
     let finding = |(name, path, words): (String, String, String)| {
         let name = printable(&name);
@@ -112,7 +112,7 @@ pub fn lost_users(deployment: &Deployment) -> Vec<Finding> {
     deployment.lost_users().into_iter().map(finding).collect()
 }
 
-/// The stored digests, which reveal manual edits, are not those of this directory.
+/// Reports that the stored digests, which reveal edits by hand, do not belong to this directory.
 pub fn lost_digests(path: &str) -> Finding {
     let message = "missing, damaged or another registry's: an edit by hand cannot be told from an old file";
     Finding::due("digests", message, "run `regcert init`, which writes it again; nothing is lost").at(path)

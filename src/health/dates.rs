@@ -1,4 +1,4 @@
-//! Everything in a registry that expires: when it ends, when `status` warns of it, and how to renew it.
+//! The things in a registry that expire: when they end, when `status` warns, and how to renew them.
 
 use time::OffsetDateTime;
 
@@ -7,18 +7,18 @@ use crate::deployment::{CLIENTS_AHEAD, Client, Deployment, Issuer, Retiring};
 use crate::error::Fault;
 use crate::pki::{Certificate, date, days_until, verify, when};
 
-/// A certificate is renewed this many days before its end, if it lasts at least three times as long.
+/// A certificate is renewed this many days before its end, if its lifetime is at least three times as long.
 pub const SERVER_DAYS: i64 = 30;
 
-/// The number of days before its end at which a certificate is renewed: at most a third of its life.
+/// Returns the number of days before its end at which a certificate is renewed: at most a third of its lifetime.
 pub fn days_ahead(certificate: &Certificate) -> i64 {
     SERVER_DAYS.min(certificate.validity.days() / 3).max(1)
 }
 
-/// A year before the root ends, the timer begins to replace it, because every client must get the new one.
+/// The timer replaces the root this many days before its end. A year, because every client must get the new root.
 const BEGIN_DAYS: i64 = 365;
 
-/// `status` asks for the replacement half a year before a server certificate has to be shorter than the settings say.
+/// `status` asks for a new root this many days before server certificates get shorter than the settings say.
 const ROOT_DAYS: i64 = 182;
 
 /// The part that `rotate --if-due` must renew.
@@ -33,8 +33,8 @@ pub enum Due {
     Root,
 }
 
-/// The part that must be renewed now without asking. A root is replaced if that needs nothing from the user: clients
-/// keep working with the old one.
+/// Returns the part that must be renewed now without asking. A root counts only if the user need not act: clients keep
+/// working with the old root.
 pub fn due(deployment: &Deployment, within: Option<i64>, now: OffsetDateTime) -> Due {
     if let Issuer::Own { authority, .. } = &deployment.issuer
         && (0..BEGIN_DAYS).contains(&days_until(authority.ends(), now))
@@ -48,7 +48,7 @@ pub fn due(deployment: &Deployment, within: Option<i64>, now: OffsetDateTime) ->
     if clients_are_due(deployment, now) { Due::Clients } else { Due::Nothing }
 }
 
-/// The finding for something that ends within so many days and that only the user can renew, with the command.
+/// Reports something that ends within this many days and that only the user can renew.
 pub fn ends_within(deployment: &Deployment, within: i64, now: OffsetDateTime) -> Option<Finding> {
     let mut findings = Vec::new();
     if let Some(retiring) = &deployment.retiring
@@ -62,7 +62,7 @@ pub fn ends_within(deployment: &Deployment, within: i64, now: OffsetDateTime) ->
     findings.into_iter().next()
 }
 
-/// The reason to renew the server certificate; `None` if it is not due.
+/// Returns the reason to renew the server certificate; `None` if it is not due.
 fn server_is_due(deployment: &Deployment, within: Option<i64>, now: OffsetDateTime) -> Option<String> {
     let (server, end) = (deployment.server.as_ref()?, deployment.served_until()?);
     if days_until(end, now) < within.unwrap_or_else(|| days_ahead(server.leaf())) {
@@ -74,7 +74,7 @@ fn server_is_due(deployment: &Deployment, within: Option<i64>, now: OffsetDateTi
     refused(deployment, now).err().map(|fault| fault.message)
 }
 
-/// Whether the server certificate is valid and ends with its authority: a new one would end on the same day.
+/// Whether the server certificate is valid and ends with its authority, so that a new one would end on the same day.
 fn is_as_long_as_can_be(deployment: &Deployment, now: OffsetDateTime) -> bool {
     let Issuer::Own { authority, .. } = &deployment.issuer else {
         return false;
@@ -85,7 +85,7 @@ fn is_as_long_as_can_be(deployment: &Deployment, now: OffsetDateTime) -> bool {
         && refused(deployment, now).is_ok()
 }
 
-/// Whether the next client certificate would need a new authority for clients.
+/// Whether a client certificate issued now or soon would need a new authority for client certificates.
 fn clients_are_due(deployment: &Deployment, now: OffsetDateTime) -> bool {
     let ahead = CLIENTS_AHEAD + i64::from(deployment.spec.days);
     deployment
@@ -139,7 +139,7 @@ fn server(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Findi
         let message = format!("the server certificate begins on {}", date(server.leaf().validity.not_before));
         findings.push(Finding::broken("clock", message, "set this machine's clock").at(path));
     } else if let Some(why) = server_is_due(deployment, None, now)
-        // Otherwise the root's own row says what to do.
+        // Otherwise the finding about the root has the cure.
         && !is_as_long_as_can_be(deployment, now)
         && !deployment.root_until().is_some_and(|end| own && end < now)
     {
@@ -149,7 +149,7 @@ fn server(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Findi
     }
 }
 
-/// The finding about a running rotation, in which clients may have either of two roots.
+/// Returns the finding about an unfinished rotation, during which clients may have either of two roots.
 fn rotation(deployment: &Deployment, retiring: &Retiring, now: OffsetDateTime) -> Finding {
     let fingerprint = retiring.root.fingerprint();
     let end = retiring.root.validity.not_after;
@@ -170,7 +170,7 @@ fn rotation(deployment: &Deployment, retiring: &Retiring, now: OffsetDateTime) -
     Finding::due("rotation", message, hint)
 }
 
-/// Adds the finding about an ending root, or about the intermediate that signs instead of it.
+/// Adds the finding about a root that ends, or about the intermediate that signs in its place.
 fn root(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Finding>) {
     let Some(end) = deployment.root_until() else {
         return;
@@ -181,7 +181,7 @@ fn root(deployment: &Deployment, now: OffsetDateTime, findings: &mut Vec<Finding
         Issuer::Own { .. } => match deployment.voucher(now) {
             Ok(_) if is_over => "run `regcert rotate --ca --reload`, then trust/install.sh on every client, or give it its package or file again".to_owned(),
             Ok(_) => "run `regcert rotate --ca --reload`, which begins to replace it: clients go on with the old root until it ends".to_owned(),
-            // `status` shows the running rotation in another row.
+            // Another finding reports the unfinished rotation.
             Err(_) if deployment.retiring.is_some() => "run `regcert rotate --ca --finish --reload`, then `regcert rotate --ca --reload`".to_owned(),
             Err(fault) => format!("{}: {}", fault.message, fault.hint),
         },

@@ -1,5 +1,5 @@
-//! Whether an edited file contains what a setting needs. The comparison is by statement, so that comments and the
-//! user's own lines never count. Pure; the files are passed in as text.
+//! Checks whether an edited file contains what a setting needs. Compares statements, so comments and the user's own
+//! lines do not count. Pure: the caller passes in the files as text.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,14 @@ use crate::front::{self, NGINX_CONF, directives};
 use crate::render::Site;
 use crate::takeover::{document, scalar};
 
-/// The number of statements that a message lists for each file.
+/// The maximum number of statements that a message lists for each file.
 const SHOWN_MAX: usize = 6;
 
 /// The keys of config.yml whose values may be shown.
 const PUBLIC: [&str; 6] = ["enabled", "addr", "net", "remoteurl", "level", "disabled"];
 
-/// Substrings of the statements that put a setting in force, by part. A setting also changes other statements, but an
-/// edit of those leaves it in force.
+/// Substrings of the statements that implement a setting, by part. A setting also changes other statements, but the
+/// setting still works if those were edited.
 const CARRIERS: [(Part, &[&str]); 4] = [
     (Part::Front, &front::CARRIERS),
     (
@@ -49,7 +49,7 @@ const CARRIERS: [(Part, &[&str]); 4] = [
     (Part::RegistryHealth, &["/run/regcert/metrics"]),
 ];
 
-/// Hints by part: the files for the user's own lines, which a rewrite does not change.
+/// Hints by part: the files for the user's own lines. regcert never rewrites these files.
 const OWN_PLACES: [(Part, &str); 3] = [
     (Part::Front, front::OWN_PLACE),
     (
@@ -62,19 +62,19 @@ const OWN_PLACES: [(Part, &str); 3] = [
     ),
 ];
 
-/// A file that was edited by hand and lacks a setting.
+/// An edited file that lacks a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreached {
     pub path: String,
-    /// Statements that the file needs and lacks.
+    /// Statements that the file needs but does not contain.
     pub missing: Vec<String>,
-    /// Statements that the file has and must not have.
+    /// Statements that the file contains but must not contain.
     pub stale: Vec<String>,
 }
 
-/// The statements that `on_disk`, an edited file that is kept, lacks or must lose for the change of the registry's
-/// files from `before` to `after`. `None` if the file has the change already, or if only comments change. nginx.conf
-/// is compared with all its included files: one of an earlier regcert, or of a user, may have everything in one file.
+/// Returns the statements that the edited file `on_disk` lacks or must lose for the change from `before` to `after`;
+/// `None` if there are none, or if only comments change. nginx.conf is compared together with its included files,
+/// because a user or an earlier regcert may have written everything into one file.
 pub fn unreached(path: &str, on_disk: &[u8], before: &FileSet, after: &FileSet) -> Option<Unreached> {
     let wanted = after.get(path)?;
     if path != NGINX_CONF {
@@ -122,7 +122,7 @@ fn compared(path: &str, on_disk: &[u8], before: &[u8], after: &[u8]) -> Option<U
     };
     let text = |(one, _): (&String, &usize)| one.clone();
     let stale: Vec<_> = has.iter().filter(forbids).map(text).collect();
-    // A text for users may lack new statements, because the user may have reworded it; only stale ones are wrong.
+    // A text for users may lack new statements, because the user may reword it. It must not contain outdated ones.
     let missing: Vec<_> =
         if Part::of(path).only_informs() { Vec::new() } else { new.iter().filter(needs).map(text).collect() };
     (!missing.is_empty() || !stale.is_empty()).then_some(Unreached { missing, stale, ..found })
@@ -131,7 +131,7 @@ fn compared(path: &str, on_disk: &[u8], before: &[u8], after: &[u8]) -> Option<U
 /// Each statement with its number of occurrences.
 type Statements = BTreeMap<String, usize>;
 
-/// The statements of each text in the format of the file, if all three are valid; otherwise their lines.
+/// Splits each text into the statements of the file's format; into lines, unless all three texts are valid.
 fn statements(path: &str, texts: [&str; 3]) -> [Statements; 3] {
     let parse = |text: &str| match path.rsplit_once('.') {
         Some((_, "yml")) => flat(text),
@@ -151,13 +151,13 @@ fn statements(path: &str, texts: [&str; 3]) -> [Statements; 3] {
     })
 }
 
-/// The lines without surrounding blanks. Comments and empty lines are left out.
+/// Returns the trimmed lines, without comments and empty lines.
 fn lines(text: &str) -> Vec<String> {
     let spoken = |line: &&str| !line.is_empty() && !line.starts_with('#') && !line.starts_with("//");
     text.lines().map(str::trim).filter(spoken).map(str::to_owned).collect()
 }
 
-/// The directives of nginx's configuration, each after the names of the blocks around it.
+/// Returns the directives of nginx's configuration, each prefixed with the names of its blocks.
 fn nested(text: &str) -> Vec<String> {
     let mut blocks: Vec<String> = Vec::new();
     let mut all = Vec::new();
@@ -175,7 +175,7 @@ fn within(blocks: &[String], arrow: &str) -> String {
     blocks.iter().map(|block| format!("{block}{arrow}")).collect()
 }
 
-/// The scalars of a YAML file, each after its keys; `None` if the text is not valid YAML.
+/// Returns the scalars of a YAML file, each prefixed with its keys; `None` if the text is not valid YAML.
 fn flat(text: &str) -> Option<Vec<String>> {
     let mut all = Vec::new();
     descend(&document(text).ok()?, "", &mut all);
@@ -196,13 +196,13 @@ fn descend(node: &YamlOwned, keys: &str, all: &mut Vec<String>) {
     }
 }
 
-/// The keys and the container port of a published port.
+/// Returns the keys and the container port of a published port.
 fn inside(statement: &str) -> Option<(&str, &str)> {
     let (keys, port) = statement.split_once(".ports: ")?;
     Some((keys, port.rsplit_once(':')?.1))
 }
 
-/// Whether `known` satisfies `wanted`. A port that is published on one address only counts as published.
+/// Whether `known` satisfies `wanted`. A port that is published on only one address counts as published.
 fn holds(known: &str, wanted: &str) -> bool {
     let ports =
         |text: &str| text.split_once(".ports: ").map(|(keys, port)| (keys.to_owned(), port.to_owned()));
@@ -215,7 +215,7 @@ fn holds(known: &str, wanted: &str) -> bool {
 }
 
 impl Unreached {
-    /// One line for each statement, and the number of the others. The contents of a file with secrets are not shown.
+    /// Returns one line for each statement, up to the maximum, and the number of the rest. Masks possible secrets.
     fn shown(&self) -> String {
         let line = |mark: &str, one: &String| format!("\n  {mark} {}", short(&masked(&self.path, one, ": ")));
         let missing = self.missing.iter().map(|one| line("lacks", one));
@@ -226,7 +226,7 @@ impl Unreached {
         all.into_iter().take(SHOWN_MAX).collect::<String>() + &more
     }
 
-    /// The fault of a command whose change an edited file lacks.
+    /// Returns the error for a command whose change is missing from the edited file.
     pub fn fault(&self, rewrites: &str) -> Fault {
         let Self { path, .. } = self;
         Fault::new(format!(
@@ -239,7 +239,7 @@ impl Unreached {
         ))
     }
 
-    /// The message and the cure that `status` shows for these settings.
+    /// Returns the message and the cure that `status` shows for the settings that the file lacks.
     pub fn told(&self, settings: &[String]) -> (String, String) {
         let settings: Vec<_> = settings.iter().map(|setting| format!("`{setting}`")).collect();
         (
@@ -256,7 +256,7 @@ impl Unreached {
     }
 }
 
-/// A line without possible secrets: in config.yml, every value is masked except those of the `PUBLIC` keys.
+/// Masks possible secrets: in config.yml, every value except those of the `PUBLIC` keys.
 fn masked(path: &str, line: &str, end_of_key: &str) -> String {
     match line.split_once(end_of_key) {
         Some((key, _))
@@ -270,7 +270,7 @@ fn masked(path: &str, line: &str, end_of_key: &str) -> String {
     }
 }
 
-/// Shortens a text to a line or two.
+/// Shortens a text to about two lines.
 fn short(text: &str) -> String {
     const MAX: usize = 160;
     if text.chars().count() <= MAX {
@@ -280,15 +280,15 @@ fn short(text: &str) -> String {
     }
 }
 
-/// A hint: the file for the user's own lines that a rewrite of `path` does not change.
+/// Returns the hint that names a file for the user's own lines. regcert does not rewrite that file.
 fn own_place(path: &str) -> &'static str {
     let place = OWN_PLACES.iter().find(|(part, _)| *part == Part::of(path));
     place.map_or("keep a copy of your edit", |(_, place)| place)
 }
 
-/// The edit of a file: the lines that a rewrite removes, then those that it restores. `written` are the files without
-/// the edit. An nginx.conf in one piece is compared with today's nginx.conf and its included files; comments then
-/// come last, because an earlier regcert wrote most of them.
+/// Returns the edit of a file as lines: first the lines that a rewrite removes, then those that it restores. `written`
+/// are the files without the edit. An nginx.conf in one piece is compared with the new nginx.conf and its included
+/// files; comments come last, because an earlier regcert wrote most of them.
 pub fn edit(path: &str, on_disk: &[u8], written: &FileSet) -> Vec<String> {
     let on_disk = String::from_utf8_lossy(on_disk).into_owned();
     let is_whole = path == NGINX_CONF && front::is_in_one_piece(&on_disk);
@@ -315,8 +315,8 @@ pub fn edit(path: &str, on_disk: &[u8], written: &FileSet) -> Vec<String> {
     lines
 }
 
-/// Each edited file that lacks settings, with the keys of these settings. `on_disk` are the edited files. A file has
-/// a setting if it contains what this value needs, and nothing that only another value needs.
+/// Returns the edited files that lack settings, each with the keys of these settings. `on_disk` are all edited files.
+/// A file has a setting if it contains what the value needs, and nothing that only other values need.
 pub fn swallowed(
     deployment: &Deployment,
     site: &Site,
@@ -356,7 +356,7 @@ pub fn swallowed(
 }
 
 impl Unreached {
-    /// Adds the result of another comparison; true if it found more.
+    /// Merges the result of another comparison. Returns true if it contains more statements.
     fn add(&mut self, other: Self) -> bool {
         let before = self.missing.len() + self.stale.len();
         for (own, more) in [(&mut self.missing, other.missing), (&mut self.stale, other.stale)] {

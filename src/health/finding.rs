@@ -1,11 +1,11 @@
-//! One row of `status` or `check`: what was tested, the result, and what to do.
+//! One row of `status` or `check`: the tested condition, the result, and the action to take.
 
 use serde::Serialize;
 
-/// The result, in the order of urgency in which it is shown.
+/// The possible results, the most urgent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum State {
-    /// Clients are refused, or will be.
+    /// Clients are refused, or will be soon.
     #[serde(rename = "broken")]
     Broken,
     /// The user must act, but clients are still served.
@@ -23,7 +23,7 @@ pub enum State {
 }
 
 impl State {
-    /// The word that users see.
+    /// Returns the word for the user.
     pub fn text(self) -> &'static str {
         match self {
             Self::Broken => "broken",
@@ -40,16 +40,16 @@ impl State {
     }
 }
 
-/// The result of testing one condition that clients need, now or later.
+/// The result of testing one condition that clients need now or later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// A stable identifier of what was tested.
+    /// The stable identifier of the tested condition.
     pub id: &'static str,
     pub state: State,
     pub message: String,
-    /// The action to take; empty if none is needed.
+    /// The action to take; empty if there is none.
     pub cure: String,
-    /// The file, user or certificate that the finding is about; empty for a link of `check`.
+    /// The file, user or certificate with the problem; empty in the findings of `check`.
     pub place: String,
 }
 
@@ -83,7 +83,6 @@ impl Finding {
         Self::new(id, State::NotTried, message, "")
     }
 
-    /// Sets the place of the finding.
     pub(super) fn at(self, place: impl Into<String>) -> Self {
         Self { place: place.into(), ..self }
     }
@@ -93,7 +92,7 @@ impl Finding {
     }
 }
 
-/// The lines for all findings from broken to note, the most urgent first, each with its cure.
+/// Returns the lines for all findings from broken to note, the most urgent first, each with its cure.
 pub fn told(findings: &[Finding]) -> Vec<String> {
     let mut urgent: Vec<_> = findings.iter().filter(|finding| finding.state <= State::Note).collect();
     urgent.sort_by_key(|finding| finding.state);
@@ -105,10 +104,10 @@ pub fn told(findings: &[Finding]) -> Vec<String> {
     lines.collect()
 }
 
-/// The reason shown for a skipped check: the failed check that it depends on.
+/// Returns the reason for a skipped test: the failed test that it depends on.
 pub(super) fn waits(links: &[Finding]) -> String {
     let broken = |link: &&Finding| link.is_broken();
-    // An answer of the registry proves that the links before it work, even those that were found broken.
+    // An answer of the registry proves that the steps before it work, even if they were found broken.
     let talk = links
         .iter()
         .filter(broken)

@@ -13,72 +13,72 @@ use crate::names::Username;
 use crate::pki::Certificate;
 use crate::settings::RunAs;
 
-/// The facts that are known without connecting to the registry.
+/// The facts that `check` needs besides its observations.
 pub struct Known<'a> {
-    /// The registry that is tested.
+    /// The address of the tested registry.
     pub target: &'a Target,
     /// The root certificates that clients have.
     pub roots: &'a [&'a Certificate],
-    /// The registry itself, if its directory is on this machine.
+    /// The registry, if its directory is on this machine.
     pub deployment: Option<&'a Deployment>,
     /// The host user that the containers run as; `None` if no file of the directory can belong to that user.
     pub server: Option<RunAs>,
     /// The image directory, quoted for a shell; `None` for a volume.
     pub data: Option<&'a str>,
-    /// The registry's directory, as the user names it.
+    /// The registry's directory as the user typed it.
     pub dir: &'a Path,
-    /// The user's own files that the containers read in addition to those of regcert.
+    /// The user's own files that the containers read in addition to regcert's files.
     pub own: &'a [&'a str],
     /// The command that runs Docker Compose.
     pub compose: &'a str,
-    /// The arguments after `compose` that make the containers apply new files.
+    /// The arguments of `compose` that make the containers apply new files.
     pub reload: &'a str,
     /// The user that `check` logged in as.
     pub user: Option<&'a Username>,
-    /// The result of checking the user's password with the password file, if the file is on this machine.
+    /// The result of checking the user's password against the password file, if that file is on this machine.
     pub entry: Option<Login>,
-    /// The access that the registry's directory gives to the user, if the directory is on this machine.
+    /// The user's access according to the registry's directory, if the directory is on this machine.
     pub access: Option<&'a Access>,
-    /// The state of the file from which nginx reads the roles.
+    /// The state of the roles file on disk.
     pub roles: RolesOnDisk,
-    /// The repository of the trial images, and what may be stored there.
+    /// The repository for trial images, and the most that the test may store there.
     pub trial: &'a Trial,
-    /// The addresses of the name in /etc/hosts.
+    /// The addresses that /etc/hosts gives for the name.
     pub hosts_file: &'a [IpAddr],
-    /// The state of the registry's containers in Docker.
+    /// The state of the registry's containers according to Docker.
     pub containers: &'a Containers,
-    /// The programs that listen on the registry's ports on this machine, each after its port.
+    /// The programs that listen on the registry's ports on this machine, each with its port.
     pub listeners: &'a [(u16, Listener)],
-    /// Free ports of this machine: one for http and one for https.
+    /// Free ports on this machine: one for http and one for https.
     pub free_ports: (u16, u16),
-    /// The files of the directory that differ from those that regcert would write.
+    /// The files in the directory that differ from those that regcert would write.
     pub files: &'a [(String, Ill)],
-    /// The settings that the running registry shows, if it is the one of the directory.
+    /// The observed settings of the running registry, if it is the one in the directory.
     pub running: Option<&'a Running>,
-    /// The finding about whether a mirror can fetch from its upstream.
+    /// The finding about a mirror's access to its upstream.
     pub upstream: Option<&'a Finding>,
-    /// The reason why the running nginx would refuse its files on disk.
+    /// The reason why nginx could not start again with its files on disk, if there is one.
     pub refused: Option<&'a str>,
-    /// The time on this machine when the test began.
+    /// The time when the test began, by this machine's clock.
     pub now: OffsetDateTime,
 }
 
-/// The reason why a file differs from the one that regcert would write.
+/// The reason why a file differs from what regcert would write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ill {
     /// The file was edited by hand, and `init` keeps it.
     Edited,
-    /// The file is missing or old, and `init` writes it.
+    /// The file is missing or outdated, and `init` writes it.
     Due,
 }
 
-/// The state on disk of the roles that nginx reads.
+/// The state of the roles file on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RolesOnDisk {
-    /// The file is correct, and nginx.conf names it.
+    /// The file is correct, and nginx.conf refers to it.
     Fit,
-    /// The file is missing or has other roles.
+    /// The file is missing or contains other roles.
     Other,
-    /// nginx.conf does not name the file: it is older, or was edited by hand.
+    /// nginx.conf does not refer to the file, because nginx.conf is older or was edited by hand.
     Unread,
 }

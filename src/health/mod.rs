@@ -1,5 +1,5 @@
-//! The findings about a registry: what is due and what is wrong, judged from its certificates, users and files. Pure
-//! rules; this module reads nothing from the machine.
+//! The findings about a registry: what is broken and what is due, judged from its files and from tests. Pure rules:
+//! this module reads nothing from the machine.
 
 mod answer;
 mod behind;
@@ -41,7 +41,7 @@ use crate::deployment::{Deployment, FORMAT};
 use crate::files::{Action, Change, Part};
 use crate::names::{Username, printable, shell, visible};
 
-/// All findings, the worst first.
+/// Returns all findings, the most urgent first.
 pub fn findings(
     deployment: &Deployment,
     change: &Change,
@@ -65,7 +65,7 @@ pub fn findings(
     findings
 }
 
-/// The users whose password lines match no password.
+/// Reports the users for whom no password works.
 pub fn locked_out(deployment: &Deployment) -> Vec<Finding> {
     let locked = |(name, why): (String, Unusable)| {
         let hint = match name.parse::<Username>() {
@@ -78,20 +78,20 @@ pub fn locked_out(deployment: &Deployment) -> Vec<Finding> {
     deployment.locked_out().into_iter().map(locked).collect()
 }
 
-/// An interrupted garbage collection. It finishes by itself in the registry's container, unless the container was
-/// killed as well.
+/// Reports an interrupted garbage collection. The registry's container finishes the collection by itself, unless the
+/// container was killed too.
 pub fn interrupted_collection() -> Finding {
     let message = "a garbage collection was interrupted, and pushes may still be refused";
     Finding::due("gc", message, "run `regcert gc`")
 }
 
-/// The blobs that an interrupted collection has moved but not removed. `size` is a text for the user.
+/// Reports the blobs that an interrupted collection moved but did not remove. `size` is a text for the user.
 pub fn left_by_collection(size: &str) -> Finding {
     let message = format!("a garbage collection that was interrupted left {size} to be removed");
     Finding::note("gc", message, "`regcert gc` frees the space")
 }
 
-/// Unfinished uploads that are old enough for a collection to remove them. `size` is a text for the user.
+/// Reports unfinished uploads that are old enough for a collection to remove them. `size` is a text for the user.
 pub fn given_up_uploads(count: u64, size: &str) -> Finding {
     let uploads = if count == 1 { "1 unfinished upload" } else { &format!("{count} unfinished uploads") };
     let message = format!("{uploads} ({size}): untouched for a day or longer");
@@ -114,9 +114,9 @@ fn files(change: &Change, findings: &mut Vec<Finding>) {
             Action::EditedByHand => {
                 (State::Note, "edited by hand, and kept; `regcert init --force` rewrites it", "")
             }
-            // The request was taken away to be signed, and can be made again from its key.
+            // The user may have taken the request away to have it signed, and regcert can recreate it from its key.
             Action::Added if path.part() == Part::Request => continue,
-            // The file is for the user's own lines, so the user may have removed it.
+            // The file is the user's own, so the user may have removed it.
             Action::Added if path.part() == Part::Local => continue,
             Action::Added if path.as_str() == FORMAT => (
                 State::Due,

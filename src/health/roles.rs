@@ -1,4 +1,4 @@
-//! Roles: whether the running registry enforces them, and which repository gets the trial images of a limited user.
+//! Roles: whether the running registry enforces them, and the repository for the trial images of a limited user.
 
 use super::answer::is_denied;
 use super::finding::Finding;
@@ -12,13 +12,13 @@ use crate::settings::Proxy;
 /// The repository for trial images, unless an option names another.
 const USUAL: &str = "regcert-check";
 
-/// Whether `regcert check` makes this repository for its trial images. A registry has no request that removes an
-/// empty repository.
+/// Whether `regcert check` created this repository for its trial images. The empty repository stays, because a
+/// registry has no request that removes it.
 pub fn is_trial(repository: &str) -> bool {
     repository.rsplit('/').next() == Some(USUAL)
 }
 
-/// The repository for the trial of a user with this access, and what may be stored there.
+/// Returns the repository for the trial of a user with this access, and the most that may be stored there.
 pub fn trial(given: Option<&str>, is_mirror: bool, access: Option<&Access>) -> Trial {
     let patterns = match access.map(|access| &access.repositories) {
         Some(Repositories::Of(patterns)) => patterns.as_slice(),
@@ -31,7 +31,7 @@ pub fn trial(given: Option<&str>, is_mirror: bool, access: Option<&Access>) -> T
     let (repository, extent) = match (given, below, patterns.first()) {
         (Some(given), ..) => (given.to_owned(), Extent::Images),
         (None, Some(below), _) => (below, Extent::Images),
-        // The repository is in real use: no trial image is stored there.
+        // The repository is in real use, so no trial image is stored there.
         (None, None, Some(one)) => (one.to_string(), Extent::Upload),
         (None, None, None) => (USUAL.to_owned(), Extent::Images),
     };
@@ -43,7 +43,7 @@ pub fn trial(given: Option<&str>, is_mirror: bool, access: Option<&Access>) -> T
     Trial { repository, extent }
 }
 
-/// Why the links of a push are not tried although they are not at fault.
+/// Returns the reason why a push is not tested although the registry has no fault; `None` if there is no reason.
 pub(super) fn no_push(known: &Known<'_>, seen: &Seen, name: &str) -> Option<String> {
     let Trial { repository, extent } = known.trial;
     if *extent == Extent::Nothing {
@@ -74,7 +74,7 @@ fn stored(chunk: &Result<Answer, String>) -> bool {
     chunk.as_ref().is_ok_and(|answer| answer.status == 202)
 }
 
-/// Whether the registry enforces the access that the directory gives the user.
+/// Reports whether the registry enforces the access that the directory gives the user.
 pub(super) fn roles(known: &Known<'_>, seen: &Seen, waits: &str) -> Finding {
     let not_tried = |why: &str| Finding::not_tried("roles", why);
     if known.deployment.is_some_and(|deployment| deployment.spec.proxy == Proxy::None) {
@@ -114,7 +114,7 @@ pub(super) fn roles(known: &Known<'_>, seen: &Seen, waits: &str) -> Finding {
 enum Said {
     /// The push was refused.
     Refused,
-    /// The push was accepted; with the status of the deletion, if one was tried.
+    /// The push was accepted. If a deletion was tried, this is its status.
     Taken(Option<u16>),
 }
 
@@ -122,7 +122,7 @@ fn deletion(seen: &Seen) -> Option<u16> {
     seen.trip.as_ref()?.as_ref().ok()?.deleted
 }
 
-/// Compares the answer with the access in the directory.
+/// Compares the registry's answer with the access in the directory.
 fn judged(known: &Known<'_>, Access { role, repositories }: &Access, said: Said) -> Finding {
     let user = known.user.map_or_else(String::new, ToString::to_string);
     let repository = &known.trial.repository;

@@ -1,5 +1,5 @@
-//! Reports whether the container runtimes of a machine trust a registry. Only `install.sh --check` knows which files
-//! each of them reads, and what the files must contain.
+//! Reports whether the container runtimes of a machine trust a registry. Only `install.sh --check` knows the files of
+//! each runtime, and what they must contain.
 
 use super::finding::{Finding, State};
 
@@ -17,7 +17,7 @@ const KNOWN: [&str; 10] = [
     "system store",
 ];
 
-/// The findings of `install.sh --check` on this machine, or the reason why it could not run.
+/// Converts the output of `install.sh --check` on this machine. An error is the reason why the script could not run.
 pub fn runtimes(told: Result<String, String>) -> Vec<Finding> {
     match told {
         Ok(told) => told.lines().filter_map(finding).collect(),

@@ -1,5 +1,5 @@
-//! The targets and observations of a test of a running registry, before they are judged. Plain values that `probe`
-//! fills in.
+//! The target and the observations of a test of a running registry. Plain values: `probe` fills them in, and other
+//! modules judge them.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -14,16 +14,16 @@ use crate::names::{Host, printable};
 use crate::pki::Certificate;
 use crate::settings::RunAs;
 
-/// A registry as a client names it.
+/// The address of a registry as a client writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     pub host: Host,
-    /// The port; 443 unless the user gives another.
+    /// The port; 443 by default.
     pub port: u16,
 }
 
 impl Target {
-    /// The https address of `path`, which begins with a slash.
+    /// Returns the https address of `path`. `path` begins with a slash.
     pub fn url(&self, path: &str) -> String {
         format!("https://{self}{path}")
     }
@@ -37,7 +37,7 @@ impl Target {
 }
 
 impl fmt::Display for Target {
-    /// The form of an image reference: port 443 is left out.
+    /// Writes the form of an image reference: without port 443.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.bracketed())?;
         if self.port == 443 { Ok(()) } else { write!(f, ":{}", self.port) }
@@ -47,7 +47,7 @@ impl fmt::Display for Target {
 impl FromStr for Target {
     type Err = Fault;
 
-    /// `host`, `host:port`, or either of them as an https address, with or without `/v2/`.
+    /// Parses `host`, `host:port`, or either of them as an https address, with or without `/v2/`.
     fn from_str(text: &str) -> Result<Self, Fault> {
         if text.starts_with("http://") {
             return Err(Fault::new(format!("`{}` is not https", printable(text)))
@@ -73,91 +73,91 @@ impl FromStr for Target {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     Nothing,
-    /// Something that regcert may not read, with the reason.
+    /// An object that regcert may not read, with the reason.
     Unreadable(String),
-    /// A directory and the names in it.
+    /// A directory, with the names of its entries.
     Directory(Vec<String>),
-    /// A file; without its bytes if it is too large for a settings file.
+    /// A file. The bytes are empty if the file is too large for a settings file.
     File {
         bytes: Vec<u8>,
-        /// When it was last written, in seconds since 1970.
+        /// The time of the last change, in seconds since 1970.
         modified: i64,
     },
 }
 
-/// The repository of the trial images, and the most that a test may store in it.
+/// The repository for trial images, and the most that a test may store in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trial {
     pub repository: String,
     pub extent: Extent,
 }
 
-/// The most that a test may store in a repository; all of it is removed afterwards.
+/// The most that a test may store in a repository. The test removes everything afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
     Nothing,
-    /// The start of an upload, which must be refused.
+    /// The start of an upload. The registry must refuse it.
     Start,
     Upload,
     /// An upload, a blob and a manifest.
     Images,
 }
 
-/// The result of a test; `None` if it was not tried because an earlier one failed. The error is a short reason.
+/// The result of a test; `None` if the test was skipped because an earlier one failed. The error is a short reason.
 pub type Tried<T> = Option<Result<T, String>>;
 
-/// All observations of a test, in the order in which a client meets them.
+/// All observations of a test, in a client's order.
 #[derive(Debug, Default)]
 pub struct Seen {
     /// The addresses that the name resolves to.
     pub addresses: Tried<Vec<IpAddr>>,
-    /// The addresses of the name that belong to this machine.
+    /// The addresses of the name that are addresses of this machine.
     pub ours: Vec<IpAddr>,
     /// The address that accepted the connection.
     pub peer: Option<Result<SocketAddr, NoConnection>>,
     /// The other addresses of the name that do not reach the same server, each with the reason.
     pub astray: Vec<(SocketAddr, String)>,
-    /// The chain that the server showed, leaf first.
+    /// The certificate chain that the server sent, leaf first.
     pub chain: Option<Result<Vec<Certificate>, Refusal>>,
-    /// The leaf that this machine itself serves on the port, whatever the name resolves to.
+    /// The leaf certificate that this machine serves on the port, independent of the addresses of the name.
     pub nearby: Option<Certificate>,
-    /// Versions of TLS that the server accepted and should not accept.
+    /// The insecure TLS versions that the server accepted.
     pub old: Option<Vec<&'static str>>,
-    /// `GET /v2/` without a password.
+    /// The answer to `GET /v2/` without a password.
     pub api: Tried<Answer>,
-    /// The time from the start of the test to that answer.
+    /// The time from the start of the test to the answer in `api`.
     pub api_after: Duration,
-    /// `GET /v2/` with the password.
+    /// The answer to `GET /v2/` with the password.
     pub login: Tried<Answer>,
-    /// The start of an upload.
+    /// The answer to the start of an upload.
     pub start: Tried<Answer>,
-    /// A chunk of more than a megabyte, of unknown length.
+    /// The answer to a chunk of more than a megabyte, of unknown length.
     pub chunk: Tried<Answer>,
     /// The upload and download of a blob and a manifest.
     pub trip: Tried<Trip>,
-    /// The servers on the registry's own port; empty if it was not tested.
+    /// The servers on the port that the registry uses behind nginx; empty if it was not tested.
     pub bare: Vec<(SocketAddr, Bare)>,
 }
 
 /// A program that listens on one of the registry's ports on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
-    /// The user that owns the socket.
+    /// The ID of the user that owns the socket.
     pub uid: u32,
-    /// The process, if the user of regcert may see it.
+    /// The process ID, if regcert's user may see it.
     pub process: Option<u32>,
     pub program: Option<String>,
-    /// The container that publishes the port.
+    /// The container that publishes the port, if there is one.
     pub container: Option<String>,
 }
 
-/// The programs with which Docker, rootless Docker and Podman forward a published port, each cut at 15 characters.
+/// The programs that forward ports for Docker, rootless Docker and Podman. Names are cut at 15 characters.
 const FORWARDERS: [&str; 6] =
     ["docker-proxy", "rootlesskit", "rootlessport", "slirp4netns", "pasta", "conmon"];
 
 impl Listener {
-    /// Whether the program can be the registry of `containers`, whose files belong to `run_as`: one of its
-    /// containers, or its nginx or registry on the host's network.
+    /// Whether the program can be this registry: one of `containers`, or an nginx or a registry on the host's network
+    /// that runs as `run_as`.
     pub fn can_be(&self, containers: &Containers, run_as: RunAs) -> bool {
         match (&self.container, containers) {
             (Some(name), Containers::Known(own)) => {
@@ -166,7 +166,7 @@ impl Listener {
             (Some(_), Containers::Unknown(_)) => return true,
             (None, _) => {}
         }
-        // A port forwarder of the container engine does not show which container it serves.
+        // The container engine's port forwarder does not show which container it serves.
         if self.program.as_ref().is_some_and(|program| FORWARDERS.contains(&program.as_str())) {
             return true;
         }
@@ -179,7 +179,7 @@ impl Listener {
 }
 
 impl fmt::Display for Listener {
-    /// A part of a sentence, such as: `sshd` (process 12).
+    /// Writes the listener as part of a sentence, such as: `sshd` (process 12).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.container, &self.program, self.process) {
             (Some(container), ..) => write!(f, "the container `{}`", printable(container)),
@@ -189,12 +189,12 @@ impl fmt::Display for Listener {
     }
 }
 
-/// The state of the registry's own containers in Docker.
+/// The state of the registry's own containers according to Docker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Containers {
-    /// The containers are not on this machine, or Docker does not list them: the reason, and what to do.
+    /// The containers are not on this machine, or Docker does not list them: the reason and the cure.
     Unknown(Fault),
-    /// The containers of the directory.
+    /// The containers of the registry's directory.
     Known(Vec<Contained>),
 }
 
@@ -205,11 +205,11 @@ pub struct Contained {
     /// The service in docker-compose.yml that the container belongs to.
     pub service: &'static str,
     pub is_running: bool,
-    /// Whether the health check of the container succeeds; `None` while the container starts, or if it has no check.
+    /// Whether the container's health check succeeds; `None` while the container starts, or without a health check.
     pub is_healthy: Option<bool>,
-    /// The fault of the container, with its cure.
+    /// The fault of the container, with its cure, if there is one.
     pub trouble: Option<Fault>,
-    /// The last line of the container's log or of its health check; empty if none is known.
+    /// The last line of the container's log or health check; empty if there is none.
     pub said: String,
     /// The image that the container was created from; empty if Docker does not say.
     pub image: String,
@@ -220,7 +220,7 @@ pub struct Contained {
 }
 
 impl Containers {
-    /// The container of a service.
+    /// Returns the container of a service.
     pub fn of(&self, service: &str) -> Option<&Contained> {
         match self {
             Self::Unknown(_) => None,
@@ -238,31 +238,31 @@ pub struct NoConnection {
     pub is_refused: bool,
 }
 
-/// The reason why a handshake failed.
+/// The reason why a TLS handshake failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// The server uses plain HTTP.
     PlainHttp,
     /// The server uses neither TLS nor HTTP.
     NotTls,
-    /// The server refused the secure versions of TLS.
+    /// The server refused TLS 1.2 and TLS 1.3.
     Version,
-    /// The server refused with another alert.
+    /// The server ended the handshake with another alert.
     Alert(String),
     /// The connection was closed.
     Closed,
     /// No answer came in time.
     Silent,
-    /// Anything else.
+    /// Any other reason.
     Other(String),
 }
 
-/// The kind of server on the port of a registry without a proxy.
+/// The kind of server on the port that the registry uses behind nginx.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bare {
-    /// Nothing listens, or nothing answers.
+    /// No server listens, or none answers.
     Closed,
-    /// Another server.
+    /// A server that is not a registry.
     Other,
     /// A registry.
     Registry,
@@ -272,14 +272,13 @@ pub enum Bare {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Answer {
     pub status: u16,
-    /// Names in lower case; one entry for each line.
+    /// Header names in lower case, and values; one entry for each header line.
     pub headers: Vec<(String, String)>,
-    /// The beginning of the body.
     pub body: Vec<u8>,
 }
 
 impl Answer {
-    /// Every value of a header.
+    /// Returns every value of a header.
     pub fn all(&self, name: &str) -> Vec<&str> {
         let named = self.headers.iter().filter(|(header, _)| header == name);
         named.map(|(_, value)| value.as_str()).collect()
@@ -291,7 +290,7 @@ impl Answer {
         self.status == 401 && challenges.iter().any(|one| one.to_ascii_lowercase().starts_with("basic "))
     }
 
-    /// The first value of a header.
+    /// Returns the first value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.all(name).first().copied()
     }
@@ -302,53 +301,53 @@ impl Answer {
 pub struct Trip {
     /// The requests in order; the last one may have failed.
     pub steps: Vec<Step>,
-    /// The status of the deletion of the stored image: 202, or the first other status. `None` if nothing was
-    /// deleted, or without an answer.
+    /// The status of deleting the stored image: 202, or the first other status. `None` if nothing was deleted, or if
+    /// there was no answer.
     pub deleted: Option<u16>,
 }
 
 /// One request of a trip.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// The purpose of the request, in words for the user.
+    /// The purpose of the request, as text for the user.
     pub what: &'static str,
-    /// The status that a working registry answers.
+    /// The status that a working registry returns.
     pub expected: u16,
     pub answer: Answer,
-    /// The body that must come back, if any.
+    /// The body that the registry must return, if any.
     pub sent: Option<Vec<u8>>,
 }
 
 impl Step {
-    /// Whether the answer is the expected one.
+    /// Whether the status and the body are as expected.
     pub fn is_done(&self) -> bool {
         self.answer.status == self.expected && self.sent.as_ref().is_none_or(|sent| *sent == self.answer.body)
     }
 }
 
-/// The addresses in words for the user.
+/// Returns the addresses as text for the user.
 pub(super) fn list(addresses: &[IpAddr]) -> String {
     addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// The settings that the running registry shows.
+/// The settings observed on the running registry.
 #[derive(Debug, Default)]
 pub struct Running {
-    /// Whether the handshake asks for a client certificate.
+    /// Whether the TLS handshake asks for a client certificate.
     pub asks_for_certificate: Option<bool>,
-    /// `GET /v2/` without a client certificate.
+    /// The answer to `GET /v2/` without a client certificate.
     pub without_certificate: Tried<Answer>,
-    /// `GET /v2/` on the port without passwords.
+    /// The answer to `GET /v2/` on the port without passwords.
     pub anonymous: Tried<Answer>,
-    /// The tags of [`super::NOT_OPEN`] on that port.
+    /// The answer to a request for the tags of [`super::NOT_OPEN`] on the port without passwords.
     pub anonymous_closed: Tried<Answer>,
-    /// `GET /v2/` on the http port.
+    /// The answer to `GET /v2/` on the http port.
     pub http: Tried<Answer>,
     /// The answer on the metrics port.
     pub metrics: Tried<Answer>,
-    /// The answer to the start of an upload, which a mirror must refuse.
+    /// The answer to the start of an upload. A mirror must refuse it.
     pub mirror_push: Tried<Answer>,
-    /// The configured image directory, if images are in a directory.
+    /// The configured image directory, if there is no volume.
     pub data: Option<PathBuf>,
     /// The time of the last change of registry/config.yml.
     pub config_changed: Option<OffsetDateTime>,

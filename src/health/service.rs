@@ -1,4 +1,4 @@
-//! The links after the handshake: what the registry answers to which user, and whether stored data comes back.
+//! The findings after the handshake: the registry's answers to the user, and whether stored data comes back intact.
 
 use std::time::Duration;
 
@@ -14,15 +14,15 @@ use super::{behind, roles};
 use crate::auth::Login;
 use crate::files::Part;
 
-/// RFC 9110 §5.6.7: the only date format that servers may send.
+/// The only date format that servers may send (RFC 9110 §5.6.7).
 const DATE: StaticFormatDescription =
     format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
 
-/// The largest accepted difference of clocks. Beyond it, machines refuse each other's tickets and tokens (RFC 4120
-/// §5.2.3 recommends five minutes). A new certificate is valid from only an hour before its creation.
+/// The maximum accepted difference between clocks. Beyond it, machines refuse each other's tickets and tokens (RFC
+/// 4120 §5.2.3 recommends five minutes). A new certificate is valid from only an hour before its creation.
 const SKEW: Duration = Duration::from_secs(300);
 
-/// Adds the links, from the first request to the last.
+/// Adds the findings, from the first request to the last.
 pub(super) fn links(known: &Known<'_>, seen: &Seen, links: &mut Vec<Finding>) {
     let judged: [(&'static str, Option<Finding>); 7] = [
         ("api", seen.api.as_ref().map(|answer| api(known, answer, seen))),
@@ -62,7 +62,7 @@ fn unexpected(known: &Known<'_>, name: &'static str, what: &str, answer: &Answer
     Finding::broken(name, reason.message, known.cure(reason.cure))
 }
 
-/// The number of headers with the API's version in an answer; one is correct.
+/// Returns the number of headers with the API's version in an answer. One is correct.
 fn versions(answer: &Answer) -> usize {
     answer.all("docker-distribution-api-version").len()
 }
@@ -143,7 +143,7 @@ fn login(known: &Known<'_>, seen: &Seen) -> Option<Finding> {
     Some(match answer.status {
         200 => Finding::held("login", format!("`{user}` gets in")),
         401 => refused(known, user.as_str()),
-        // The link `registry` reports it.
+        // The finding `registry` reports this.
         502..=504 => return None,
         403 | 500 => {
             let reason = reason(answer, what);
@@ -182,7 +182,7 @@ fn refused(known: &Known<'_>, user: &str) -> Finding {
     Finding::broken("login", message, hint)
 }
 
-/// The cure for a server that has read other roles or passwords than those of the directory.
+/// Returns the cure for a server that uses other roles or passwords than those in the directory.
 fn other_passwords(known: &Known<'_>) -> String {
     let first = known.takes_roles();
     if known.roles == RolesOnDisk::Unread {
@@ -221,7 +221,7 @@ fn upload(known: &Known<'_>, chunk: &Result<Answer, String>) -> Finding {
         Ok(answer) if answer.status == 202 => Finding::held("upload", "1.5 MB in chunks, taken back again"),
         Ok(answer) => {
             let mut reason = reason(answer, what);
-            // Only a proxy that stores uploads first can fail on one by itself.
+            // A proxy can fail by itself only if it stores the upload before it forwards it.
             if answer.status == 500 && reason.cure == Cure::Log && !answer.body.starts_with(b"{") {
                 reason.message += "; it may store each upload itself first, and have no room for it";
                 reason.cure = Cure::Proxy("proxy_http_version 1.1; proxy_request_buffering off;");
@@ -245,7 +245,7 @@ fn digest(known: &Known<'_>, seen: &Seen) -> Finding {
         ),
         Some(step) => {
             let mut reason = reason(&step.answer, &format!("to {}", step.what));
-            // nginx has just read the password file, so the file that it cannot read is a layer.
+            // nginx has just read the password file, so the unreadable file is an image layer.
             if reason.cure == Cure::UsersFile {
                 reason.message += "; it may not be able to read the directory with the images";
                 reason.cure = Cure::DataOwner;

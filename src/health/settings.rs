@@ -1,5 +1,5 @@
 //! Whether the running registry does what regcert.toml says: tests each setting that is visible from outside, and
-//! compares what Docker knows of the containers. Pure; `probe` sends the requests.
+//! compares the containers that Docker reports. Pure; `probe` sends the requests.
 
 use super::finding::Finding;
 use super::known::Known;
@@ -8,10 +8,10 @@ use crate::deployment::Deployment;
 use crate::files::Part;
 use crate::settings::{ClientAuth, Data, Delete, Proxy, Settings};
 
-/// A repository that the port without passwords opens only if it opens all.
+/// A repository that the port without passwords opens only if it opens all repositories.
 pub const NOT_OPEN: &str = "regcert-check-not-open";
 
-/// A difference and its cure.
+/// One difference between the running registry and its settings, with the cure.
 struct Differs {
     what: String,
     cure: String,
@@ -21,12 +21,12 @@ struct Differs {
 struct Comparison<'a> {
     known: &'a Known<'a>,
     spec: &'a Settings,
-    /// Keys of the settings that were compared.
+    /// The keys of the settings that were compared.
     compared: Vec<&'static str>,
     differs: Vec<Differs>,
 }
 
-/// The link that tells whether the settings are in force.
+/// Reports whether the running registry uses its settings.
 pub(super) fn settings(known: &Known<'_>, seen: &Seen, waits: &str) -> Finding {
     let (Some(deployment), Some(running)) = (known.deployment, known.running) else {
         return Finding::not_tried(
@@ -34,7 +34,7 @@ pub(super) fn settings(known: &Known<'_>, seen: &Seen, waits: &str) -> Finding {
             "the settings are in the registry's directory, which is not here",
         );
     };
-    // A server that is not the registry, or refuses every client, shows no settings: an earlier link has the cure.
+    // A server that is not the registry, or refuses every client, shows no settings: an earlier finding has the cure.
     if !matches!(&seen.api, Some(Ok(answer)) if answer.status == 401) {
         return Finding::not_tried("settings", waits);
     }
@@ -76,7 +76,7 @@ impl Comparison<'_> {
         self.known.mends(&[Part::Front], "nginx.conf must say what regcert.toml says")
     }
 
-    /// The cure for a port that does not answer.
+    /// Returns the cure for a port that does not answer.
     fn published(&self, port: u16) -> String {
         let can_differ = [Part::Engine, Part::Front];
         if self.known.differs(&can_differ) {
@@ -116,7 +116,7 @@ impl Comparison<'_> {
         };
         self.compared.push("anonymous-port");
         let (wrong, cure) = match answer {
-            // Another link reports a registry that does not answer.
+            // Another finding reports a registry that does not answer.
             Ok(answer) if answer.status == 200 || answer.status >= 500 => (None, String::new()),
             Ok(answer) => (
                 Some(format!("`GET /v2/` without a password is answered with {}", answer.status)),
@@ -211,7 +211,7 @@ impl Comparison<'_> {
                 continue;
             }
             self.compared.push(key);
-            // Podman writes the registry before a short image name.
+            // Podman adds the registry's name in front of a short image name.
             if *image != wanted && !image.ends_with(&format!("/{wanted}")) {
                 let what = format!("{key} is `{wanted}`, and container `{name}` runs `{image}`");
                 self.differs(what, self.known.compose("up -d"));

@@ -1,5 +1,5 @@
-//! The links of the handshake: compares the certificates that the server sends with the roots, the name, the clock
-//! and the certificate on disk.
+//! The findings about the handshake: compares the certificates that the server sends with the roots, the name, the
+//! clock and the certificate on disk.
 
 use super::days_ahead;
 use super::finding::Finding;
@@ -10,11 +10,11 @@ use crate::front;
 use crate::names::printable;
 use crate::pki::{Certificate, covers, date, days_until, leads_to, verify, when};
 
-/// Adds the links about the certificates that the server sends.
+/// Adds the findings about the certificates that the server sends.
 pub(super) fn links(known: &Known<'_>, chain: &[Certificate], seen: &Seen, links: &mut Vec<Finding>) {
     let leaf = &chain[0];
     links.push(served(known, leaf));
-    // If the right certificate is on disk, every fault of the served one has the same cure.
+    // If the served certificate is not the one on disk, a reload cures all its faults.
     let stale = known.leaf().is_some_and(|on_disk| on_disk != leaf);
     let cure = |otherwise: String| if stale { known.reloads() } else { otherwise };
     let (shape, gap) = shape(known, chain);
@@ -40,7 +40,7 @@ pub(super) fn links(known: &Known<'_>, chain: &[Certificate], seen: &Seen, links
         )
     });
     links.push(days(known, chain, &cure));
-    // If all of them hold, this fails only for a rule that none of them checks.
+    // If all these findings are good, `verify` fails only for a rule that none of them checks.
     let sound = links.iter().all(|link| !link.is_broken());
     let names = [known.target.host.to_string()];
     if let (true, Some(root)) = (sound, known.roots.first())
@@ -59,7 +59,7 @@ pub(super) fn links(known: &Known<'_>, chain: &[Certificate], seen: &Seen, links
     });
 }
 
-/// The first names of a certificate, as many as fit into a line.
+/// Returns the first names of a certificate, as many as fit into a line.
 fn names(leaf: &Certificate) -> String {
     let mut names: Vec<_> = leaf.names.iter().map(|name| printable(name)).take(4).collect();
     if leaf.names.len() > names.len() {
@@ -94,7 +94,7 @@ fn served(known: &Known<'_>, leaf: &Certificate) -> Finding {
     }
 }
 
-/// The cure for files that nginx refuses. Restarting nginx or recreating its container would stop it for good.
+/// Returns the cure for files that nginx refuses. A restart or a new container would stop nginx for good.
 fn refused_files(known: &Known<'_>, why: &str) -> String {
     let says = "the files below nginx/ must be ones that nginx takes";
     if let Some(own) = front::local_named(why) {
@@ -109,7 +109,7 @@ fn refused_files(known: &Known<'_>, why: &str) -> String {
     format!("{says}: correct what it names before nginx restarts, then {}", known.reloads())
 }
 
-/// The link about the form of the chain, and whether a certificate is missing from it.
+/// Returns the finding about the order of the chain, and whether a certificate is missing from the chain.
 fn shape(known: &Known<'_>, chain: &[Certificate]) -> (Finding, bool) {
     let whole = known.mends(&Part::OF_TLS, "the server must send the chain that is on disk");
     if let Some(root) = chain.iter().skip(1).find(|one| one.is_signed_by(one)) {
@@ -152,7 +152,7 @@ fn shape(known: &Known<'_>, chain: &[Certificate]) -> (Finding, bool) {
 
 fn trust(known: &Known<'_>, chain: &[Certificate], cure: &dyn Fn(String) -> String) -> Finding {
     let last = &chain[chain.len() - 1];
-    // The link `days` checks the dates.
+    // The finding `days` covers the dates.
     let latest = chain.iter().map(|one| one.validity.not_before).max().unwrap_or(known.now);
     let refuses = |root: &&&Certificate| {
         let at = latest.max(root.validity.not_before);
@@ -163,7 +163,7 @@ fn trust(known: &Known<'_>, chain: &[Certificate], cure: &dyn Fn(String) -> Stri
             [_] => "the root",
             _ => "either root",
         };
-        // webpki reads only the name and the key of a root; other clients read all of it.
+        // webpki reads only the name and the key of a root; other clients read the whole certificate.
         let authorities = known.roots.iter().copied().chain(&chain[1..]);
         if let Some(why) = authorities.filter(|one| one.is_authority).find_map(Certificate::narrowness) {
             let message = format!("strict clients refuse it: a certificate above it {why}");
@@ -223,13 +223,13 @@ fn days(known: &Known<'_>, chain: &[Certificate], cure: &dyn Fn(String) -> Strin
             format!("if {today} is wrong, set this machine's clock; else {}", cure(known.renews())),
         );
     }
-    // The second of two roots is the old one of a rotation: clients may have either, and `status` shows when it ends.
+    // In a rotation, the second root is the old one. Clients may have either root; `status` reports the old one's end.
     let root = known.roots.first().copied();
     if let Some(root) = root.filter(|root| root.validity.not_after < known.now) {
         let message = format!("the root certificate {}", when(root.validity.not_after, known.now));
         return Finding::broken("days", message, known.replaces_root());
     }
-    // The new root, cross-signed by the old one, is only for clients of the old root. It counts only if it has
+    // The new root, cross-signed by the old one, is only for clients of the old root. It matters only if it has
     // expired.
     let is_needed = |one: &&Certificate| {
         one.validity.not_after < known.now || root.is_none_or(|root| one.public_key != root.public_key)
@@ -241,7 +241,7 @@ fn days(known: &Known<'_>, chain: &[Certificate], cure: &dyn Fn(String) -> Strin
         return Finding::held("days", format!("until {}, {left} days left", date(end)));
     }
     let message = format!("the certificate {}", when(end, known.now));
-    // A new certificate would end with the root as well.
+    // If the root sets the end, renewing does not help: no certificate outlives its root.
     let is_root = root.is_some_and(|root| root.validity.not_after == end);
     Finding::broken("days", message, if is_root { known.replaces_root() } else { cure(known.renews()) })
 }

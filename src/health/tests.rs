@@ -1,4 +1,4 @@
-//! Tests of the rules of `check`: observations decide which links are broken, and each broken link names its cure.
+//! Tests of the rules of `check`: observations decide which findings are broken, and each broken finding has a cure.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
@@ -23,7 +23,7 @@ mod roles;
 
 const NOW: OffsetDateTime = datetime!(2026-11-20 12:00 UTC);
 
-/// A registry, and another one with the same names.
+/// Two registries with the same names.
 static HERE: LazyLock<Deployment> = LazyLock::new(|| deployment(true));
 static OTHER: LazyLock<Deployment> = LazyLock::new(|| deployment(false));
 
@@ -52,7 +52,7 @@ fn step(status: u16, came: &str) -> Step {
     Step { what: "fetch the blob", expected: 200, answer, sent: Some(b"{}".to_vec()) }
 }
 
-/// The observations of a registry without faults.
+/// Returns the observations of a registry without faults.
 fn seen() -> Seen {
     let ip = "10.0.0.7".parse().unwrap();
     let chain = HERE.server.as_ref().unwrap().chain().to_vec();
@@ -73,13 +73,13 @@ fn seen() -> Seen {
     }
 }
 
-/// The links, tested on the registry's machine, or on a machine that has only its root.
+/// Returns the findings on the registry's machine, or on a machine that has only the root certificate.
 fn links(seen: &Seen, here: bool, entry: Option<Login>) -> Vec<Finding> {
     let access = here.then(|| HERE.state.access.of("docker"));
     links_of(seen, here, entry, access.as_ref(), RolesOnDisk::Fit)
 }
 
-/// The links for a user with this access in the directory, and with this state of the roles on disk.
+/// Returns the findings for a user with this access in the directory, and for this state of the roles on disk.
 fn links_of(
     seen: &Seen,
     here: bool,
@@ -122,7 +122,7 @@ fn links_of(
     links
 }
 
-/// The names of the broken links, and the cure of the first one.
+/// Returns the names of the broken findings, and the cure of the first one.
 fn broken(change: impl Fn(&mut Seen)) -> (String, String) {
     let mut seen = seen();
     change(&mut seen);
@@ -160,7 +160,7 @@ fn a_registry_on_this_machine_tells_a_name_that_leads_elsewhere() {
     });
     assert_eq!(names, "name");
     assert!(hint.contains("mend the record in the DNS"), "{hint}");
-    // The name may still reach the registry, as through a router: then nothing is wrong.
+    // The name may reach the registry through a router: then there is no fault.
     let nearby = |seen: &mut Seen| seen.nearby = HERE.server.as_ref().map(|server| server.leaf().clone());
     assert_eq!(broken(nearby).0, "");
 }
@@ -192,7 +192,7 @@ fn each_fault_of_a_chain_is_its_own_link() {
             if let Some(Ok(chain)) = &mut seen.chain {
                 change(chain);
             }
-            // With each of these faults no password is sent.
+            // After each of these faults, `check` sends no password.
             (seen.api, seen.login, seen.start, seen.chunk, seen.trip) = (None, None, None, None, None);
         })
     };

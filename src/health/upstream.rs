@@ -3,7 +3,7 @@
 use super::finding::Finding;
 use super::seen::Answer;
 
-/// The file with all root certificates, by family of systems (Debian, Fedora, SUSE, Alpine).
+/// The files with all root certificates, one for each family of systems (Debian, Fedora, SUSE, Alpine).
 pub const BUNDLES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -11,17 +11,17 @@ pub const BUNDLES: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// The answer of the upstream to `GET /v2/` without a password.
+/// The upstream's answer to `GET /v2/` without a password.
 pub struct UpstreamSeen<'a> {
     /// The upstream's address, in the form of `--mirror-of`.
     pub url: &'a str,
     /// The proxy that the registry's container uses to reach the upstream.
     pub through: Option<String>,
-    /// The answer, or the reason why there is none; `None` if regcert cannot use that proxy.
+    /// The answer, or the reason for a missing one; `None` if regcert cannot use the proxy in `through`.
     pub answer: Option<Result<Answer, String>>,
 }
 
-/// The finding about the link from a mirror to its upstream.
+/// Reports whether the mirror can fetch from its upstream.
 pub fn upstream(seen: &UpstreamSeen<'_>) -> Finding {
     let UpstreamSeen { url, through, answer } = seen;
     let name = "upstream";

@@ -1,5 +1,5 @@
-//! The total contents behind the tags of a registry. Each manifest and configuration counts once, however many tags
-//! name it.
+//! The manifests, platforms and sizes behind the tags of a registry. Each manifest and configuration counts once,
+//! however many tags name it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::manifest::{Blob, Listed, Manifest};
 use crate::names::{Digest, Repository, Tag};
 
-/// A tag, and the manifest that it names.
+/// A tag, and the manifest that the tag names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tagged {
     pub tag: Tag,
@@ -22,20 +22,20 @@ pub struct Tagged {
 pub struct Contents {
     /// The manifests by digest, each with its size in bytes.
     manifests: BTreeMap<Digest, (u64, Manifest)>,
-    /// The platforms, by the digest of the configuration.
+    /// The platforms, by the digest of the image configuration.
     platforms: BTreeMap<Digest, Option<String>>,
-    /// The first repository that named a manifest or a configuration, which can be fetched there.
+    /// The first repository that named a manifest or a configuration. Either can be fetched from there.
     places: BTreeMap<Digest, Repository>,
 }
 
-/// The totals of the blobs: manifests, configurations and layers.
+/// The totals of the stored blobs: manifests, configurations and layers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Held {
-    /// All manifests, including those that an index names.
+    /// All manifests, including those that an index lists.
     pub manifests: usize,
     /// All blobs, each counted once.
     pub blobs: usize,
-    /// The size of all blobs.
+    /// The size of all blobs, in bytes.
     pub bytes: u64,
 }
 
@@ -45,7 +45,7 @@ impl Contents {
         self.places.entry(digest.clone()).or_insert_with(|| repository.clone());
     }
 
-    /// Adds a fetched manifest, and records where its parts can be fetched.
+    /// Adds a fetched manifest, and records the repository from which its parts can be fetched.
     pub fn take(&mut self, digest: &Digest, bytes: u64, manifest: Manifest) {
         let repository = self.places.get(digest).cloned();
         let children = match &manifest {
@@ -64,12 +64,12 @@ impl Contents {
         self.platforms.insert(digest.clone(), platform);
     }
 
-    /// The repository from which `digest` can be fetched.
+    /// Returns the repository from which `digest` can be fetched.
     pub fn place(&self, digest: &Digest) -> Option<&Repository> {
         self.places.get(digest)
     }
 
-    /// The manifests that indexes name and that have not been added yet.
+    /// Returns the manifests that indexes list but that have not been added yet.
     pub fn unseen(&self) -> BTreeSet<Digest> {
         let indexes = self.manifests.values().filter_map(|(_, manifest)| match manifest {
             Manifest::Index(entries) => Some(entries),
@@ -79,8 +79,8 @@ impl Contents {
         children.filter(|digest| !self.manifests.contains_key(digest)).cloned().collect()
     }
 
-    /// The configurations to read a platform from: those of images that a tag names, or that an index lists without
-    /// a platform.
+    /// Returns the configurations that must be fetched for their platform: those of images that a tag names, or that
+    /// an index lists without a platform.
     pub fn configs(&self, tagged: &[&Digest]) -> BTreeSet<Digest> {
         let mut wanted = BTreeSet::new();
         for digest in tagged {
@@ -95,7 +95,7 @@ impl Contents {
         wanted
     }
 
-    /// The platforms of the image that `digest` names, in the order of its index, each once.
+    /// Returns the platforms of the image `digest`, in the order of its index, each once.
     pub fn platforms(&self, digest: &Digest) -> Vec<String> {
         let mut platforms: Vec<String> = Vec::new();
         let mut add = |text: &str| {
@@ -114,7 +114,7 @@ impl Contents {
         platforms
     }
 
-    /// The number of bytes that a pull of `digest` fetches; `None` if the manifest does not give sizes.
+    /// Returns the number of bytes that a pull of `digest` fetches; `None` if the manifest does not contain sizes.
     pub fn size(&self, digest: &Digest) -> Option<u64> {
         let (_, manifest) = self.manifests.get(digest)?;
         if *manifest == Manifest::Foreign {
@@ -130,7 +130,7 @@ impl Contents {
         Some(size)
     }
 
-    /// The totals of what the registry stores, each blob counted once.
+    /// Returns the totals of the stored blobs. Each blob counts once.
     pub fn held(&self) -> Held {
         let mut held: BTreeMap<&Digest, u64> = BTreeMap::new();
         for (digest, (bytes, manifest)) in &self.manifests {
@@ -141,7 +141,7 @@ impl Contents {
         Held { manifests: self.manifests.len(), blobs: held.len(), bytes }
     }
 
-    /// Every manifest that `digest` reaches, each once: an index may name indexes, in theory in a cycle.
+    /// Returns every manifest that `digest` reaches, each once. Indexes may list indexes, in theory even in a cycle.
     fn reach<'a>(&'a self, digest: &'a Digest) -> BTreeSet<&'a Digest> {
         let mut seen = BTreeSet::new();
         let mut waiting = vec![digest];
@@ -158,7 +158,7 @@ impl Contents {
         seen
     }
 
-    /// Visits `digest` and everything that it reaches, in order, with the index entry that names each.
+    /// Visits `digest` and every manifest that it reaches, in order, each with the platform that its index gives.
     fn walk<'a>(&'a self, digest: &'a Digest, mut visit: impl FnMut(&'a Manifest, Option<&'a Listed>)) {
         let mut opened = BTreeSet::new();
         let mut waiting = vec![(digest, None)];
@@ -167,7 +167,7 @@ impl Contents {
                 continue;
             };
             visit(manifest, listed);
-            // An index may list a manifest twice, for two platforms; an index is opened once.
+            // An index may list a manifest twice, for two platforms. The entries of an index are visited only once.
             if let Manifest::Index(entries) = manifest
                 && opened.insert(digest)
             {

@@ -1,12 +1,12 @@
-//! Finds the next page of a list by its `Link` headers (RFC 8288), on the same registry only.
+//! Finds the next page of a list from the `Link` headers (RFC 8288), only on the same registry.
 
 use crate::health::Target;
 use crate::names::printable;
 
-/// One link of a header.
+/// One link in a `Link` header.
 struct Link<'a> {
     target: &'a str,
-    /// Names in lower case, values without quotes; the first parameter with a name counts.
+    /// Names in lower case, values without quotes. If a name occurs twice, the first parameter counts.
     parameters: Vec<(String, String)>,
 }
 
@@ -23,7 +23,7 @@ impl Link<'_> {
     }
 }
 
-/// The path and query of the page after `path`, by the `Link` headers of its answer.
+/// Returns the path and query of the page after `path`, from the `Link` headers of the answer.
 pub fn next_page(target: &Target, path: &str, headers: &[&str]) -> Result<Option<String>, String> {
     let next = headers.iter().flat_map(|header| links(header)).find(Link::is_next);
     let Some(link) = next else {
@@ -40,7 +40,7 @@ pub fn next_page(target: &Target, path: &str, headers: &[&str]) -> Result<Option
     if page.starts_with("/v2/") { Ok(Some(page)) } else { fault("which is no part of its API") }
 }
 
-/// The links of one header, up to the first malformed one.
+/// Parses the links of one header, up to the first malformed link.
 fn links(header: &str) -> Vec<Link<'_>> {
     let mut links = Vec::new();
     let mut rest = header;
@@ -54,7 +54,7 @@ fn links(header: &str) -> Vec<Link<'_>> {
     links
 }
 
-/// The parameters of a link, and the rest of the header.
+/// Parses the parameters of a link. Returns them and the rest of the header.
 fn parameters(text: &str) -> (Vec<(String, String)>, &str) {
     let mut parameters = Vec::new();
     let mut rest = text.trim_start();
@@ -72,7 +72,7 @@ fn parameters(text: &str) -> (Vec<(String, String)>, &str) {
     (parameters, rest)
 }
 
-/// A token or a quoted string (RFC 9110 §5.6.4), and the rest of the header.
+/// Parses a token or a quoted string (RFC 9110 §5.6.4). Returns the value and the rest of the header.
 fn value(text: &str) -> (String, &str) {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([';', ',']).unwrap_or(text.len());
@@ -112,15 +112,15 @@ fn resolve(target: &Target, base: &str, reference: &str) -> Option<String> {
     })
 }
 
-/// The rest of an address after the authority, if that is this registry.
+/// Returns the part of an address after the authority, if the authority is this registry.
 fn on<'a>(target: &Target, rest: &'a str) -> Option<&'a str> {
     let (authority, local) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     let there: Target = authority.parse().ok()?;
-    // An address without a path means the root, which is not a list.
+    // An address without a path is the root, which is not a list.
     (there == *target && local.starts_with('/')).then_some(local)
 }
 
-/// The path without `.` and `..` (RFC 3986 §5.2.4).
+/// Removes `.` and `..` from a path (RFC 3986 §5.2.4).
 fn without_dots(reference: &str) -> String {
     let (path, query) = reference.split_at(reference.find('?').unwrap_or(reference.len()));
     let mut parts: Vec<&str> = Vec::new();

@@ -1,10 +1,10 @@
-//! The sizes and platforms in a manifest. A manifest that is not understood is foreign, and never a fault.
+//! Reads sizes and platforms from manifests. A manifest of an unknown kind is foreign, but not an error.
 
 use serde::Deserialize;
 
 use crate::names::{Digest, printable};
 
-/// The media types that a client accepts for a manifest; without them a registry would convert or hide it.
+/// The media types that a client accepts for a manifest. Without them, a registry would convert or hide manifests.
 pub const MANIFEST_TYPES: &str = "application/vnd.oci.image.index.v1+json, \
     application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, \
@@ -13,7 +13,7 @@ pub const MANIFEST_TYPES: &str = "application/vnd.oci.image.index.v1+json, \
     application/vnd.docker.distribution.manifest.v1+prettyjws, \
     application/vnd.docker.distribution.manifest.v1+json";
 
-/// The media types of configurations that name a platform: those of images, not of other artefacts.
+/// The media types of configurations that name a platform. Only images have them, other artefacts do not.
 const CONFIG_TYPES: [&str; 2] =
     ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
 
@@ -22,39 +22,38 @@ const CONFIG_TYPES: [&str; 2] =
 pub enum Manifest {
     /// One image, or another artefact.
     Single {
-        /// The configuration, if it is that of an image.
+        /// The configuration, if it belongs to an image.
         config: Option<Digest>,
         /// The configuration and the layers.
         blobs: Vec<Blob>,
     },
-    /// Manifests, usually one for each platform.
+    /// An index: manifests, usually one for each platform.
     Index(Vec<Entry>),
-    /// Anything else, such as schema 1, which does not give the sizes of its layers.
+    /// Anything else, such as a schema 1 manifest, which does not contain the sizes of its layers.
     Foreign,
 }
 
-/// A part of an image.
+/// A configuration or a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blob {
     pub digest: Digest,
     /// The size in bytes.
     pub size: u64,
-    /// Whether the blob is stored on another server, such as the base layers of Windows.
+    /// Whether the blob is stored on another server, such as a base layer of Windows.
     pub is_elsewhere: bool,
 }
 
-/// A manifest that an index names.
+/// One entry of an index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub digest: Digest,
-    /// The platform that the index gives for the manifest.
     pub platform: Listed,
 }
 
 /// The platform that an index gives for a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listed {
-    /// This platform.
+    /// This platform, such as `linux/amd64`.
     As(String),
     /// No platform.
     Nowhere,
@@ -89,7 +88,7 @@ struct Platform {
 }
 
 impl Platform {
-    /// The platform as text, such as `linux/arm64/v8`; `None` if it is not given.
+    /// Returns the platform as text, such as `linux/arm64/v8`; `None` if there is none.
     fn text(&self) -> Option<String> {
         let parts = [&self.os, &self.architecture, &self.variant].into_iter().flatten();
         let parts: Vec<_> = parts.filter(|part| !part.is_empty()).map(|part| printable(part)).collect();
@@ -98,7 +97,7 @@ impl Platform {
 }
 
 impl Manifest {
-    /// Reads any bytes; never fails.
+    /// Parses a manifest. Accepts any bytes: unknown ones are `Foreign`.
     pub fn read(bytes: &[u8]) -> Self {
         let Ok(raw) = serde_json::from_slice::<Raw>(bytes) else {
             return Self::Foreign;
@@ -118,7 +117,7 @@ impl Manifest {
     }
 }
 
-/// The platform in an image's configuration.
+/// Returns the platform in an image's configuration.
 pub fn platform(config: &[u8]) -> Option<String> {
     serde_json::from_slice::<Platform>(config).ok()?.text()
 }

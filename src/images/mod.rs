@@ -1,5 +1,5 @@
-//! The contents of a registry, read from its answers: pages of lists, manifests, and their sums. Plain values:
-//! `probe` sends the requests, and nothing here trusts the answers.
+//! The contents of a registry: pages of lists, manifests, totals, and the files in its storage. Plain values: `probe`
+//! sends the requests, and this module does not trust the answers.
 
 mod contents;
 mod link;
@@ -16,13 +16,13 @@ use serde::Deserialize;
 /// One page of `/v2/_catalog`.
 #[derive(Debug, Default, Deserialize)]
 pub struct CatalogPage {
-    /// `null` if the registry has none.
+    /// `null` if the registry has no repositories.
     pub repositories: Option<Vec<String>>,
 }
 
 /// One page of `/v2/NAME/tags/list`.
 #[derive(Debug, Default, Deserialize)]
 pub struct TagsPage {
-    /// `null` if the repository has none.
+    /// `null` if the repository has no tags.
     pub tags: Option<Vec<String>>,
 }

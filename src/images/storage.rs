@@ -1,4 +1,4 @@
-//! The contents of a registry's storage, from a listing of its files, and which of them no image needs. The layout is
+//! The contents of a registry's storage, from a listing of its files, and the files that no image needs. The layout is
 //! that of distribution's file system driver, identical in registry:2 and registry:3 (`registry/storage/paths.go`).
 //! Nothing here reads or removes a file.
 
@@ -29,7 +29,7 @@ const MANIFEST_MAX: u64 = 4 << 20;
 pub struct Sum([u8; 32]);
 
 impl Sum {
-    /// The digest of these bytes.
+    /// Computes the digest of the bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(sha256(bytes))
     }
@@ -61,13 +61,13 @@ impl Sum {
         hex(&self.0)
     }
 
-    /// The directory of the blob with this digest.
+    /// Returns the directory of the blob with this digest.
     fn blob(self) -> String {
         let hex = self.hex();
         format!("blobs/sha256/{}/{hex}", &hex[..2])
     }
 
-    /// The file with the bytes of the blob.
+    /// Returns the file with the bytes of the blob.
     pub fn file(self) -> String {
         format!("{}/data", self.blob())
     }
@@ -84,7 +84,7 @@ impl fmt::Display for Sum {
 pub enum Garbage {
     /// Blobs that no manifest names.
     Unreferenced,
-    /// Unreferenced blobs, and the manifests that no tag names, directly or through an index.
+    /// Unreferenced blobs, and manifests that no tag names, directly or through an index.
     Untagged,
 }
 
@@ -93,14 +93,14 @@ pub enum Garbage {
 pub struct Storage {
     /// The time of the listing, in seconds since 1970.
     now: u64,
-    /// The time of the storage's own clock before the listing began. It can differ from that of the machine.
+    /// The time on the storage's own clock before the listing began. This clock can differ from the machine's.
     clock: Option<u64>,
     repositories: BTreeMap<String, Holding>,
     /// The size of each blob, in bytes.
     blobs: HashMap<Sum, u64>,
-    /// Unfinished uploads by their directory.
+    /// The unfinished uploads, by directory.
     uploads: BTreeMap<String, Upload>,
-    /// The blobs that an interrupted collection has moved but not removed.
+    /// The number and the size of the blobs that an interrupted collection has moved but not removed.
     left: Amount,
 }
 
@@ -110,17 +110,17 @@ struct Holding {
     revisions: BTreeMap<Sum, Link>,
     tags: BTreeMap<String, TagLinks>,
     layers: HashMap<Sum, Link>,
-    /// Signatures of schema 1 manifests, which no manifest names.
+    /// Signatures of schema 1 manifests. No manifest names them.
     signatures: BTreeSet<Sum>,
-    /// When a manifest or tag last changed.
+    /// The time of the last change of a manifest or tag, in seconds since 1970.
     changed: u64,
-    /// The stamp of the directory with the layers.
+    /// The stamp of the directory with the layer links.
     layers_stamp: Option<u64>,
-    /// The stamp of the directory with the manifests.
+    /// The stamp of the directory with the manifest links.
     revisions_stamp: Option<u64>,
-    /// Directories of deleted manifests: if one is stored again, its link is made there.
+    /// The directories of deleted manifests. If a manifest is stored again, the registry creates its link there.
     emptied: BTreeSet<Sum>,
-    /// Whether a tag was left out because it could not be read and seemed to be deleted at that moment.
+    /// Whether a tag was left out because its link could not be read and seemed to have been deleted meanwhile.
     lacks_tags: bool,
 }
 
@@ -128,13 +128,13 @@ struct Holding {
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     size: u64,
-    /// The time of the last write: `st_mtime`, which a restored backup keeps.
+    /// The time of the last write (`st_mtime`). A restored backup keeps this time.
     time: u64,
-    /// The time of the last change of any kind: `st_ctime`, which only the kernel sets.
+    /// The time of the last change of any kind (`st_ctime`). Only the kernel sets this time.
     stamp: u64,
 }
 
-/// A file that contains a digest. Its path names the same digest, unless it is the current link of a tag.
+/// A file that contains a digest. The path contains the same digest, except for the current link of a tag.
 #[derive(Debug, Clone, Copy)]
 struct Link {
     /// Whether the file is incomplete, for example because the disk was full.
@@ -153,22 +153,22 @@ impl From<Entry> for Link {
 #[derive(Debug, Default)]
 struct TagLinks {
     current: Current,
-    /// The file that has the digest of the tag's current manifest.
+    /// The current link: the file with the digest of the tag's current manifest.
     link: Option<Link>,
     /// Every manifest that the tag has ever named.
     history: BTreeMap<Sum, Link>,
 }
 
-/// The manifest that a tag names now.
+/// The manifest that a tag currently names.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Current {
-    /// Nothing: a push ended before it wrote the link.
+    /// No manifest: a push ended before the registry wrote the link.
     #[default]
     Nothing,
     /// The link was not read yet, or cannot be read.
     Unread,
     Names(Sum),
-    /// The link cannot be read, but the tag has never named another manifest.
+    /// The link cannot be read, but the tag has only ever named this manifest.
     Only(Sum),
 }
 
@@ -185,7 +185,6 @@ impl TagLinks {
     }
 }
 
-/// An unfinished upload.
 #[derive(Debug, Default, Clone, Copy)]
 struct Upload {
     bytes: u64,
@@ -193,7 +192,7 @@ struct Upload {
 }
 
 impl Storage {
-    /// A storage to be listed now; `clock` is the storage's own time, if known.
+    /// Creates an empty storage. `clock` is the time on the storage's own clock, if known.
     pub fn new(clock: Option<u64>) -> Self {
         Self { clock, ..Self::default() }
     }
@@ -236,7 +235,7 @@ impl Storage {
         holding.take(&rest.split('/').collect::<Vec<_>>(), entry)
     }
 
-    /// The link files of the tags that were not read yet.
+    /// Returns the link files of the tags that have not been read yet.
     pub fn tag_files(&self) -> BTreeSet<String> {
         let tags = self.repositories.iter().flat_map(|(name, holding)| {
             let written = holding.tags.iter().filter(|(_, tag)| tag.current == Current::Unread);
@@ -245,7 +244,7 @@ impl Storage {
         tags.collect()
     }
 
-    /// Adds the contents of a tag's link file: `FILE:TEXT`. An empty file has no line.
+    /// Adds the contents of a tag's link file, as `FILE:TEXT`. There is no line for an empty file.
     pub fn take_tag(&mut self, line: &str) {
         if let Some((file, text)) = line.split_once("/current/link:")
             && let Some((repository, tag)) =
@@ -258,7 +257,7 @@ impl Storage {
         }
     }
 
-    /// Marks all tags as read. Unless `is_final`, a tag may have been deleted since it was listed.
+    /// Ends the reading of tags. Unless `is_final`, removes unread tags with a complete link: they were just deleted.
     pub fn end_tags(&mut self, is_final: bool) {
         if !is_final {
             let is_there = |tag: &TagLinks| tag.current != Current::Unread || tag.is_torn();
@@ -275,7 +274,7 @@ impl Storage {
         }
     }
 
-    /// The blobs that are manifests of repositories and were not read yet, with the size of each.
+    /// Returns the blobs that are manifests of repositories but have not been read yet, with their sizes.
     pub fn manifests(&self, known: &Contents) -> Vec<(Sum, u64)> {
         let linked = self.repositories.values().flat_map(|holding| {
             holding.revisions.keys().copied().chain(holding.tags.values().filter_map(TagLinks::names))
@@ -283,8 +282,8 @@ impl Storage {
         self.files(linked.filter(|sum| !known.0.contains_key(sum)).collect()).collect()
     }
 
-    /// Blobs that may be deleted manifests, if layers are recent: they distinguish a complete push from one under
-    /// way.
+    /// Returns the blobs that may be deleted manifests, if any layer is recent. The manifests show which recent layers
+    /// belong to a complete push.
     pub fn deleted_manifests(&self, contents: &Contents) -> Vec<(Sum, u64)> {
         let young = |holding: &Holding| holding.layers.values().any(|link| self.is_young(link.time));
         if !self.repositories.values().any(young) {
@@ -296,7 +295,7 @@ impl Storage {
         self.files(unknown.copied().collect()).filter(|(_, size)| *size <= MANIFEST_MAX).collect()
     }
 
-    /// The blobs among `sums` that are stored and not empty, with the size of each.
+    /// Returns the blobs among `sums` that are stored and not empty, with their sizes.
     fn files(&self, sums: BTreeSet<Sum>) -> impl Iterator<Item = (Sum, u64)> {
         let stored = |sum: Sum| Some((sum, *self.blobs.get(&sum)?));
         sums.into_iter().filter_map(stored).filter(|(_, size)| *size > 0)
@@ -306,17 +305,17 @@ impl Storage {
         self.blobs.contains_key(&sum)
     }
 
-    /// Whether repositories have manifests but no blob is stored, such as when a disk is not mounted.
+    /// Whether repositories have manifests but no blob is stored, for example because a disk is not mounted.
     pub fn lacks_blobs(&self) -> bool {
         self.blobs.is_empty() && self.repositories.values().any(|holding| !holding.revisions.is_empty())
     }
 
-    /// The number and the size of all blobs.
+    /// Returns the number and the size of all blobs.
     pub fn stored(&self) -> Amount {
         self.blobs.values().copied().collect()
     }
 
-    /// The blobs that an interrupted collection has moved but not removed.
+    /// Returns the number and the size of the blobs that an interrupted collection has moved but not removed.
     pub fn left(&self) -> Amount {
         self.left
     }
@@ -334,7 +333,7 @@ impl Holding {
                 self.layers.insert(Sum::from_hex(hex)?, link);
                 return Some(());
             }
-            // The times of a directory change when manifests in it are added or removed.
+            // Adding or removing a manifest changes the times of this directory.
             ["manifests", "revisions", "sha256"] => self.revisions_stamp = Some(entry.stamp),
             ["manifests", "revisions", "sha256", hex] => {
                 self.emptied.insert(Sum::from_hex(hex)?);

@@ -10,7 +10,7 @@ fn every_address_of_the_name_must_lead_to_the_registry() {
         seen.addresses = Some(Ok(vec!["10.0.0.7".parse().unwrap(), ip]));
         seen.astray = vec![((ip, 443).into(), why.to_owned())];
         let links = links(&seen, true, None);
-        // The server at the first address is still judged.
+        // `check` still judges the server at the first address.
         assert_eq!(links.iter().find(|link| link.id == "tls").unwrap().state, State::Held);
         links.into_iter().find(|link| link.id == "tcp").unwrap()
     };

@@ -30,7 +30,7 @@ fn unknown() -> Containers {
     )
 }
 
-/// The links for these containers, listeners and files, without a user.
+/// Returns the findings for these containers, listeners and files, without a user.
 fn links(
     seen: &Seen,
     containers: &Containers,
@@ -40,7 +40,7 @@ fn links(
     links_with(seen, containers, listeners, files, |_| ())
 }
 
-/// The links for these containers, listeners and files, after `change` of the other known facts.
+/// Returns the findings for these containers, listeners and files, after `change` has modified the other facts.
 pub(super) fn links_with(
     seen: &Seen,
     containers: &Containers,
@@ -79,12 +79,12 @@ pub(super) fn links_with(
     check(&known, seen)
 }
 
-/// The result of a connection that no address accepted.
+/// Returns the error for a connection that no address accepted.
 pub(super) fn no_connection(why: &str) -> Option<Result<SocketAddr, NoConnection>> {
     Some(Err(NoConnection { why: why.to_owned(), is_refused: why.ends_with("refused") }))
 }
 
-/// The observations without a user.
+/// Returns the observations of a test without a user.
 pub(super) fn anonymous() -> Seen {
     Seen { login: None, start: None, chunk: None, trip: None, ..seen() }
 }
@@ -126,7 +126,7 @@ fn program(name: &str, uid: u32) -> Listener {
     Listener { uid, process: Some(12), program: Some(name.to_owned()), container: None }
 }
 
-/// The broken links and the first cure, if the port serves this chain and this program listens on it.
+/// Returns the broken findings and the first cure for a port with this chain and this listening program.
 fn taken(chain: Option<Result<Vec<Certificate>, Refusal>>, listener: Listener) -> (String, String) {
     let ip = "10.0.0.7".parse().unwrap();
     let seen = Seen {
@@ -162,12 +162,12 @@ fn another_program_on_the_port_is_named_whatever_it_speaks() {
     for listener in [program("docker-proxy", 0), Listener { program: None, ..program("", 0) }] {
         assert_eq!(of(listener), "served,trust");
     }
-    // A container of another project.
+    // The listener is a container of another project.
     let container = |name: &str| Listener { container: Some(name.to_owned()), ..program("docker-proxy", 0) };
     assert_eq!(taken(Some(foreign()), container("traefik")).0, "tcp");
-    // This registry's own nginx, on the host's network, with another authority's certificate.
+    // The listener is this registry's own nginx on the host's network, with another authority's certificate.
     assert_eq!(taken(Some(foreign()), program("nginx", 65532)).0, "served,trust");
-    // The certificate shows that it is this registry.
+    // The certificate proves that this registry listens.
     let own = HERE.server.as_ref().unwrap().chain().to_vec();
     assert_eq!(taken(Some(Ok(own)), program("apache2", 0)).0, "");
 }

@@ -1,4 +1,4 @@
-//! Tests of the cures: each changes only the file in question, and stops nothing that still works.
+//! Tests of the cures: a cure changes only the faulty file, and stops nothing that still works.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -9,12 +9,12 @@ use crate::settings::ClientAuth;
 
 const NONE: Containers = Containers::Known(Vec::new());
 
-/// The first cure, after `change` of the other known facts.
+/// Returns the first cure, after `change` has modified the other facts.
 fn cure(seen: &Seen, files: &[(&str, Ill)], change: impl FnOnce(&mut Known<'_>)) -> String {
     summary(&links_with(seen, &NONE, &[], files, change)).1
 }
 
-/// The observations of a registry that needs no password.
+/// Returns the observations of a registry that needs no password.
 fn open() -> Seen {
     Seen { api: Some(Ok(answer(200, &[VERSION]))), ..anonymous() }
 }
@@ -36,7 +36,7 @@ fn an_edit_of_another_file_is_not_overwritten() {
     let (first, then) = two.split_once("; where that does not help, ").unwrap();
     assert!(first.contains(moves) && !first.contains("--force"), "{first}");
     assert!(then.ends_with("overwrites the edits in `docker-compose.yml`, `nginx/nginx.conf`"), "{then}");
-    // The edit of another file is not the cause.
+    // The edit of another file is not the cause, so the cure keeps it.
     let other = edited(&["docker-compose.yml"]);
     assert!(other.contains("up -d --force-recreate") && !other.contains("--force --reload"), "{other}");
 }

@@ -1,4 +1,4 @@
-//! Tests of `check` for users who may only pull, push, or use some repositories, and of the place of their trial
+//! Tests of `check` for users who may only pull, push, or use some repositories, and of the repository for their trial
 //! images.
 
 use super::*;
@@ -10,7 +10,7 @@ fn access(role: Role, repositories: &[&str]) -> Access {
     Access { role, repositories: Repositories::parse(&texts).unwrap() }
 }
 
-/// A push that nginx or the registry denies.
+/// Changes the observations: nginx or the registry denies the push.
 fn denied(seen: &mut Seen) {
     let body = br#"{"errors":[{"code":"DENIED","message":"this user may pull, and not push"}]}"#.to_vec();
     seen.start = Some(Ok(Answer { body, ..answer(403, &[]) }));
@@ -21,7 +21,7 @@ fn deleted(status: u16) -> impl Fn(&mut Seen) {
     move |seen| seen.trip = Some(Ok(Trip { steps: vec![step(200, "{}")], deleted: Some(status) }))
 }
 
-/// The access in the directory, the change of the observations, and the state and message of the link `roles`.
+/// The access in the directory, a change of the observations, and the state and message of the finding `roles`.
 type Case<'a> = (&'a Access, &'a dyn Fn(&mut Seen), State, &'a str);
 
 #[test]
@@ -52,7 +52,7 @@ fn a_user_is_held_to_its_role() {
         assert_eq!(broken.len(), usize::from(state == State::Broken), "{broken:?}");
         assert!(broken.iter().all(|link| link.cure.contains("nginx -s reload")), "{broken:?}");
     }
-    // Another machine does not know the right answer.
+    // On another machine, `check` does not know the right answer.
     let mut seen = seen();
     assert_eq!(
         links_of(&seen, false, None, None, RolesOnDisk::Fit)

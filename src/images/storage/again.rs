@@ -1,24 +1,23 @@
-//! Finds what has to be read again, while pushes are refused, before a plan is carried out. The first scan takes
-//! minutes on a large storage, and clients push during it. A second whole scan would refuse their pushes for as long.
-//! It is not needed: only a push that needs something from the plan matters, and each kind of push changes a few
-//! files and directories (distribution 2.8 and 3.1, `registry/storage`):
+//! Finds the files that must be read again, while pushes are refused, before a plan is carried out. The first scan of
+//! a large storage takes minutes, and clients push during the scan. A second full scan would refuse pushes for as long.
+//! It is not needed: only pushes that need something in the plan matter, and each kind of push changes only a few files
+//! and directories (distribution 2.8 and 3.1, `registry/storage`):
 //!
-//! - A manifest that is new in a repository makes a directory in `_manifests/revisions/sha256`, whose stamp changes.
-//!   A manifest that was deleted there and is stored again has its link made in the remaining directory. Such
-//!   directories are few, and each one is checked.
-//! - If a stored manifest is stored again, by a digest or by a tag, the registry writes its link in `revisions`
-//!   again, in place or by a rename, before it writes the tag. So a moved tag shows in the link of its new manifest.
-//!   If the plan keeps that manifest, nothing is lost; if not, its link is checked, because it is in the plan.
-//! - A layer that is uploaded or mounted makes a link in `_layers/sha256`, whose stamp changes, or rewrites the
-//!   existing link. The file of a layer that is stored already does not change. If the plan removes the layer, it
-//!   removes its links, and they are checked. This protects a push that is under way; layers that a manifest names
-//!   are kept because of the manifest.
-//! - A link that the plan mends or removes is checked itself, and so is a tag for which the plan mends another link.
-//!   Listed uploads are listed again; later ones are recent, and stay.
+//! - Storing a manifest that is new in a repository creates a directory in `_manifests/revisions/sha256`, and so changes
+//!   the stamp of `sha256`. Storing a deleted manifest again creates the link in the manifest's remaining directory.
+//!   There are few remaining directories, and each one is checked.
+//! - Storing an existing manifest again, by digest or by tag, rewrites the manifest's link in `revisions`, in place or
+//!   by a rename, before the tag is written. So a moved tag shows in the link of the new manifest. If the plan keeps
+//!   that manifest, nothing is lost. If the plan removes the manifest, the link is in the plan, and is checked.
+//! - Uploading or mounting a layer creates a link in `_layers/sha256`, and so changes the stamp of `sha256`, or rewrites
+//!   the existing link. The file of an existing layer does not change. If the plan removes the layer, the plan removes
+//!   the layer's links too, and they are checked. This protects unfinished pushes; a layer that a manifest names is kept
+//!   because of the manifest.
+//! - Each link that the plan repairs or removes is checked. If the plan repairs a manifest's link because of a tag, the
+//!   tag is checked too. Listed uploads are listed again; later uploads are recent, and stay.
 //!
-//! So each repository whose stamps have changed is listed again. The plan that follows can remove more than the first
-//! one, such as images that clients deleted meanwhile: what it removes in other repositories is checked until nothing
-//! new is found.
+//! Each repository with a changed stamp is listed again. The next plan can remove more than the first one, such as images
+//! that clients deleted meanwhile. The additional removals in other repositories are checked until nothing new is found.
 //!
 //! A stamp is `st_ctime`, in seconds. It proves that nothing changed only if it is older than the first scan, by the
 //! storage's own clock: a change within the same second as the scan leaves the same stamp.
@@ -30,13 +29,13 @@ use super::{Contents, Holding, Link, Storage, Sum, TagLinks, entry, strange};
 use crate::error::Fault;
 use crate::images::Plan;
 
-/// How much older than the scan a stamp has to be, in seconds: fractions of a second are cut off, and FAT stores even
-/// seconds only.
+/// The minimum number of seconds by which a reliable stamp is older than the scan. Stamps have no fractions of a
+/// second, and FAT stores only even seconds.
 const MARGIN: u64 = 2;
 
 impl Storage {
-    /// Whether stamps show what changed since the first scan, which began `since` ago: the storage has a clock, and
-    /// the clock was not set back since.
+    /// Whether stamps reveal every change since the first scan, which began `since` ago: the storage has a clock, and
+    /// the clock was not set back since then.
     pub fn keeps_time(&self, now: Option<u64>, since: Duration) -> bool {
         let (Some(began), Some(now)) = (self.clock, now) else {
             return false;
@@ -44,7 +43,7 @@ impl Storage {
         now.saturating_add(MARGIN) >= began.saturating_add(since.as_secs())
     }
 
-    /// The directories of all repositories in which the registry makes new links.
+    /// Returns the directories of all repositories in which the registry creates links.
     pub fn directories(&self) -> BTreeSet<String> {
         let both = |name: &String| {
             ["_layers/sha256", "_manifests/revisions/sha256"].map(|end| format!("repositories/{name}/{end}"))
@@ -52,7 +51,7 @@ impl Storage {
         self.repositories.keys().flat_map(both).collect()
     }
 
-    /// The links that a plan relies on, except those of the repositories that are `current`.
+    /// Returns the links that a plan relies on, except in the repositories `current`, which were just listed again.
     pub fn at_stake(&self, plan: &Plan, current: &BTreeSet<String>) -> BTreeSet<String> {
         let removed = plan.remove.iter().filter_map(|path| link_below(path));
         let mended = plan.mend.iter().map(|(link, _)| link.clone());
@@ -68,8 +67,8 @@ impl Storage {
         removed.chain(mended).chain(others).filter(|path| !is_current(path)).collect()
     }
 
-    /// The repositories that changed since they were listed, including new ones. `asked` are the paths of a second
-    /// listing, and `seen` is its output.
+    /// Returns the repositories that changed since they were listed, including new ones. `asked` are the paths of a
+    /// second listing, and `seen` is the output of that listing.
     pub fn changed(&self, asked: &BTreeSet<String>, seen: &str) -> Result<BTreeSet<String>, Fault> {
         let mut unseen: BTreeSet<&str> = asked.iter().map(String::as_str).collect();
         let mut changed = BTreeSet::new();
@@ -90,23 +89,23 @@ impl Storage {
         Ok(changed)
     }
 
-    /// The stamp that a link or directory had when it was listed.
+    /// Returns the stamp that a link or directory had when it was listed.
     fn stamp(&self, repository: &str, path: &str) -> Option<u64> {
         self.repositories.get(repository)?.stamp(path)
     }
 
-    /// Forgets repositories, so that they can be listed again.
+    /// Removes repositories, so that they can be listed again.
     pub fn forget(&mut self, repositories: &BTreeSet<String>) {
         self.repositories.retain(|name, _| !repositories.contains(name));
     }
 
-    /// Forgets the uploads, so that they can be listed again, and returns their directories.
+    /// Removes the uploads, so that they can be listed again, and returns their directories.
     pub fn forget_uploads(&mut self) -> BTreeSet<String> {
         std::mem::take(&mut self.uploads).into_keys().collect()
     }
 
-    /// The files of the blobs that may have been stored since they were listed: a link names them, and they were
-    /// missing or incomplete then.
+    /// Returns the files of blobs that may have been stored since the listing: a link names each blob, but the blob
+    /// was missing or incomplete.
     pub fn doubtful(&self, contents: &Contents) -> BTreeSet<String> {
         let linked = self.repositories.values().flat_map(|holding| {
             let tags = holding.tags.values().filter_map(TagLinks::names);
@@ -119,7 +118,7 @@ impl Storage {
 }
 
 impl Holding {
-    /// The manifest that a tag names although it was deleted.
+    /// Returns the manifest that a tag still names although it was deleted.
     fn lost(&self, tag: &TagLinks) -> Option<Sum> {
         tag.names().filter(|sum| !self.revisions.contains_key(sum))
     }
@@ -142,12 +141,12 @@ impl Holding {
     }
 }
 
-/// The repository of a path, and the rest of the path after its `/_`.
+/// Splits a path into the repository, and the part after `/_`.
 fn split(path: &str) -> Option<(&str, &str)> {
     path.strip_prefix("repositories/")?.split_once("/_")
 }
 
-/// The link whose stamp shows whether the contents of a directory have changed.
+/// Returns the link whose stamp shows whether the contents of a directory have changed.
 fn link_below(directory: &str) -> Option<String> {
     let (_, rest) = split(directory)?;
     match rest.split('/').collect::<Vec<_>>()[..] {

@@ -1,4 +1,4 @@
-//! The parsed manifests of a storage, by digest. The manifest of a digest never changes.
+//! The parsed manifests of a storage. They never change, because a digest identifies each of them.
 
 use std::collections::HashMap;
 
@@ -11,22 +11,22 @@ pub struct Contents(pub(super) HashMap<Sum, Content>);
 
 #[derive(Debug)]
 pub(super) struct Content {
-    /// Every digest in the text of the manifest. Additional digests, such as that of a base image, do no harm: their
-    /// blobs are kept.
+    /// Every digest in the text of the manifest. Unneeded digests, such as that of a base image, do no harm: their
+    /// blobs are merely kept.
     pub(super) mentioned: Box<[Sum]>,
     pub(super) children: Children,
 }
 
-/// The manifests that a manifest names.
+/// The manifests that a manifest lists.
 #[derive(Debug)]
 pub(super) enum Children {
     These(Box<[Sum]>),
-    /// The manifest is damaged.
+    /// The list is unknown, because the manifest is damaged.
     Unknown,
 }
 
 impl Contents {
-    /// Adds the bytes that are stored under a digest. They need not be a manifest: other text mentions no digest.
+    /// Adds the bytes that are stored under a digest. Bytes that are not a manifest contain no digests.
     pub fn take(&mut self, sum: Sum, bytes: &[u8]) {
         let mentioned = mentioned(bytes);
         let children = match Manifest::read(bytes) {
@@ -40,8 +40,7 @@ impl Contents {
         self.0.insert(sum, Content { mentioned, children });
     }
 
-    /// Removes the manifests whose bytes do not have their digest: they may have been read before they were
-    /// complete.
+    /// Removes the manifests whose bytes do not match their digest. They may have been read before they were complete.
     pub fn forget_damaged(&mut self) {
         self.0.retain(|_, content| !matches!(content.children, Children::Unknown));
     }
@@ -51,7 +50,7 @@ impl Contents {
     }
 }
 
-/// Every SHA-256 digest in a text.
+/// Returns every SHA-256 digest in a text.
 fn mentioned(bytes: &[u8]) -> Box<[Sum]> {
     let word = b"sha256:";
     let starts = bytes.windows(word.len()).enumerate().filter(|(_, window)| window == word);

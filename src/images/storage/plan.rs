@@ -1,14 +1,14 @@
-//! Plans what a collection removes and mends. Computed from a listing of the storage, in an order that makes it safe
-//! to stop at any point.
+//! Plans which files a garbage collection removes and repairs, from a listing of the storage. The collection can stop
+//! safely at any point.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{Children, Contents, Current, Garbage, Holding, Storage, Sum, TagLinks, Upload};
 
-/// How long a layer without a manifest may belong to a push that is under way, in seconds.
+/// The maximum time, in seconds, for which a layer without a manifest may belong to an unfinished push.
 const UNDER_WAY: u64 = 3600;
 
-/// An upload without a write for this many seconds counts as abandoned.
+/// The time without a write, in seconds, after which an upload counts as abandoned.
 const GIVEN_UP: u64 = 24 * 3600;
 
 /// A number of blobs or uploads, and their size.
@@ -35,22 +35,22 @@ impl Amount {
     }
 }
 
-/// The work of a collection.
+/// The work of a garbage collection.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// Links that stay but are cut off or missing, each with the digest that it must contain.
+    /// Links to repair, because they are incomplete or missing, each with the digest that it must contain.
     pub mend: Vec<(String, Sum)>,
     /// Directories to remove.
     pub remove: Vec<String>,
-    /// The blobs to remove, with the bytes of each.
+    /// The blobs to remove, with their sizes in bytes.
     pub gone: Vec<(Sum, u64)>,
     /// The number and the size of the blobs to remove.
     pub garbage: Amount,
     /// The uploads to remove.
     pub uploads: Amount,
-    /// Blobs that no manifest names yet, which may belong to a push under way: they stay.
+    /// Blobs that stay: no manifest names them yet, but they may belong to an unfinished push.
     pub under_way: Amount,
-    /// Uploads that may be under way: they stay.
+    /// Uploads that stay, because they may be unfinished.
     pub unfinished: Amount,
     /// Tags with an unreadable link, as `REPOSITORY:TAG`.
     pub unreadable: Vec<String>,
@@ -63,9 +63,9 @@ impl Plan {
         !self.remove.is_empty() || !self.mend.is_empty()
     }
 
-    /// The directories to remove, in an order that makes it safe to stop at any point: manifests, the history of
-    /// tags, layers, blobs. Directories with the same name are far from each other, because two of them cannot be
-    /// moved into one directory.
+    /// Returns the directories to remove, in an order that makes it safe to stop at any point: manifests, the history
+    /// of tags, layers, blobs. Directories with the same name are far apart, because one directory cannot hold two of
+    /// them.
     pub fn steps(&self) -> Vec<&str> {
         let kinds = ["/_manifests/revisions/", "/_manifests/", "/_layers/"];
         let mut seen = HashMap::new();
@@ -85,7 +85,7 @@ impl Plan {
 }
 
 impl Storage {
-    /// Plans a collection.
+    /// Plans a garbage collection.
     pub fn plan(&self, contents: &Contents, garbage: Garbage) -> Plan {
         let mut plan = Plan::default();
         let mut needed = HashSet::new();
@@ -112,7 +112,7 @@ impl Storage {
                 }
             }
         }
-        // An empty manifest is not kept: the registry would treat it as the whole one when it is pushed again.
+        // An empty manifest is not kept: the registry would not replace it when a client pushes the complete one.
         needed.retain(|sum| !(self.blobs.get(sum) == Some(&0) && self.is_manifest(*sum)));
         self.drop_blobs(&needed, &named, &mut plan);
         plan.under_way.add(open.iter().filter_map(|sum| self.blobs.get(sum)).copied().collect());
@@ -120,7 +120,7 @@ impl Storage {
         plan
     }
 
-    /// The manifests of a repository, including those that only a tag still names.
+    /// Returns the manifests of a repository, including those that only a tag still names.
     fn revisions(&self, holding: &Holding) -> BTreeSet<Sum> {
         let named = holding.tags.values().filter_map(TagLinks::names);
         let lost = named.filter(|sum| self.blobs.get(sum).is_some_and(|size| *size > 0));
@@ -131,13 +131,12 @@ impl Storage {
         self.repositories.values().any(|holding| holding.revisions.contains_key(&sum))
     }
 
-    /// Whether a link was written so recently that its push may be under way.
+    /// Whether a link was written so recently that its push may be unfinished.
     pub(super) fn is_young(&self, time: u64) -> bool {
         time.saturating_add(UNDER_WAY) > self.now
     }
 
-    /// The manifests that may wait for an index that will name them: they are recent, no manifest names them, and no
-    /// tag ever did.
+    /// Returns the manifests that may wait for an index: they are recent, no manifest names them, and no tag ever did.
     fn open(&self, named: &HashSet<&Sum>) -> HashSet<Sum> {
         let open = self.repositories.values().flat_map(|holding| {
             let had_tag: HashSet<_> = holding.tags.values().flat_map(|tag| tag.history.keys()).collect();
@@ -147,7 +146,7 @@ impl Storage {
         open.filter(|sum| !named.contains(sum)).collect()
     }
 
-    /// The layers of pushes that may be under way: they are recent, and no manifest has named them since.
+    /// Returns the layers of pushes that may be unfinished: they are recent, and no manifest has named them since.
     fn under_way(&self, named: &HashSet<&Sum>) -> HashSet<Sum> {
         let open = self.repositories.values().flat_map(|holding| {
             let young = holding.layers.iter().filter(|(_, link)| self.is_young(link.time));
@@ -194,8 +193,8 @@ impl Storage {
 }
 
 impl Holding {
-    /// The manifests that tags name or that are `open`, and those that indexes among them name. All manifests, if an
-    /// index cannot be read.
+    /// Returns the manifests that tags name or that are `open`, and the manifests that indexes among them list.
+    /// Returns all manifests if a tag or an index cannot be read.
     fn tagged(&self, revisions: &BTreeSet<Sum>, open: &HashSet<Sum>, contents: &Contents) -> BTreeSet<Sum> {
         if self.tags.values().any(|tag| tag.current == Current::Unread) {
             return revisions.clone();
@@ -210,7 +209,7 @@ impl Holding {
             match contents.0.get(&sum).map(|content| &content.children) {
                 Some(Children::These(children)) => waiting.extend(children),
                 Some(Children::Unknown) => return revisions.clone(),
-                // The manifest itself is missing, so that it cannot be pulled.
+                // The manifest itself is missing, so clients cannot pull it anyway.
                 None => {}
             }
         }
@@ -218,7 +217,7 @@ impl Holding {
     }
 
     /// Adds to the plan: the manifests to remove, with their entries in the history of tags; the tags whose manifest
-    /// is lost; and the links to mend.
+    /// is lost; and the links to repair.
     fn take_manifests(&self, name: &str, kept: &BTreeSet<Sum>, storage: &Storage, plan: &mut Plan) {
         let directory = format!("repositories/{name}/_manifests");
         for (tag, links) in &self.tags {

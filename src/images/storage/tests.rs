@@ -1,4 +1,4 @@
-//! Tests of what a collection removes and what it keeps, on storages in the form of a listing.
+//! Tests of the files that a collection removes and keeps, on storages in the form of a listing.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -89,7 +89,7 @@ impl Bed {
         storage.plan(&contents, garbage)
     }
 
-    /// The blobs that the plan removes.
+    /// Returns the blobs that the plan removes.
     fn gone(&self, garbage: Garbage) -> Vec<&str> {
         let plan = self.plan(garbage);
         let texts: BTreeSet<_> = self.texts.iter().map(String::as_str).collect();
@@ -132,8 +132,8 @@ fn an_image_that_lost_its_tag_goes_where_that_is_asked_for() {
 
 #[test]
 fn a_tagged_index_keeps_its_images_in_each_repository() {
-    // The first repository has lost the image, and the second one needs it. In this case the registry's own
-    // collector of distribution 3 loses the layers.
+    // The first repository has lost the image, but the second one needs it. In this case, the registry's own garbage
+    // collector in distribution 3 loses the layers.
     let mut bed = Bed::default();
     let child = image(&["layer"]);
     let list = index(&[&child]);
@@ -214,7 +214,7 @@ fn layers_of_an_image_that_was_deleted_go_at_once() {
     let mut bed = Bed::default();
     bed.layer("app", "young", NOW - 60);
     let deleted = image(&["young"]);
-    // Only the blob of the manifest is left, and the directory that its link was removed from.
+    // Only the manifest's blob is left, and the directory from which the manifest's link was removed.
     bed.blob(&deleted);
     bed.line(4096, NOW - 10, "repositories/app/_manifests/revisions/sha256");
     assert_eq!(bed.gone(Garbage::Unreferenced).len(), 2);
@@ -243,7 +243,7 @@ fn what_cannot_be_read_keeps_its_repository() {
     }
     assert!(bed.gone(Garbage::Untagged).is_empty());
     assert_eq!(bed.plan(Garbage::Untagged).unreadable, ["app:2"]);
-    // The bytes of a manifest do not have its digest.
+    // The bytes of a manifest do not match its digest.
     let mut contents = Contents::default();
     contents.take(sum("another"), image.as_bytes());
     assert!(matches!(contents.0[&sum("another")].children, Children::Unknown));
@@ -301,7 +301,7 @@ fn a_tag_beside_a_deletion_is_served_again_or_goes() {
     let link = format!("repositories/app/_manifests/revisions/sha256/{}/link", sum(&image).hex());
     assert_eq!(plan.mend, [(link, sum(&image))]);
     assert!(plan.remove.is_empty());
-    // The bytes of the manifest are lost, with and without its link.
+    // The bytes of the manifest are lost: first without a link, then with one.
     let mut bed = Bed::default();
     bed.tag("app", "1", &image);
     assert_eq!(bed.plan(Garbage::Unreferenced).remove, ["repositories/app/_manifests/tags/1"]);

@@ -1,5 +1,5 @@
-//! Tests that a plan after a second scan removes nothing that a whole scan would keep, whatever clients do during the
-//! first one.
+//! Tests that a plan after the second scan removes nothing that a full scan would keep, whatever clients do during the
+//! first scan.
 #![allow(clippy::unwrap_used)]
 
 mod disk;
@@ -25,7 +25,7 @@ proptest! {
         let garbage = if removes_untagged { Garbage::Untagged } else { Garbage::Unreferenced };
         let mut disk = Disk::new(if is_new { Style::Renames } else { Style::InPlace });
         before.iter().for_each(|step| disk.go(step));
-        // Often, everything is older than the scan.
+        // Often, all files are older than the scan.
         disk.now += rest;
         let mut contents = Contents::default();
         let storage = first_look(&mut disk, &beside, &moments, &mut contents);
@@ -99,7 +99,7 @@ fn steps_go_from_manifests_to_blobs_and_keep_equal_names_apart() {
     assert_eq!(plan.steps(), [2, 0, 3, 1, 4, 6, 5, 7, 8].map(|at| paths[at]));
 }
 
-/// A scan of a repository with a tag, long after its push.
+/// Scans a repository with a tag, long after the push of the tag.
 fn looked_at(disk: &mut Disk, contents: &mut Contents) -> Storage {
     let pushed = &manifests()[0];
     pushed.1.iter().for_each(|part| {
@@ -131,7 +131,7 @@ fn a_manifest_that_was_deleted_before_and_comes_again_stays() {
 fn a_tag_that_could_not_be_read_makes_its_repository_listed_again() {
     let (mut disk, mut contents) = (Disk::new(Style::InPlace), Contents::default());
     looked_at(&mut disk, &mut contents);
-    // The text has the length of a link and is not a digest.
+    // The text is as long as a link, but it is not a digest.
     let nonsense = "x".repeat(71);
     disk.write(&format!("{}/current/link", tag("a", 0)), &nonsense);
     let other = format!("{}/index/sha256/{}", tag("a", 0), sum("another").hex());

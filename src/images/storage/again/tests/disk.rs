@@ -1,4 +1,4 @@
-//! A registry's storage in memory: what a registry of version 2 or 3 does to it, and what a scan of it finds.
+//! A registry's storage in memory. Simulates the writes of registry:2 and registry:3, and scans of the storage.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,18 +8,18 @@ use super::super::super::tests::{image, index, sum};
 use crate::images::storage::{Contents, Storage};
 use crate::images::{Garbage, Plan};
 
-/// An age in seconds that no push under way can have.
+/// An age in seconds at which no push can still be unfinished.
 pub(super) const LONG_AGO: u64 = 10_000;
 pub(super) const START: u64 = 1_000_000;
 pub(super) const REPOSITORIES: [&str; 3] = ["a", "b", "b/c"];
 pub(super) const LAYERS: [&str; 4] = ["layer 0", "layer 1", "layer 2", "layer 3"];
 
-/// How the registry rewrites an existing file.
+/// The way in which the registry rewrites an existing file.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Style {
-    /// registry:2.
+    /// The way of registry:2.
     InPlace,
-    /// registry:3.
+    /// The way of registry:3.
     Renames,
 }
 
@@ -32,9 +32,9 @@ pub(super) enum Step {
     /// The deletion of a manifest, and of the tags that name it unless the registry is interrupted before.
     DeleteManifest(usize, usize, bool),
     DeleteTag(usize, usize),
-    /// A full disk that empties the current link of a tag.
+    /// A full disk: the current link of a tag becomes empty.
     Tear(usize, usize),
-    /// A restore that keeps times: every stored file becomes old.
+    /// A restore from a backup that keeps times: all files become old.
     Age,
     Wait(u64),
 }
@@ -56,7 +56,7 @@ pub(super) struct Disk {
     directories: BTreeMap<String, u64>,
 }
 
-/// Images, and indexes of images.
+/// Returns images and indexes, each with the blobs that it names.
 pub(super) fn manifests() -> Vec<(String, Vec<String>)> {
     let single = |layers: &[&str]| (image(layers), layers.iter().map(|layer| (*layer).to_owned()).collect());
     let [first, second, third] = [0, 1, 2].map(|at| single(&LAYERS[at..at + 2]));
@@ -197,7 +197,7 @@ impl Disk {
         }
     }
 
-    /// The names that a scan lists below a directory.
+    /// Returns the names that a scan lists below a directory.
     pub(super) fn names(&self, top: &str) -> Vec<String> {
         let directory = |path: &&String| {
             path.ends_with("/_layers/sha256")
@@ -242,7 +242,7 @@ impl Disk {
         storage.end_tags(is_final);
     }
 
-    /// A whole scan, like the first one of `probe::gc::look`.
+    /// Scans the whole storage, like the first scan of `probe::gc::look`.
     pub(super) fn look(&self, contents: &mut Contents) -> Storage {
         let mut storage = Storage::new(None);
         take(&mut storage, &format!("now={}", self.now));
@@ -252,7 +252,7 @@ impl Disk {
         storage
     }
 
-    /// A collection that stops after some steps.
+    /// Runs a collection that stops after some steps.
     pub(super) fn collect(&mut self, garbage: Garbage, after: usize) {
         let mut contents = Contents::default();
         let plan = self.look(&mut contents).plan(&contents, garbage);
@@ -260,12 +260,12 @@ impl Disk {
         plan.mend.iter().for_each(|(link, digest)| self.write(link, &digest.to_string()));
     }
 
-    /// The contents of each file.
+    /// Returns the contents of each file.
     pub(super) fn files(&self) -> BTreeMap<&str, &str> {
         self.files.iter().map(|(path, file)| (path.as_str(), file.text.as_str())).collect()
     }
 
-    /// The scan that `probe::gc::look` does while pushes are refused.
+    /// Runs the second scan of `probe::gc::look`, while pushes are refused.
     pub(super) fn look_again(
         &self,
         mut storage: Storage,
@@ -317,8 +317,8 @@ pub(super) fn steps(count: usize) -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 0..count)
 }
 
-/// The first scan. It lists each of `tops` at one moment and reads the listed files at a later one; `moments` say
-/// between which steps.
+/// Runs the first scan. For each directory, `moments` has the step before which the scan lists it, and the number of
+/// steps until the scan reads the listed files.
 pub(super) fn first_look(
     disk: &mut Disk,
     steps: &[Step],
