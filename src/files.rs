@@ -38,7 +38,7 @@ impl fmt::Display for RelPath {
     }
 }
 
-/// The users who may read a file. `store` creates the file with this mode, so other users can never read it.
+/// The users who may read a file. `store` creates the file with this mode, so the file never has a more open one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// Readable by all users: 0644.

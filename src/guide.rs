@@ -83,7 +83,7 @@ fn first_push(deployment: &Deployment, words: &Words, here: &Here, user: &Userna
             ));
         }
         // Under `su -c`, root has no terminal to confirm on, and regcert cannot tell which user typed the command, so
-        // it refuses that user's directory. The script does the same job.
+        // regcert refuses that user's directory. The script has the same effect.
         AsRoot::Su => {
             let also = if is_unknown { format!(" --address {}", here.own_address()) } else { String::new() };
             let script = words.path(&format!("trust/{INSTALL}"));
@@ -274,7 +274,7 @@ pub fn take(deployment: &Deployment, words: &Words, project: &Project, steps: &[
     format!("Apply this to the running registry (`--reload` does it for you):\n  {commands}")
 }
 
-/// Warns after a new password for a user with a role: nginx may not have reloaded since the user got the role.
+/// Warns, after a password change, that nginx may not have reloaded since the user got a role.
 pub fn may_wait(words: &Words, name: &str) -> String {
     format!(
         "If nginx was not reloaded since {name} got this role, {name} cannot log in yet (`--reload` does that):\n  {}",
@@ -282,7 +282,7 @@ pub fn may_wait(words: &Words, name: &str) -> String {
     )
 }
 
-/// Names the reload needed after removing a user with a role. The old password stops working without a reload.
+/// Shows the reload needed after removing a user with a role. The old password stops working without a reload.
 pub fn forget_role(words: &Words, name: &str, steps: &[Step]) -> String {
     format!(
         "nginx must reload before a new user with the name {name} can log in (`--reload` does that):\n  {}",

@@ -65,9 +65,8 @@ impl Deployment {
         self.limits_hold()
     }
 
-    /// Builds nginx's password files, by name. `EVERY_NGINX` contains the users whose rights do not depend on the
-    /// roles that nginx has loaded. The roles name the files of the others, so nginx with old roles does not find
-    /// them.
+    /// Builds nginx's password files, by name. `EVERY_NGINX` has the users whose rights do not depend on the roles
+    /// that nginx has loaded. The roles name the files of the others, so nginx with old roles does not find them.
     pub(super) fn password_files(&self, files: PasswordFiles) -> BTreeMap<String, Htpasswd> {
         let access = &self.state.access;
         let mut by_file = self.users.by_file(|name| match (access.must_be_read(name), files) {

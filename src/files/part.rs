@@ -1,4 +1,4 @@
-//! The purpose of each file of a registry, and the effect of changing it. No other module derives either from a path.
+//! The purpose of each file of a registry, and the effect of changing it. No other module derives these from a path.
 
 use super::RelPath;
 
@@ -84,7 +84,7 @@ impl Part {
 
     pub const OF_USERS: [Self; 2] = [Self::Passwords, Self::PasswordsByAccess];
 
-    /// The files for TLS in nginx: keys, certificates and the revocation list.
+    /// The files for TLS: keys, certificates and the revocation list.
     pub const OF_TLS: [Self; 3] = [Self::ServerKey, Self::ServerCertificate, Self::ClientAuthority];
 
     /// Returns the purpose of the file at `path`. Files that regcert does not write count as text.

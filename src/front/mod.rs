@@ -113,7 +113,7 @@ pub fn reads_roles(configuration: &str) -> bool {
 
 /// Determines the layout of the password files that an nginx with this configuration reads.
 pub fn password_files(configuration: &str) -> PasswordFiles {
-    // The configuration sets this variable to the name of the password file, which is in the roles.
+    // This variable contains the name of the password file, which nginx takes from the roles.
     if configuration.contains("$said_file") { PasswordFiles::ByAccess } else { PasswordFiles::OneForAll }
 }
 

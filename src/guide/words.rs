@@ -139,8 +139,8 @@ impl Words {
         let compose = format!("{} ", self.compose);
         let (sudo, bare) = command.strip_prefix("sudo ").map_or((false, command), |bare| (true, bare));
         match (bare.strip_prefix("regcert "), bare.strip_prefix(&compose)) {
-            // The command already has a `-C`, or is a takeover: there, `-C` would change the directory of the new
-            // registry.
+            // The command already has a `-C`, or is a takeover. In a takeover, `-C` would change the directory of the
+            // new registry.
             (Some(words), _) if words.starts_with("-C ") || words.starts_with("init --from ") => {
                 if sudo {
                     command.to_owned()

@@ -178,7 +178,7 @@ fn tls(known: &Known<'_>, seen: &Seen) -> Finding {
 /// Returns the message and the cure for a server that does not answer.
 fn silent(known: &Known<'_>) -> (String, String) {
     let message = "the server takes the connection and says nothing".to_owned();
-    // If Docker itself does not answer, it may or may not be the cause.
+    // If Docker does not list the containers, the cause is unknown.
     let trouble = match known.containers {
         Containers::Known(_) => known.front_trouble(),
         Containers::Unknown(_) => None,

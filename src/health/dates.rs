@@ -15,7 +15,7 @@ pub fn days_ahead(certificate: &Certificate) -> i64 {
     SERVER_DAYS.min(certificate.validity.days() / 3).max(1)
 }
 
-/// The timer replaces the root this many days before its end. A year, because every client must get the new root.
+/// The timer begins to replace the root this many days before the end: a year, as every client must get the new root.
 const BEGIN_DAYS: i64 = 365;
 
 /// `status` asks for a new root this many days before server certificates get shorter than the settings say.
@@ -33,8 +33,8 @@ pub enum Due {
     Root,
 }
 
-/// Returns the part that must be renewed now without asking. A root counts only if the user need not act: clients keep
-/// working with the old root.
+/// Returns the part that must be renewed now without asking. The root counts only if the user need not act, because
+/// clients keep working with the old root.
 pub fn due(deployment: &Deployment, within: Option<i64>, now: OffsetDateTime) -> Due {
     if let Issuer::Own { authority, .. } = &deployment.issuer
         && (0..BEGIN_DAYS).contains(&days_until(authority.ends(), now))

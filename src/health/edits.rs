@@ -356,7 +356,7 @@ pub fn swallowed(
 }
 
 impl Unreached {
-    /// Merges the result of another comparison. Returns true if it contains more statements.
+    /// Merges the result of another comparison. Returns true if this adds a statement.
     fn add(&mut self, other: Self) -> bool {
         let before = self.missing.len() + self.stale.len();
         for (own, more) in [(&mut self.missing, other.missing), (&mut self.stale, other.stale)] {

@@ -23,7 +23,7 @@ pub enum State {
 }
 
 impl State {
-    /// Returns the word for the user.
+    /// Returns the word that users see.
     pub fn text(self) -> &'static str {
         match self {
             Self::Broken => "broken",

@@ -25,7 +25,7 @@ pub struct Known<'a> {
     pub server: Option<RunAs>,
     /// The image directory, quoted for a shell; `None` for a volume.
     pub data: Option<&'a str>,
-    /// The registry's directory as the user typed it.
+    /// The path of the registry's directory in commands for the user.
     pub dir: &'a Path,
     /// The user's own files that the containers read in addition to regcert's files.
     pub own: &'a [&'a str],

@@ -114,7 +114,7 @@ pub(super) fn roles(known: &Known<'_>, seen: &Seen, waits: &str) -> Finding {
 enum Said {
     /// The push was refused.
     Refused,
-    /// The push was accepted. If a deletion was tried, this is its status.
+    /// The push was accepted. The number is the status of the deletion, if one was tried.
     Taken(Option<u16>),
 }
 

@@ -37,7 +37,7 @@ impl Target {
 }
 
 impl fmt::Display for Target {
-    /// Writes the form of an image reference: without port 443.
+    /// Writes the address as in an image reference, which omits port 443.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.bracketed())?;
         if self.port == 443 { Ok(()) } else { write!(f, ":{}", self.port) }
@@ -73,7 +73,7 @@ impl FromStr for Target {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     Nothing,
-    /// An object that regcert may not read, with the reason.
+    /// A file or directory that regcert may not read, with the reason.
     Unreadable(String),
     /// A directory, with the names of its entries.
     Directory(Vec<String>),
@@ -111,7 +111,7 @@ pub type Tried<T> = Option<Result<T, String>>;
 pub struct Seen {
     /// The addresses that the name resolves to.
     pub addresses: Tried<Vec<IpAddr>>,
-    /// The addresses of the name that are addresses of this machine.
+    /// The addresses of the name that belong to this machine.
     pub ours: Vec<IpAddr>,
     /// The address that accepted the connection.
     pub peer: Option<Result<SocketAddr, NoConnection>>,
@@ -133,9 +133,9 @@ pub struct Seen {
     pub start: Tried<Answer>,
     /// The answer to a chunk of more than a megabyte, of unknown length.
     pub chunk: Tried<Answer>,
-    /// The upload and download of a blob and a manifest.
+    /// The results of uploading and downloading a blob and a manifest.
     pub trip: Tried<Trip>,
-    /// The servers on the port that the registry uses behind nginx; empty if it was not tested.
+    /// The servers on port 5000, the default port of a registry without a proxy; empty if the port was not tested.
     pub bare: Vec<(SocketAddr, Bare)>,
 }
 
@@ -257,7 +257,7 @@ pub enum Refusal {
     Other(String),
 }
 
-/// The kind of server on the port that the registry uses behind nginx.
+/// The kind of server on port 5000, the default port of a registry without a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bare {
     /// No server listens, or none answers.
@@ -347,7 +347,7 @@ pub struct Running {
     pub metrics: Tried<Answer>,
     /// The answer to the start of an upload. A mirror must refuse it.
     pub mirror_push: Tried<Answer>,
-    /// The configured image directory, if there is no volume.
+    /// The configured image directory; `None` if the images are in a volume.
     pub data: Option<PathBuf>,
     /// The time of the last change of registry/config.yml.
     pub config_changed: Option<OffsetDateTime>,

@@ -134,7 +134,7 @@ struct Entry {
     stamp: u64,
 }
 
-/// A file that contains a digest. The path contains the same digest, except for the current link of a tag.
+/// A link: a file with a digest. The path contains the same digest, except for the current link of a tag.
 #[derive(Debug, Clone, Copy)]
 struct Link {
     /// Whether the file is incomplete, for example because the disk was full.

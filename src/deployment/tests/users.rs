@@ -23,7 +23,7 @@ fn file_of(made: &Deployment, name: &str) -> String {
     found.into_iter().next().unwrap()
 }
 
-/// Returns the line for `name` in the roles file. It ends with the name of the user's password file.
+/// Returns the line for `name` in the roles file. The line ends with the name of the user's password file.
 fn said(made: &Deployment, name: &str) -> Option<String> {
     let files = made.files(&site()).unwrap();
     let roles = files.text("nginx/auth/registry.roles").unwrap();

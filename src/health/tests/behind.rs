@@ -167,7 +167,7 @@ fn another_program_on_the_port_is_named_whatever_it_speaks() {
     assert_eq!(taken(Some(foreign()), container("traefik")).0, "tcp");
     // The listener is this registry's own nginx on the host's network, with another authority's certificate.
     assert_eq!(taken(Some(foreign()), program("nginx", 65532)).0, "served,trust");
-    // The certificate proves that this registry listens.
+    // The certificate proves that the listener is this registry.
     let own = HERE.server.as_ref().unwrap().chain().to_vec();
     assert_eq!(taken(Some(Ok(own)), program("apache2", 0)).0, "");
 }

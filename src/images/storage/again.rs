@@ -3,21 +3,22 @@
 //! It is not needed: only pushes that need something in the plan matter, and each kind of push changes only a few files
 //! and directories (distribution 2.8 and 3.1, `registry/storage`):
 //!
-//! - Storing a manifest that is new in a repository creates a directory in `_manifests/revisions/sha256`, and so changes
-//!   the stamp of `sha256`. Storing a deleted manifest again creates the link in the manifest's remaining directory.
-//!   There are few remaining directories, and each one is checked.
+//! - Storing a manifest that is new in a repository creates a directory in `_manifests/revisions/sha256`, and so
+//!   changes the stamp of `sha256`. Storing a deleted manifest again creates the link in the manifest's remaining
+//!   directory. There are few remaining directories, and each one is checked.
 //! - Storing an existing manifest again, by digest or by tag, rewrites the manifest's link in `revisions`, in place or
 //!   by a rename, before the tag is written. So a moved tag shows in the link of the new manifest. If the plan keeps
 //!   that manifest, nothing is lost. If the plan removes the manifest, the link is in the plan, and is checked.
-//! - Uploading or mounting a layer creates a link in `_layers/sha256`, and so changes the stamp of `sha256`, or rewrites
-//!   the existing link. The file of an existing layer does not change. If the plan removes the layer, the plan removes
-//!   the layer's links too, and they are checked. This protects unfinished pushes; a layer that a manifest names is kept
-//!   because of the manifest.
+//! - Uploading or mounting a layer creates a link in `_layers/sha256`, and so changes the stamp of `sha256`; or it
+//!   rewrites the existing link. The file of an existing layer does not change. If the plan removes the layer, the plan
+//!   removes the layer's links too, and they are checked. This protects unfinished pushes. A layer that a manifest
+//!   names is kept because of the manifest.
 //! - Each link that the plan repairs or removes is checked. If the plan repairs a manifest's link because of a tag, the
 //!   tag is checked too. Listed uploads are listed again; later uploads are recent, and stay.
 //!
-//! Each repository with a changed stamp is listed again. The next plan can remove more than the first one, such as images
-//! that clients deleted meanwhile. The additional removals in other repositories are checked until nothing new is found.
+//! Each repository with a changed stamp is listed again. The next plan can remove more than the first one, such as
+//! images that clients deleted meanwhile. Additional removals in other repositories are checked until nothing new is
+//! found.
 //!
 //! A stamp is `st_ctime`, in seconds. It proves that nothing changed only if it is older than the first scan, by the
 //! storage's own clock: a change within the same second as the scan leaves the same stamp.

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use super::Sum;
 use crate::images::manifest::Manifest;
 
-/// The parsed manifests of a storage, by digest.
 #[derive(Debug, Default)]
 pub struct Contents(pub(super) HashMap<Sum, Content>);
 

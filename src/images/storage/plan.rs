@@ -85,7 +85,7 @@ impl Plan {
 }
 
 impl Storage {
-    /// Plans a garbage collection.
+    /// Plans a garbage collection of the listed storage. `contents` are the manifests that were read.
     pub fn plan(&self, contents: &Contents, garbage: Garbage) -> Plan {
         let mut plan = Plan::default();
         let mut needed = HashSet::new();

@@ -17,9 +17,9 @@ pub(super) const LAYERS: [&str; 4] = ["layer 0", "layer 1", "layer 2", "layer 3"
 /// The way in which the registry rewrites an existing file.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Style {
-    /// The way of registry:2.
+    /// registry:2 overwrites the file.
     InPlace,
-    /// The way of registry:3.
+    /// registry:3 writes a new file and renames it.
     Renames,
 }
 
@@ -29,7 +29,7 @@ pub(super) enum Step {
     Layer(usize, usize),
     /// The push of a manifest, by its digest or by a tag.
     Manifest(usize, usize, Option<usize>),
-    /// The deletion of a manifest, and of the tags that name it unless the registry is interrupted before.
+    /// The deletion of a manifest and of the tags that name it. If the flag is false, an interruption leaves the tags.
     DeleteManifest(usize, usize, bool),
     DeleteTag(usize, usize),
     /// A full disk: the current link of a tag becomes empty.
