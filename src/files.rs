@@ -199,6 +199,7 @@ pub enum Edits {
 pub struct Change {
     /// Every wanted or obsolete file with its action, sorted by path.
     pub actions: Vec<(RelPath, Action)>,
+    /// The files that the directory should contain.
     pub files: FileSet,
     /// The digests to store after this run.
     pub digests: Digests,
