@@ -1,5 +1,5 @@
-//! The built-in templates and the facts that fill them. Values that a user typed have a limited alphabet or go
-//! through the `yaml` filter; templates decide nothing except whether a value is there.
+//! The built-in templates and the facts that fill them. Values that a user typed have a limited alphabet or are
+//! escaped by a filter. Templates only test whether a value is present.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use crate::error::Fault;
 use crate::names::{Upstream, Webhook, shell};
 use crate::settings::{BlobsBy, ClientAuth, Data, Delete, Proxy, Settings};
 
-/// The path below `templates/` and the text of each template.
+/// Each template's path below `templates/` and its text.
 const TEMPLATES: &[(&str, &str)] = &[
     (".env", include_str!("../templates/env")),
     ("docker-compose.yml", include_str!("../templates/docker-compose.yml")),
@@ -79,21 +79,21 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("trust/trust.mobileconfig", include_str!("../templates/trust/trust.mobileconfig")),
 ];
 
-/// Facts about this machine: the paths and the user for the timer, and the names in `/etc/hosts`.
+/// Facts about this machine: the paths and the user for the renewal timer, and the names in `/etc/hosts`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Site {
-    /// The directory, absolute.
+    /// The absolute path of the registry's directory.
     pub directory: String,
-    /// The regcert program, absolute.
+    /// The absolute path of the regcert program.
     pub program: String,
-    /// The user that the timer runs regcert as; root if none is given.
+    /// The user that the renewal timer runs regcert as; `None` means root.
     pub user: Option<String>,
     /// The names in this machine's `/etc/hosts`, which containers do not read.
     pub hosts: Vec<(String, IpAddr)>,
 }
 
-/// Hosts that the registry connects to and that this machine resolves by `/etc/hosts`. A loopback address is left
-/// out: in the container, it would be the container itself.
+/// The hosts that the registry connects to and that this machine finds in `/etc/hosts`. Leaves out loopback
+/// addresses, which would mean the container itself.
 fn extra_hosts(spec: &Settings, site: &Site) -> Vec<String> {
     let outward = spec.mirror_of.iter().map(Upstream::host).chain(spec.notify.iter().map(Webhook::host));
     let names: BTreeSet<_> = outward.map(|host| host.to_string().to_ascii_lowercase()).collect();
@@ -101,7 +101,7 @@ fn extra_hosts(spec: &Settings, site: &Site) -> Vec<String> {
     known.map(|(name, ip)| format!("{name}:{ip}")).collect()
 }
 
-/// The page that nginx serves: `index.html` over https; `plain.html`, without any input for a password, over http.
+/// The page that nginx serves: `index.html` over HTTPS, and `plain.html`, without a password field, over HTTP.
 pub const PAGE: [&str; 5] = [
     "nginx/www/catalog.js",
     "nginx/www/index.html",
@@ -110,76 +110,76 @@ pub const PAGE: [&str; 5] = [
     "nginx/www/plain.html",
 ];
 
-/// Values for the templates. Lists are joined and choices made here.
+/// The values for the templates. Lists are already joined, and choices are already made.
 #[derive(Serialize)]
 pub struct Facts {
-    /// The host, and the port unless it is 443: the form of an image reference.
+    /// The host, and the port unless it is 443, as in an image reference.
     registry: String,
-    /// The stem of the server certificate's file names.
+    /// The file name of the server certificate, without its extension.
     certificate: String,
-    /// nginx `server_name`: every name and address, IPv6 in brackets.
+    /// The value of nginx's `server_name`: every name and address, with IPv6 addresses in brackets.
     server_names: String,
-    /// The first server names, as many as fit into a message.
+    /// The first server names, as many as fit into a message of nginx.
     shown_names: String,
-    /// `:5443`, or empty for 443.
+    /// The port in URLs, such as `:5443`; empty for 443.
     public_port: String,
-    /// The max-age of HSTS in seconds; 0 unless the port is 443: browsers apply HSTS to every port of the name, and
-    /// would go to 443.
+    /// The max-age of HSTS in seconds; 0 unless the port is 443. Browsers apply HSTS to every port of the name, and
+    /// would connect to port 443 instead.
     hsts: u32,
     http_port: u16,
     https_port: u16,
     /// Whether nginx is in front of the registry.
     proxied: bool,
-    /// `uid:gid` of the containers.
+    /// The user and group of the containers, as `uid:gid`.
     run_as: String,
     uid: u32,
     gid: u32,
     registry_image: String,
     nginx_image: String,
-    /// Compose's short form, `source:target:options`.
+    /// The mount of the images, in Compose's short form, `source:target:options`.
     data_mount: String,
-    /// The data mount for nginx, read-only.
+    /// The mount of the images for nginx, read-only.
     data_mount_read_only: String,
-    /// Whether nginx itself serves the layers.
+    /// Whether nginx itself serves the layers of images.
     blobs_by_nginx: bool,
-    /// Whether admins may delete.
+    /// Whether admins may delete images.
     delete: bool,
-    /// The port that needs no password; 0 for none.
+    /// The port that needs no password; 0 if there is none.
     anonymous_port: u16,
-    /// The repositories that `anonymous_port` opens, in the form of `Repositories::words`.
+    /// The repositories that are open on `anonymous_port`, in the form of `Repositories::words`.
     anonymous_words: String,
-    /// Whether the data is in a Docker volume.
+    /// Whether Compose creates a Docker volume for the images.
     volume: bool,
-    /// The name of the existing volume that contains the data, or empty.
+    /// The name of the existing volume that contains the images; empty if there is none.
     existing_volume: String,
-    /// nginx `ssl_verify_client`: `on`, `optional`, or empty.
+    /// The value of nginx's `ssl_verify_client`: `on`, `optional`, or empty if nginx does not ask for certificates.
     client_auth: &'static str,
-    /// The output directory, absolute.
+    /// The absolute path of the registry's directory.
     directory: String,
-    /// The regcert program, absolute.
+    /// The absolute path of the regcert program.
     program: String,
-    /// The user that the timer runs regcert as; root if none is given.
+    /// The user that the renewal timer runs regcert as; `None` means root.
     user: Option<String>,
-    /// 64 hexadecimal digits.
+    /// The registry's `http.secret`, 64 hexadecimal digits.
     http_secret: String,
     /// The organization that runs the registry; empty if not set.
     company: String,
-    /// The registry that this one is a mirror of, or empty.
+    /// The URL of the upstream registry; empty if this registry is not a mirror.
     mirror_of: String,
-    /// The user and the password for the mirror's upstream, or empty.
+    /// The user for a mirror's upstream; empty if there is none.
     upstream_user: String,
     upstream_password: String,
-    /// Whether the registry trusts roots besides those of its image.
+    /// Whether the registry trusts root certificates besides those in its image.
     upstream_roots: bool,
     /// Hosts that the registry connects to and that are in this machine's `/etc/hosts`, as `name:address`.
     extra_hosts: Vec<String>,
     /// Webhooks that receive each push and pull.
     webhooks: Vec<Hook>,
-    /// The port for Prometheus; 0 for none.
+    /// The port of the metrics for Prometheus; 0 if there is none.
     metrics_port: u16,
-    /// Whether the registry connects to anything but nginx.
+    /// Whether the registry connects to other machines: the upstream of a mirror, or webhooks.
     networked: bool,
-    /// The value of every setting, by the name of its field.
+    /// The value of every setting, by the setting's field name.
     settings: BTreeMap<String, serde_json::Value>,
 }
 
@@ -187,20 +187,21 @@ pub struct Facts {
 struct Hook {
     name: String,
     url: String,
-    /// Names and values; the values may be secret.
+    /// Each header's name and value; the values may be secret.
     headers: Vec<(String, String)>,
 }
 
 impl Facts {
-    /// The facts of a registry.
+    /// Collects the facts about a registry with the settings `spec`.
     // Long because each fact has a line.
     pub fn of(spec: &Settings, http_secret: &str, site: &Site) -> Self {
         let bracketed = |name: String| if name.contains(':') { format!("[{name}]") } else { name };
         let names: Vec<_> = spec.names().iter().map(|name| bracketed(name.to_string())).collect();
-        // Compose takes the source literally except for `$`, which it would replace.
+        // Compose does not change the source, except that it would replace a variable after `$`.
         let (data_mount, volume) = match &spec.data {
             Data::Directory(path) => (format!("{}:/var/lib/registry:z", path.replace('$', "$$")), false),
-            // Without `nocopy`, docker-compose 1.29 gives the new volume back to root after `data-owner` has run.
+            // Without `nocopy`, docker-compose 1.29 makes root the owner of the new volume again after `data-owner`
+            // has run.
             Data::Volume => ("data:/var/lib/registry:z,nocopy".to_owned(), true),
             Data::Existing(_) => ("data:/var/lib/registry:z,nocopy".to_owned(), false),
         };
@@ -242,7 +243,7 @@ impl Facts {
             program: site.program.clone(),
             user: site.user.clone(),
             http_secret: http_secret.to_owned(),
-            // gen_config.py's default is "not applicable".
+            // `NA`, "not applicable", is the default of gen_config.py.
             company: spec.company.clone().filter(|company| company != "NA").unwrap_or_default(),
             mirror_of: spec.mirror_of.as_ref().map(ToString::to_string).unwrap_or_default(),
             upstream_user: String::new(),
@@ -260,13 +261,13 @@ impl Facts {
         }
     }
 
-    /// These facts with deletion turned off, for an nginx.conf that would let every user delete.
+    /// Turns deletion off, for an nginx.conf that would let every user delete images.
     pub fn without_delete(mut self) -> Self {
         self.delete = false;
         self
     }
 
-    /// These facts with the headers of each webhook, in the order of the webhooks.
+    /// Adds the headers of each webhook. `headers` has the order of the webhooks.
     pub fn with_headers<'h>(mut self, headers: impl Iterator<Item = Vec<(&'h str, &'h str)>>) -> Self {
         for (hook, headers) in self.webhooks.iter_mut().zip(headers) {
             let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
@@ -275,13 +276,13 @@ impl Facts {
         self
     }
 
-    /// These facts with roots for a mirror's upstream and for webhooks, if `are_there`.
+    /// Sets whether there are additional root certificates for a mirror's upstream and for webhooks.
     pub fn with_upstream_roots(mut self, are_there: bool) -> Self {
         self.upstream_roots = are_there;
         self
     }
 
-    /// These facts with the user and the password for a mirror's upstream.
+    /// Adds the user and the password for a mirror's upstream, if there are any.
     pub fn with_upstream_login(mut self, login: Option<(&str, &str)>) -> Self {
         if let Some((user, password)) = login {
             (self.upstream_user, self.upstream_password) = (user.to_owned(), password.to_owned());
@@ -290,11 +291,11 @@ impl Facts {
     }
 }
 
-/// nginx reads a word of 4096 bytes at most (`NGX_CONF_BUFFER`), and the text around the names contains a name of up
-/// to 253 characters twice.
+/// The maximum length of the shown names, in bytes. nginx reads words of at most 4096 bytes (`NGX_CONF_BUFFER`), and
+/// the text around the names contains a name of up to 253 characters twice.
 const SHOWN_MAX: usize = 2000;
 
-/// The names separated by spaces, as many as fit, and the number of the others.
+/// Joins the names with spaces. If they do not all fit, ends with the number of the remaining names.
 fn shown_names(names: &[String]) -> String {
     let mut shown = String::new();
     for (n, name) in names.iter().enumerate() {
@@ -309,7 +310,7 @@ fn shown_names(names: &[String]) -> String {
     shown
 }
 
-/// Fills the template `name`.
+/// Fills the template `name` with `facts`.
 pub fn render(name: &str, facts: &impl Serialize) -> Result<String, Fault> {
     let failed = |e: tera::Error| {
         let mut why = e.to_string();
@@ -321,7 +322,7 @@ pub fn render(name: &str, facts: &impl Serialize) -> Result<String, Fault> {
         Fault::new(format!("the template `{name}` cannot be filled: {why}"))
     };
     let mut tera = Tera::new();
-    // HTML is escaped automatically, the other files by filters.
+    // Tera escapes HTML automatically. In other files, filters escape the values.
     tera.autoescape_on([".html"]);
     tera.register_filter("yaml", yaml);
     tera.register_filter("systemd", systemd);
@@ -329,7 +330,8 @@ pub fn render(name: &str, facts: &impl Serialize) -> Result<String, Fault> {
     tera.register_filter("shell", shell_word);
     tera.register_filter("base64", base64);
     tera.register_filter("xml", xml);
-    // Only the templates beside it, which it may extend: parsing all of them would take longer than rendering one.
+    // Adds only the templates in the same directory, which this one may extend: parsing all of them would take longer
+    // than rendering one.
     let directory = name.rsplit_once('/').map(|(directory, _)| directory);
     let templates =
         TEMPLATES.iter().filter(|(known, _)| known.rsplit_once('/').map(|(above, _)| above) == directory);
@@ -338,33 +340,33 @@ pub fn render(name: &str, facts: &impl Serialize) -> Result<String, Fault> {
     tera.render(name, &context).map_err(failed)
 }
 
-/// A YAML double-quoted string. Every JSON string is one (YAML 1.2.2 §1.2).
+/// Quotes a text for YAML. Every JSON string is a double-quoted YAML string (YAML 1.2.2 §1.2).
 fn yaml(text: &str, _: Kwargs, _: &State) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// A word of a systemd command line (systemd.service(5)): quoted, with specifiers and variables escaped.
+/// Quotes a word of a systemd command line, and escapes specifiers and variables (systemd.service(5)).
 fn systemd(text: &str, _: Kwargs, _: &State) -> String {
     let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%").replace('$', "$$");
     format!("\"{escaped}\"")
 }
 
-/// A word of a crontab's command: quoted for the shell, with `%` escaped (crontab(5)).
+/// Quotes a word of a crontab's command for the shell, and escapes `%` (crontab(5)).
 fn cron(text: &str, _: Kwargs, _: &State) -> String {
     format!("'{}'", text.replace('\'', r"'\''").replace('%', r"\%"))
 }
 
-/// A word of a command that a user types.
+/// Quotes a word of a shell command that a user types.
 fn shell_word(text: &str, _: Kwargs, _: &State) -> String {
     shell(text)
 }
 
-/// The text of a `data:` URL after `;base64,` (RFC 2397).
+/// Encodes a text for a `data:` URL, after `;base64,` (RFC 2397).
 fn base64(text: &str, _: Kwargs, _: &State) -> String {
     BASE64_STANDARD.encode(text)
 }
 
-/// Text of an XML element.
+/// Escapes the text of an XML element.
 fn xml(text: &str, _: Kwargs, _: &State) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
@@ -418,7 +420,7 @@ mod tests {
         render(name, &facts(spec, 1)).unwrap()
     }
 
-    /// The facts, including what the page shows about the roots.
+    /// The facts, including the data about root certificates that the page shows.
     fn facts(spec: &Settings, roots: usize) -> serde_json::Value {
         let login = spec.mirror_of.is_some().then_some(("me", "a \"b\": # c"));
         let mut facts =
@@ -440,7 +442,7 @@ mod tests {
         Assert::new().action_env("SNAPSHOTS").eq(text, Snapshot::read_from(&file, None).raw());
     }
 
-    /// Settings with a port that needs no password, and with deletion off.
+    /// Settings with a port that needs no password, and with deletion turned off.
     fn anonymous() -> Settings {
         spec("registry1.myhouse.local", |settings| {
             settings.anonymous_port = Some("5443".to_owned());
@@ -459,14 +461,14 @@ mod tests {
         })
     }
 
-    /// nginx's configuration as one text.
+    /// All files of nginx's configuration as one text.
     fn configuration(spec: &Settings) -> String {
         let read = |path: &str| front::FILES.contains(&path).then(|| rendered(path, spec));
         front::whole(&read).unwrap()
     }
 
-    /// `SNAPSHOTS=overwrite cargo test golden` rewrites the golden files. A shape has only the files that differ from
-    /// those of `dns`.
+    /// `SNAPSHOTS=overwrite cargo test golden` rewrites the golden files. The other shapes have golden files only for
+    /// output that differs from the shape `dns`.
     #[test]
     fn every_shape_is_as_in_its_golden_files() {
         for proxy in ["nginx", "none"] {
@@ -491,7 +493,7 @@ mod tests {
                 shapes.push(("client-certificates", spec("registry1.myhouse.local", client_auth)));
             }
             for (shape, spec) in shapes {
-                // The look and the scripts of the page are the same in every shape.
+                // The page's styles and scripts, for example, are the same in every shape.
                 let with_facts = |name: &str| {
                     name != ".env"
                         && !name.starts_with("trust/")
@@ -584,7 +586,7 @@ mod tests {
         assert_eq!((mounts(&compose), nginx.contains("/var/lib/registry/")), (1, false));
     }
 
-    /// A browser applies HSTS to every port of the name, and goes to 443 if the address names no port.
+    /// A browser applies HSTS to every port of a name, and connects to port 443 if the URL contains no port.
     #[test]
     fn hsts_is_for_port_443_and_short() {
         for (port, seconds) in [(443, 86_400), (5443, 0)] {

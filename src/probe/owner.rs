@@ -15,30 +15,30 @@ use crate::settings::RunAs;
 pub enum Engine {
     /// Root's engine: a user id in a container is the same user id on this machine.
     Roots,
-    /// The user's own engine (rootless): root in a container is that user on this machine, and no file of the
-    /// registry can belong to the other ids.
+    /// The user's own engine (rootless): root in a container is this user on this machine, and files of the registry
+    /// cannot belong to any other id of a container.
     Own,
     /// No engine was found, or it is on another machine.
     Unknown,
 }
 
-/// The part of a user's environment that decides which engine is used.
+/// The part of the user's environment from which `docker` chooses its engine.
 #[derive(Debug, Default)]
 pub struct Surroundings<'a> {
-    /// The variable DOCKER_HOST.
+    /// The environment variable `DOCKER_HOST`.
     pub host: Option<&'a str>,
-    /// The variable DOCKER_CONTEXT.
+    /// The environment variable `DOCKER_CONTEXT`.
     pub context: Option<&'a str>,
-    /// The directory of Docker's own settings, `~/.docker`.
+    /// The directory of Docker's client configuration, `~/.docker`.
     pub settings: Option<&'a Path>,
-    /// The variable XDG_RUNTIME_DIR.
+    /// The environment variable `XDG_RUNTIME_DIR`.
     pub runtime: Option<&'a Path>,
-    /// The variable PATH.
+    /// The environment variable `PATH`.
     pub path: Option<&'a OsStr>,
 }
 
 impl Engine {
-    /// Finds the engine of the user with this id.
+    /// Finds the owner of the engine that the user `uid` uses, by the owner of the engine's socket.
     pub fn find(uid: u32, around: &Surroundings<'_>) -> Self {
         if uid == 0 {
             return Self::Roots;
@@ -53,7 +53,8 @@ impl Engine {
         }
     }
 
-    /// The user on this machine whose rights a container gets if it runs as `run_as`; `me` runs regcert.
+    /// Returns the user on this machine whose rights a container has if it runs as `run_as`. `me` is the user who
+    /// runs regcert.
     pub fn on_host(self, run_as: RunAs, me: RunAs) -> RunAs {
         match self {
             Self::Own | Self::Unknown if run_as.uid == 0 => me,
@@ -63,7 +64,8 @@ impl Engine {
 }
 
 impl Surroundings<'_> {
-    /// The socket that `docker` uses, in the order in which docker/cli searches; Podman's, if there is no `docker`.
+    /// The socket that `docker` uses, searched in the order of docker/cli; Podman's socket if `docker` is not
+    /// installed.
     fn socket(&self) -> Option<PathBuf> {
         if let Some(host) = self.host.filter(|host| !host.is_empty()) {
             return local(host);
@@ -80,14 +82,14 @@ impl Surroundings<'_> {
         let has = |program: &str| on_path(program, self.path).is_some();
         let of_podman = || {
             let only_podman = has("podman") && !has("docker");
-            // Podman needs no daemon: its files belong to the user, and so does this directory.
+            // Podman needs no daemon, so its socket may be missing: the user's runtime directory has the same owner.
             only_podman.then(|| own("podman/podman.sock").or_else(|| own("."))).flatten()
         };
         own("docker.sock").or_else(of_podman).or_else(|| Path::new(SOCKET).exists().then(|| SOCKET.into()))
     }
 }
 
-/// The path of a socket on this machine.
+/// The path in a `unix://` address; `None` for any other address.
 fn local(host: &str) -> Option<PathBuf> {
     host.strip_prefix("unix://").map(PathBuf::from)
 }
@@ -100,8 +102,8 @@ fn current_context(config: &Path) -> Option<String> {
     Some(json(config)?["currentContext"].as_str()?.to_owned())
 }
 
-/// The address of a context. The name of its directory is the digest of the context's name (docker/cli,
-/// cli/context/store).
+/// The address of the engine in a Docker context. Docker names a context's directory after the SHA-256 of the
+/// context's name (docker/cli, cli/context/store).
 fn endpoint(settings: &Path, name: &str) -> Option<String> {
     let digest = hex(&sha256(name.as_bytes()));
     let meta = json(&settings.join("contexts/meta").join(digest).join("meta.json"))?;
@@ -113,7 +115,7 @@ fn endpoint(settings: &Path, name: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// A user id other than root's whose files the test can make: the id that runs the test, or an unprivileged one.
+    /// Returns the owner of `path`. If the owner is root, gives the file to an unprivileged user first.
     fn user(path: &Path) -> u32 {
         match fs::metadata(path).unwrap().uid() {
             0 => {

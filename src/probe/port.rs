@@ -1,4 +1,4 @@
-//! Finds the programs that listen on the ports of this machine, as far as this user may see them.
+//! Finds the programs that listen on the ports of this machine, if this user has the right to see the programs.
 
 use std::fs;
 use std::path::Path;
@@ -10,31 +10,32 @@ use crate::health::Listener;
 /// The tables of TCP sockets, for IPv4 and IPv6 (proc_pid_net(5)).
 const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
 
-/// TCP_LISTEN in the Linux kernel's table of states.
+/// The state TCP_LISTEN, from the Linux kernel's list of socket states, in hexadecimal.
 const LISTENS: &str = "0A";
 
-/// The name of Docker's program that holds a published port, cut at 15 characters (proc_pid_comm(5)).
+/// The process name of Docker's program that listens on a published port. The kernel cuts process names at 15
+/// characters (proc_pid_comm(5)).
 const DOCKER_PROXY: &str = "docker-proxy";
 
-/// One listening socket.
+/// A listening TCP socket. The inode identifies the socket among the open files of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Socket {
     uid: u32,
     inode: String,
 }
 
-/// The sockets of this machine at one moment. Reading a table takes a few milliseconds each time, because the kernel
-/// walks through each of its connections and through space for many more.
+/// The kernel's tables of TCP sockets at one moment. Reading a table takes a few milliseconds, because the kernel
+/// scans every slot for a connection, including the many empty ones.
 pub struct Ports(Vec<String>);
 
 impl Ports {
-    /// The sockets at this moment.
+    /// Reads the tables.
     pub fn now() -> Self {
         Self(TABLES.iter().filter_map(|table| fs::read_to_string(table).ok()).collect())
     }
 
-    /// The program that listens on `port`; `None` if no socket does. Docker is asked only if its program, or none,
-    /// is visible.
+    /// The program that listens on `port`; `None` if no program does. Runs `docker` only if the program is Docker's
+    /// or is not visible to this user.
     pub fn listener(&self, port: u16) -> Option<Listener> {
         listener(self.socket(port)?, port)
     }
@@ -57,7 +58,7 @@ fn listener(socket: Socket, port: u16) -> Option<Listener> {
     Some(Listener { uid: socket.uid, process: id, program, container })
 }
 
-/// The sockets in a table that listen on `port`.
+/// The sockets in `table` that listen on `port`.
 fn sockets(table: &str, port: u16) -> Vec<Socket> {
     let suffix = format!(":{port:04X}");
     let socket = |line: &str| {
@@ -69,7 +70,8 @@ fn sockets(table: &str, port: u16) -> Vec<Socket> {
     table.lines().skip(1).filter_map(socket).collect()
 }
 
-/// The process that has the socket open, with its name. Root sees every process, other users see only their own.
+/// The id and the name of the process that has the socket open. Root sees every process, other users see only their
+/// own.
 fn process_of(inode: &str) -> Option<(u32, String)> {
     let socket = format!("socket:[{inode}]");
     let processes = fs::read_dir("/proc").ok()?.flatten();
@@ -83,7 +85,7 @@ fn process_of(inode: &str) -> Option<(u32, String)> {
     Some((id, name.trim().to_owned()))
 }
 
-/// The container that publishes `port`.
+/// The name of the container that publishes `port`.
 fn container_at(port: u16) -> Option<String> {
     let filter = format!("publish={port}");
     let words = ["ps", "--filter", filter.as_str(), "--format", "{{.Names}}"];

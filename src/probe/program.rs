@@ -7,30 +7,30 @@ use std::sync::OnceLock;
 
 use super::compose::on_path;
 
-/// The command of the container engine, if it is not `docker`.
+/// The command of the container engine; `docker` if not set.
 static ENGINE: OnceLock<&str> = OnceLock::new();
 
-/// The home directory that programs get, if it is not that of the caller's environment.
+/// The home directory for started programs. If not set, they keep the environment of regcert.
 static HOME: OnceLock<Option<PathBuf>> = OnceLock::new();
 
-/// Makes programs use the settings in this home directory, or none, because regcert works as another user.
+/// Makes started programs use the settings in this home directory, or none, because regcert acts for another user.
 pub fn act_for(home: Option<PathBuf>) {
     _ = HOME.set(home);
 }
 
-/// Uses `podman` for containers from now on, if it is on `path` (the value of PATH) and `docker` is not.
+/// Uses `podman` for containers from now on if `path`, the value of PATH, contains `podman` but not `docker`.
 pub fn choose_engine(path: Option<&OsStr>) {
     if on_path("docker", path).is_none() && on_path("podman", path).is_some() {
         _ = ENGINE.set("podman");
     }
 }
 
-/// The command of the container engine.
+/// The command of the container engine: `docker` or `podman`.
 pub fn engine() -> &'static str {
     ENGINE.get().copied().unwrap_or("docker")
 }
 
-/// The command that starts a program, with the home directory of [`act_for`].
+/// Prepares a command that runs the program `name`, with the home directory from [`act_for`].
 pub(super) fn program(name: &str) -> Command {
     let mut command = Command::new(name);
     if let Some(home) = HOME.get() {

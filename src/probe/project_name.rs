@@ -5,8 +5,8 @@ use std::path::Path;
 use super::Compose;
 use crate::pki::{hex, sha256};
 
-/// The name that Compose gives the project of a directory: its last part, without the characters that a name cannot
-/// contain.
+/// The project name that Compose derives from a directory: the last part of the path in lower case, without the
+/// characters that a project name cannot contain.
 pub(super) fn directory_name(compose: Compose, dir: &Path) -> String {
     let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     let last = dir.components().next_back().map(|part| part.as_os_str().to_string_lossy().to_lowercase());
@@ -18,7 +18,7 @@ pub(super) fn directory_name(compose: Compose, dir: &Path) -> String {
     }
 }
 
-/// A project name unique to the directory: `name` with the start of the digest of the path.
+/// A project name unique to the directory: `name` and the first six digits of the SHA-256 of the path.
 pub(super) fn own_name(name: &str, dir: &Path) -> String {
     let digest = hex(&sha256(dir.as_os_str().as_encoded_bytes()));
     format!("{}-{}", name.trim_start_matches(['-', '_']), &digest[..6])

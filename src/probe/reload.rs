@@ -1,4 +1,4 @@
-//! Makes a running registry apply new files, and returns when the registry itself has answered.
+//! Makes a running registry apply new files, and returns when the registry itself has answered a request.
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -22,45 +22,46 @@ use crate::names::{Host, shell};
 use crate::pki::{Certificate, client_config};
 use crate::settings::{Data, Proxy, Settings};
 
-/// How long to wait for a reload. It is done when new workers have replaced the old ones: after milliseconds, or
-/// seconds on a busy machine.
+/// The maximum time to wait for a reload. A reload is complete when new workers have replaced the old ones, which
+/// takes milliseconds, or seconds on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Sends a request inside a container, with the program that its image has: Alpine's wget, or curl. Ignores proxies,
-/// which are for other machines.
+/// The shell command that sends a request inside a container, with the HTTP client of the image: Alpine's wget, or
+/// curl. The request must not use a proxy, because proxies are for other machines.
 const ASK: &str = r#"http_proxy= wget -q -O - "$1" 2>/dev/null || curl -qfs --noproxy '*' "$1""#;
 
-/// The location of nginx that passes a request to the registry without a password, only for requests from inside the
-/// container.
+/// The URL at which nginx passes a request to the registry without a password. Only requests from inside nginx's
+/// container can reach the URL.
 const THROUGH_NGINX: &str = "http://127.0.0.1:8081/registry";
 
-/// The registry's health check in its own container, which includes the storage.
+/// The URL of the registry's health check, inside the registry's container. The health check includes the storage.
 const HEALTH: &str = "http://127.0.0.1:8081/debug/health";
 
-/// The registry's answer at both URLs. nginx by itself sends no text.
+/// The body of the registry's answer at both URLs. If nginx answers by itself, the body is empty.
 const ANSWER: &str = "{}";
 
-/// Exits with 0 if the registry can store images.
+/// The shell command that exits with 0 if the registry can store images, and with 1 if not.
 const CAN_WRITE: &str =
     r#"d=/var/lib/registry; [ ! -d $d/docker/registry/v2 ] || d=$d/docker/registry/v2; [ -w $d ]"#;
 
-/// One command that makes a running registry apply new files.
+/// One step in making a running registry apply new files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Replaces the containers whose part of docker-compose.yml changed.
+    /// Recreates the containers whose part of docker-compose.yml changed.
     Up,
-    /// Restarts the registry, which reads its configuration and, without nginx, its certificate only at its start.
+    /// Restarts the registry. The registry reads its configuration, and without nginx also its certificate, only at
+    /// its start.
     RestartRegistry,
-    /// Sends SIGHUP to nginx, which starts new workers; the old ones finish their requests.
+    /// Reloads nginx with SIGHUP: nginx starts new workers, and the old workers finish their requests.
     ReloadNginx,
 }
 
 impl Step {
-    /// The commands of a step, as the words after `docker compose`.
+    /// The commands of a step, as the arguments of `docker compose`.
     pub fn commands(self, compose: Compose) -> &'static [&'static [&'static str]] {
         match (self, compose) {
-            // With `--remove-orphans`, `up` of podman-compose 1.6 removes every container, makes only the changed
-            // ones again, and waits forever for the others.
+            // With `--remove-orphans`, `up` of podman-compose 1.6 removes every container, recreates only the changed
+            // ones, and waits forever for the others.
             (Self::Up, Compose::Podman) => &[&["down", "--remove-orphans"], &["up", "-d"]],
             (Self::Up, Compose::Plugin | Compose::Standalone) => &[&["up", "-d", "--remove-orphans"]],
             (Self::RestartRegistry, _) => &[&["restart", "registry"]],
@@ -70,7 +71,8 @@ impl Step {
 }
 
 impl Project {
-    /// Makes the running registry apply its new files, and returns when it serves `expected` and has answered.
+    /// Makes the running registry apply its new files. Returns when clients get the certificate `expected` and the
+    /// registry has answered.
     pub fn reload(
         &self,
         steps: &[Step],
@@ -78,7 +80,7 @@ impl Project {
         root: &Certificate,
         expected: &Certificate,
     ) -> Result<()> {
-        // First checks that the running containers belong to this directory. A reload of nginx checks this itself.
+        // Checks that the running containers belong to this directory. `reload_nginx` makes this check itself.
         if steps.first() != Some(&Step::ReloadNginx) {
             self.containers()?;
         }
@@ -100,7 +102,7 @@ impl Project {
         loop {
             match self.answers(spec) {
                 Ok(()) => return Ok(()),
-                // Each attempt starts the Docker client several times.
+                // Pauses between attempts, because each attempt starts the Docker client several times.
                 Err(_) if start.elapsed() < PATIENCE => std::thread::sleep(pause),
                 Err(error) => return Err(error),
             }
@@ -108,15 +110,15 @@ impl Project {
         }
     }
 
-    /// Succeeds if the registry itself, and not only nginx in front of it, has just answered and can store images.
-    /// Needs no password.
+    /// Succeeds if the registry itself, and not only nginx in front of it, answers a request now and can store
+    /// images. Needs no password.
     pub fn answers(&self, spec: &Settings) -> Result<()> {
         let containers = self.containers()?;
         let registry = self.running_of(&containers, Service::Registry)?;
         if spec.proxy == Proxy::Nginx {
             let nginx = self.running_of(&containers, Service::Nginx)?;
-            // An old or edited nginx.conf may lack the location that passes this on: then the registry is asked
-            // directly.
+            // An old or edited nginx.conf may lack the location that passes the request to the registry. In that
+            // case, the registry is asked directly.
             if self.ask(&nginx, THROUGH_NGINX) != ANSWER
                 && (self.hands_on() || self.ask(&registry, HEALTH) != ANSWER)
             {
@@ -126,7 +128,7 @@ impl Project {
         self.stores(spec, &registry)
     }
 
-    /// Succeeds if the registry may write to the directory for its images.
+    /// Fails if the registry cannot write to its image directory.
     fn stores(&self, spec: &Settings, registry: &Container) -> Result<()> {
         let output = started(&[engine()], &self.dir, &["exec", &registry.id, "sh", "-c", CAN_WRITE])?;
         if output.status.success() {
@@ -152,30 +154,31 @@ impl Project {
         )
     }
 
-    /// The host's user that the registry runs as: the owner of its configuration, which the registry must be able to
-    /// read.
+    /// The user and group on the host that the registry runs as: the owners of the registry's configuration file,
+    /// which the registry must be able to read.
     fn server(&self, spec: &Settings) -> String {
         let configuration = std::fs::metadata(self.dir.join("registry/config.yml"));
         configuration
             .map_or_else(|_| spec.run_as.to_string(), |found| format!("{}:{}", found.uid(), found.gid()))
     }
 
-    /// Removes the volume that contained the socket with an older docker-compose.yml. A volume that is still used, or
-    /// is not a tmpfs, stays.
+    /// Removes the volume in which an older docker-compose.yml kept a socket. Keeps a volume that is in use or that
+    /// is not a tmpfs.
     fn drop_old_socket(&self) {
         let volume = self.old_socket();
         let device = ["volume", "inspect", "-f", "{{index .Options \"device\"}}", &volume];
         let is_socket = started(&[engine()], &self.dir, &device)
             .is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim() == "tmpfs");
         if is_socket {
-            // Best effort: an empty volume in memory does no harm.
+            // Ignores a failure: an empty volume in memory does no harm.
             _ = started(&[engine()], &self.dir, &["volume", "rm", &volume]);
         }
     }
 
-    /// The fault of a registry that does not answer nginx although its container runs, at least at times.
+    /// The error for a registry that does not answer nginx although the registry's container runs, at least some of
+    /// the time.
     fn silent(&self, registry: &Container) -> Result<anyhow::Error> {
-        // If the container has ended meanwhile, that is the fault.
+        // If the container has stopped in the meantime, returns the error about the stopped container.
         self.running(Service::Registry)?;
         let why = match registry.restarts {
             0 => String::new(),
@@ -188,7 +191,7 @@ impl Project {
         Ok(fault.hint(self.runs("logs registry nginx")).into())
     }
 
-    /// The answer to a request from inside the container; empty if there is none.
+    /// The body of the answer to a request from inside the container; empty if there is no answer.
     fn ask(&self, container: &Container, url: &str) -> String {
         let output = started(&[engine()], &self.dir, &["exec", &container.id, "sh", "-c", ASK, "sh", url]);
         output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
@@ -204,19 +207,19 @@ impl Project {
         format!("`{0} ps` and `{0} logs` say more", self.compose)
     }
 
-    /// Why nginx would not start with its files on disk; `None` if it accepts them, or does not run. A running nginx
-    /// keeps what it read before.
+    /// The reason why nginx could not start with its files on disk; `None` if nginx accepts the files or is not
+    /// running. A running nginx keeps the configuration that it has read.
     pub fn nginx_refuses(&self) -> Option<String> {
         let nginx = self.running(Service::Nginx).ok()?;
         let output = started(&[engine()], &self.dir, &["exec", &nginx.id, "nginx", "-q", "-t"]).ok()?;
         emergency(&output.stderr).filter(|_| !output.status.success())
     }
 
-    /// Returns when only workers that have read the new files accept requests.
+    /// Reloads nginx, and returns when only workers that have read the new files accept requests.
     fn reload_nginx(&self) -> Result<()> {
         let nginx = self.running(Service::Nginx)?;
         let docker = |words: &[&str], hint: &str| run(&[engine()], &self.dir, words, hint);
-        // nginx keeps the old configuration if the new one is bad, and reports that only in its log.
+        // If the new configuration is invalid, nginx keeps the old one, and reports the error only in its log.
         let goes_on = "nginx goes on with the old files, and cannot start again with the new ones";
         let output = started(&[engine()], &self.dir, &["exec", &nginx.id, "nginx", "-q", "-t"])?;
         if !output.status.success() {
@@ -246,7 +249,8 @@ impl Project {
         Ok(())
     }
 
-    /// Returns when clients get this certificate. If they do not, fails with the reason from the containers.
+    /// Returns when clients get the certificate `expected`. If they still get another one in the end, fails with the
+    /// reason from the containers.
     fn serves(&self, spec: &Settings, root: &Certificate, expected: &Certificate) -> Result<()> {
         let start = Instant::now();
         loop {
@@ -275,13 +279,14 @@ impl Project {
     }
 }
 
-/// The error that keeps nginx from starting, from its output.
+/// The error that keeps nginx from starting: the first `[emerg]` line of nginx's output.
 fn emergency(said: &[u8]) -> Option<String> {
     let said = String::from_utf8_lossy(said);
     said.lines().find(|line| line.contains("[emerg]")).map(last_line)
 }
 
-/// The server's own certificate, as sent to a client on this machine that trusts only the registry's root.
+/// The server certificate, in DER, that the registry sends to a client on this machine which trusts only the
+/// registry's root.
 fn served(spec: &Settings, root: &Certificate) -> Result<Vec<u8>> {
     let host = spec.host();
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, spec.https_port));

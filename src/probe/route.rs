@@ -1,5 +1,5 @@
-//! Connects to a server: resolves its name, tries its addresses, and tests the other ports. Nothing here takes
-//! longer than its limit.
+//! Connects to a server: resolves its name, tries its addresses, and checks whether port 5000 is open too. Every
+//! function has a time limit.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
@@ -9,26 +9,26 @@ use std::time::{Duration, Instant};
 use crate::health::{Bare, NoConnection, Target};
 use crate::names::Host;
 
-/// The limit for the resolver, which gives up on a name server after five seconds (resolv.conf(5)).
+/// The time limit for resolving a name. The resolver gives up on a name server after five seconds (resolv.conf(5)).
 const RESOLVE: Duration = Duration::from_secs(5);
 
-/// The limit for a connection: two lost packets are sent again within it (RFC 6298: after one and three seconds).
+/// The time limit for a connection, long enough to resend two lost packets (RFC 6298: after one and three seconds).
 const CONNECT: Duration = Duration::from_secs(4);
 
-/// The limit for a port on which nothing should listen.
+/// The time limit for a request to a port on which nothing should listen.
 const GLANCE: Duration = Duration::from_secs(1);
 
-/// The port of a registry without configuration (distribution's default).
+/// The port of a registry without configuration (the default of distribution).
 const BARE_PORT: u16 = 5000;
 
-/// A connection that ends at a fixed time, however slowly the server sends.
+/// A TCP connection that ends at a fixed time, however slowly the server sends.
 pub(super) struct Timed {
     socket: TcpStream,
     end: Instant,
 }
 
 impl Timed {
-    /// Opens a connection that lasts at most `limit` in all.
+    /// Opens a connection that lasts at most `limit`, including the time to connect.
     pub(super) fn open(address: SocketAddr, limit: Duration) -> io::Result<Self> {
         let end = Instant::now() + limit;
         Ok(Self { socket: TcpStream::connect_timeout(&address, limit)?, end })
@@ -58,19 +58,19 @@ impl Write for Timed {
     }
 }
 
-/// The addresses of `host`, each once.
+/// The addresses of `host`, without duplicates.
 pub(super) fn resolve(host: &Host) -> Result<Vec<IpAddr>, String> {
     resolve_within(host, RESOLVE)
 }
 
-/// The addresses of `host`, if the resolver answers before `limit`.
+/// The addresses of `host`, without duplicates; an error if the resolver does not answer within `limit`.
 pub(super) fn resolve_within(host: &Host, limit: Duration) -> Result<Vec<IpAddr>, String> {
     let name = match host {
         Host::Ip(ip) => return Ok(vec![*ip]),
         Host::Dns(name) => name.to_string(),
     };
     let (send, receive) = mpsc::channel();
-    // The system's resolver has no time limit: its thread is abandoned if it takes too long.
+    // The system's resolver has no time limit. If it takes too long, regcert abandons the thread.
     std::thread::spawn(move || send.send((name.as_str(), 0).to_socket_addrs().map(Vec::from_iter)));
     let found = receive.recv_timeout(limit).map_err(|_| "the resolver does not answer".to_owned())?;
     let mut addresses: Vec<IpAddr> = Vec::new();
@@ -82,7 +82,7 @@ pub(super) fn resolve_within(host: &Host, limit: Duration) -> Result<Vec<IpAddr>
     if addresses.is_empty() { Err("it has no address".to_owned()) } else { Ok(addresses) }
 }
 
-/// The first of `addresses` that accepts a connection.
+/// The first of `addresses` that accepts a connection on `port`. All attempts share the time limit.
 pub(super) fn connect(addresses: &[IpAddr], port: u16) -> Result<SocketAddr, NoConnection> {
     let end = Instant::now() + CONNECT;
     let (mut faults, mut is_refused) = (Vec::new(), false);
@@ -101,17 +101,18 @@ pub(super) fn connect(addresses: &[IpAddr], port: u16) -> Result<SocketAddr, NoC
     Err(NoConnection { why: faults.join("; "), is_refused })
 }
 
-/// Fails if the address does not accept a connection.
+/// Fails if `address` does not accept a connection within two seconds.
 pub(super) fn takes(address: SocketAddr) -> io::Result<()> {
     TcpStream::connect_timeout(&address, GLANCE * 2).map(drop)
 }
 
-/// Whether this machine has the address: only then can a socket be bound to it.
+/// Whether `ip` is an address of this machine: a socket can only be bound to such an address.
 pub(super) fn is_ours(ip: &IpAddr) -> bool {
     UdpSocket::bind((*ip, 0)).is_ok()
 }
 
-/// The servers on the port of a registry without a proxy, at the server's address and, with `here`, on the loopback.
+/// Checks for a registry without a proxy, on port 5000 of the server's address and, if `here`, of the loopback
+/// address.
 pub(super) fn beside(target: &Target, peer: SocketAddr, here: bool) -> Vec<(SocketAddr, Bare)> {
     if target.port == BARE_PORT {
         return Vec::new();
@@ -138,7 +139,7 @@ fn bare(address: SocketAddr) -> Bare {
     }
 }
 
-/// The answer to a plain HTTP request; `None` if the address does not accept a connection.
+/// The answer to an HTTP request without TLS; `None` if `address` does not accept a connection.
 pub(super) fn say_http(address: SocketAddr, limit: Duration) -> Option<String> {
     let mut socket = Timed::open(address, limit).ok()?;
     let mut said = Vec::new();
@@ -149,7 +150,7 @@ pub(super) fn say_http(address: SocketAddr, limit: Duration) -> Option<String> {
     Some(String::from_utf8_lossy(&said).into_owned())
 }
 
-/// The text of the fault without the system's error number.
+/// The text of the error, with a small first letter and without the system's error number.
 pub(super) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Tests the settings from outside: client certificates, the port without passwords, http, metrics, a push to a
-//! mirror. Stores nothing.
+//! Tests the settings of a running registry as a client: client certificates, the port without passwords, HTTP,
+//! metrics, and a push to a mirror. Stores nothing.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -9,7 +9,8 @@ use crate::health::{NOT_OPEN, Running, Seen, Target};
 use crate::pki::{Certificate, ServerIdentity};
 use crate::settings::{Proxy, Settings};
 
-/// Tests the settings of `spec` at the address where `seen` found the registry.
+/// Tests the settings in `spec` at the address where `seen` found the registry. `shows` is the client certificate to
+/// present.
 pub fn try_settings(
     spec: &Settings,
     seen: &Seen,

@@ -1,4 +1,4 @@
-//! Fetches everything that the tags of a registry name, with a few threads at a time and each manifest once.
+//! Fetches everything that the tags of a registry refer to, in a few threads and each manifest only once.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use crate::error::Fault;
 use crate::images::{Contents, Manifest, Tagged};
 use crate::names::{Digest, Reference, Repository, Tag, printable};
 
-/// The number of manifests that are fetched before they are added to the contents.
+/// The number of manifests to fetch before adding them to the contents.
 const AT_ONCE: usize = 256;
 
 /// The images of a registry.
@@ -19,16 +19,16 @@ const AT_ONCE: usize = 256;
 pub struct Survey {
     /// The repositories by name, each with its tags by name.
     pub repositories: Vec<(Repository, Vec<Tagged>)>,
-    /// The contents that the tags name.
+    /// Everything that the tags refer to.
     pub contents: Contents,
-    /// The faults of everything that was left out.
+    /// The faults of all tags and manifests that were left out.
     pub left_out: Vec<Fault>,
 }
 
-/// A repository, and its tags as the registry writes them.
+/// A repository and its tags, in the registry's spelling.
 pub type Tags = (Repository, Vec<String>);
 
-/// The tags of each of `repositories`, and the faults of those whose tags cannot be read.
+/// Lists the tags of each of `repositories`, and returns a fault for each repository whose tags cannot be read.
 pub fn tag_lists(api: &Api<'_>, repositories: Vec<Repository>) -> Result<(Vec<Tags>, Vec<Fault>)> {
     let (mut lists, mut left_out) = (Vec::new(), Vec::new());
     let found = each(&repositories, |repository| api.tags(repository))?;
@@ -41,7 +41,7 @@ pub fn tag_lists(api: &Api<'_>, repositories: Vec<Repository>) -> Result<(Vec<Ta
     Ok((lists, left_out))
 }
 
-/// Fetches everything that the tags in `lists` name. Calls `say` with the progress.
+/// Fetches everything that the tags in `lists` refer to. Calls `say` with messages about the progress.
 pub fn survey(api: &Api<'_>, lists: Vec<Tags>, say: impl Fn(String)) -> Result<Survey> {
     let mut survey = Survey::default();
     survey.tags(api, lists, &say)?;
@@ -50,7 +50,7 @@ pub fn survey(api: &Api<'_>, lists: Vec<Tags>, say: impl Fn(String)) -> Result<S
     Ok(survey)
 }
 
-/// The tags of `repository` with the manifests that they name; a tag that names none is left out.
+/// The tags of `repository` with the manifests that they refer to. Leaves out tags without a manifest.
 pub fn tagged(api: &Api<'_>, repository: &Repository) -> Result<Vec<Tagged>> {
     let names: BTreeSet<String> = api.tags(repository)??.unwrap_or_default().into_iter().collect();
     let tags: Vec<Tag> = names.iter().filter_map(|text| text.parse().ok()).collect();
@@ -66,7 +66,7 @@ impl Survey {
     fn tags(&mut self, api: &Api<'_>, lists: Vec<Tags>, say: &impl Fn(String)) -> Result<()> {
         let mut names: Vec<(usize, Tag)> = Vec::new();
         for (repository, tags) in lists {
-            // If the list changes while its pages are read, a tag may be listed twice.
+            // If the list changes while regcert reads its pages, a tag may be listed twice.
             for text in BTreeSet::from_iter(tags) {
                 match text.parse() {
                     Ok(tag) => names.push((self.repositories.len(), tag)),
@@ -98,8 +98,8 @@ impl Survey {
         Ok(())
     }
 
-    /// Fetches the manifests that the tags name, then those that the indexes among them name, until there is no new
-    /// one.
+    /// Fetches the manifests that the tags refer to, and then repeatedly the manifests that the fetched indexes refer
+    /// to, until no manifest is missing.
     fn manifests(&mut self, api: &Api<'_>, say: &impl Fn(String)) -> Result<()> {
         let mut asked: BTreeSet<Digest> = BTreeSet::new();
         let mut wanted: BTreeSet<Digest> = self.tagged().cloned().collect();
@@ -151,8 +151,8 @@ impl Survey {
     }
 }
 
-/// Calls `work` for each item, several at a time; the results are in the order of the items. The first error ends
-/// it.
+/// Calls `work` for each item, in several threads, and returns the results in the order of the items. Stops at the
+/// first error.
 fn each<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R> + Sync) -> Result<Vec<R>> {
     let next = AtomicUsize::new(0);
     let worker = || {

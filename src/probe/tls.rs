@@ -1,4 +1,4 @@
-//! Handshakes that accept any certificate, so that it can be judged afterwards. No secret is ever sent over such a
+//! TLS handshakes that accept any certificate and return it to be checked later. No secret is ever sent over such a
 //! connection.
 
 use std::io::{ErrorKind, Read, Write};
@@ -18,10 +18,10 @@ use crate::health::Refusal;
 use crate::names::Host;
 use crate::pki::{Certificate, provider, random};
 
-/// The limit for a handshake, which is two round trips and one signature.
+/// The time limit for a handshake. A handshake needs two round trips and one signature.
 const LIMIT: Duration = Duration::from_secs(4);
 
-/// Accepts every chain and records it.
+/// A certificate verifier that accepts every chain and records it.
 #[derive(Debug)]
 struct Recorder {
     chain: Mutex<Vec<CertificateDer<'static>>>,
@@ -65,7 +65,7 @@ impl ServerCertVerifier for Recorder {
     }
 }
 
-/// The chain that the server shows to a client that asks for `host`.
+/// The chain that the server presents to a client that connects to `host`.
 pub(super) fn chain(address: SocketAddr, host: &Host) -> Result<Vec<Certificate>, Refusal> {
     let schemes = provider().signature_verification_algorithms.supported_schemes();
     let recorder = Arc::new(Recorder { chain: Mutex::default(), schemes });
@@ -93,7 +93,7 @@ pub(super) fn chain(address: SocketAddr, host: &Host) -> Result<Vec<Certificate>
     Ok(read?.into_iter().flatten().collect())
 }
 
-/// Records whether the server asks for a certificate, and shows none.
+/// A source of client certificates that presents none, and records whether the server asks for one.
 #[derive(Debug, Default)]
 struct Asked(AtomicBool);
 
@@ -103,13 +103,13 @@ impl ResolvesClientCert for Asked {
         None
     }
 
-    // rustls asks only a resolver that has certificates.
+    // rustls calls `resolve` only if this is true.
     fn has_certs(&self) -> bool {
         true
     }
 }
 
-/// Whether the server asks for a client certificate; `None` if the handshake fails before that is known.
+/// Whether the server asks for a client certificate; `None` if the handshake fails without such a request.
 pub(super) fn asks_for_certificate(address: SocketAddr, host: &Host) -> Option<bool> {
     let schemes = provider().signature_verification_algorithms.supported_schemes();
     let asked = Arc::new(Asked::default());
@@ -138,7 +138,7 @@ fn refusal(error: &std::io::Error, address: SocketAddr) -> Refusal {
     if let Some(rustls::Error::AlertReceived(alert)) = tls {
         return Refusal::Alert(spaced(alert.as_str().unwrap_or("UnknownAlert")));
     }
-    // Some kinds of error have no stable name, so a `match` cannot list them.
+    // Some variants of `ErrorKind` are unstable, so a `match` cannot list all of them.
     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
         return Refusal::Silent;
     }
@@ -150,9 +150,10 @@ fn refusal(error: &std::io::Error, address: SocketAddr) -> Refusal {
     Refusal::Other(tls.map_or_else(|| plain(error), ToString::to_string))
 }
 
-/// The kind of server, by its answer to a plain request. A server without TLS may also close the connection early.
+/// The reason for a failed handshake, from the answer to a request without TLS. If `cut`, the server closed the
+/// connection during the handshake.
 fn without_tls(said: &str, cut: bool) -> Refusal {
-    // nginx and Go answer a plain request on their TLS port with a text that says so.
+    // nginx and Go answer a request without TLS on their TLS port with a text that contains `HTTPS`.
     match (said.starts_with("HTTP/"), said.contains("HTTPS"), cut) {
         (true, false, _) => Refusal::PlainHttp,
         (false, _, true) if said.is_empty() || said.starts_with(['\u{15}', '\u{16}']) => Refusal::Closed,
@@ -161,7 +162,7 @@ fn without_tls(said: &str, cut: bool) -> Refusal {
     }
 }
 
-/// The name of an alert as words: `HandshakeFailure` becomes `handshake failure`.
+/// The name of an alert as separate words: `HandshakeFailure` becomes `handshake failure`.
 fn spaced(name: &str) -> String {
     let letter =
         |c: char| if c.is_ascii_uppercase() { format!(" {}", c.to_ascii_lowercase()) } else { c.to_string() };
@@ -177,8 +178,8 @@ pub(super) fn old_versions(address: SocketAddr, host: &Host) -> Vec<&'static str
     })
 }
 
-/// Whether the server answers with a server hello of exactly this version (RFC 2246 §7.4.1.3 and RFC 4346: version
-/// 3.1 and 3.2).
+/// Whether the server answers with a server hello of exactly this version (RFC 2246 §7.4.1.3, RFC 4346: TLS 1.0 has
+/// the number 3.1, TLS 1.1 the number 3.2).
 fn accepts(address: SocketAddr, host: &Host, minor: u8) -> bool {
     let Ok(mut socket) = Timed::open(address, LIMIT) else {
         return false;
@@ -186,29 +187,30 @@ fn accepts(address: SocketAddr, host: &Host, minor: u8) -> bool {
     let mut head = [0; 11];
     socket.write_all(&hello(host, minor)).is_ok()
         && socket.read_exact(&mut head).is_ok()
-        // A handshake record that contains a server hello, which names the chosen version.
+        // Record type 22 is a handshake, message type 2 a server hello. The last two bytes are the version.
         && head[0] == 22 && head[5] == 2 && head[9..] == [3, minor]
 }
 
-/// A client hello in the form of TLS 1.0 and 1.1, which rustls does not support.
+/// A client hello of TLS 1.0 or 1.1. rustls does not support these versions.
 fn hello(host: &Host, minor: u8) -> Vec<u8> {
-    // Elliptic curves and RSA, with AES and SHA-1: servers of that time all support them (RFC 4492, RFC 3268).
+    // Elliptic curves or RSA, with AES and SHA-1: every server of that time supports some of these (RFC 4492, RFC
+    // 3268).
     let suites = [0xc0, 0x09, 0xc0, 0x0a, 0xc0, 0x13, 0xc0, 0x14, 0x00, 0x2f, 0x00, 0x35];
     let mut extensions = Vec::new();
     if let Host::Dns(name) = host {
         let entry = [&[0], &sized(name.as_str().as_bytes())[..]].concat();
         extensions.extend([&[0, 0], &sized(&sized(&entry))[..]].concat());
     }
-    // The extensions for the groups P-256, P-384 and X25519, and for uncompressed points.
+    // The extensions that list the groups P-256, P-384 and X25519, and the uncompressed point format.
     extensions.extend([0, 10, 0, 8, 0, 6, 0, 23, 0, 24, 0, 29, 0, 11, 0, 2, 1, 0]);
     let body =
         [&[3, minor][..], &random::<32>(), &[0], &sized(&suites), &[1, 0], &sized(&extensions)].concat();
-    // The length of a handshake message has three bytes, the first of which is zero here.
+    // The length of a handshake message has three bytes. The first byte of the length is zero here.
     let handshake = [&[1, 0], &sized(&body)[..]].concat();
     [&[22, 3, 1], &sized(&handshake)[..]].concat()
 }
 
-/// Puts the length of `bytes`, in two bytes, before them.
+/// Prefixes `bytes` with their length, in two bytes.
 fn sized(bytes: &[u8]) -> Vec<u8> {
     let length = u16::try_from(bytes.len()).expect("a hello is short");
     [&length.to_be_bytes(), bytes].concat()

@@ -1,4 +1,5 @@
-//! Variants of a registry with one setting changed. The difference in a file shows which lines depend on the setting.
+//! Variants of a registry's settings with one setting changed. Comparing the rendered files shows which lines depend
+//! on the setting.
 
 use super::row::row;
 use super::{BlobsBy, ClientAuth, Data, Delete, Proxy, RunAs, Settings, Signer};
@@ -9,19 +10,19 @@ use crate::pki::KeyType;
 /// A domain that is never registered (RFC 6761 §6.4).
 const OTHER: &str = "other.invalid";
 
-/// A type of setting that can name values other than the present one.
+/// A type of value for which regcert knows values other than the current one.
 pub trait Others: Sized {
-    /// One value that is not `now`, or several values, at least one of which is not `now`.
+    /// One or more values, at least one of which differs from `now`.
     fn others(now: Option<&Self>) -> Vec<Self>;
 }
 
 impl Settings {
-    /// A variant for each other value of each setting that the files of the service depend on, with the setting's key
-    /// in regcert.toml.
+    /// Variants of these settings: one for each other value of each setting that the service's files depend on. Each
+    /// comes with the changed setting's key in regcert.toml.
     pub fn alternatives(&self) -> Vec<(&'static str, Self)> {
         let mut all = self.others();
         for (_, other) in all.iter_mut().filter(|(key, _)| *key == "server") {
-            // Otherwise the other name would be placed below the present domain.
+            // Without this, the other name would be placed below the current domain.
             if let Host::Dns(name) = &other.server {
                 other.domain = name.as_str().split_once('.').map(|(_, domain)| parsed(domain));
             }
@@ -35,7 +36,7 @@ impl Others for Host {
     fn others(now: Option<&Self>) -> Vec<Self> {
         vec![match now {
             Some(Self::Dns(_)) | None => parsed(OTHER),
-            // An address of TEST-NET-1 (RFC 5737).
+            // An address from TEST-NET-1 (RFC 5737).
             Some(Self::Ip(_)) => parsed("192.0.2.254"),
         }]
     }
@@ -77,7 +78,7 @@ impl Others for KeyType {
     }
 }
 
-/// Implements `Others` for enums, with all their values.
+/// Implements `Others` for enums, by returning all their values.
 macro_rules! others {
     ($($choice:ident),*) => {
         $(impl Others for $choice {

@@ -1,4 +1,4 @@
-//! Settings with types of their own: choices between fixed values, the place of the images, and the user of the
+//! Types for single settings: choices between fixed values, the storage of the images, and the user of the
 //! containers.
 
 use std::fmt;
@@ -7,7 +7,7 @@ use std::str::FromStr;
 use crate::error::Fault;
 use crate::names::{VolumeName, printable};
 
-/// Declares enums of fixed values, each with its word in regcert.toml and in options.
+/// Declares enums with fixed values, each with its word in regcert.toml and in options.
 macro_rules! choices {
     ($($(#[$doc:meta])* $choice:ident {
         $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)*
@@ -20,7 +20,6 @@ macro_rules! choices {
             }
 
             impl $choice {
-                /// Every value.
                 pub(super) const ALL: &[Self] = &[$(Self::$variant),*];
             }
 
@@ -51,25 +50,25 @@ choices! {
     Proxy {
         /// nginx terminates TLS and checks passwords.
         Nginx = "nginx",
-        /// No proxy: the registry itself does both.
+        /// No proxy: the registry itself terminates TLS and checks passwords.
         None = "none",
     }
 
-    /// Whether clients must show a certificate besides the password.
+    /// Whether clients must present a certificate in addition to the password.
     ClientAuth {
-        /// Clients are not asked for a certificate.
+        /// nginx does not ask clients for a certificate.
         Off = "off",
-        /// A client may show a certificate; an invalid one is refused.
+        /// A client may present a certificate. nginx refuses an invalid one.
         Optional = "optional",
-        /// A client without a certificate is refused.
+        /// nginx refuses a client without a certificate.
         Required = "required",
     }
 
-    /// The server that sends the layers of images, which are files.
+    /// The server that sends the layers of images to clients.
     BlobsBy {
-        /// nginx, directly from the registry's storage.
+        /// nginx reads the layers directly from the registry's storage, where they are files.
         Nginx = "nginx",
-        /// The registry, through nginx.
+        /// The registry sends the layers through nginx.
         Registry = "registry",
     }
 
@@ -79,16 +78,17 @@ choices! {
         Off = "off",
     }
 
-    /// The authority that signs the server's certificate.
+    /// The certificate authority that signs the server certificate.
     Signer {
-        /// An authority whose key regcert has.
+        /// regcert has the authority's key and signs the certificate itself.
         Own = "own",
-        /// Another authority: `regcert csr` writes the request, and `regcert import-cert` reads the certificate.
+        /// Another authority signs: `regcert csr` writes the request, and `regcert import-cert` reads the
+        /// certificate.
         External = "external",
     }
 }
 
-/// The fault of a text that is not one of `words`.
+/// The fault for a text that is not one of `words`.
 fn unknown(text: &str, words: &[&str]) -> Fault {
     let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
     let (last, others) = words.split_last().expect("a choice has a word");
@@ -96,22 +96,23 @@ fn unknown(text: &str, words: &[&str]) -> Fault {
         .hint(format!("choose {} or {last}", others.join(", ")))
 }
 
-/// The names in the registry's directory that regcert uses for files other than images.
+/// Names in the registry's directory that regcert uses for files other than images.
 const RESERVED: [&str; 9] =
     ["nginx", "registry", "root-cert", "clients", "request", "renewal", "trust", "files", ".regcert"];
 
-/// The place where the images are stored.
+/// The place where the registry stores its images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Data {
-    /// A directory: `./data` below the output directory, or an absolute path.
+    /// A directory: an absolute path, or a path below the registry's directory, such as `./data`.
     Directory(String),
-    /// A volume that Docker manages and that Compose makes for this registry.
+    /// A volume that Compose creates for this registry and Docker manages.
     Volume,
-    /// An existing volume of this name. Compose neither makes nor removes it, and its files keep their owner.
+    /// An existing volume with this name. Compose neither creates nor removes the volume, and its files keep their
+    /// owner.
     Existing(VolumeName),
 }
 
-/// The user and group that the containers run as, and that own the files which the containers read.
+/// The user and group that the containers run as. They own the files that the containers read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunAs {
     pub uid: u32,
@@ -119,10 +120,10 @@ pub struct RunAs {
 }
 
 impl RunAs {
-    /// Root in a container.
+    /// Root inside a container.
     pub const ROOT: Self = Self { uid: 0, gid: 0 };
 
-    /// The user who runs regcert; for root, an id that distributions give to no user.
+    /// The user who runs regcert; if that is root, an id that distributions assign to no user.
     pub fn invoker(uid: u32, gid: u32) -> Self {
         if uid == 0 { Self { uid: 65532, gid: 65532 } } else { Self { uid, gid } }
     }
@@ -138,7 +139,7 @@ impl FromStr for Data {
             "volume" => Ok(Self::Volume),
             _ if text.starts_with("volume:") => text["volume:".len()..].parse().map(Self::Existing),
             "" => fault("it is empty"),
-            // Compose splits a mount at colons, and no version of Compose can quote one.
+            // Compose splits a mount at its colons, and no version of Compose can escape a colon.
             _ if text.contains(':') => fault("a path with a colon cannot be mounted"),
             _ if text.chars().any(|c| c.is_control()) => {
                 fault("a path with a control character cannot be mounted")
@@ -167,7 +168,7 @@ impl FromStr for Data {
 }
 
 impl Data {
-    /// Fails if the place would put the registry's own files, including its keys, into the container.
+    /// Fails if the container would get the registry's own files, including its keys, together with the images.
     pub fn apart_from(&self, directory: &str) -> Result<(), Fault> {
         let Self::Directory(path) = self else {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Settings as text, from regcert.toml or from the options of `init`, and the checks of each setting alone.
+//! Settings as text, from regcert.toml or from the options of `init`, and the checks of single settings.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use super::{RawSettings, RunAs, TABLE};
 use crate::error::{Fault, Gather};
 use crate::names::{Host, printable};
 
-/// The place where settings were typed, which decides their names in faults.
+/// The source of settings. It decides how error messages name a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// regcert.toml.
+    /// The file regcert.toml.
     File,
-    /// The command line.
+    /// The options on the command line.
     Options,
 }
 
@@ -30,7 +30,7 @@ impl Side {
 }
 
 impl RawSettings {
-    /// Reads `regcert.toml`; checks only its keys and the form of each value.
+    /// Reads `regcert.toml`. Checks only the keys and the form of each value.
     pub fn from_toml(text: &str) -> Result<Self, Fault> {
         let keys: Vec<_> = TABLE.iter().map(|row| format!("`{}`", row.key)).collect();
         let hint = format!("the keys are {}", keys.join(", "));
@@ -56,7 +56,7 @@ impl RawSettings {
         }
     }
 
-    /// Adds settings that are not given and that follow from other settings, or from the user who runs regcert.
+    /// Fills in missing settings that follow from other settings, or from the user who runs regcert.
     pub(super) fn derived(&self, invoker: RunAs) -> Self {
         let mut derived = self.clone();
         derived.run_as.get_or_insert_with(|| invoker.to_string());
@@ -94,7 +94,7 @@ impl clap::FromArgMatches for RawSettings {
     }
 }
 
-/// The check of the settings from one side.
+/// A check of the settings from one source.
 pub(super) struct Fields<'a> {
     side: Side,
     gather: &'a mut Gather,
@@ -106,7 +106,8 @@ impl<'a> Fields<'a> {
         Self { side, gather, refused: Vec::new() }
     }
 
-    /// The value; the default if none is given, or if the value has a fault, which is gathered.
+    /// The checked value; the default if no value is given or the value is invalid. Adds the faults of an invalid
+    /// value.
     pub(super) fn read<K: Kind>(&mut self, row: &'static Row, typed: Option<&K::Typed>) -> K::Value {
         let default =
             || K::check(&row.default_texts()).expect("a default in the table has the form of its setting");
@@ -121,23 +122,23 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// Gathers a fault under the name of its setting.
+    /// Adds a fault of a single setting, under the setting's name.
     pub(super) fn fault(&mut self, row: &'static Row, fault: Fault) {
         self.gather.take::<()>(&self.side.name(row), Err(fault));
         self.refused.push(row.key);
     }
 
-    /// Gathers a fault of settings that contradict each other.
+    /// Adds a fault of settings that contradict each other.
     pub(super) fn disagree(&mut self, fault: Fault) {
         self.gather.push(fault);
     }
 
-    /// Whether no single setting has a fault.
+    /// Whether each setting, checked alone, is valid.
     pub(super) fn are_fine(&self) -> bool {
         self.refused.is_empty()
     }
 
-    /// Whether one of these keys has a fault.
+    /// Whether a setting with one of these keys has a fault.
     pub(super) fn refused(&self, keys: &[&str]) -> bool {
         self.refused.iter().any(|refused| keys.contains(refused))
     }

@@ -1,4 +1,4 @@
-//! The kinds of settings: how each is typed, checked and written back, and which other values it can have.
+//! The kinds of settings. A kind defines the form of a value, its check, its text, and its possible other values.
 
 use std::fmt::Display;
 use std::marker::PhantomData;
@@ -10,9 +10,9 @@ use super::{DAYS_ADVISED, DAYS_MAX, Settings};
 use crate::error::Fault;
 use crate::names::{DnsName, Repositories, Webhook, is_hidden, printable};
 
-/// A setting as it was typed: one text, or many.
+/// A setting as the user typed it: one text, or several.
 pub trait Typed: Clone {
-    /// The setting from the given texts; the last one counts if the setting has only one.
+    /// Builds the setting from the given texts. A setting with only one text uses the last of them.
     fn of(texts: Vec<String>) -> Self;
     fn texts(&self) -> Vec<String>;
 }
@@ -41,24 +41,25 @@ impl Typed for Vec<String> {
 pub trait Kind {
     /// The form of the value in regcert.toml.
     const FORM: Form;
-    /// The checked value.
+    /// The type of the checked value.
     type Value: Clone;
-    /// The value as it was typed.
+    /// The type of the value as the user typed it.
     type Typed: Typed;
 
-    /// The value of `texts`, or every fault in them. Without [`Form::List`] there is one text.
+    /// Parses `texts`, or returns every fault in them. There is exactly one text unless the form is [`Form::List`].
     fn check(texts: &[String]) -> Result<Self::Value, Vec<Fault>>;
 
-    /// The reverse of [`Self::check`].
+    /// Converts a value back to texts: the reverse of [`Self::check`].
     fn texts(value: &Self::Value) -> Vec<String>;
 
-    /// Other values than this one, to show which lines of a file depend on it; empty if no file of the service does.
+    /// Values other than the current one, to find the lines of a file that depend on the setting; empty if no line of
+    /// the service's files does.
     fn others(_value: &Self::Value, _all: &Settings) -> Vec<Self::Value> {
         Vec::new()
     }
 }
 
-/// One value, which always exists.
+/// The kind of a setting that always has exactly one value.
 pub struct One<T>(PhantomData<T>);
 
 impl<T: FromStr<Err = Fault> + Display + Clone + Others> Kind for One<T> {
@@ -79,7 +80,7 @@ impl<T: FromStr<Err = Fault> + Display + Clone + Others> Kind for One<T> {
     }
 }
 
-/// One value or none; an empty text means none.
+/// The kind of a setting with one value or none; an empty text means none.
 pub struct Optional<T>(PhantomData<T>);
 
 impl<T: FromStr<Err = Fault> + Display + Clone + Others> Kind for Optional<T> {
@@ -103,7 +104,7 @@ impl<T: FromStr<Err = Fault> + Display + Clone + Others> Kind for Optional<T> {
     }
 }
 
-/// Any number of values.
+/// The kind of a setting with any number of values.
 pub struct Many<T>(PhantomData<T>);
 
 impl<T: FromStr<Err = Fault> + Display + Clone + Others> Kind for Many<T> {
@@ -131,7 +132,7 @@ impl<T: FromStr<Err = Fault> + Display + Clone + Others> Kind for Many<T> {
     }
 }
 
-/// The domain, which depends on the server: `None` for an address.
+/// The kind of the setting `domain`. The domain depends on the server, and is `None` if the server is an address.
 pub struct Domain;
 
 impl Kind for Domain {
@@ -148,7 +149,7 @@ impl Kind for Domain {
     }
 }
 
-/// A port of this machine.
+/// The kind of a setting with a port of this machine.
 pub struct Port;
 
 impl Kind for Port {
@@ -173,7 +174,7 @@ impl Kind for Port {
     }
 }
 
-/// A port that can be turned off: `off`, or 0 in regcert.toml.
+/// The kind of a setting with a port that can be turned off: with `off`, or with 0 in regcert.toml.
 pub struct PortOrOff;
 
 impl Kind for PortOrOff {
@@ -197,7 +198,7 @@ impl Kind for PortOrOff {
     }
 }
 
-/// The validity of a server certificate in days.
+/// The kind of a setting with the validity of a server certificate, in days.
 pub struct Days;
 
 impl Kind for Days {
@@ -214,7 +215,7 @@ impl Kind for Days {
     }
 }
 
-/// Parses the validity of a server or client certificate in days.
+/// Parses the validity of a server or client certificate, in days.
 pub fn days(text: &str) -> Result<u16, Fault> {
     text.parse().ok().filter(|days| (1..=DAYS_MAX).contains(days)).ok_or_else(|| {
         Fault::new(format!("`{}` days are not possible for a certificate", printable(text))).hint(format!(
@@ -223,7 +224,7 @@ pub fn days(text: &str) -> Result<u16, Fault> {
     })
 }
 
-/// A country in a certificate, or none.
+/// The kind of a setting with a country for certificates, or none.
 pub struct Country;
 
 impl Kind for Country {
@@ -247,7 +248,8 @@ impl Kind for Country {
     }
 }
 
-/// Text in a certificate, or none: at most `MAX` characters (RFC 5280 appendix A.1).
+/// The kind of a setting with a text for certificates, or none. The text has at most `MAX` characters (RFC 5280
+/// appendix A.1).
 pub struct CertificateText<const MAX: usize>;
 
 impl<const MAX: usize> Kind for CertificateText<MAX> {
@@ -272,7 +274,7 @@ impl<const MAX: usize> Kind for CertificateText<MAX> {
     }
 }
 
-/// An e-mail address in a certificate, or none.
+/// The kind of a setting with an e-mail address for certificates, or none.
 pub struct Email;
 
 impl Kind for Email {
@@ -298,7 +300,7 @@ impl Kind for Email {
     }
 }
 
-/// Patterns of repositories; no pattern means every repository.
+/// The kind of a setting with patterns of repositories; an empty list means every repository.
 pub struct Repos;
 
 impl Kind for Repos {
@@ -319,7 +321,7 @@ impl Kind for Repos {
     }
 }
 
-/// Webhooks with unique names.
+/// The kind of a setting with webhooks. Each webhook has a unique name.
 pub struct Webhooks;
 
 impl Kind for Webhooks {
@@ -351,17 +353,17 @@ impl Kind for Webhooks {
     }
 }
 
-/// The text of a setting that is not a list.
+/// The only text of a setting that is not a list.
 fn one(texts: &[String]) -> &str {
     texts.first().map_or("", String::as_str)
 }
 
-/// The text of a setting; `None` if it is empty.
+/// The only text of a setting that is not a list; `None` if the text is empty.
 fn given(texts: &[String]) -> Option<&str> {
     Some(one(texts)).filter(|text| !text.is_empty())
 }
 
-/// The text of a value; empty for `None`.
+/// The text of an optional value; empty for `None`.
 fn shown(value: &Option<impl Display>) -> Vec<String> {
     vec![value.as_ref().map(ToString::to_string).unwrap_or_default()]
 }

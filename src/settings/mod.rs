@@ -25,19 +25,20 @@ use fields::Fields;
 use row::row;
 use text::set;
 
-/// Apple refuses a server certificate with a longer validity, also from private authorities
-/// (support.apple.com/103769).
+/// The maximum validity of a server certificate, in days. Apple's systems refuse a longer validity, also from private
+/// authorities (support.apple.com/103769).
 pub const DAYS_MAX: u16 = 825;
 
-/// Public authorities may not exceed this many days, and some clients enforce the limit for all authorities.
+/// The maximum validity, in days, of a certificate from a public authority. Some clients enforce this limit for all
+/// authorities.
 pub const DAYS_ADVISED: u16 = 398;
 
-/// The most names in one certificate, as many as public authorities allow. With 253 characters each they are 26 kB;
-/// Java accepts handshake messages of 32 kB (`jdk.tls.maxHandshakeMessageSize`), Go of 64 kB.
+/// The maximum number of names in one certificate, as for public authorities. With 253 characters each, the names
+/// take 26 kB; Java accepts handshake messages of 32 kB (`jdk.tls.maxHandshakeMessageSize`), Go of 64 kB.
 const NAMES_MAX: usize = 100;
 
-/// The most characters of a name and a port together: `NAME..PORT` is a key of an OpenShift ConfigMap, which
-/// Kubernetes limits to 253 characters, and `NAME:PORT` is a directory of Docker.
+/// The maximum length of a name and a port together, in characters. `NAME..PORT` is a key of an OpenShift ConfigMap,
+/// which Kubernetes limits to 253 characters, and `NAME:PORT` is a directory of Docker.
 const WAY_MAX: usize = 253;
 
 /// The first lines of regcert.toml.
@@ -47,8 +48,8 @@ const INTRODUCTION: &str = "\
 ";
 
 impl Settings {
-    /// Checks the settings, with the defaults of the table. Every fault goes to `gather` under the name that `side`
-    /// gives its setting. `None` if a single setting has a fault.
+    /// Checks the settings, and uses the defaults of the table for missing ones. Adds every fault to `gather`, under
+    /// the name that `side` gives the setting. Returns `None` if a single setting has a fault.
     pub fn check(raw: &RawSettings, side: Side, invoker: RunAs, gather: &mut Gather) -> Option<Self> {
         let mut fields = Fields::new(side, gather);
         let settings = Self::read(&raw.derived(invoker), &mut fields);
@@ -67,7 +68,7 @@ impl Settings {
         fields.are_fine().then_some(settings)
     }
 
-    /// Gathers the faults of settings that contradict each other.
+    /// Adds the faults of settings that contradict each other.
     fn agrees(&self, fields: &mut Fields<'_>) {
         let redirect = self.http_port.filter(|_| self.proxy == Proxy::Nginx);
         let ports: Vec<_> = [redirect, Some(self.https_port), self.anonymous_port, self.metrics_port]
@@ -96,7 +97,7 @@ impl Settings {
         }
     }
 
-    /// Checks the limits on all names together.
+    /// Checks the number and the length of the names.
     fn names_fit(&self, fields: &mut Fields<'_>) {
         let names = self.names();
         if names.len() > NAMES_MAX {
@@ -120,18 +121,18 @@ impl Settings {
         }
     }
 
-    /// Whether the registry has the default name of `init`.
+    /// Whether the registry has the default name that `init` uses.
     pub fn has_default_name(&self) -> bool {
         let domain = self.domain.as_ref().map(DnsName::as_str);
         self.server.to_string() == row("server").default && domain == Some(row("domain").default)
     }
 
-    /// The name that clients use: `<server>.<domain>`, or the address.
+    /// The host that clients use: `<server>.<domain>`, or the address.
     pub fn host(&self) -> Host {
         self.checked_host().expect("`check` refused names that are too long")
     }
 
-    /// `host` for use in file names.
+    /// The host in a form for file names.
     pub fn host_stem(&self) -> String {
         short(&self.host().to_string())
     }
@@ -145,12 +146,12 @@ impl Settings {
         }
     }
 
-    /// Host and port in the form of an image reference, which omits port 443.
+    /// The host and the port as in an image reference, which omits port 443.
     pub fn registry(&self) -> String {
         self.registry_at(self.https_port)
     }
 
-    /// Host and port of the port without passwords, in the form of an image reference.
+    /// The host and the port without passwords, as in an image reference; `None` if there is no such port.
     pub fn anonymous_registry(&self) -> Option<String> {
         self.anonymous_port.map(|port| self.registry_at(port))
     }
@@ -159,12 +160,12 @@ impl Settings {
         reference(&self.host(), port)
     }
 
-    /// Host and port of every address of the registry that an image reference can contain: each name of the
-    /// certificate, with each port. [`Self::registry`] is the first.
+    /// Every host and port of the registry that an image reference can contain: each name of the certificate with
+    /// each port. [`Self::registry`] is the first.
     pub fn ways(&self) -> Vec<(Host, u16)> {
         let hosts = self.names().into_iter().filter_map(|name| match name {
             SubjectAltName::Host(host) => Some(host),
-            // Runtimes look up a root by the exact name, so a wildcard has no entry.
+            // Container runtimes look up a root certificate by the exact name, so a wildcard is useless here.
             SubjectAltName::Wildcard(_) => None,
         });
         let ports: Vec<_> = std::iter::once(self.https_port).chain(self.anonymous_port).collect();
@@ -172,7 +173,7 @@ impl Settings {
         ways.filter(|(host, port)| *host == self.host() || is_in_references(host, *port)).collect()
     }
 
-    /// The server's name without its domain; `None` for an address or a name outside the domain.
+    /// The server's name without the domain; `None` for an address or a name outside the domain.
     pub fn bare_name(&self) -> Option<SubjectAltName> {
         let (Host::Dns(name), Some(domain)) = (self.host(), &self.domain) else {
             return None;
@@ -181,7 +182,7 @@ impl Settings {
         Some(SubjectAltName::Host(Host::Dns(bare.parse().expect("what stands before a domain is a name"))))
     }
 
-    /// Every name that the server certificate must cover; the name that clients use is the first.
+    /// Every name that the server certificate must cover, beginning with the name that clients use.
     pub fn names(&self) -> Vec<SubjectAltName> {
         let own = [Some(SubjectAltName::Host(self.host())), self.bare_name()].into_iter().flatten();
         let mut names: Vec<SubjectAltName> = Vec::new();
@@ -193,7 +194,7 @@ impl Settings {
         names
     }
 
-    /// The label of the root: the domain, or the address.
+    /// The label of the root certificate: the domain, or the address.
     pub fn label(&self) -> String {
         self.domain.as_ref().map_or_else(|| self.server.to_string(), DnsName::to_string)
     }
@@ -204,7 +205,7 @@ impl Settings {
         Subject { country, state, locality, company, unit, email }
     }
 
-    /// The keys of regcert.toml in which `other` differs, with the values of `self` and of `other`.
+    /// The settings in which `other` differs: the key in regcert.toml, the value in `self`, and the value in `other`.
     pub fn differences(&self, other: &Self) -> Vec<(String, String, String)> {
         let differ = self.texts().into_iter().zip(other.texts()).filter(|((_, old), (_, new))| old != new);
         differ
@@ -212,14 +213,14 @@ impl Settings {
             .collect()
     }
 
-    /// Every setting for templates, by the name of its field: a text, a number (0 for none), or a list of texts.
+    /// Every setting as a value for templates, by its field name: a text, a number (0 for none), or a list of texts.
     pub fn plain(&self) -> BTreeMap<String, serde_json::Value> {
         let plain =
             |(row, texts): (&row::Row, Vec<String>)| (row.key.replace('-', "_"), row.form.plain(texts));
         self.texts().into_iter().map(plain).collect()
     }
 
-    /// The text of `regcert.toml` with these settings. If `old` is given, only different values change, and every
+    /// The text of `regcert.toml` with these settings. If `old` is given, only values that differ change, and every
     /// comment stays.
     pub fn to_toml(&self, old: Option<&str>) -> Result<String, Fault> {
         let unreadable = |e: toml_edit::TomlError| Fault::new(format!("regcert.toml cannot be read: {e}"));
@@ -232,14 +233,14 @@ impl Settings {
     }
 }
 
-/// A regcert.toml without values.
+/// The text of a new regcert.toml, without values.
 fn fresh() -> String {
     let before = std::iter::once(None).chain(TABLE.iter().map(Some));
     let lines = TABLE.iter().zip(before).map(|(row, before)| row.toml(before));
     format!("{INTRODUCTION}{}", lines.collect::<String>())
 }
 
-/// Host and port in the form of an image reference, which omits port 443.
+/// The host and the port as in an image reference, which omits port 443.
 pub fn reference(host: &Host, port: u16) -> String {
     let host = match host {
         Host::Ip(ip) if ip.is_ipv6() => format!("[{ip}]"),
@@ -248,8 +249,8 @@ pub fn reference(host: &Host, port: u16) -> String {
     if port == 443 { host } else { format!("{host}:{port}") }
 }
 
-/// Whether clients accept the name as a registry: they read a name without a dot or a port as a part of a
-/// repository's name on Docker Hub (`splitDockerDomain` in github.com/distribution/reference).
+/// Whether clients accept `host` as a registry. Clients take a name without a dot or a port as part of a repository's
+/// name on Docker Hub (`splitDockerDomain` in github.com/distribution/reference).
 fn is_in_references(host: &Host, port: u16) -> bool {
     let reference = reference(host, port);
     reference.contains(['.', ':']) || reference == "localhost"

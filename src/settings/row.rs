@@ -1,5 +1,5 @@
-//! One row of the table of settings, and what is derived from it: the option of `init` with its help, the line of
-//! regcert.toml with its comment, and the name in faults.
+//! One row of the table of settings, and the texts derived from the row: the option of `init` with its help, the line
+//! of regcert.toml with its comment, and the name in faults.
 
 use clap::{Arg, ArgAction};
 use toml_edit::{Array, Item, value};
@@ -9,34 +9,34 @@ use super::TABLE;
 pub struct Row {
     /// The key in regcert.toml.
     pub key: &'static str,
-    /// The form, which follows from the kind of the setting.
+    /// The form of the value. It follows from the kind of the setting.
     pub form: Form,
-    /// The group, which decides the heading in the help.
+    /// The group. It decides the heading in the help.
     pub group: Group,
     /// The default, as a user types it.
     pub default: &'static str,
-    /// The default in the help, if it explains more than the value.
+    /// The default as shown in the help, if that explains more than the value.
     pub default_help: &'static str,
     /// The option of `init`, without hyphens; empty if there is none.
     pub option: &'static str,
-    /// The name of the option's value in the help.
+    /// The placeholder for the option's value in the help.
     pub value: &'static str,
     /// The help, in one sentence without a full stop and without the default.
     pub help: &'static str,
     /// The second paragraph of `--help`.
     pub more: &'static str,
-    /// The comment before the key in regcert.toml.
+    /// The comment above the key in regcert.toml.
     pub comment: &'static str,
 }
 
-/// The form in which a setting is typed.
+/// The form in which a user types a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// A text; an empty text means none.
     Text,
     /// A number; 0 means none.
     Number,
-    /// Texts; the option may be repeated.
+    /// A list of texts; the option may be repeated.
     List,
 }
 
@@ -49,11 +49,11 @@ pub enum Group {
     Certificates,
     /// The subject of the certificates.
     Subject,
-    /// The authority that signs.
+    /// The certificate authority that signs.
     Authority,
     /// The containers: their ports, images and files.
     Service,
-    /// Mirror, webhooks and metrics: what the registry connects to besides its clients.
+    /// Connections other than those of the registry's clients: mirror, webhooks and metrics.
     Services,
 }
 
@@ -68,7 +68,7 @@ impl Group {
         }
     }
 
-    /// Whether the configuration of the containers depends on the group, and not only certificates.
+    /// Whether the configuration of the containers depends on the group; otherwise only certificates do.
     pub fn configures(self) -> bool {
         match self {
             Self::Names | Self::Service | Self::Services => true,
@@ -77,12 +77,12 @@ impl Group {
     }
 }
 
-/// The row with this key, which must be in the table.
+/// Finds the row with this key. Panics if the table has no such row.
 pub fn row(key: &str) -> &'static Row {
     TABLE.iter().find(|row| row.key == key).expect("the table has every key that the program names")
 }
 
-/// The position in the help of an option that is not a setting: directly after the setting `key`.
+/// The position in the help for an option that is not a setting: directly below the setting `key`.
 pub fn below(key: &str) -> usize {
     TABLE.iter().position(|row| row.key == key).map_or(0, |at| order(at) + 1)
 }
@@ -93,7 +93,7 @@ fn order(at: usize) -> usize {
 }
 
 impl Row {
-    /// The properties that a row has unless the table sets them.
+    /// The default properties of a row.
     pub const EMPTY: Self = Self {
         key: "",
         form: Form::Text,
@@ -107,7 +107,7 @@ impl Row {
         comment: "",
     };
 
-    /// The default, as a user would type it.
+    /// The default, as the texts that a user would type.
     pub(super) fn default_texts(&self) -> Vec<String> {
         match self.form {
             Form::Text | Form::Number => vec![self.default.to_owned()],
@@ -115,7 +115,7 @@ impl Row {
         }
     }
 
-    /// The option of `init`.
+    /// The option of `init` for this setting. `at` is the row's position in the table.
     fn argument(&self, at: usize) -> Arg {
         let default = if self.default_help.is_empty() { self.default } else { self.default_help };
         let default = if default.is_empty() { String::new() } else { format!(" [default: {default}]") };
@@ -137,13 +137,13 @@ impl Row {
         argument.help(help)
     }
 
-    /// The comment as lines of regcert.toml.
+    /// The comment as lines of regcert.toml, each after `#`.
     pub(super) fn comment_lines(&self) -> String {
         self.comment.lines().map(|line| format!("# {line}\n")).collect()
     }
 
     /// The lines of the setting in a new regcert.toml: comment and key, after an empty line if a new heading begins.
-    /// The value is set later.
+    /// `to_toml` sets the value later.
     pub(super) fn toml(&self, before: Option<&Self>) -> String {
         let starts = before.is_none_or(|before| before.group.heading() != self.group.heading());
         let item = self.form.item(&self.form.none());
@@ -159,7 +159,7 @@ pub(super) fn arguments() -> impl Iterator<Item = Arg> {
 }
 
 impl Form {
-    /// The texts of an item of regcert.toml; `None` if it has another form.
+    /// The texts of an item in regcert.toml; `None` if the item does not have this form.
     pub(super) fn texts(self, item: &Item) -> Option<Vec<String>> {
         match self {
             Self::Text => Some(vec![item.as_str()?.to_owned()]),
@@ -170,7 +170,7 @@ impl Form {
         }
     }
 
-    /// The item of regcert.toml for `texts`.
+    /// The item in regcert.toml for `texts`.
     pub(super) fn item(self, texts: &[String]) -> Item {
         let first = texts.first().map_or("", String::as_str);
         match self {
@@ -188,7 +188,7 @@ impl Form {
         }
     }
 
-    /// The texts in messages to the user.
+    /// The texts as shown in messages to the user.
     pub(super) fn shown(self, texts: &[String]) -> String {
         match (self, texts.join(" ").as_str()) {
             (Self::Text | Self::List, "") => "none".to_owned(),
@@ -197,7 +197,7 @@ impl Form {
         }
     }
 
-    /// The value for a template.
+    /// The texts as a JSON value for a template.
     pub(super) fn plain(self, texts: Vec<String>) -> serde_json::Value {
         let one = |texts: Vec<String>| texts.into_iter().next().unwrap_or_default();
         match self {
@@ -207,7 +207,7 @@ impl Form {
         }
     }
 
-    /// The form that regcert.toml requires, for a fault.
+    /// The name of the required form in regcert.toml, for a fault.
     pub(super) fn takes(self) -> &'static str {
         match self {
             Self::Text => "a text in quotes",
@@ -217,8 +217,8 @@ impl Form {
     }
 }
 
-/// Declares the settings: the table, and two structs with a field for each setting. A setting that is missing in one
-/// place does not compile.
+/// Declares the settings: the table, and two structs with a field for each setting. All three come from one list, so
+/// none of them can lack a setting.
 macro_rules! settings {
     ($($(#[$doc:meta])* $field:ident: $kind:ty = $key:literal {
         $($property:ident: $value:expr),* $(,)?
@@ -229,7 +229,7 @@ macro_rules! settings {
             $($(#[$doc])* pub $field: <$kind as Kind>::Value,)*
         }
 
-        /// Settings as typed, from regcert.toml or from options, unchecked.
+        /// The settings as typed in regcert.toml or in options, unchecked.
         #[derive(Debug, Clone, Default, PartialEq, Eq)]
         pub struct RawSettings {
             $($(#[$doc])* pub $field: Option<<$kind as Kind>::Typed>,)*
@@ -241,36 +241,36 @@ macro_rules! settings {
         ];
 
         impl RawSettings {
-            /// The settings for which `given` returns texts.
+            /// Builds the settings from the texts that `given` returns for each row.
             pub(super) fn of(mut given: impl FnMut(&'static Row) -> Option<Vec<String>>) -> Self {
                 Self { $($field: given(row($key)).map(Typed::of),)* }
             }
 
-            /// These settings; missing ones come from `other`.
+            /// Takes missing settings from `other`.
             pub fn or(self, other: Self) -> Self {
                 Self { $($field: self.$field.or(other.$field),)* }
             }
         }
 
         impl Settings {
-            /// Each setting, checked alone; the default if it has a fault.
+            /// Reads each setting and checks it alone. A setting with a fault gets its default.
             pub(super) fn read(raw: &RawSettings, fields: &mut Fields<'_>) -> Self {
                 Self { $($field: fields.read::<$kind>(row($key), raw.$field.as_ref()),)* }
             }
 
-            /// Each setting, as a user would type it.
+            /// Every setting, as the texts that a user would type.
             pub(super) fn texts(&self) -> Vec<(&'static Row, Vec<String>)> {
                 vec![$((row($key), <$kind as Kind>::texts(&self.$field)),)*]
             }
 
-            /// These settings, but those of `groups` come from `other`.
+            /// A copy of these settings in which the settings of `groups` come from `other`.
             pub fn with(&self, groups: &[Group], other: &Self) -> Self {
                 Self {
                     $($field: if groups.contains(&row($key).group) { other } else { self }.$field.clone(),)*
                 }
             }
 
-            /// Variants of these settings with one other value each, with the key of the changed setting.
+            /// Copies of these settings with one other value each, and the key of the changed setting.
             pub(super) fn others(&self) -> Vec<(&'static str, Self)> {
                 let mut all = Vec::new();
                 $(for other in <$kind as Kind>::others(&self.$field, self) {
