@@ -493,7 +493,7 @@ mod tests {
                 shapes.push(("client-certificates", spec("registry1.myhouse.local", client_auth)));
             }
             for (shape, spec) in shapes {
-                // The page's styles and scripts, for example, are the same in every shape.
+                // Leaves out templates that give the same file in every shape, such as the page's styles and scripts.
                 let with_facts = |name: &str| {
                     name != ".env"
                         && !name.starts_with("trust/")

@@ -1,4 +1,4 @@
-//! Starts programs with the settings of the user that regcert works as.
+//! Starts programs with the home directory and the settings of the user that regcert runs as.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -13,7 +13,8 @@ static ENGINE: OnceLock<&str> = OnceLock::new();
 /// The home directory for started programs. If not set, they keep the environment of regcert.
 static HOME: OnceLock<Option<PathBuf>> = OnceLock::new();
 
-/// Makes started programs use the settings in this home directory, or none, because regcert acts for another user.
+/// Makes started programs use the settings in this home directory, or no settings. Called after regcert has switched
+/// from root to another user.
 pub fn act_for(home: Option<PathBuf>) {
     _ = HOME.set(home);
 }

@@ -1,4 +1,4 @@
-//! The Compose project name of a directory. Pure.
+//! Derives the Compose project name from a directory's path. Does not read the directory.
 
 use std::path::Path;
 

@@ -22,7 +22,7 @@ impl Settings {
     pub fn alternatives(&self) -> Vec<(&'static str, Self)> {
         let mut all = self.others();
         for (_, other) in all.iter_mut().filter(|(key, _)| *key == "server") {
-            // Without this, the other name would be placed below the current domain.
+            // The domain must change too, or the other name would be placed below the current domain.
             if let Host::Dns(name) = &other.server {
                 other.domain = name.as_str().split_once('.').map(|(_, domain)| parsed(domain));
             }

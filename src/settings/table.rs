@@ -1,9 +1,9 @@
-//! Every setting, once: its field, its kind, its key in regcert.toml, and its row. Everything else is derived from
-//! these: the option of `init` with its help, regcert.toml with its comments, the checks, the hints, the list of
-//! changes.
+//! Every setting, once: its field, its kind, its key in regcert.toml, and its row in the table. Everything else is
+//! derived from the rows: the options of `init` with their help, regcert.toml with its comments, the checks, the
+//! hints, and the list of changes.
 //!
-//! A new setting is one entry here, in the order of regcert.toml and of the help, and the template that uses it as
-//! `settings.<field>`. `Settings::agrees` checks settings that depend on each other.
+//! A new setting needs one entry here, in the order of regcert.toml and of the help, and a template that uses the
+//! setting as `settings.<field>`. `Settings::agrees` checks settings that depend on each other.
 
 use super::choices::{BlobsBy, ClientAuth, Data, Delete, Proxy, RunAs, Signer};
 use super::fields::Fields;
@@ -16,27 +16,27 @@ use crate::names::{Host, ImageRef, SubjectAltName, Upstream};
 use crate::pki::KeyType;
 
 settings! {
-    /// The registry's own name: a label, a full name, or an address.
+    /// The registry's own name: a single label, a full name, or an IP address.
     server: One<Host> = "server" {
         group: Group::Names,
-        // The name that `gen_config.py` gave a registry by default.
+        // The default name of a registry in `gen_config.py`.
         default: "registry",
         option: "registry-server-name",
         value: "NAME|IP",
         help: "The registry's name within its domain, or its IP address",
         comment: "The name clients use is server.domain; an IP address as the server has no domain.",
     }
-    /// The domain of the registry; `None` for an address.
+    /// The domain of the registry; `None` if the server is an address.
     domain: Domain = "domain" {
         group: Group::Names,
-        // A full name of the server contains its domain.
+        // Not used if the server is a full name, because that contains the domain.
         default: "local.priv",
         default_help: "local.priv; none for an IP address",
         option: "cert-domain",
         value: "DOMAIN",
         help: "The registry's domain",
     }
-    /// More names, besides those that follow from `server` and `domain`.
+    /// Names in addition to those that follow from `server` and `domain`.
     sans: Many<SubjectAltName> = "sans" {
         group: Group::Names,
         option: "san",
@@ -45,7 +45,7 @@ settings! {
         comment: "More names and addresses of the registry. The root certificate must allow them; the first run decided which it allows.",
     }
 
-    /// The type of the server's key; a new root gets the same type.
+    /// The type of the server's key. A new root gets a key of the same type.
     key_type: One<KeyType> = "key-type" {
         group: Group::Certificates,
         default: "p256",
@@ -70,33 +70,33 @@ settings! {
         value: "CODE",
         help: "Two letters",
     }
-    /// State or province.
+    /// The state or province.
     state: CertificateText<128> = "state" {
         group: Group::Subject,
         default: "ON",
         option: "cert-state-prov",
         help: "State or province",
     }
-    /// City.
+    /// The city.
     locality: CertificateText<128> = "locality" {
         group: Group::Subject,
         option: "cert-locality",
         help: "City",
     }
-    /// Organization.
+    /// The organization.
     company: CertificateText<64> = "company" {
         group: Group::Subject,
         default: "NA",
         option: "cert-company",
         help: "Organization",
     }
-    /// Organizational unit.
+    /// The organizational unit.
     unit: CertificateText<64> = "unit" {
         group: Group::Subject,
         option: "cert-unit",
         help: "Organizational unit",
     }
-    /// Contact address.
+    /// The contact's e-mail address, for the root certificate.
     email: Email = "email" {
         group: Group::Subject,
         option: "cert-email",
@@ -104,7 +104,8 @@ settings! {
         help: "Contact address, in the root certificate",
     }
 
-    /// The authority that signs. `--external-ca` sets it, which only the first run accepts.
+    /// The authority that signs the server certificate. The option `--external-ca` sets it, and only the first run
+    /// accepts that option.
     authority: One<Signer> = "authority" {
         group: Group::Authority,
         default: "own",
@@ -120,7 +121,7 @@ settings! {
         more: "Without nginx the number of guesses at a password is not limited, the time of an answer tells which users exist, every user may pull and push everything, and no user can delete.",
         comment: "nginx in front, or none: the registry itself then does TLS and checks passwords.",
     }
-    /// Whether clients must show a certificate.
+    /// Whether clients must present a certificate.
     client_auth: One<ClientAuth> = "client-auth" {
         default: "off",
         option: "client-auth",
@@ -128,7 +129,7 @@ settings! {
         help: "Whether clients must show a certificate (`regcert add-client`): off, optional or required",
         comment: "Whether clients must show a certificate (`regcert add-client`): off, optional or required.",
     }
-    /// The server that sends the layers.
+    /// The server that sends the layers of images.
     blobs_by: One<BlobsBy> = "blobs-by" {
         default: "nginx",
         option: "blobs-by",
@@ -145,7 +146,7 @@ settings! {
         help: "Whether users with the role admin may delete images: on or off",
         comment: "Whether admins may delete images: on or off. Without nginx no user can.",
     }
-    /// The port of the redirect to https, and of the page that clients need before they trust https.
+    /// The HTTP port, for the redirect to HTTPS and for the page that clients need before they trust the registry.
     http_port: PortOrOff = "http-port" {
         default: "80",
         option: "http-port",
@@ -153,14 +154,14 @@ settings! {
         help: "The port of the redirect to https and of the page for clients that do not trust the registry yet, or `off`",
         comment: "The http port, for the redirect to https and the page for new clients; 0 for none.",
     }
-    /// The port of the registry.
+    /// The HTTPS port of the registry.
     https_port: Port = "https-port" {
         default: "443",
         option: "https-port",
         value: "PORT",
         help: "The port of the registry",
     }
-    /// A second https port, which asks for no password and refuses pushes.
+    /// A second HTTPS port, which needs no password and refuses pushes.
     anonymous_port: PortOrOff = "anonymous-port" {
         default: "off",
         option: "anonymous-port",
@@ -169,14 +170,14 @@ settings! {
         more: "This needs a port of its own, because Docker sends a password only if the server asks for one. Image names there have the port: `registry1.myhouse.local:5444/public/alpine`.",
         comment: "A second https port without passwords, 0 for none, and the repositories on it: [\"public/*\"], or [\"*\"] for all.",
     }
-    /// The repositories that can be pulled on `anonymous_port`.
+    /// The repositories that clients can pull on `anonymous_port`.
     anonymous_repos: Repos = "anonymous-repos" {
         default_help: "*, every repository",
         option: "anonymous-repo",
         value: "PATTERN",
         help: "The repositories on that port, such as `public/*`; may be repeated; replaces the earlier list",
     }
-    /// The place where images are stored.
+    /// The place where the registry stores images.
     data: One<Data> = "data" {
         default: "./data",
         default_help: "data, beside docker-compose.yml",
@@ -187,7 +188,7 @@ settings! {
     }
     /// The user and group of the containers.
     run_as: One<RunAs> = "run-as" {
-        // For root; for other users, their own ids.
+        // The default for root. For other users, the default is their own ids.
         default: "65532:65532",
         default_help: "yours; 65532:65532 for root; 0:0, which is you, on a rootless engine",
         option: "run-as",
@@ -195,7 +196,7 @@ settings! {
         help: "The user and group of the containers",
         comment: "The user and group the containers run as; it owns the files they read.",
     }
-    /// The registry's image.
+    /// The container image of the registry.
     registry_image: One<ImageRef> = "registry-image" {
         default: "registry:3",
         option: "registry-image",
@@ -203,7 +204,7 @@ settings! {
         help: "The registry's image, 2.x or 3.x",
         comment: "Pin them by digest (`registry@sha256:…`) where the same bytes must come every time.",
     }
-    /// nginx's image.
+    /// The container image of nginx.
     nginx_image: One<ImageRef> = "nginx-image" {
         default: "nginx:stable-alpine",
         option: "nginx-image",
@@ -211,7 +212,7 @@ settings! {
         help: "nginx's image, 1.22 or newer and built with OpenSSL 3",
     }
 
-    /// The registry that this one is a mirror of.
+    /// The registry that this one mirrors, if any.
     mirror_of: Optional<Upstream> = "mirror-of" {
         group: Group::Services,
         option: "mirror-of",
@@ -220,7 +221,7 @@ settings! {
         more: "Clients name images by this registry's name, `registry1.myhouse.local/library/alpine` for Docker Hub's alpine (`https://registry-1.docker.io`). What it has it serves while the upstream is down, but then it does not start. registry:3.1 and newer log in only at an upstream whose token service has the same address, or a name in the same registered domain; otherwise clients see `manifest unknown`. Behind a proxy, set HTTPS_PROXY for the service `registry` in docker-compose.override.yml. `--mirror-of ''` makes it an ordinary registry again.",
         comment: "The upstream of a mirror (pull-through cache), such as `https://registry-1.docker.io`. No user can push to a mirror.",
     }
-    /// Webhooks for pushes and pulls.
+    /// The webhooks that receive each push and pull.
     notify: Webhooks = "notify" {
         group: Group::Services,
         option: "notify",

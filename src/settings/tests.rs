@@ -1,4 +1,5 @@
-//! Tests: typed settings are checked, checked settings become regcert.toml, and both mean the same.
+//! Tests of the settings: typed settings are checked, checked settings are written to regcert.toml, and the file
+//! gives the same settings when it is read.
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
@@ -71,7 +72,7 @@ fn root_runs_the_containers_as_nobody() {
 
 #[test]
 fn names_follow_from_server_and_domain() {
-    // Server, domain, registry, label, names.
+    // The inputs server and domain, and the expected registry, label and names.
     for (server, domain, registry, label, names) in [
         (
             "registry1",
@@ -277,7 +278,7 @@ proptest! {
     #[test]
     fn what_is_written_is_read_back(settings in settings(), kept in any::<bool>()) {
         let spec = check(&settings).unwrap();
-        // Written to a new file, or to one that the user wrote.
+        // The settings go to a new file, or to a file that the user wrote.
         let old = kept.then_some("# mine\nunit = 'x' # y\n");
         let file = spec.to_toml(old).unwrap();
         let again = check(&RawSettings::from_toml(&file).unwrap()).unwrap();
@@ -293,7 +294,7 @@ proptest! {
     }
 }
 
-/// A name of this many characters, whose last label is `lan`.
+/// A host name with `length` characters and the last label `lan`.
 fn long(length: usize) -> String {
     let labels = format!("{}.", "a".repeat(63)).repeat(4);
     format!("{}b.lan", &labels[..length - 5])
@@ -321,7 +322,7 @@ fn a_certificate_has_a_hundred_names() {
         sans: Some((0..count).map(|n| format!("r{n}.{}", long(240))).collect()),
         ..RawSettings::default()
     };
-    // The two names of the server itself come first.
+    // The server's own two names come in addition.
     assert_eq!(check(&names(98)).unwrap().names().len(), 100);
     assert!(faults(names(99))[0].contains("101 names are too many"));
 }

@@ -1,14 +1,15 @@
-//! Single values in the text of regcert.toml: compares a value, or changes it and keeps every comment.
+//! Changes single values in the text of regcert.toml, and keeps every comment.
 
 use toml_edit::{Array, DocumentMut, Item, RawString, Value};
 
-/// The value of an item, without its quotes and layout.
+/// The value of an item as a text, a number and a list, without its quotes and layout.
 fn meaning(item: &Item) -> (Option<&str>, Option<i64>, Vec<&str>) {
     let list = item.as_array().into_iter().flatten().filter_map(toml_edit::Value::as_str).collect();
     (item.as_str(), item.as_integer(), list)
 }
 
-/// Changes `key` if its value differs, and keeps the comment after it. A new key gets `comment` before it.
+/// Changes the value of `key` if it differs from `new`, and keeps the comment after the value. If the key is missing,
+/// adds the key with `comment` before it.
 pub(super) fn set(document: &mut DocumentMut, key: &str, new: Item, comment: &str) {
     match document.get_mut(key) {
         Some(old) if meaning(old) == meaning(&new) => {}
@@ -33,14 +34,14 @@ pub(super) fn set(document: &mut DocumentMut, key: &str, new: Item, comment: &st
     }
 }
 
-/// Changes the values of a list and keeps its comments: each stays before the value that it preceded, and those of
-/// removed values move to the end.
+/// Changes the values of a list and keeps all comments. A comment stays before the value that it preceded; the
+/// comments of removed values move to the end of the list.
 fn set_list(list: &mut Array, new: &Array) {
     let prefix = |value: &Value| raw(value.decor().prefix());
     let mut end = raw(Some(list.trailing()));
     let layout = list.iter().last().map(|last| blank_of(&prefix(last))).unwrap_or_default();
     let mut old: Vec<Value> = list.iter().cloned().collect();
-    // A comment after a last value without a comma must come after the comma that is now added.
+    // If the last value has no comma, the comment after it must come after the comma that is added now.
     if let Some(last) = old.last_mut() {
         let behind = raw(last.decor().suffix());
         last.decor_mut().set_suffix("");
@@ -55,7 +56,7 @@ fn set_list(list: &mut Array, new: &Array) {
             None => value.clone().decorated(if list.is_empty() { "" } else { " " }, ""),
         };
         if at.is_none() && known > 0 && layout.contains('\n') {
-            // A comment after the previous last value stays on its line.
+            // The comment after the previous last value stays on the line of that value.
             let comment = std::mem::take(&mut end);
             let comment = comment.trim_end_matches([' ', '\t', '\n']);
             value.decor_mut().set_prefix(format!("{comment}{layout}"));
@@ -73,7 +74,7 @@ fn raw(text: Option<&RawString>) -> String {
     text.and_then(RawString::as_str).unwrap_or_default().to_owned()
 }
 
-/// The last line break of a text, and the blanks after it.
+/// The last line break of a text, with the blanks after it.
 fn blank_of(text: &str) -> String {
     text.rfind('\n').map(|at| text[at..].to_owned()).unwrap_or_default()
 }

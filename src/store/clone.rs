@@ -1,5 +1,5 @@
-//! The clone of regcert itself, where people start Compose by habit: makes Compose use the registry below it. Writes
-//! only the clone's `.env`.
+//! Users who cloned regcert's repository start Compose there by habit: this module makes Compose in the clone use the
+//! registry below it. Writes only the clone's `.env`.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -12,7 +12,7 @@ use super::disk::look;
 use super::tree::{Tree, hand_over};
 use crate::health::Found;
 
-/// The docker-compose.yml of the clone, which says what to do before there is a registry.
+/// The docker-compose.yml of the clone. It says what to do while there is no registry.
 const TOP: &str = include_str!("../../docker-compose.yml");
 
 const HEADER: &str = "# Leads Compose from the clone to its registry. Written by regcert.\n";
@@ -20,18 +20,19 @@ const HEADER: &str = "# Leads Compose from the clone to its registry. Written by
 /// The state of the clone's `.env` after [`lead_compose`].
 #[derive(Debug, PartialEq, Eq)]
 pub enum Lead {
-    /// The file names the registry, or there is no clone above the registry.
+    /// The `.env` names the registry, or the registry is not directly below a clone.
     Done,
-    /// The file is the user's own and lacks these lines.
+    /// The user wrote the `.env`, and it lacks these lines.
     Foreign(String),
 }
 
-/// Whether `dir` is the clone of regcert.
+/// Whether `dir` is a clone of regcert's repository.
 pub fn is_clone(dir: &Path) -> bool {
     matches!(look(&dir.join("docker-compose.yml")), Found::File { bytes, .. } if bytes == TOP.as_bytes())
 }
 
-/// Makes Compose in the clone use the registry directly below it. A `.env` that names another registry stays.
+/// Makes Compose in the clone use the registry `dir` directly below the clone. Does not change a `.env` that names
+/// another existing registry.
 pub fn lead_compose(dir: &Path) -> Result<Lead> {
     let dir = std::path::absolute(dir)?;
     let (Some(clone), Some(name)) = (dir.parent(), dir.file_name().and_then(|name| name.to_str())) else {
@@ -42,7 +43,7 @@ pub fn lead_compose(dir: &Path) -> Result<Lead> {
         return Ok(Lead::Done);
     }
     let path = clone.join(".env");
-    // Links are not followed, because everyone may read the copy.
+    // Does not follow links, because everyone may read the copy in the clone.
     let own = Tree::open(&dir)?.and_then(|tree| tree.read(".env").ok()).unwrap_or_default();
     let lines = format!("COMPOSE_FILE={name}/docker-compose.yml\n{}", String::from_utf8_lossy(&own));
     let text = format!("{HEADER}{lines}");
@@ -65,13 +66,13 @@ pub fn lead_compose(dir: &Path) -> Result<Lead> {
     Ok(Lead::Done)
 }
 
-/// The docker-compose.yml that a `.env` names, if it is not that of the registry `name`.
+/// The docker-compose.yml that a `.env` names, unless it is the file of the registry `name`.
 fn other_registry<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let file = text.lines().find_map(|line| line.strip_prefix("COMPOSE_FILE="))?;
     (file.strip_suffix("/docker-compose.yml") != Some(name)).then_some(file)
 }
 
-/// Writes `text` to `path` atomically, as a file of the clone's owner.
+/// Writes `text` to `path` atomically. The file belongs to the owner of the clone.
 fn replace(clone: &Path, path: &Path, text: &str) -> Result<()> {
     let staged = clone.join(".env.regcert");
     if let Err(e) = fs::remove_file(&staged)

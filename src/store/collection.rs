@@ -1,5 +1,6 @@
-//! Marks a running garbage collection: a file that is locked while it runs, and empty unless one was interrupted. It
-//! has its own lock, because a collection takes long and other commands need not wait for it.
+//! A note about garbage collection: a file that is locked while a collection runs, and that keeps its text if a
+//! collection is interrupted. The lock is separate, because a collection takes long and other commands need not wait
+//! for it.
 
 use std::fs::{File, TryLockError};
 use std::io::Write;
@@ -16,22 +17,22 @@ use crate::settings::RunAs;
 
 const NOTE: &str = ".regcert/gc";
 
-/// `status` holds the lock for a moment.
+/// The maximum time to wait for the lock, because `status` may hold it for a moment.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A running collection. Unless `done` is called, its note stays.
+/// A running collection. If it ends without a call of `done`, the note keeps its text.
 #[derive(Debug)]
 pub struct Collection(File);
 
 impl Collection {
-    /// Empties the note: the collection has finished.
+    /// Empties the note when the collection has finished.
     pub fn done(&self) -> Result<()> {
         self.0.set_len(0).context("the note of the garbage collection cannot be emptied")
     }
 }
 
 impl Store {
-    /// Writes the note that a collection begins; fails while another one runs.
+    /// Locks the note and writes that a collection has begun. Fails if another collection is running.
     pub fn begin_collection(&self) -> Result<Collection> {
         let tree = self.tree.as_ref().context("there is no registry whose images could be collected")?;
         let mut file = tree.note(NOTE, OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE)?;
@@ -55,7 +56,7 @@ impl Store {
         Ok(Collection(file))
     }
 
-    /// Whether a collection was interrupted: the note has text, and no process holds its lock.
+    /// Whether a collection was interrupted: the note contains text, and no process holds the lock.
     pub fn collection_was_interrupted(&self) -> bool {
         let note = self.tree.as_ref().and_then(|tree| tree.note(NOTE, OFlags::RDONLY).ok());
         let Some(file) = note else {

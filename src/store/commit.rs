@@ -1,5 +1,5 @@
-//! The only way to write: a change is staged durably, committed by one rename, then put in place. The next command
-//! finishes a committed change and discards any other.
+//! The only way to write: regcert stages a change durably, commits it with one rename, and then moves the files to
+//! their places. The next command finishes a committed change and discards an uncommitted one.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -19,26 +19,27 @@ use crate::front::{self, NGINX_CONF};
 use crate::names::{printable, shell};
 use crate::settings::{Data, RunAs};
 
-/// A directory gets its mode and owner at this path before it appears in its place.
+/// The path of a new directory until the directory has its mode and owner.
 const FRESH: &str = ".regcert/directory";
-/// The directory in which a change is prepared.
+/// The directory in which regcert prepares a change.
 const STAGING: &str = ".regcert/staging";
-/// The directory of a committed change.
+/// The directory of a committed change. Committing a change renames `STAGING` to this.
 const STAGED: &str = ".regcert/staged";
 const MANIFEST: &str = ".regcert/staged/manifest.json";
 
-/// The position of a file in the order of writing: a configuration comes after the files that it names, and the
-/// Compose file, which starts the containers, last.
+/// The position of a file in the order of writing. A configuration comes after the files that it names. The Compose
+/// file, which starts the containers, comes last.
 fn rank(path: &str) -> u8 {
     let part = Part::of(path);
     let orders = [part == Part::Engine, path == NGINX_CONF, part == Part::Front, part.names_others()];
     orders.iter().position(|is| *is).map_or(0, |at| [5, 3, 2, 4][at])
 }
 
-/// The position of the nginx.conf that contains the whole configuration: before the files that it replaces.
+/// The position of a temporary nginx.conf that contains the whole configuration: before the files that it replaces.
 const BRIDGE: u8 = 1;
 
-/// The redo log: file `n` of the staged directory is moved to `put[n]`; the files in `remove` are removed.
+/// The redo log. Finishing a change moves file `n` of the staged directory to `put[n]`, and removes the files in
+/// `remove`.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Manifest {
     put: Vec<String>,
@@ -46,7 +47,7 @@ struct Manifest {
 }
 
 impl Store {
-    /// Writes the change: all of it, or nothing.
+    /// Writes either the whole change or nothing.
     pub fn commit(&mut self, change: &Change, run_as: RunAs, data: &Data) -> Result<()> {
         if self.lock.is_none() {
             self.found()?;
@@ -57,7 +58,7 @@ impl Store {
         tree.make_dir(STAGING, 0o700, None)?;
         let prepared = self.stage(change, run_as).and_then(|()| self.make_parents(change));
         if let Err(error) = prepared {
-            // Best effort: the next run discards the directory too.
+            // Ignores a failure: the next run discards the directory too.
             _ = tree.remove_all(STAGING);
             return Err(error);
         }
@@ -74,7 +75,7 @@ impl Store {
         self.tree.as_ref().expect("the directory is there once it is locked")
     }
 
-    /// Makes the parent directories of every file, while the change can still be abandoned.
+    /// Creates the parent directories of every file, while the change can still be abandoned.
     fn make_parents(&self, change: &Change) -> Result<()> {
         let written = change.with(Action::Added).chain(change.with(Action::Changed));
         written.into_iter().flat_map(RelPath::parents).try_for_each(|parent| self.make_parent(parent))
@@ -91,7 +92,7 @@ impl Store {
         }
     }
 
-    /// Makes a directory that appears with its mode and owner, or not at all.
+    /// Creates a directory that appears with its final mode and owner, or not at all.
     fn place_dir(&self, path: &str, mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
         let tree = self.tree();
         tree.remove_all(FRESH)?;
@@ -99,7 +100,7 @@ impl Store {
         tree.rename(FRESH, path).map_err(|e| tree.fault(e, path, "cannot be made"))
     }
 
-    /// Writes every changed file into the staging directory, durably, with its final mode and owner.
+    /// Writes every changed file to the staging directory, durably and with its final mode and owner.
     fn stage(&self, change: &Change, run_as: RunAs) -> Result<()> {
         let tree = self.tree();
         let mut put: Vec<String> = Vec::new();
@@ -113,7 +114,7 @@ impl Store {
         let staged = format!("{STAGING}/{}", put.len());
         tree.write_new(&staged, &digests, Mode::Secret, self.owner(Mode::Secret, run_as)?)?;
         put.push(DIGESTS.to_owned());
-        // Files are removed in the reverse order: a configuration is removed before the files that it names.
+        // Files are removed in the reverse order: a configuration before the files that it names.
         let mut removed: Vec<_> = change.with(Action::Removed).collect();
         removed.sort_by_key(|path| std::cmp::Reverse(rank(path.as_str())));
         let manifest = Manifest { put, remove: removed.into_iter().map(RelPath::to_string).collect() };
@@ -122,8 +123,9 @@ impl Store {
         tree.sync(STAGING)
     }
 
-    /// The files to write, in order. If several files of nginx's configuration change, nginx.conf contains all of
-    /// them in the meantime: a running nginx loads the old configuration or the new one, and never a mixture.
+    /// The files to write, in order. If several files of nginx's configuration change, nginx.conf temporarily
+    /// contains the whole new configuration. A running nginx therefore loads the old configuration or the new one,
+    /// but never a mixture.
     fn in_order<'c>(&self, change: &'c Change) -> Vec<(&'c str, Cow<'c, [u8]>, Mode)> {
         let on_disk = |path: &str| self.tree().read(path).ok();
         let text = |path: &str| on_disk(path).and_then(|bytes| String::from_utf8(bytes).ok());
@@ -144,8 +146,8 @@ impl Store {
         all.into_iter().map(|(_, path, bytes, mode)| (path, bytes, mode)).collect()
     }
 
-    /// Discards a change that was only staged; finishes a committed one. Can be interrupted and repeated at any
-    /// point.
+    /// Discards a change that was only staged, and finishes a committed one. Can be interrupted at any point and run
+    /// again.
     pub(super) fn finish(&self) -> Result<()> {
         let tree = self.tree();
         tree.remove_all(STAGING)?;
@@ -154,7 +156,7 @@ impl Store {
             return Ok(());
         };
         ensure!(staged.kind.is_dir(), not_a_directory(&tree.at(STAGED)));
-        // The redo log is executed, so it must belong to the user who executes it.
+        // The redo log is executed, so the user who runs regcert must own it.
         let me = rustix::process::geteuid().as_raw();
         if staged.uid != me || staged.mode & 0o022 != 0 {
             let at = tree.at(STAGED);
@@ -195,7 +197,7 @@ impl Store {
                 .hint(format!("another program made it: remove `{}`", tree.at(STAGED).display()))
             })
         };
-        // Checks all paths before the first file is moved.
+        // Checks all paths before moving the first file.
         let put = manifest.put.iter().map(ours).collect::<Result<Vec<_>, _>>()?;
         let remove = manifest.remove.iter().map(ours).collect::<Result<Vec<_>, _>>()?;
         let mut touched = BTreeSet::from([String::new()]);
@@ -220,9 +222,9 @@ impl Store {
         touched.iter().try_for_each(|dir| tree.sync(dir))
     }
 
-    /// Removes the directories that a removed file leaves empty, because an empty one would mislead a user who copies
-    /// it. Directories directly below the registry's own stay, because containers have them mounted. Returns the
-    /// innermost remaining one.
+    /// Removes directories that are empty after a file was removed, because an empty directory would mislead a user
+    /// who copies it. Keeps directories directly below the registry's directory, because containers mount them.
+    /// Returns the innermost remaining directory.
     fn prune(&self, removed: &RelPath, touched: &mut BTreeSet<String>) -> String {
         let mut parents: Vec<_> = removed.parents().collect();
         while let Some(parent) = parents.pop() {
@@ -239,7 +241,7 @@ impl Store {
         String::new()
     }
 
-    /// Makes the directory and its lock for a new registry.
+    /// Creates the directory of a new registry and locks it.
     fn found(&mut self) -> Result<()> {
         if self.tree.is_none() {
             let parent =
@@ -271,7 +273,7 @@ impl Store {
         Ok(())
     }
 
-    /// Makes the directory for the images, because Docker would make it as root.
+    /// Creates the directory for the images, because Docker would create it with root as the owner.
     fn make_data(&self, data: &Data, run_as: RunAs) -> Result<()> {
         let Data::Directory(path) = data else {
             return Ok(());
@@ -281,7 +283,7 @@ impl Store {
             let parts = Path::new(path).components().skip(1).map(|part| part.as_os_str().to_string_lossy());
             let below =
                 RelPath::new(parts.collect::<Vec<_>>().join("/")).expect("it was checked when it was read");
-            // A symbolic link is the user's own choice of another disk.
+            // A symbolic link here is the user's own choice of another disk.
             if self.dir.join(below.as_str()).exists() || self.tree().exists(below.as_str())? {
                 return Ok(());
             }
@@ -294,7 +296,7 @@ impl Store {
         }
         let parent = path.parent().expect("a data directory is not the root");
         make_dirs(parent).with_context(|| format!("`{}` cannot be made", parent.display()))?;
-        // It may be on another file system, to which regcert cannot rename a directory.
+        // Creates the directory in its place: regcert could not rename a directory to another file system.
         make_dir(path, 0o750)?;
         let Some((uid, gid)) = owner else {
             return Ok(());

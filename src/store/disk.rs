@@ -1,5 +1,5 @@
-//! Single steps on the disk outside a registry's directory: files that the user named, the settings of clients, the
-//! directories above a registry.
+//! Single steps on the disk outside a registry's directory: files that the user named, configuration files of
+//! clients, and the directories above a registry.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Read};
@@ -14,11 +14,11 @@ use crate::error::Fault;
 use crate::files::utf8;
 use crate::health::Found;
 
-/// The largest file that regcert reads. An htpasswd line is 70 bytes: this is enough for a million users, but not
-/// for a mistake such as a disk image.
+/// The maximum size of a file that regcert reads, in bytes. An htpasswd line has 70 bytes: the limit allows a million
+/// users, but stops a mistake such as a disk image.
 pub(super) const SIZE_MAX: u64 = 64 << 20;
 
-/// Reads a file that the user named, at most `SIZE_MAX` bytes.
+/// Reads at most `SIZE_MAX` bytes of a file that the user named.
 pub fn read_raw(path: &Path) -> Result<Vec<u8>> {
     let file = File::open(path).with_context(|| format!("`{}` cannot be read", path.display()))?;
     let mut bytes = Vec::new();
@@ -28,7 +28,7 @@ pub fn read_raw(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a file that the user named, such as a password, without the byte order mark of Windows programs.
+/// Reads a text file that the user named, such as a password, and removes the byte order mark of Windows programs.
 pub fn read_given(path: &Path) -> Result<Vec<u8>> {
     let bytes = Zeroizing::new(read_raw(path)?);
     let text = utf8(&bytes);
@@ -37,28 +37,28 @@ pub fn read_given(path: &Path) -> Result<Vec<u8>> {
         .to_vec())
 }
 
-/// The largest setting of a client that regcert reads; a system's file of root certificates has a quarter of a
-/// megabyte.
+/// The maximum size of a client's configuration file that regcert reads, in bytes. A system's file of root
+/// certificates has a quarter of a megabyte.
 const SETTING_MAX: u64 = 4 << 20;
 
-/// Whether two paths name the same directory.
+/// Whether two paths refer to the same directory.
 pub fn is_same_directory(one: &Path, other: &Path) -> bool {
     let identity = |path: &Path| path.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()));
     identity(one).is_some_and(|identity_of_one| Some(identity_of_one) == identity(other))
 }
 
-/// The time of the last change of a file.
+/// The modification time of a file; `None` if the file cannot be examined.
 pub fn changed(path: &Path) -> Option<OffsetDateTime> {
     fs::metadata(path).and_then(|metadata| metadata.modified()).ok().map(OffsetDateTime::from)
 }
 
-/// Restores the modification time of a file that was rewritten with its old content. Best effort: the newer time is
-/// not wrong.
+/// Restores the modification time of a file that was rewritten with its old content. Ignores failures, because the
+/// newer time is not wrong.
 pub fn set_changed(path: &Path, when: OffsetDateTime) {
     _ = fs::File::open(path).and_then(|file| file.set_modified(when.into()));
 }
 
-/// The state of a path on this machine. Links are followed, as their owner intends.
+/// Reads the file or directory at a path on this machine. Follows links, as their owner intends.
 pub fn look(path: &Path) -> Found {
     let found = || -> io::Result<Found> {
         let metadata = fs::metadata(path)?;
@@ -79,12 +79,12 @@ pub fn look(path: &Path) -> Found {
         if e.kind() == io::ErrorKind::PermissionDenied {
             return Found::Unreadable(e.to_string());
         }
-        // A path that cannot be looked up does not exist for any runtime either.
+        // A path that regcert cannot look up does not exist for a container runtime either.
         Found::Nothing
     })
 }
 
-/// Makes a new directory with this mode, whatever the umask.
+/// Creates a directory with exactly this mode, independent of the umask.
 pub(super) fn make_dir(path: &Path, mode: u32) -> Result<()> {
     let make = || -> io::Result<File> {
         DirBuilder::new().mode(mode).create(path)?;
@@ -95,8 +95,8 @@ pub(super) fn make_dir(path: &Path, mode: u32) -> Result<()> {
     keeps(&dir, path, mode, None).inspect_err(|_| _ = fs::remove_dir(path))
 }
 
-/// Fails if the file system did not keep the mode or owner of a file or directory, as vfat, CIFS and WSL's /mnt/c
-/// do: then every user of the machine could read a key.
+/// Fails if the file system did not keep the mode or the owner of a file or directory, as vfat, CIFS and WSL's /mnt/c
+/// do not. Every user of the machine could then read a key.
 pub(super) fn keeps(file: &File, path: &Path, mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
     let kept = file.metadata().with_context(|| format!("`{}` cannot be examined", path.display()))?;
     let hint = "choose a directory on a Linux file system with -C, such as one below your home; on WSL, /mnt/c keeps modes with `options = \"metadata\"` below `[automount]` in /etc/wsl.conf";
@@ -117,12 +117,12 @@ pub(super) fn keeps(file: &File, path: &Path, mode: u32, owner: Option<(u32, u32
     Ok(())
 }
 
-/// Makes a directory and those above it: never writable by every user, whatever the umask.
+/// Creates a directory and its missing parents. None of them is writable by every user, independent of the umask.
 pub(super) fn make_dirs(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o755).create(path)
 }
 
-/// Makes the names in a directory durable.
+/// Makes the names in a directory durable, with fsync.
 pub(super) fn sync_dir(dir: &Path) -> Result<()> {
     File::open(dir)
         .and_then(|dir| dir.sync_all())

@@ -1,5 +1,5 @@
-//! The only module that uses the disk. One directory, one lock, one way to write: files are staged durably beside
-//! their places, one rename commits them, and the next command finishes a committed change or discards any other.
+//! The only module that uses the disk. A registry has one directory, one lock, and one way to write: files are staged
+//! durably, one rename commits them, and the next command finishes a committed change or discards an uncommitted one.
 #![allow(clippy::disallowed_methods)] // The one module that may.
 
 use std::collections::BTreeSet;
@@ -39,7 +39,7 @@ const OWN: &str = ".regcert";
 pub const DIGESTS: &str = ".regcert/digests.json";
 const LOCK: &str = ".regcert/lock";
 
-/// The files and directories of a registry; regcert reads nothing else in the directory.
+/// The files and directories that regcert reads in a registry's directory.
 const READ: [&str; 9] = [
     "regcert.toml",
     "nginx",
@@ -48,14 +48,14 @@ const READ: [&str; 9] = [
     "request",
     "clients",
     ".regcert/state.json",
-    // Read because they show which of two other files is wrong.
+    // regcert reads these two to find out which of two other files is wrong.
     ".env",
     "trust/ca.crt",
 ];
 
-/// The paths that regcert writes: these files, and all files below these directories. A redo log that names another
-/// path was not written by regcert. The other names of a Compose file are here because a takeover removes those
-/// files.
+/// The files that regcert writes, and the directories below which regcert writes files. If a redo log names another
+/// path, regcert did not write the log. The list contains other names of a Compose file, because a takeover removes
+/// files with these names.
 const WRITTEN: [&str; 19] = [
     "regcert.toml",
     ".env",
@@ -83,26 +83,26 @@ fn is_written(path: &RelPath) -> bool {
     WRITTEN.iter().any(|top| path.as_str() == *top || below(top))
 }
 
-/// How long to wait for another regcert.
+/// The maximum time to wait for another regcert that holds the lock.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The directory above `dir`, an absolute path, that contains a registry.
+/// The nearest directory above `dir` that contains a registry. `dir` is an absolute path.
 pub fn registry_above(dir: &str) -> Option<PathBuf> {
     let holds_one = |above: &&Path| above.join(READ[0]).exists() && above.join(OWN).exists();
     Path::new(dir).ancestors().skip(1).find(holds_one).map(Path::to_owned)
 }
 
-/// The output directory.
+/// The output directory, which contains a registry.
 #[derive(Debug)]
 pub struct Store {
     dir: PathBuf,
-    /// The open directory; `None` while it does not exist.
+    /// The open directory; `None` if it does not exist.
     tree: Option<Tree>,
     lock: Option<File>,
 }
 
 impl Store {
-    /// Opens the directory, which need not exist yet, waits for its lock, and finishes or discards the change of an
+    /// Opens the directory, which need not exist yet, waits for the lock, and finishes or discards the change of an
     /// interrupted run. Does not create the directory. Calls `waits` if another process holds the lock.
     pub fn open(dir: &Path, waits: impl FnOnce()) -> Result<Self> {
         let mut store = Self { dir: dir.to_owned(), tree: Tree::open(dir)?, lock: None };
@@ -112,7 +112,7 @@ impl Store {
             if let Some(own) = own {
                 ensure!(own.kind.is_dir(), not_a_directory(&tree.at(OWN)));
                 store.lock(waits)?;
-                // A regcert must not finish what a newer one has committed.
+                // An older regcert must not finish a change that a newer one has committed.
                 store.refuse_newer()?;
                 store.finish()?;
             }
@@ -120,7 +120,7 @@ impl Store {
         Ok(store)
     }
 
-    /// Reads the files of the registry. Fails for symbolic links, devices and the like.
+    /// Reads the files of the registry. Fails for symbolic links, devices and other special files.
     pub fn read(&self) -> Result<FileSet> {
         let mut files = FileSet::default();
         if let Some(tree) = &self.tree {
@@ -129,8 +129,8 @@ impl Store {
         Ok(files)
     }
 
-    /// The difference between the disk and `wanted`. A file that is the same as in `known` counts as regcert's own,
-    /// whatever its stored digest.
+    /// Compares the disk with `wanted`. A file that is the same as in `known` counts as written by regcert, even if
+    /// the stored digest differs.
     pub fn compare(
         &self,
         wanted: FileSet,
@@ -208,7 +208,8 @@ impl Store {
                 }
             }
         }
-        // Done each time: an interrupted run may have made them without giving them to their owner.
+        // Done on each run, because an interrupted run may have created the directory and the file without giving
+        // them to their owner.
         let owner = self.owner(Mode::Secret, RunAs { uid: 0, gid: 0 })?;
         tree.hand_over(OWN, owner)?;
         hand_over(&file, owner).with_context(|| format!("`{}` cannot change its owner", path.display()))?;
@@ -232,11 +233,12 @@ impl Store {
         if !tree.exists(DIGESTS)? {
             return Ok(Digests::new());
         }
-        // If the file is damaged, `status` reports it, and the next change rewrites it.
+        // `status` reports a damaged file, and the next change rewrites it.
         Ok(serde_json::from_slice(&tree.read(DIGESTS)?).unwrap_or_default())
     }
 
-    /// The owner of a file with this mode; `None` if regcert cannot choose it, because only root can change owners.
+    /// The owner that a file with this mode gets; `None` if regcert does not run as root, because only root can
+    /// change owners.
     fn owner(&self, mode: Mode, run_as: RunAs) -> Result<Option<(u32, u32)>> {
         if !rustix::process::geteuid().is_root() {
             return Ok(None);
@@ -244,13 +246,13 @@ impl Store {
         if mode == Mode::Server {
             return Ok(Some((run_as.uid, run_as.gid)));
         }
-        // A file that root makes in a user's directory belongs to that user.
+        // A file that root creates in a user's directory must belong to that user.
         let itself = self.tree.as_ref().map(Tree::itself).transpose()?;
         Ok(Some(itself.map_or((0, 0), |itself| (itself.uid, itself.gid))))
     }
 
-    /// Fails if only root could give the files for the containers to their owner. Containers that run as root can
-    /// read the files of any user.
+    /// Fails if only root could give the containers' files to the user who must own them. Containers that run as root
+    /// can read the files of any user.
     fn check_owner(&self, change: &Change, run_as: RunAs) -> Result<()> {
         let me = rustix::process::geteuid();
         let ours = me.is_root() || run_as.uid == me.as_raw() || run_as.uid == 0;
@@ -265,7 +267,7 @@ impl Store {
         Ok(())
     }
 
-    /// Whether the registry has images, as far as regcert can see: a new volume belongs to Docker, and counts as
+    /// Whether the registry has images, as far as regcert can see. A new volume belongs to Docker, and counts as
     /// empty.
     pub fn has_images(&self, data: &Data) -> bool {
         let holds = |path: &String| {
@@ -274,13 +276,13 @@ impl Store {
         match data {
             Data::Directory(path) => holds(path),
             Data::Volume => false,
-            // The volume was taken over with the images of the old registry.
+            // The takeover kept this volume with the images of the old registry.
             Data::Existing(_) => true,
         }
     }
 
-    /// The owner of the directory for the images, if it exists: a registry that runs as another user cannot write
-    /// there.
+    /// The owner of the directory for the images, if the directory exists. A registry that runs as another user
+    /// cannot write there.
     pub fn data_owner(&self, data: &Data) -> Option<u32> {
         match data {
             Data::Directory(path) => fs::metadata(self.dir.join(path)).ok().map(|metadata| metadata.uid()),

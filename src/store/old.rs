@@ -1,4 +1,4 @@
-//! The directory of a registry that regcert did not make: read without following a link, and never written.
+//! Reads the directory of a registry that regcert did not create. Follows no link, and writes nothing.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -10,11 +10,12 @@ use zeroize::Zeroizing;
 use crate::settings::RunAs;
 use crate::takeover::Entry;
 
-/// The largest file that regcert reads here. A configuration, a key or a list of users is smaller; an htpasswd line
-/// is 70 bytes.
+/// The maximum size of a file that regcert reads here, in bytes. A configuration, a key or a list of users is
+/// smaller; an htpasswd line has 70 bytes.
 const SIZE_MAX: u64 = 4 << 20;
 
-/// The state of `path`. A symbolic link on the path below `dir` is reported, not followed.
+/// Reads the entry at `path`. If a part of the path below `dir` is a symbolic link, returns the link and does not
+/// follow it.
 pub fn entry(dir: &Path, path: &Path) -> Entry {
     let below = path.strip_prefix(dir).unwrap_or(Path::new(""));
     let way = below.components().scan(dir.to_owned(), |at, part| {
@@ -58,22 +59,23 @@ fn read(path: &Path) -> std::io::Result<Entry> {
     Ok(Entry::File(bytes))
 }
 
-/// The absolute path without links and without `..`; fails if it does not exist.
+/// The absolute path without links and without `..`; an error if the path does not exist.
 pub fn real(path: &Path) -> std::io::Result<PathBuf> {
     fs::canonicalize(path)
 }
 
-/// Whether users other than the owner may read a file.
+/// Whether users other than the owner may read the file.
 pub fn others_may_read(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.mode() & 0o044 != 0)
 }
 
-/// Whether the process is root, to whom file permissions do not apply.
+/// Whether regcert runs as root. File permissions do not apply to root.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// The owner of the images in `path`: the owner of the registry's directory `docker` there, or of `path` itself.
+/// The owner of the images in `path`: the owner of the directory `docker`, which the registry creates in `path`, or
+/// of `path` itself.
 pub fn owner(path: &Path) -> Option<RunAs> {
     let of = |path: PathBuf| {
         fs::metadata(path).ok().map(|metadata| RunAs { uid: metadata.uid(), gid: metadata.gid() })

@@ -1,6 +1,5 @@
-//! Checks who owns the directory, who runs regcert in it, and who else may write to it. Root does not work in
-//! another user's directory: it becomes that user, or fails if the files need root. Reads owners and modes; writes
-//! nothing.
+//! Checks who owns the directory, who runs regcert in it, and who else may write to it. In another user's directory,
+//! root becomes that user, or fails if the files need root. Reads owners and modes; writes nothing.
 
 use std::fs;
 use std::io;
@@ -16,31 +15,31 @@ use super::tree::Found;
 use crate::error::Fault;
 use crate::names::shell;
 
-/// The user who runs regcert, and the needs of the command.
+/// The user who runs regcert, and the rights that the command needs.
 #[derive(Debug, Clone, Copy)]
 pub struct Caller {
-    /// Effective user id.
+    /// The effective user id.
     pub uid: u32,
-    /// The user that ran sudo.
+    /// The id of the user who ran sudo.
     pub sudo: Option<u32>,
     /// Whether the command may create a registry.
     pub founds: bool,
-    /// Whether only root can do what the command does, no matter who owns the directory.
+    /// Whether the command needs root, no matter who owns the directory.
     pub needs_root: bool,
 }
 
-/// An account of this machine.
+/// A user account of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     uid: u32,
     gid: u32,
     name: Option<String>,
-    /// The home directory, which has the settings of programs.
+    /// The home directory, which contains the user's settings of programs.
     pub home: Option<PathBuf>,
 }
 
 impl Account {
-    /// The account with this user id; `gid` is used if /etc/passwd does not have the user.
+    /// Finds the account with this user id. Uses `gid` if /etc/passwd does not contain the user.
     pub fn of(uid: u32, gid: u32) -> Self {
         let user = lines("/etc/passwd").into_iter().find_map(|line| {
             let mut fields = line.split(':');
@@ -60,13 +59,13 @@ impl Account {
         }
     }
 
-    /// The name of the account; its user id if it has no name.
+    /// The name of the account, or its user id if it has no name.
     pub fn name(&self) -> String {
         self.name.clone().unwrap_or_else(|| self.uid.to_string())
     }
 
-    /// Gives up root's rights for this account's, for good. Must be called while there is only one thread: later
-    /// threads inherit the account.
+    /// Permanently switches from root to this account. Must be called while there is only one thread: later threads
+    /// inherit the account.
     pub fn become_it(&self) -> Result<()> {
         let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
         let is_member = |group: &Group| self.name.as_ref().is_some_and(|name| group.members.contains(name));
@@ -84,7 +83,7 @@ impl Account {
     }
 }
 
-/// A group of /etc/group.
+/// A group from /etc/group.
 struct Group {
     name: String,
     gid: u32,
@@ -105,19 +104,19 @@ fn groups_of_machine() -> Vec<Group> {
     lines("/etc/group").iter().filter_map(group).collect()
 }
 
-/// The lines of a local account file. Accounts of a directory service appear by their ids, and only with their own
-/// group.
+/// The lines of a local account file. The file lacks the accounts of a directory service; these accounts have only an
+/// id and their own group.
 fn lines(path: &str) -> Vec<String> {
     let text = fs::read(path).unwrap_or_default();
     String::from_utf8_lossy(&text).lines().map(str::to_owned).collect()
 }
 
-/// Files whose owner differs from that of the directory if root is needed: the password files of both front ends,
-/// which the containers' user owns, and a change that root had committed when it was interrupted.
+/// Files that show that regcert needs root, if their owner is not the owner of the directory: the password files of
+/// both front ends, which belong to the containers' user, and a change that an interrupted run of root had committed.
 const SIGNS: [&str; 3] = ["nginx/auth/registry.passwd", "registry/auth/registry.passwd", ".regcert/staged"];
 
-/// The account that root must become to work in `dir`. `None` if the caller is not root, or if the directory belongs
-/// to root or does not exist yet.
+/// The account that root must become to work in `dir`. `None` if regcert keeps its user: the caller is not root, the
+/// directory belongs to root or is missing, or root is needed in the sudo user's own directory.
 pub fn owner_to_become(dir: &Path, caller: Caller) -> Result<Option<Account>> {
     if caller.uid != 0 {
         return Ok(None);
@@ -172,7 +171,7 @@ pub fn owner_to_become(dir: &Path, caller: Caller) -> Result<Option<Account>> {
     }
 }
 
-/// Fails for a link that a third user made, which could lead root anywhere.
+/// Fails if `dir` is a link that a third user made, because that user could send root to any directory.
 fn trusted_link(dir: &Path, caller: Caller, target: u32) -> Result<()> {
     let Ok(link) = dir.symlink_metadata() else {
         return Ok(());
@@ -190,7 +189,8 @@ fn trusted_link(dir: &Path, caller: Caller, target: u32) -> Result<()> {
     )
 }
 
-/// Fails if other users than the owner can write to the directory, or if another user made regcert's notes in it.
+/// Fails if users other than the owner can write to the directory, or if another user made the directory of regcert's
+/// notes.
 pub(super) fn check(dir: &Path, itself: Found, own: Option<Found>) -> Result<()> {
     private(dir, itself)?;
     let Some(own) = own else {
@@ -231,8 +231,8 @@ fn private(dir: &Path, found: Found) -> Result<()> {
     Ok(())
 }
 
-/// Whether a group belongs to one user only. Distributions give each user a group of the same name and number, and
-/// with it a umask of 002: the group can write to the user's files, but the group is only the user (pam_umask(8),
+/// Whether a group has only one user. Distributions give each user a group with the user's name and number, and a
+/// umask of 002: the group can write to the user's files, but the user is the only member (pam_umask(8),
 /// `usergroups`).
 fn is_private_group(uid: u32, gid: u32) -> bool {
     let user = Account::of(uid, gid).name;

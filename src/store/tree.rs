@@ -1,6 +1,6 @@
-//! The files below one directory, which is opened once. Every path is walked from there part by part, and no part
-//! may be a symbolic link, so a link that another user makes in the directory cannot lead regcert elsewhere. Does not
-//! decide what is written.
+//! The files below one directory, which is opened once. Every path is resolved from there part by part, and no part
+//! may be a symbolic link. A link that another user makes in the directory therefore cannot lead regcert elsewhere.
+//! Does not decide which files are written.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
@@ -21,11 +21,11 @@ use crate::names::visible;
 #[derive(Debug)]
 pub(super) struct Tree {
     root: OwnedFd,
-    /// The path as the user named it, for messages.
+    /// The path as the user typed it, for messages.
     path: PathBuf,
 }
 
-/// The metadata of a path; links are not followed.
+/// The metadata of a file or directory, or of a link itself.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Found {
     pub kind: FileType,
@@ -37,7 +37,7 @@ pub(super) struct Found {
     pub modified: i64,
 }
 
-/// The directory that contains the last part of a path, and that part.
+/// A path, split into its last part and the open directory that contains the last part.
 struct Place<'a> {
     above: Option<OwnedFd>,
     root: BorrowedFd<'a>,
@@ -54,8 +54,8 @@ const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags
 const FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
 impl Tree {
-    /// Opens the directory at `path`; `None` if it is missing. `path` itself may contain links, because the user
-    /// named it.
+    /// Opens the directory at `path`; `None` if the directory is missing. `path` itself may contain links, because
+    /// the user chose it.
     pub fn open(path: &Path) -> Result<Option<Self>> {
         match rustix::fs::open(path, OFlags::DIRECTORY | OFlags::CLOEXEC, Bits::empty())
             .map_err(io::Error::from)
@@ -73,7 +73,7 @@ impl Tree {
         }
     }
 
-    /// A path for messages: on one line, whatever names other users gave to files.
+    /// A path for messages. It has only one line, whatever names other users gave to files.
     pub fn at(&self, path: &str) -> PathBuf {
         self.path.join(visible(path))
     }
@@ -84,7 +84,8 @@ impl Tree {
         Ok(found(&stat.with_context(|| format!("`{}` cannot be examined", self.path.display()))?))
     }
 
-    /// The metadata of `path`; `None` if it is missing. A disk that does not answer is an error, not a missing file.
+    /// The metadata of `path`; `None` if the path is missing. If the disk does not answer, this is an error, not a
+    /// missing file.
     pub fn find(&self, path: &str) -> Result<Option<Found>> {
         let stat = self.on(path, |above, name| rustix::fs::statat(above, name, AtFlags::SYMLINK_NOFOLLOW));
         match stat {
@@ -98,7 +99,7 @@ impl Tree {
         Ok(self.find(path)?.is_some())
     }
 
-    /// The names in a directory, sorted. Leaves out names that are not UTF-8, because regcert makes none.
+    /// The names in a directory, sorted. Leaves out names that are not UTF-8, because regcert creates no such names.
     pub fn names(&self, path: &str) -> Result<Vec<String>> {
         let read = || -> io::Result<Vec<String>> {
             let mut names = Vec::new();
@@ -117,7 +118,7 @@ impl Tree {
         read().map_err(|e| self.fault(e, path, "cannot be read"))
     }
 
-    /// Reads a regular file, never through a link, and never without a limit.
+    /// Reads a regular file of at most `SIZE_MAX` bytes. Does not follow a link.
     pub fn read(&self, path: &str) -> Result<Vec<u8>> {
         let cannot = || format!("`{}` cannot be read", self.at(path).display());
         let open = |above: BorrowedFd<'_>, name: &str| {
@@ -145,8 +146,8 @@ impl Tree {
         Ok(bytes)
     }
 
-    /// Opens a file of regcert's own notes to lock it; `flags` can create it. Fails if the file has a second hard
-    /// link, which may be a file elsewhere.
+    /// Opens a file of regcert's own notes, to lock it. `flags` may create the file. Fails if the file has a second
+    /// hard link, because the file may then belong elsewhere.
     pub fn note(&self, path: &str, flags: OFlags) -> Result<File> {
         let open = |above: BorrowedFd<'_>, name: &str| {
             rustix::fs::openat(above, name, flags | FILE, Bits::from(0o600))
@@ -162,7 +163,7 @@ impl Tree {
         Ok(file)
     }
 
-    /// Writes a new file, which is private from the first moment and durable when this returns.
+    /// Writes a new file. The file is private from the first moment, and durable when the function returns.
     pub fn write_new(&self, path: &str, bytes: &[u8], mode: Mode, owner: Option<(u32, u32)>) -> Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | FILE;
         let open =
@@ -171,7 +172,7 @@ impl Tree {
         let mut file = File::from(self.on(path, open).map_err(|e| self.fault(e, path, cannot))?);
         let prepare = || -> io::Result<()> {
             chown(&file, owner)?;
-            // Set on the open file, so that the umask does not apply.
+            // Sets the mode on the open file, because the umask does not apply there.
             file.set_permissions(Permissions::from_mode(mode.bits()))
         };
         prepare().map_err(|e| self.fault(e, path, cannot))?;
@@ -179,8 +180,8 @@ impl Tree {
         file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|e| self.fault(e, path, cannot))
     }
 
-    /// Gives a new file a later time, in whole seconds, than the file it replaces: nginx detects a change by the
-    /// second, and two changes may happen within one.
+    /// Gives a new file a later modification time, in whole seconds, than the file that it replaces: nginx compares
+    /// whole seconds, and two changes may happen within one second.
     pub fn date_after(&self, new: &str, old: &str) -> Result<()> {
         let Some(before) = self.find(old)?.map(|found| found.modified) else {
             return Ok(());
@@ -194,7 +195,7 @@ impl Tree {
             .map_err(|e| self.fault(e, new, "cannot be dated"))
     }
 
-    /// Makes a new directory with this mode and owner, whatever the umask.
+    /// Creates a directory with exactly this mode and owner, independent of the umask.
     pub fn make_dir(&self, path: &str, mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
         let make = || -> io::Result<File> {
             self.on(path, |above, name| rustix::fs::mkdirat(above, name, Bits::from(0o700)))?;
@@ -220,7 +221,7 @@ impl Tree {
         self.on(path, |above, name| rustix::fs::unlinkat(above, name, AtFlags::REMOVEDIR))
     }
 
-    /// Removes a directory with everything in it, or any other file; a link itself is removed, not its target.
+    /// Removes a directory with its contents, or any other file. Removes a link itself, not its target.
     pub fn remove_all(&self, path: &str) -> Result<()> {
         let gone = |result: io::Result<()>| result.map_err(|e| self.fault(e, path, "cannot be removed"));
         match self.find(path)? {
@@ -235,7 +236,7 @@ impl Tree {
         }
     }
 
-    /// Makes the names in a directory durable; the empty path names the root directory of the tree.
+    /// Makes the names in a directory durable, with fsync. The empty path means the root directory of the tree.
     pub fn sync(&self, path: &str) -> Result<()> {
         let synced = if path.is_empty() {
             rustix::fs::fsync(&self.root).map_err(io::Error::from)
@@ -245,7 +246,8 @@ impl Tree {
         synced.map_err(|e| self.fault(e, path, "cannot be made durable"))
     }
 
-    /// Gives a directory to `owner`; does nothing for `None`, or if the directory belongs to another user already.
+    /// Gives a directory to `owner`. Does nothing for `None`, or if the directory already belongs to a user other
+    /// than the caller.
     pub fn hand_over(&self, path: &str, owner: Option<(u32, u32)>) -> Result<()> {
         let dir =
             self.directory(path).map(File::from).map_err(|e| self.fault(e, path, "cannot be opened"))?;
@@ -268,7 +270,7 @@ impl Tree {
         Ok(act(place.above(), place.name)?)
     }
 
-    /// Opens the directory that contains the last part of `path`.
+    /// Opens the directory that contains the last part of `path`. Follows no links.
     fn place<'a>(&'a self, path: &'a str) -> io::Result<Place<'a>> {
         let mut place = Place { above: None, root: self.root.as_fd(), name: path };
         let mut walked = 0;
@@ -289,7 +291,7 @@ impl Tree {
         Ok(place)
     }
 
-    /// The error as the user sees it.
+    /// Adds the path and the failed action `what` to an error. Returns a `Fault` unchanged.
     pub fn fault(&self, error: io::Error, path: &str, what: &str) -> anyhow::Error {
         match error.downcast::<Fault>() {
             Ok(fault) => fault.into(),
@@ -298,7 +300,7 @@ impl Tree {
     }
 }
 
-/// The fault of a path that is not a directory, such as a link to one.
+/// The fault for a path that must be a directory and is not, such as a link to a directory.
 pub(super) fn not_a_directory(path: &Path) -> Fault {
     Fault::new(format!("`{}` is not a directory", path.display()))
         .hint("move it away: regcert writes no file through a link")
@@ -314,8 +316,8 @@ fn found(stat: &rustix::fs::Stat) -> Found {
     }
 }
 
-/// Gives an open file or directory to `owner`; does nothing for `None`. Changes only what belongs to the calling
-/// user: another user's file may be a hard link to a file elsewhere.
+/// Gives an open file or directory to `owner`; does nothing for `None`. Changes only files of the calling user:
+/// another user's file may be a hard link to a file elsewhere.
 pub(super) fn hand_over(file: &File, owner: Option<(u32, u32)>) -> io::Result<()> {
     let ours = file.metadata()?.uid() == rustix::process::geteuid().as_raw();
     chown(file, owner.filter(|_| ours))

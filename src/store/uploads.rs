@@ -1,5 +1,5 @@
-//! Finds what `regcert gc` would free in the image directory: uploads that no client has finished, and what an
-//! interrupted collection has left. The search is limited in time, and to what this user may read.
+//! Finds files in the image directory that `regcert gc` would remove: uploads that no client has finished, and
+//! remains of an interrupted collection. The search has a time limit, and finds only files that this user may read.
 
 use std::fs::{self, ReadDir};
 use std::io;
@@ -10,16 +10,16 @@ use super::Store;
 use crate::images::TRASH;
 use crate::settings::Data;
 
-/// The largest number of directories that are searched, which takes a tenth of a second. Only `regcert gc` searches a
-/// larger storage.
+/// The maximum number of directories to search, which takes a tenth of a second. Only `regcert gc` searches a larger
+/// storage.
 const DIRECTORIES: u32 = 20_000;
 
-/// `probe::gc::ROOT` on the host, below the image directory.
+/// The path of the registry's storage below the image directory, like `probe::gc::ROOT` in the container.
 const ROOT: &str = "docker/registry/v2";
 
 impl Store {
-    /// The blobs that an interrupted collection has moved but not removed, as lines in the format of `uploads`.
-    /// Incomplete if the images are in a volume, belong to another user, or are too many.
+    /// The blobs that an interrupted collection has moved but not removed, as lines in the format of `uploads`. The
+    /// list is incomplete if the images are in a volume, belong to another user, or are too many.
     pub fn left_by_collection(&self, data: &Data) -> Vec<String> {
         let Data::Directory(directory) = data else {
             return Vec::new();
@@ -30,8 +30,8 @@ impl Store {
         walk.lines
     }
 
-    /// The files of uploads, as lines `SIZE TIME STAMP PATH`. `None` if the images are in a volume, belong to another
-    /// user, or are too many.
+    /// The files of uploads, as lines `SIZE TIME STAMP PATH`: TIME is the modification time, STAMP the change time.
+    /// `None` if the images are in a volume, belong to another user, or are too many.
     pub fn uploads(&self, data: &Data) -> Option<Vec<String>> {
         let Data::Directory(directory) = data else {
             return None;
@@ -75,7 +75,7 @@ impl Walk {
                     let (time, stamp) = (metadata.mtime(), metadata.ctime());
                     self.lines.push(format!("{} {time} {stamp} {below}", metadata.len()));
                 }
-                // The upload has ended meanwhile.
+                // The upload has ended in the meantime.
                 Err(_) => {}
             }
         }

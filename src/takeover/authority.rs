@@ -1,5 +1,5 @@
-//! The authority behind an old registry's certificate: who signed it, whether the key exists, and whether regcert
-//! can continue to use the authority.
+//! The authority that signed an old registry's certificate. Finds its root certificate and key, and decides whether
+//! regcert can continue to use them.
 
 use std::path::{Path, PathBuf};
 
@@ -9,24 +9,23 @@ use crate::pki::{Certificate, date};
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-/// The directories in which recipes keep certificates and keys.
+/// The directories in which common recipes keep certificates and keys.
 const PLACES: [&str; 6] = ["root-cert", "certs", "ssl", "nginx/ssl", "ca", "."];
 
-/// The old root and its key.
+/// The old root certificate and its key.
 pub struct OldAuthority {
     /// The certificate that clients trust.
     pub certificate: Certificate,
-    /// The path of the certificate.
+    /// The path of `certificate`.
     pub path: PathBuf,
-    /// The key as it is stored, in clear or encrypted.
+    /// The key as stored: encrypted or not.
     pub key: Zeroizing<Vec<u8>>,
-    /// The path of the key.
     pub key_path: PathBuf,
 }
 
 impl OldAuthority {
-    /// The root that signed the certificate of `old`, if it can sign for `days` more. The fault names every reason
-    /// against it.
+    /// Finds the root that signed the certificate of `old`, if the root can sign for `days` more. Otherwise, the
+    /// fault contains every reason.
     pub fn find(
         dir: &Path,
         old: &Old,
@@ -82,7 +81,7 @@ impl OldAuthority {
     }
 }
 
-/// The reasons why clients would refuse a certificate that `root` signs now for so many days.
+/// The reasons why clients would refuse a certificate that `root` signs now and that is valid for `days`.
 fn reasons(root: &Certificate, days: u16, now: OffsetDateTime) -> Vec<String> {
     let mut reasons = Vec::new();
     if let Err(fault) = root.fit_to_sign(0, now) {
@@ -96,7 +95,7 @@ fn reasons(root: &Certificate, days: u16, now: OffsetDateTime) -> Vec<String> {
     reasons
 }
 
-/// Every small file in the directories of certificates and keys.
+/// The certificate and key files in `PLACES`, with their contents.
 fn files(dir: &Path, look: Look<'_>) -> Vec<(PathBuf, Zeroizing<Vec<u8>>)> {
     let mut files = Vec::new();
     for place in PLACES {

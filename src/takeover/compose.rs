@@ -1,4 +1,4 @@
-//! Reads an existing docker-compose.yml: images, ports, mounts, environment.
+//! Reads an existing docker-compose.yml: images, ports, mounts and environment.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub const NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml
 pub struct Compose {
     /// The services, in the order of the file.
     pub services: Vec<Service>,
-    /// The name of each named volume in Docker, by its key in the file.
+    /// The name in Docker of each named volume, by the volume's key in the file.
     pub volumes: BTreeMap<String, String>,
 }
 
@@ -25,11 +25,11 @@ pub struct Compose {
 pub struct Service {
     pub name: String,
     pub image: String,
-    /// Published ports: the port on the host, and the port in the container.
+    /// The published ports: for each, the port on the host and the port in the container.
     pub ports: Vec<(u16, u16)>,
     pub mounts: Vec<Mount>,
     pub environment: BTreeMap<String, String>,
-    /// The user that its processes run as, if given.
+    /// The user that the service's processes run as, if given.
     pub user: Option<String>,
 }
 
@@ -44,14 +44,14 @@ pub struct Mount {
 /// The source of a mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// A file or directory of the host.
+    /// A file or directory on the host.
     Host(PathBuf),
-    /// A named volume, by its key in the file.
+    /// A named volume, by the volume's key in the file.
     Volume(String),
 }
 
 impl Service {
-    /// The mount that contains a path of the container, and the rest of the path below the mount.
+    /// The source of the innermost mount that contains `path`, and the rest of the path below the mount.
     pub fn mounted(&self, path: &Path) -> Option<(&Source, PathBuf)> {
         let below = |mount: &Mount| path.strip_prefix(&mount.target).map(Path::to_owned).ok();
         let mounts = self.mounts.iter().filter_map(|mount| Some((mount, below(mount)?)));
@@ -59,7 +59,7 @@ impl Service {
         Some((&nearest.0.source, nearest.1))
     }
 
-    /// The host's path for a path in the container; `None` if it is not in a directory of the host.
+    /// The path on the host for a path in the container; `None` if the path is not in a directory of the host.
     pub fn on_host(&self, path: &Path) -> Option<PathBuf> {
         match self.mounted(path)? {
             (Source::Host(source), rest) if rest.as_os_str().is_empty() => Some(source.clone()),
@@ -68,12 +68,12 @@ impl Service {
         }
     }
 
-    /// The host's port for a port of the container.
+    /// The port on the host that is connected to a port of the container.
     pub fn published(&self, port: u16) -> Option<u16> {
         self.ports.iter().find(|(_, inside)| *inside == port).map(|(outside, _)| *outside)
     }
 
-    /// Whether the last part of the image's name is `name`.
+    /// Whether the last part of the image's name, without the tag, is `name`.
     pub fn runs(&self, name: &str) -> bool {
         let image = self.image.split('@').next().unwrap_or_default();
         let last = image.rsplit('/').next().unwrap_or_default();
@@ -81,7 +81,7 @@ impl Service {
     }
 }
 
-/// Reads the docker-compose.yml in `dir`; returns its name and contents, or `None` if there is none.
+/// Reads the Compose file in `dir`. Returns the file's name and contents, or `None` if there is no such file.
 pub fn find(dir: &Path, look: Look<'_>) -> Result<Option<(&'static str, Compose)>, Fault> {
     for name in NAMES {
         let path = dir.join(name);
@@ -100,7 +100,7 @@ pub fn find(dir: &Path, look: Look<'_>) -> Result<Option<(&'static str, Compose)
     Ok(None)
 }
 
-/// Parses the text of a docker-compose.yml in `dir`. `settings` contains the variables of `.env`.
+/// Parses the text of a docker-compose.yml in `dir`. `settings` contains the variables from `.env`.
 pub fn parse(text: &str, dir: &Path, settings: &BTreeMap<String, String>) -> Result<Compose, Fault> {
     let document = document(text)?;
     let text = |node: &YamlOwned| scalar(node).map(|text| interpolated(&text, settings));
@@ -124,7 +124,7 @@ pub fn parse(text: &str, dir: &Path, settings: &BTreeMap<String, String>) -> Res
     })
 }
 
-/// Parses a YAML file as one value.
+/// Parses the first document of a YAML file.
 pub fn document(text: &str) -> Result<YamlOwned, Fault> {
     let documents = YamlOwned::load_from_str(text);
     let fault =
@@ -136,7 +136,7 @@ pub fn document(text: &str) -> Result<YamlOwned, Fault> {
         .ok_or_else(|| fault("it is empty".to_owned()))
 }
 
-/// A scalar as text; `None` for any other node.
+/// The text of a scalar; `None` for null and for any other node.
 pub fn scalar(node: &YamlOwned) -> Option<String> {
     match node {
         YamlOwned::Value(ScalarOwned::String(text)) => Some(text.clone()),
@@ -180,7 +180,7 @@ fn service(name: String, node: &YamlOwned, dir: &Path, text: Text<'_>) -> Servic
     }
 }
 
-/// Parses a published port: `[ADDRESS:]HOST:CONTAINER[/tcp]`, or the long form.
+/// Parses a published port: `[ADDRESS:]HOST:CONTAINER[/tcp]`, or the long form with keys.
 fn published(node: &YamlOwned, text: Text<'_>) -> Option<(u16, u16)> {
     let get = |key: &str| node.as_mapping_get(key).and_then(text).and_then(|port| port.parse().ok());
     let Some(short) = text(node) else {
@@ -191,7 +191,7 @@ fn published(node: &YamlOwned, text: Text<'_>) -> Option<(u16, u16)> {
     Some((parts.next()?.parse().ok()?, inside))
 }
 
-/// Parses a mount: `SOURCE:TARGET[:OPTIONS]`, or the long form. `None` for an anonymous volume.
+/// Parses a mount: `SOURCE:TARGET[:OPTIONS]`, or the long form with keys. `None` for an anonymous volume.
 fn mount(node: &YamlOwned, dir: &Path, text: Text<'_>) -> Option<Mount> {
     let get = |key: &str| node.as_mapping_get(key).and_then(text);
     let (source, target) = match text(node) {
@@ -209,7 +209,7 @@ fn mount(node: &YamlOwned, dir: &Path, text: Text<'_>) -> Option<Mount> {
     Some(Mount { source, target: normal(Path::new(&target)) })
 }
 
-/// The path with `.` removed and `..` resolved.
+/// Removes `.` from the path and resolves `..`, without access to the disk.
 fn normal(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {
@@ -224,7 +224,7 @@ fn normal(path: &Path) -> PathBuf {
     out
 }
 
-/// The name in Docker of the volume with the key `key`.
+/// The name in Docker of the volume with this key.
 fn volume_name(key: &str, node: &YamlOwned, project: &str, text: Text<'_>) -> String {
     let external = node.as_mapping_get("external");
     let inner = external.and_then(|external| external.as_mapping_get("name")).and_then(text);
@@ -233,14 +233,14 @@ fn volume_name(key: &str, node: &YamlOwned, project: &str, text: Text<'_>) -> St
     name.unwrap_or_else(|| if is_external { key.to_owned() } else { format!("{project}_{key}") })
 }
 
-/// The project name that both versions of Compose derive from a directory's name.
+/// Converts a directory's name to a project name, as both versions of Compose do.
 fn project_name(text: &str) -> String {
     let plain = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
     let name: String = text.to_lowercase().chars().filter(plain).collect();
     name.trim_start_matches(['-', '_']).to_owned()
 }
 
-/// The text with `$NAME`, `${NAME}` and `${NAME:-default}` replaced by their values, and `$$` by a dollar sign.
+/// Replaces `$NAME`, `${NAME}` and `${NAME:-default}` by their values, and `$$` by a dollar sign.
 fn interpolated(text: &str, settings: &BTreeMap<String, String>) -> String {
     let (mut out, mut rest) = (String::new(), text);
     while let Some((before, after)) = rest.split_once('$') {

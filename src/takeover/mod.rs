@@ -1,5 +1,5 @@
-//! A registry that regcert did not make: the directory of `gen_config.py`, or one made by hand from a recipe. Finds
-//! its names, users, authority and images. Reads only through the function that it is given; never writes.
+//! A registry that `gen_config.py`, or a user with a recipe, has made. Finds the registry's names, users, authority
+//! and images. Reads only through a function of type `Look`, and writes nothing.
 
 mod authority;
 mod compose;
@@ -19,56 +19,56 @@ use parts::Parts;
 pub use authority::OldAuthority;
 pub use compose::{NAMES as COMPOSE_NAMES, document, scalar};
 
-/// The entry at a path. Symbolic links below the old directory are not followed.
+/// The entry at a path. A symbolic link below the old directory is an entry, and is not followed.
 pub enum Entry {
     Nothing,
     /// A regular file.
     File(zeroize::Zeroizing<Vec<u8>>),
     /// A directory, with the names in it.
     Directory(Vec<String>),
-    /// The symbolic link that the path is, or that it passes through.
+    /// A symbolic link: the path itself, or a directory on the path.
     Link(PathBuf),
-    /// An entry that cannot be read, and why.
+    /// An entry that cannot be read, with the reason.
     Unreadable(String),
 }
 
-/// The function that reads an old directory.
+/// A function that reads an entry of an old directory.
 pub type Look<'a> = &'a dyn Fn(&Path) -> Entry;
 
-/// The maker of the directory.
+/// The maker of an old directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Maker {
     /// `gen_config.py` of docker-registry-self-signed.
     Script,
-    /// A user, with openssl, htpasswd and Docker.
+    /// A user with openssl, htpasswd and Docker.
     Person,
 }
 
-/// The contents of an old directory.
+/// The facts about an old registry.
 pub struct Old {
-    /// The name of its docker-compose.yml, if there is one.
+    /// The name of the directory's Compose file, if it has one.
     pub compose: Option<&'static str>,
-    /// Names, subject, ports, image and mirror, which a new registry keeps.
+    /// The settings that a new registry keeps: names, subject, ports, image and mirror.
     pub settings: RawSettings,
-    /// The place of the images; a fault if it is unknown, or if regcert cannot keep them there.
+    /// The place of the images; a fault if the place is unknown, or if regcert cannot leave the images there.
     pub data: Result<Data, Fault>,
     /// The user that the registry's process ran as, if given.
     pub run_as: Option<RunAs>,
-    /// The password file and its path.
+    /// The path and the contents of the password file.
     pub users: Option<(PathBuf, Htpasswd)>,
-    /// The certificate that the registry served.
+    /// The certificate that the registry presented to clients.
     pub certificate: Option<Certificate>,
-    /// Names that clients may use and that a certificate of regcert cannot contain.
+    /// Names that clients may use but that a certificate from regcert cannot contain.
     pub dropped: Vec<String>,
 }
 
-/// Whether `dir` looks like a registry that regcert did not make.
+/// The maker of the registry in `dir`; `None` if there is no registry that regcert can take over.
 pub fn is_old(dir: &Path, look: Look<'_>) -> Option<Maker> {
     Parts::find(dir, look).ok().flatten().map(|parts| parts.maker())
 }
 
 impl Old {
-    /// Reads the registry in `dir`; fails if there is none, or if it is one of regcert.
+    /// Reads the registry in `dir`. Fails if there is no registry, or if regcert made it.
     pub fn find(dir: &Path, look: Look<'_>) -> Result<Self, Faults> {
         let faults = |fault: Fault| Faults { faults: vec![fault], blame: Blame::Elsewhere };
         if !matches!(look(&dir.join("regcert.toml")), Entry::Nothing) {
@@ -107,7 +107,7 @@ impl Old {
         })
     }
 
-    /// The volume with the images; `None` if they are in a directory, or if their place is unknown.
+    /// The volume with the images; `None` if the images are in a directory or their place is unknown.
     pub fn volume(&self) -> Option<&VolumeName> {
         match &self.data {
             Ok(Data::Existing(name)) => Some(name),
@@ -128,7 +128,7 @@ fn not_one(dir: &Path, look: Look<'_>) -> Fault {
     }
 }
 
-/// The bytes of a file that must exist.
+/// Reads the bytes of a file that must exist.
 fn read(path: &Path, look: Look<'_>) -> Result<zeroize::Zeroizing<Vec<u8>>, Fault> {
     let shown = shell(&path.display().to_string());
     match look(path) {
@@ -144,14 +144,14 @@ fn read(path: &Path, look: Look<'_>) -> Result<zeroize::Zeroizing<Vec<u8>>, Faul
     }
 }
 
-/// The text of a file that must exist.
+/// Reads the text of a file that must exist.
 fn read_text(path: &Path, look: Look<'_>) -> Result<String, Fault> {
     let bytes = read(path, look)?;
     let named = |fault: Fault| Fault { message: format!("`{}`: {}", path.display(), fault.message), ..fault };
     Ok(String::from_utf8_lossy(utf8(&bytes).map_err(named)?).into_owned())
 }
 
-/// Copies the subject of the certificate to the settings; an empty text means none.
+/// Copies the subject of the certificate to the settings. An empty text means that a field is missing.
 fn subject(certificate: &Certificate, settings: &mut RawSettings) {
     let (subject, _) = certificate.subject_fields();
     let text = |field: Option<String>| Some(field.unwrap_or_default());
@@ -166,14 +166,14 @@ fn subject(certificate: &Certificate, settings: &mut RawSettings) {
     settings.email = subject.email;
 }
 
-/// Whether the old image is kept: its tag must show that it is 2.x or 3.x, which regcert can configure.
+/// Whether to keep the old image. The image's tag must show version 2.x or 3.x, which regcert can configure.
 fn keeps(image: &str) -> bool {
     image.rsplit_once(':').is_some_and(|(name, tag)| {
         name.rsplit('/').next() == Some("registry") && (tag.starts_with('2') || tag.starts_with('3'))
     })
 }
 
-/// Parses `uid[:gid]`, both as numbers.
+/// Parses `uid:gid` or `uid`, with numbers. A missing `gid` is the same as the `uid`.
 fn user(text: &str) -> Option<RunAs> {
     let (uid, gid) = text.split_once(':').unwrap_or((text, text));
     Some(RunAs { uid: uid.parse().ok()?, gid: gid.parse().ok()? })

@@ -1,22 +1,22 @@
-//! Reads from an existing nginx.conf what it serves: names, certificates, password files, ports.
+//! Reads the HTTPS servers of an existing nginx.conf: names, certificates, password files and ports.
 
 use crate::front::directives;
 
-/// The directives of the `server` blocks that serve https.
+/// The values of directives in the `server` blocks that use TLS.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Front {
-    /// Server names.
+    /// The names in `server_name`.
     pub names: Vec<String>,
-    /// Paths of certificates.
+    /// The paths in `ssl_certificate`.
     pub certificates: Vec<String>,
-    /// Paths of password files.
+    /// The paths in `auth_basic_user_file`.
     pub users: Vec<String>,
-    /// Ports with TLS.
+    /// The ports in `listen` with `ssl`.
     pub ports: Vec<u16>,
 }
 
 impl Front {
-    /// Adds the directives of a configuration file.
+    /// Adds the values from the text of a configuration file.
     pub fn add(&mut self, text: &str) {
         for server in servers(&directives(text)) {
             let values = |name: &str| {
@@ -50,7 +50,7 @@ impl Front {
 /// The directives of one block.
 type Block<'a> = Vec<&'a Vec<String>>;
 
-/// The directives of each `server` block and of the blocks in it.
+/// The directives of each `server` block, including those in nested blocks.
 fn servers(directives: &[Vec<String>]) -> Vec<Block<'_>> {
     let mut servers = Vec::new();
     let mut depth = 0_usize;

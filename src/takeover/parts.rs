@@ -1,4 +1,4 @@
-//! Finds the parts of an old registry by its docker-compose.yml, nginx.conf and registry settings.
+//! Finds the parts of an old registry: its docker-compose.yml, nginx configuration and registry configuration.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::names::{DnsName, Host, SubjectAltName, printable};
 use crate::pki::Certificate;
 use crate::settings::{Data, RawSettings};
 
-/// The parts of an old registry, from which an [`Old`] is made.
+/// The parts of an old registry. An [`Old`] is built from them.
 pub(super) struct Parts<'a> {
     dir: &'a Path,
     look: Look<'a>,
@@ -77,7 +77,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// The directives of every nginx configuration that is mounted.
+    /// The values from every nginx configuration that is mounted in the nginx container.
     fn served(&self) -> Result<Front, Fault> {
         let mut served = Front::default();
         let Some(front) = &self.front else {
@@ -98,7 +98,7 @@ impl<'a> Parts<'a> {
         Ok(served)
     }
 
-    /// A setting of the registry, from its environment or its configuration.
+    /// A setting of the registry, from its environment variables or its configuration file.
     pub(super) fn setting(&self, keys: &[&str]) -> Option<String> {
         let variable = format!("REGISTRY_{}", keys.join("_").to_uppercase());
         if let Some(value) = self.registry.environment.get(&variable) {
@@ -147,7 +147,7 @@ impl<'a> Parts<'a> {
         Ok(chain.into_iter().next())
     }
 
-    /// Sets the names that clients use; returns those that a certificate of regcert cannot contain.
+    /// Sets the names that clients use. Returns the names that a certificate from regcert cannot contain.
     pub(super) fn names(&self, certificate: Option<&Certificate>, settings: &mut RawSettings) -> Vec<String> {
         let common = certificate.and_then(|certificate| certificate.subject_fields().1);
         let alternative = certificate.into_iter().flat_map(|certificate| certificate.names.iter().cloned());
@@ -163,7 +163,8 @@ impl<'a> Parts<'a> {
                 Err(_) => dropped.push(name),
             }
         }
-        // A full name comes first, because clients name images by one; then an address, then a bare label.
+        // A full name comes first, because clients use it in the names of images. An address comes next, then a bare
+        // label.
         let rank = |name: &&String| match name.parse::<Host>() {
             Ok(Host::Dns(dns)) if dns.as_str().contains('.') => 0,
             Ok(Host::Ip(_)) => 1,
@@ -188,7 +189,7 @@ impl<'a> Parts<'a> {
         dropped
     }
 
-    /// The domains in the names of root certificates: `root-cert/root-cert-<domain>.crt`.
+    /// The domains in the file names of root certificates: `root-cert/root-cert-<domain>.crt`.
     fn domains(&self) -> Vec<String> {
         let Entry::Directory(names) = (self.look)(&self.dir.join("root-cert")) else {
             return Vec::new();
@@ -207,7 +208,7 @@ impl<'a> Parts<'a> {
             self.setting(&["http", "addr"]).and_then(|address| address.rsplit(':').next()?.parse().ok());
         let by_registry = || self.registry.published(own.unwrap_or(5000));
         settings.https_port = by_nginx.or_else(by_registry).map(|port| port.to_string());
-        // A port that was not published before may belong to another program.
+        // The HTTP port is off unless it was published before, because it may belong to another program.
         let plain = self.front.as_ref().and_then(|front| front.published(80));
         settings.http_port = Some(plain.map_or("off".to_owned(), |port| port.to_string()));
     }
@@ -242,7 +243,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// A registry without docker-compose.yml, found by the paths in recipes for `docker run`.
+/// Finds a registry without docker-compose.yml, by the paths in recipes for `docker run`.
 fn usual(dir: &Path, look: Look<'_>) -> Option<(Service, Option<Service>)> {
     let is_there = |name: &str| !matches!(look(&dir.join(name)), Entry::Nothing);
     let mount = |source: &str, target: &str| compose::Mount {
@@ -260,7 +261,8 @@ fn usual(dir: &Path, look: Look<'_>) -> Option<(Service, Option<Service>)> {
         let with_key = |name: &&String| {
             name.strip_suffix(".crt").is_some_and(|stem| names.contains(&format!("{stem}.key")))
         };
-        // The names from recipes come first: the user's own authority may be in the same directory.
+        // File names from recipes come first, because the certificate of the user's own authority may be in the same
+        // directory.
         let mut certificates: Vec<_> = names.iter().filter(with_key).collect();
         certificates.sort_by_key(|name| {
             (!matches!(name.as_str(), "domain.crt" | "registry.crt" | "server.crt"), name.starts_with("ca"))
@@ -275,7 +277,8 @@ fn usual(dir: &Path, look: Look<'_>) -> Option<(Service, Option<Service>)> {
     (front.is_some() || !registry.environment.is_empty()).then_some((registry, front))
 }
 
-/// The configurations of nginx: the file itself, or those in a directory and in its usual subdirectories.
+/// The configuration files of nginx: `path` itself, or the files in the directory `path` and in its usual
+/// subdirectories.
 fn configurations(path: &Path, look: Look<'_>) -> Vec<PathBuf> {
     let Entry::Directory(names) = look(path) else {
         return if path.extension().is_some_and(|extension| extension == "conf") {

@@ -1,4 +1,4 @@
-//! Tests of what is found in directories as the scripts and recipes leave them.
+//! Tests of reading directories as `gen_config.py` and common recipes leave them.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use crate::pki::{Authority, KeyType, PrivateKey, RootProfile, ServerProfile, Sub
 const NOW: OffsetDateTime = time::macros::datetime!(2026-11-20 12:00 UTC);
 const BCRYPT: &str = "$2y$05$abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ01234";
 
-/// A directory in memory.
+/// A directory tree in memory. `None` means a symbolic link.
 #[derive(Default)]
 struct Tree(BTreeMap<PathBuf, Option<Vec<u8>>>);
 
@@ -49,7 +49,7 @@ impl Tree {
     }
 }
 
-/// A root and a certificate for `names`, PEM, with the root's key.
+/// A root certificate and a server certificate for `names`, as PEM, with the root's key.
 fn certificates(names: &[&str]) -> (String, String, String) {
     let subject =
         Subject { country: Some("DE".into()), company: Some("A/B Ltd".into()), ..Subject::default() };
@@ -76,7 +76,7 @@ fn script() -> Tree {
         .with("root-cert/root-cert-myhouse.local.key", &key)
 }
 
-/// A directory by the documentation of `registry`, which uses `docker run` and no docker-compose.yml.
+/// A directory as in the documentation of the image `registry`: with `docker run` and without docker-compose.yml.
 fn recipe() -> Tree {
     let (_, leaf, _) = certificates(&["hub.example.org"]);
     Tree::default()

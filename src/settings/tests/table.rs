@@ -1,4 +1,4 @@
-//! Tests of the table of settings and of what is derived from it.
+//! Tests of the table of settings and of everything derived from it.
 
 use super::super::row::{Form, Row};
 use super::*;
@@ -55,7 +55,7 @@ fn every_other_value_that_a_setting_can_have_is_another_registry() {
         let tried = |key: &&str| alternatives.iter().any(|(known, _)| known == key);
         let configures = TABLE.iter().filter(|row| row.group.configures()).map(|row| row.key);
         let left: Vec<_> = configures.filter(|key| !tried(key)).collect();
-        // A domain changes with the server; the default of `anonymous-repos` is every repository.
+        // `domain` changes together with `server`. `anonymous-repos` has no value other than its default here.
         assert_eq!(left, ["domain", "anonymous-repos"]);
     }
 }
