@@ -1,4 +1,4 @@
-//! The only module that prints and asks. stdout is for data, stderr for people.
+//! The only module that prints and asks questions. stdout is for data, stderr for people.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // The one module that may.
 
 use std::io::{self, IsTerminal, Read, Write};
@@ -20,18 +20,18 @@ use crate::guide::{News, Words};
 use crate::names::visible;
 use crate::pki::Passphrase;
 
-/// Whether only warnings and errors are shown (`-q`). Set once, before anything is printed.
+/// Whether regcert shows only warnings and errors (`-q`). Set once, before any output.
 static QUIET: AtomicBool = AtomicBool::new(false);
 
-/// The commands as this user types them. Set once, before anything is printed.
+/// The facts that decide how this user must type a command. Set once, before any output.
 static WORDS: OnceLock<Words> = OnceLock::new();
 
-/// Makes later messages complete commands in back-ticks with `words`.
+/// Makes later messages show commands in back-ticks in the form that this user must type.
 pub fn complete_with(words: &Words) {
     _ = WORDS.set(words.clone());
 }
 
-/// Suppresses all later output but data, warnings, errors, and questions with their subject.
+/// Suppresses all later output except data, warnings, errors, and questions with their explanations.
 pub fn be_quiet() {
     QUIET.store(true, Ordering::Relaxed);
 }
@@ -48,7 +48,8 @@ pub fn say(line: impl AsRef<str>) {
     }
 }
 
-/// Prints a line even with `-q`: a fault, the subject of a question, or a step without which a change has no effect.
+/// Prints a line even with `-q`: a fault, the explanation of a question, or a step without which a change has no
+/// effect.
 pub fn tell(line: impl AsRef<str>) {
     let line = line.as_ref();
     print(&WORDS.get().map_or_else(|| line.to_owned(), |words| words.complete(line)));
@@ -59,27 +60,26 @@ fn print(line: &str) {
     _ = writeln!(io::stderr(), "{}", shown(line));
 }
 
-/// The text with terminal control characters escaped. Much of it comes from outside: names in certificates and
-/// password files, keys of settings, file names, messages of a registry or of Docker.
+/// Escapes terminal control characters. Much of the text comes from outside: names in certificates and password
+/// files, keys of settings, file names, messages of a registry or of Docker.
 fn shown(text: &str) -> String {
     let line = |line: &str| line.split('\t').map(visible).collect::<Vec<_>>().join("\t");
     text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Announces a slow step; prints nothing unless stderr is a terminal.
+/// Announces a slow step. Prints nothing unless stderr is a terminal.
 pub fn busy(line: impl AsRef<str>) {
     if io::stderr().is_terminal() {
         say(format!("{} …", line.as_ref()));
     }
 }
 
-/// Warns of something that the user can act on.
+/// Prints a warning about something that the user can act on.
 pub fn warn(message: impl AsRef<str>) {
     tell(format!("warning: {}", message.as_ref()));
 }
 
-/// Prints data to stdout. Ignores a closed pipe, which the reader closed; fails on any other error, such as a full
-/// disk.
+/// Prints data to stdout. Ignores a pipe that its reader has closed. Fails on any other error, such as a full disk.
 pub fn data(text: impl AsRef<str>) -> Result<()> {
     match writeln!(io::stdout(), "{}", shown(text.as_ref())) {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(e).context("the output cannot be written"),
@@ -87,15 +87,15 @@ pub fn data(text: impl AsRef<str>) -> Result<()> {
     }
 }
 
-/// Prints a generated password to stdout if `-q` hides the text that contains it.
+/// Prints a generated password to stdout if `-q` hides the text that contains the password.
 pub fn made(password: Option<&str>) -> Result<()> {
     password.filter(|_| is_quiet()).map_or(Ok(()), data)
 }
 
-/// Prints the error, part by part, each with its cure.
+/// Prints each part of the error, with its hint.
 pub fn error(error: &anyhow::Error) {
     for Fault { message, hint } in faults(error) {
-        // Commands in a message are ones that regcert itself ran; only those in a hint are completed for the user.
+        // Commands in a message are those that regcert has run. Only commands in a hint are for the user to type.
         print(&format!("error: {message}"));
         if !hint.is_empty() {
             tell(format!("hint: {hint}"));
@@ -103,13 +103,13 @@ pub fn error(error: &anyhow::Error) {
     }
 }
 
-/// A size in the form of `docker images`: powers of 1000, three digits.
+/// Formats a size as `docker images` does: in powers of 1000, with three digits.
 #[allow(clippy::cast_precision_loss)] // Three digits are shown.
 pub fn size(bytes: u64) -> String {
     let units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
     let mut value = bytes as f64;
     let mut unit = 0;
-    // A value that would be rounded to four digits is shown in the next unit.
+    // A value that would round to four digits is shown in the next unit.
     while value >= 999.5 && unit + 1 < units.len() {
         value /= 1000.0;
         unit += 1;
@@ -124,7 +124,7 @@ pub fn size(bytes: u64) -> String {
     format!("{value:.digits$} {}", units[unit])
 }
 
-/// The lines in columns, two spaces apart.
+/// Aligns the lines in columns that are two spaces apart.
 pub fn table<const COLUMNS: usize>(lines: &[[String; COLUMNS]]) -> String {
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..COLUMNS).map(width).collect();
@@ -135,15 +135,15 @@ pub fn table<const COLUMNS: usize>(lines: &[[String; COLUMNS]]) -> String {
     lines.iter().map(row).collect::<Vec<_>>().join("\n")
 }
 
-/// Prints what a run does or would do to the files. Leaves out unchanged files and regcert's own state, and only
-/// counts the many files for clients.
+/// Prints the changes that a run makes, or would make, to files. Leaves out unchanged files and regcert's own state.
+/// Prints only the number of the files for clients, because there are many.
 pub fn changes(change: &Change) {
     let mut lines: Vec<(Action, String, usize)> = Vec::new();
     for (path, action) in &change.actions {
         if *action == Action::Unchanged || path.part() == Part::Notes {
             continue;
         }
-        // A file that was edited by hand is named, even below trust/.
+        // Names a file that was edited by hand even if it is below trust/.
         let together = path.part() == Part::ClientTrust && *action != Action::EditedByHand;
         let name = if together { "trust/" } else { path.as_str() };
         match lines.iter_mut().find(|(known, line, _)| (*known, line.as_str()) == (*action, name)) {
@@ -161,10 +161,10 @@ pub fn changes(change: &Change) {
     }
 }
 
-/// The most lines of an edit that are shown.
+/// The maximum number of lines of an edit to show.
 const EDIT_MAX: usize = 40;
 
-/// Prints the edit of a file that is rewritten, line by line: `-` is removed, `+` is restored.
+/// Prints the user's edit of a file that regcert overwrites. `-` marks removed lines, `+` restored lines.
 pub fn edit(path: &str, lines: &[String]) {
     say(format!("your edit of {path}, which is overwritten:"));
     lines.iter().take(EDIT_MAX).for_each(|line| say(format!("  {line}")));
@@ -173,7 +173,7 @@ pub fn edit(path: &str, lines: &[String]) {
     }
 }
 
-/// Prints what a run does or would do to users, settings and names.
+/// Prints the changes that a run makes, or would make, to users, settings and names.
 pub fn news(news: &News) {
     for (action, what) in news.iter() {
         say(format!("  {:<14}  {what}", action.to_string()));
@@ -185,8 +185,8 @@ pub fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Makes a signal restore the terminal before it ends the run: Ctrl-C at a question must not leave a terminal without
-/// echo or cursor.
+/// Makes a signal restore the terminal before the signal ends the run. Otherwise, Ctrl-C at a question could leave a
+/// terminal without echo or cursor.
 fn give_terminal_back() -> Result<()> {
     static DONE: AtomicBool = AtomicBool::new(false);
     if DONE.swap(true, Ordering::Relaxed) {
@@ -204,7 +204,8 @@ fn give_terminal_back() -> Result<()> {
     Ok(())
 }
 
-/// Asks for a new password, twice and hidden. `None` if the user leaves it empty, to have one generated.
+/// Asks twice for a new password, without echo. Returns `None` if the user leaves it empty to have regcert generate
+/// one.
 pub fn ask_new_password(user: &str) -> Result<Option<Password>> {
     give_terminal_back()?;
     let ask = |prompt: String| -> Result<Zeroizing<String>> {
@@ -224,14 +225,14 @@ pub fn ask_new_password(user: &str) -> Result<Option<Password>> {
     }
 }
 
-/// Asks for the password of an existing user, hidden.
+/// Asks for the password of an existing user, without echo.
 pub fn ask_password(user: &str) -> Result<Password> {
     give_terminal_back()?;
     let answer = dialoguer::Password::new().with_prompt(format!("Password for {user}")).interact();
     Ok(Password::new(answer.map(Zeroizing::new).context("the password cannot be asked for")?)?)
 }
 
-/// Asks for the password of an existing user, hidden. `None` if the user leaves it empty.
+/// Asks for the password of an existing user, without echo. Returns `None` if the user leaves it empty.
 pub fn ask_password_or_none(user: &str) -> Result<Option<Password>> {
     give_terminal_back()?;
     let prompt = format!("Password for {user} (empty: do not log in)");
@@ -245,7 +246,7 @@ pub fn confirm(question: &str) -> Result<bool> {
     give_terminal_back()?;
     let prompt = dialoguer::Confirm::new().with_prompt(shown(question)).default(false).wait_for_newline(true);
     match prompt.interact() {
-        // The signal handler ends the run as soon as it has restored the terminal.
+        // The signal handler ends the run after it has restored the terminal.
         Err(dialoguer::Error::IO(e)) if e.kind() == io::ErrorKind::Interrupted => loop {
             std::thread::park();
         },
@@ -261,7 +262,7 @@ pub fn ask_passphrase() -> Result<Passphrase> {
     Ok(Passphrase::first_line(answer.as_bytes())?)
 }
 
-/// Asks for a new passphrase, twice.
+/// Asks twice for a new passphrase for the authority's key.
 pub fn ask_new_passphrase() -> Result<Passphrase> {
     give_terminal_back()?;
     let prompt = dialoguer::Password::new()
@@ -271,7 +272,7 @@ pub fn ask_new_passphrase() -> Result<Passphrase> {
     Ok(Passphrase::first_line(answer.as_bytes())?)
 }
 
-/// Reads stdin, for `--password-stdin`, up to 4096 bytes: a line is far shorter.
+/// Reads stdin for `--password-stdin`, at most 4096 bytes, because a line is far shorter.
 pub fn stdin() -> Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::new());
     io::stdin().take(4096).read_to_end(&mut bytes).context("stdin cannot be read")?;

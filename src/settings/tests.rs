@@ -322,7 +322,7 @@ fn a_certificate_has_a_hundred_names() {
         sans: Some((0..count).map(|n| format!("r{n}.{}", long(240))).collect()),
         ..RawSettings::default()
     };
-    // The server's own two names come in addition.
+    // The certificate also has the server's own two names.
     assert_eq!(check(&names(98)).unwrap().names().len(), 100);
     assert!(faults(names(99))[0].contains("101 names are too many"));
 }

@@ -95,8 +95,8 @@ pub(super) fn make_dir(path: &Path, mode: u32) -> Result<()> {
     keeps(&dir, path, mode, None).inspect_err(|_| _ = fs::remove_dir(path))
 }
 
-/// Fails if the file system did not keep the mode or the owner of a file or directory, as vfat, CIFS and WSL's /mnt/c
-/// do not. Every user of the machine could then read a key.
+/// Fails if the file system did not keep the mode or the owner of a file or directory, for example on vfat, CIFS or
+/// WSL's /mnt/c. Every user of the machine could then read a key.
 pub(super) fn keeps(file: &File, path: &Path, mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
     let kept = file.metadata().with_context(|| format!("`{}` cannot be examined", path.display()))?;
     let hint = "choose a directory on a Linux file system with -C, such as one below your home; on WSL, /mnt/c keeps modes with `options = \"metadata\"` below `[automount]` in /etc/wsl.conf";

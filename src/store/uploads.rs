@@ -1,5 +1,6 @@
 //! Finds files in the image directory that `regcert gc` would remove: uploads that no client has finished, and
-//! remains of an interrupted collection. The search has a time limit, and finds only files that this user may read.
+//! remains of an interrupted collection. Searches a limited number of directories, and only those that this user may
+//! read.
 
 use std::fs::{self, ReadDir};
 use std::io;

@@ -208,7 +208,7 @@ impl<'a> Parts<'a> {
             self.setting(&["http", "addr"]).and_then(|address| address.rsplit(':').next()?.parse().ok());
         let by_registry = || self.registry.published(own.unwrap_or(5000));
         settings.https_port = by_nginx.or_else(by_registry).map(|port| port.to_string());
-        // The HTTP port is off unless it was published before, because it may belong to another program.
+        // The HTTP port is off unless it was published before, because another program may use the port.
         let plain = self.front.as_ref().and_then(|front| front.published(80));
         settings.http_port = Some(plain.map_or("off".to_owned(), |port| port.to_string()));
     }

@@ -1,4 +1,4 @@
-//! The facts for client trust: the registry's names and roots. Nothing in them is secret.
+//! The facts that clients need to trust a registry: its names and root certificates. None of the facts is secret.
 
 use std::path::PathBuf;
 
@@ -10,82 +10,83 @@ use crate::names::{Host, file_stem};
 use crate::pki::{Certificate, hex, sha256};
 use crate::settings::{Settings, reference};
 
-/// Every value that a template below `trust/` may use.
+/// All values that the templates below `trust/` may use.
 #[derive(Serialize)]
 pub struct Anchors {
-    /// The host and port that ask for a password.
+    /// The host and the port that need a password.
     #[serde(flatten)]
     place: Place,
-    /// Every host and port of the registry, including the first: each name of the certificate with each port.
+    /// Every host and port of the registry, including `place`: each name of the certificate with each port.
     places: Vec<Place>,
-    /// The host alone: a name or an address, IPv6 without brackets.
+    /// The host without the port: a name or an address, IPv6 without brackets.
     host: String,
     /// The HTTPS port.
     port: u16,
-    /// A DNS label (RFC 1123) that is unique to this registry and never changes; names objects in a cluster and
-    /// systemd units.
+    /// A DNS label (RFC 1123) that is unique to this registry and never changes. It is used in the names of objects
+    /// in a cluster and of systemd units.
     id: String,
-    /// The address of the page, `http://host[:port]`, which clients can open before they trust the root.
+    /// The URL of the page that clients can open before they trust the root: `http://host[:port]`.
     plain_url: String,
-    /// The domain or the address that the roots are for.
+    /// The domain or the address that the root certificates are for.
     label: String,
-    /// The name of the packages and the stem of file names: `root-cert-<label>`.
+    /// The name of the packages, which is also part of file names: `root-cert-<label>`.
     package: String,
-    /// Version of the packages.
+    /// The version of the packages.
     version: String,
-    /// SHA-256 of the root that stays, upper-case pairs joined by colons.
+    /// The SHA-256 of the first root in `roots`, as upper-case hexadecimal pairs joined by colons.
     fingerprint: String,
-    /// The UUID of these roots together, for a configuration profile.
+    /// A UUID for this set of roots, for a configuration profile.
     uuid: String,
-    /// Every trusted root, the one that stays first; two while the authority is being rotated.
+    /// All trusted roots. While the authority is being rotated, there are two: first the one that stays.
     roots: Vec<Root>,
-    /// All trusted roots, PEM.
+    /// All trusted roots as PEM.
     bundle: String,
     #[serde(skip)]
     released: OffsetDateTime,
 }
 
-/// A host and a port. Runtimes look up roots by the exact host and port: each pair has its own directories.
+/// A host and a port. Container runtimes look up roots by the exact host and port, so each pair has its own
+/// directories.
 #[derive(Clone, Serialize)]
 pub(super) struct Place {
-    /// The host, with the port unless it is 443: the form of an image reference.
+    /// The host, and the port unless it is 443, as in an image reference.
     registry: String,
-    /// The host and the port, even 443; IPv6 in brackets.
+    /// The host and the port, even if the port is 443. IPv6 addresses have brackets.
     host_port: String,
-    /// The directory below containerd's `certs.d` that works on every system.
+    /// The name of a directory below containerd's `certs.d`, in a form that works on every system.
     containerd: String,
-    /// The directory below Docker's `certs.d` on Windows.
+    /// The name of a directory below Docker's `certs.d` on Windows.
     windows: String,
-    /// The `hosts.toml` for containerd in that directory, beside `ca.crt`.
+    /// The content of the `hosts.toml` that containerd reads from that directory, together with `ca.crt`.
     hosts_toml: String,
-    /// The key of an OpenShift ConfigMap; empty if the name cannot be written as a key.
+    /// The key in an OpenShift ConfigMap; empty if the host cannot be written as a key.
     openshift_key: String,
 }
 
 /// A root certificate.
 #[derive(Serialize)]
 pub struct Root {
-    /// The stem of the file name in a trust store; it never changes for a root.
+    /// The file name in a trust store, without the extension. It never changes for a root.
     pub stem: String,
-    /// PEM, one certificate, with a final newline.
+    /// One certificate as PEM, with a final newline.
     pub pem: String,
-    /// DER in base64, on one line.
+    /// The certificate as DER in base64, on one line.
     pub base64: String,
-    /// SHA-256 of the DER, upper-case pairs joined by colons, the form that users compare.
+    /// The SHA-256 of the DER as upper-case pairs joined by colons, for users to compare.
     pub fingerprint: String,
-    /// SHA-256 of the DER in lower-case hexadecimal, the form of `sha256sum`.
+    /// The SHA-256 of the DER in lower-case hexadecimal, as `sha256sum` prints it.
     pub sha256: String,
     /// A UUID that never changes for a root.
     pub uuid: String,
 }
 
 impl Anchors {
-    /// The facts for the clients of this registry.
+    /// Collects the facts for the clients of the registry with the settings `spec`.
     pub fn of(spec: &Settings, roots: &[&Certificate], release: &Release) -> Self {
         Self::at(&spec.ways(), &spec.label(), spec.http_port, roots, release)
     }
 
-    /// The facts for the clients of a registry of which only names, ports and roots are known.
+    /// Collects the facts for the clients of a registry, from only its names, ports and roots.
     pub fn at(
         ways: &[(Host, u16)],
         label: &str,
@@ -101,7 +102,7 @@ impl Anchors {
         let plain_url = match http_port {
             Some(80) => format!("http://{}", reference(host, 443)),
             Some(port) => format!("http://{}:{port}", reference(host, 443)),
-            // The page is then only at https, and a browser warns until it trusts the root.
+            // Without an HTTP port, only HTTPS serves the page, and a browser warns until it trusts the root.
             None => format!("https://{}", place.registry),
         };
         Self {
@@ -122,13 +123,12 @@ impl Anchors {
         }
     }
 
-    /// The host, with the port unless it is 443.
+    /// The host, and the port unless it is 443.
     pub fn registry(&self) -> &str {
         &self.place.registry
     }
 
-    /// The paths at which `install.sh` and the Debian package store the root that stays, among those that Docker
-    /// reads.
+    /// The paths at which `install.sh` or the Debian package stores the first root so that Docker trusts it.
     pub fn places(&self) -> Vec<PathBuf> {
         let stem = self.roots.first().map(|root| root.stem.as_str()).unwrap_or_default();
         vec![
@@ -138,22 +138,23 @@ impl Anchors {
         ]
     }
 
-    /// The name of the Debian package.
+    /// The file name of the Debian package.
     pub fn deb(&self) -> String {
         format!("{}_{}_all.deb", self.package, self.version)
     }
 
-    /// The address `http://host[:port]/`, which needs no trust; `https://…` if no http port is published.
+    /// The URL of a page that clients can open before they trust the root: `http://host[:port]/`, or `https://…` if
+    /// no HTTP port is published.
     pub fn plain_url(&self) -> String {
         format!("{}/", self.plain_url)
     }
 
-    /// The domain or the address that the roots are for.
+    /// The domain or the address that the root certificates are for.
     pub fn label(&self) -> &str {
         &self.label
     }
 
-    /// The name of a package with the roots.
+    /// The name of the packages with the roots.
     pub fn package(&self) -> &str {
         &self.package
     }
@@ -163,23 +164,23 @@ impl Anchors {
         &self.version
     }
 
-    /// The time of every file in a package.
+    /// The modification time of every file in a package.
     pub fn released(&self) -> OffsetDateTime {
         self.released
     }
 
-    /// Every trusted root, the one that stays first.
+    /// All trusted roots, first the one that stays.
     pub fn roots(&self) -> &[Root] {
         &self.roots
     }
 
-    /// SHA-256 of each root.
+    /// The SHA-256 of each root.
     pub fn fingerprints(&self) -> impl Iterator<Item = &str> {
         self.roots.iter().map(|root| root.fingerprint.as_str())
     }
 
-    /// The paths of a pattern of [`super::FORMATS`]: one for each place if the pattern contains a place's name,
-    /// otherwise one.
+    /// The paths that a pattern of [`super::FORMATS`] stands for: one for each place if the pattern contains a name
+    /// of a place, otherwise only one.
     pub(super) fn paths(&self, pattern: &str) -> Vec<(String, &Place)> {
         let path = |place: &Place| {
             let names = [
@@ -198,7 +199,7 @@ impl Anchors {
 }
 
 impl Place {
-    /// The host, with the port unless it is 443.
+    /// The host, and the port unless it is 443.
     pub(super) fn registry(&self) -> &str {
         &self.registry
     }
@@ -208,7 +209,7 @@ impl Place {
         let host_port = if port == 443 { format!("{registry}:443") } else { registry.clone() };
         Self {
             containerd: containerd(&registry),
-            // Docker on Windows drops every colon (moby daemon/pkg/registry/config_windows.go).
+            // Docker on Windows removes every colon (moby daemon/pkg/registry/config_windows.go).
             windows: registry.replace(':', ""),
             hosts_toml: hosts_toml(&registry),
             openshift_key: if registry.starts_with('[') {
@@ -222,8 +223,9 @@ impl Place {
     }
 }
 
-/// The name of a directory: `host_port_` instead of `host:port`, which every containerd finds, and which can be
-/// mounted, because no colon ends the path (containerd docs/hosts.md). An address keeps its brackets.
+/// The name of a directory below `certs.d`: `host_port_` instead of `host:port`. Every containerd finds it, and it
+/// can be mounted, because no colon separates the port (containerd docs/hosts.md). An IPv6 address keeps its
+/// brackets.
 fn containerd(registry: &str) -> String {
     match registry.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => format!("{host}_{port}_"),
@@ -231,8 +233,8 @@ fn containerd(registry: &str) -> String {
     }
 }
 
-/// Each setting appears twice: containerd uses the top level for the server itself and a table for a mirror, and
-/// some versions need a table (containerd#10027).
+/// The content of hosts.toml. Each setting appears twice: containerd uses the top level for the server itself and a
+/// table for a mirror, and some versions need the table (containerd#10027).
 fn hosts_toml(registry: &str) -> String {
     format!(
         "\
@@ -252,7 +254,7 @@ impl Root {
         let base64 = pem.lines().filter(|line| !line.starts_with("-----")).map(str::trim).collect();
         let sha256 = hex(&sha256(certificate.der()));
         Self {
-            // With the digest in the name, an upgrade of a package only adds files or only removes some.
+            // With the digest in the file name, upgrading a package only adds files or only removes files.
             stem: format!("{package}-{}", &sha256[..8]),
             pem: format!("{}\n", pem.trim_end()),
             base64,
@@ -263,7 +265,7 @@ impl Root {
     }
 }
 
-/// A UUID that is computed from `text`: version 8, for a vendor's own method (RFC 9562 §5.8).
+/// A UUID computed from `text`. Version 8 is for a vendor's own method (RFC 9562 §5.8).
 fn uuid(text: &str) -> String {
     let mut digits = hex(&sha256(text.as_bytes())).to_uppercase();
     digits.truncate(32);

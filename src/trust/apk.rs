@@ -1,7 +1,8 @@
-//! The Alpine package that makes a root certificate trusted: apk's format 2, two gzip members that form one tar. The
-//! first is for apk, the second has the files. Without a signature, so it needs `apk add --allow-untrusted`.
+//! The Alpine package that makes a root certificate trusted, in apk's format 2: two gzip members that form one tar.
+//! The first member is for apk, the second contains the files. The package has no signature, so it needs `apk add
+//! --allow-untrusted`.
 //!
-//! The same input gives the same bytes. It never reads a clock, a file or the environment, and never sees a key.
+//! The same input gives the same bytes. This module reads no clock, no file and no environment, and never sees a key.
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use tar::{Builder, EntryType};
@@ -10,16 +11,17 @@ use super::archive::{self, Files, IN_MEMORY, gzip};
 use super::package::{LICENSE, PACKAGER, Package};
 use crate::pki::{hex, sha256};
 
-/// Not in a folder below this one, because Alpine's update-ca-certificates reads none.
+/// The directory for the certificates. Alpine's update-ca-certificates reads no directory below this one.
 const DIRECTORY: &str = "usr/local/share/ca-certificates";
 
 const UPDATED: &str = include_str!("apk/updated");
 const REMOVED: &str = include_str!("apk/removed");
 
-/// Two blocks of zeros end a tar. The first member has none, so that apk reads on in the next member.
+/// The length of the two blocks of zeros that end a tar. The first member has no such blocks, so apk continues with
+/// the next member.
 const END: usize = 2 * 512;
 
-/// Writes the package.
+/// Builds the package in memory.
 pub fn build(package: &Package) -> Vec<u8> {
     package.debug_assert_input();
     let files = package.certificates(DIRECTORY);
@@ -30,7 +32,7 @@ pub fn build(package: &Package) -> Vec<u8> {
 }
 
 fn control(package: &Package, files: &Files, data: &[u8]) -> Files {
-    // An upgrade runs only `.post-upgrade` of the three.
+    // An upgrade runs only `.post-upgrade`, and not the other two scripts.
     let scripts = [(".post-install", UPDATED), (".post-upgrade", UPDATED), (".post-deinstall", REMOVED)];
     let scripts = scripts.map(|(name, script)| (name.to_owned(), (0o755, script.as_bytes().to_vec())));
     let mut control = Files::from(scripts);
@@ -52,7 +54,7 @@ fn info(package: &Package, files: &Files, data: &[u8]) -> String {
     )
 }
 
-/// A tar with the checksum of each file in a header before it, for `apk audit` and `apk verify`.
+/// Writes a tar that has the checksum of each file in a header before the file, for `apk audit` and `apk verify`.
 fn data(files: &Files, time: u64) -> Vec<u8> {
     let mut tar = Builder::new(Vec::new());
     for (path, (mode, content)) in archive::entries(files) {
@@ -62,15 +64,15 @@ fn data(files: &Files, time: u64) -> Vec<u8> {
         }
         let sum = hex(digest(&SHA1_FOR_LEGACY_USE_ONLY, content).as_ref());
         let record = pax_record("APK-TOOLS.checksum.SHA1", &sum);
-        // The header has a name, because apk treats an entry without one as the end of the tar.
+        // The header needs a name, because apk takes an entry without a name for the end of the tar.
         archive::append(&mut tar, EntryType::XHeader, "PaxHeaders/file", (0o644, record.as_bytes()), time);
         archive::append(&mut tar, EntryType::Regular, path, (mode, content), time);
     }
     tar.into_inner().expect(IN_MEMORY)
 }
 
-/// A record of the POSIX pax format: its length, which includes the digits of the length, a space, and `key=value`
-/// on a line.
+/// Writes a record in the POSIX pax format: the length of the record, a space, `key=value`, and a newline. The length
+/// includes its own digits.
 fn pax_record(key: &str, value: &str) -> String {
     let rest = format!(" {key}={value}\n");
     let mut length = rest.len();
@@ -90,7 +92,7 @@ mod tests {
     use super::super::package::examples::{NAME, PEM, TIME, built};
     use super::*;
 
-    /// The bytes of each gzip member, and its uncompressed content.
+    /// The compressed bytes and the uncompressed content of each gzip member.
     fn members(mut apk: &[u8]) -> Vec<(&[u8], Vec<u8>)> {
         let mut members = Vec::new();
         while !apk.is_empty() {
@@ -150,7 +152,7 @@ mod tests {
         let headers = tar.chunks(512).filter(|block| block[257..].starts_with(b"ustar"));
         assert!(headers.clone().all(|header| header[0] != 0));
         assert_eq!(headers.filter(|header| header[156] == b'x').count(), 1);
-        // The sum was made with sha1sum.
+        // The expected sum was computed with sha1sum.
         let record = "68 APK-TOOLS.checksum.SHA1=6c068641cab7843464144331c7f787eea8246867\n";
         assert_eq!(tar.windows(record.len()).filter(|window| *window == record.as_bytes()).count(), 1);
     }
@@ -158,7 +160,7 @@ mod tests {
     #[test]
     fn a_record_counts_the_digits_of_its_length() {
         assert_eq!(pax_record("a", "1234"), "9 a=1234\n");
-        // A record of this key cannot have ten bytes.
+        // No record with this key has ten bytes: the second digit of the length is the eleventh byte.
         assert_eq!(pax_record("a", "12345"), "11 a=12345\n");
     }
 }

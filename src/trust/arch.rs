@@ -1,6 +1,6 @@
 //! The Arch Linux package that makes a root certificate trusted: a tar compressed with zstd.
 //!
-//! The same input gives the same bytes. It never reads a clock, a file or the environment, and never sees a key.
+//! The same input gives the same bytes. This module reads no clock, no file and no environment, and never sees a key.
 
 use md5::{Digest, Md5};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
@@ -9,12 +9,12 @@ use super::archive::{Files, entries, gzip, tar};
 use super::package::{LICENSE, PACKAGER, Package};
 use crate::pki::{hex, sha256};
 
-/// The directory in which a package may put roots: update-ca-trust(8) of Arch Linux.
+/// The directory in which a package may install root certificates (update-ca-trust(8) of Arch Linux).
 const DIRECTORY: &str = "usr/share/ca-certificates/trust-source/anchors";
 
 const INSTALL: &str = include_str!("arch/install");
 
-/// Writes the package.
+/// Builds the package in memory.
 pub fn build(package: &Package) -> Vec<u8> {
     package.debug_assert_input();
     let mut files = package.certificates(DIRECTORY);
@@ -28,7 +28,7 @@ pub fn build(package: &Package) -> Vec<u8> {
     }
     let manifest = gzip(manifest(&files, package.time()).as_bytes());
     files.insert(".MTREE".to_owned(), (0o644, manifest));
-    // The library does not implement the higher levels yet: they would panic.
+    // The library does not implement the higher compression levels yet, and would panic.
     compress_to_vec(&tar(&files, package.time())[..], CompressionLevel::Fastest)
 }
 
@@ -43,7 +43,7 @@ fn info(package: &Package, size: usize) -> String {
     )
 }
 
-/// The fields of BUILDINFO(5) that apply to a package that makepkg has not built.
+/// The fields of BUILDINFO(5) that apply to a package that was not built by makepkg.
 fn build_info(package: &Package) -> String {
     format!(
         "format = 2\npkgname = {0}\npkgbase = {0}\npkgver = {1}-1\npkgarch = any\npackager = {PACKAGER}\n\
@@ -54,14 +54,14 @@ fn build_info(package: &Package) -> String {
     )
 }
 
-/// The list by which `pacman -Qkk` finds changed files: mtree(5).
+/// The list in the format mtree(5) from which `pacman -Qkk` detects changed files.
 fn manifest(files: &Files, time: u64) -> String {
     let mut manifest = "#mtree\n/set type=file uid=0 gid=0 mode=644\n".to_owned();
     for (path, (mode, content)) in entries(files) {
         manifest += &match path.strip_suffix('/') {
             Some(folder) => format!("./{folder} time={time}.0 mode={mode:o} type=dir\n"),
             None => {
-                // pacman compares the MD5 sum up to 6.0, and the SHA-256 sum since.
+                // pacman compares the MD5 sum up to version 6.0, and the SHA-256 sum in later versions.
                 let sums = (hex(&Md5::digest(content)), hex(&sha256(content)));
                 format!(
                     "./{path} time={time}.0 size={} md5digest={} sha256digest={}\n",
@@ -138,7 +138,7 @@ mod tests {
         let mut text = String::new();
         GzDecoder::new(&tar[manifest..]).read_to_string(&mut text).unwrap();
         assert_eq!(text.lines().count(), 2 + read(&tar, TIME).len() - 1);
-        // The sums were made with md5sum and sha256sum.
+        // The expected sums were computed with md5sum and sha256sum.
         let line = format!(
             "./usr/share/ca-certificates/trust-source/anchors/{NAME}.crt time={TIME}.0 size=59 \
              md5digest=a4cc3db5f61a7f7b26ba82b9be725e57 sha256digest=7cc358aa45100f42d57b76e9b235253bfc6fc830b3e45858d2bc473657aae3f7"

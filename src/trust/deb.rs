@@ -1,7 +1,7 @@
-//! The Debian package that makes a root certificate trusted on Debian and Ubuntu: an `ar` of two compressed tars, so
-//! no Debian tool is needed to make it.
+//! The Debian package that makes a root certificate trusted on Debian and Ubuntu: an `ar` of two compressed tars,
+//! which regcert builds without any Debian tool.
 //!
-//! The same input gives the same bytes. It never reads a clock, a file or the environment, and never sees a key.
+//! The same input gives the same bytes. This module reads no clock, no file and no environment, and never sees a key.
 
 use md5::{Digest, Md5};
 use time::UtcOffset;
@@ -14,7 +14,7 @@ use crate::pki::hex;
 const POSTINST: &str = concat!(include_str!("deb/common"), include_str!("deb/postinst"));
 const POSTRM: &str = concat!(include_str!("deb/common"), include_str!("deb/postrm"));
 
-/// Writes the package.
+/// Builds the package in memory.
 pub fn build(package: &Package) -> Vec<u8> {
     package.debug_assert_input();
     let data = data(package);
@@ -25,7 +25,7 @@ pub fn build(package: &Package) -> Vec<u8> {
         ("control.tar.gz", gzip(&tar(&control, package.time()))),
         ("data.tar.gz", gzip(&tar(&data, package.time()))),
     ] {
-        // A header of deb(5): name, time, owner, group, mode, size; members start at even offsets.
+        // A member's header in deb(5) has the name, time, owner, group, mode and size. Members start at even offsets.
         let (time, size) = (package.time(), content.len());
         let header = format!("{name:<16}{time:<12}{:<6}{:<6}{:<8}{size:<10}`\n", 0, 0, "100644");
         deb.extend(header.into_bytes());
@@ -35,7 +35,7 @@ pub fn build(package: &Package) -> Vec<u8> {
     deb
 }
 
-/// The files of the package. Their paths start with `./`, as is usual in deb(5) files.
+/// The files of the package. Their paths start with `./`, as usual in deb(5) files.
 fn data(package: &Package) -> Files {
     let name = package.name;
     let documents = [
@@ -58,7 +58,7 @@ fn control(package: &Package, data: &Files) -> Files {
 }
 
 fn control_file(package: &Package, data: &Files) -> String {
-    // The sum is the one of dpkg-gencontrol: a file counts whole KiB, a folder counts one.
+    // The size is calculated as in dpkg-gencontrol: a file counts as whole KiB, a directory as one.
     let size =
         folders(data).len() + data.values().map(|(_, content)| content.len().div_ceil(1024)).sum::<usize>();
     let mut control = format!(
@@ -121,7 +121,7 @@ mod tests {
         built(build, stems, pem)
     }
 
-    /// The names and contents of the members of the `ar`.
+    /// The name and the content of each member of the `ar`.
     fn members(deb: &[u8]) -> Vec<(String, Vec<u8>)> {
         let mut rest = deb.strip_prefix(b"!<arch>\n").unwrap();
         let mut members = Vec::new();
@@ -136,7 +136,7 @@ mod tests {
         members
     }
 
-    /// `mode path` and content of each entry of a tar.
+    /// The `mode path` and the content of each entry in the tar of a member.
     fn entries(deb: &[u8], member: usize) -> Vec<(String, String)> {
         let mut tar = Vec::new();
         GzDecoder::new(&members(deb)[member].1[..]).read_to_end(&mut tar).unwrap();
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(deb(&[NAME], PEM), deb(&[NAME], PEM));
         assert_eq!(members[0], ("debian-binary".to_owned(), b"2.0\n".to_vec()));
         assert_eq!([&*members[1].0, &*members[2].0], ["control.tar.gz", "data.tar.gz"]);
-        // RFC 1952: deflate, no flags, no time, best compression, unknown system.
+        // The gzip header (RFC 1952): deflate, no flags, no time, best compression, unknown system.
         assert_eq!(members[1].1[..10], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255]);
     }
 
@@ -201,7 +201,7 @@ mod tests {
              AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB\n"
         );
         assert_eq!(entries[2].1.lines().count(), 3);
-        // The sum was made with md5sum.
+        // The expected sum was computed with md5sum.
         let sum = "a4cc3db5f61a7f7b26ba82b9be725e57  usr/share/root-cert-myhouse.local/root-cert-myhouse.local.crt\n";
         assert!(entries[2].1.ends_with(sum));
     }

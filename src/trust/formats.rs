@@ -1,4 +1,4 @@
-//! Everything that regcert can make for clients, by its name on the command line.
+//! The formats of everything that regcert can create for clients, by their names on the command line.
 
 use std::str::FromStr;
 
@@ -10,19 +10,20 @@ use crate::names::printable;
 pub struct Format {
     /// The name on the command line.
     pub name: &'static str,
-    /// The use of the files and the place where they are installed, in one line.
+    /// The use of the files and the place to install them, in one line.
     pub purpose: &'static str,
-    /// Whether every registry has it; another format is made once it was asked for.
+    /// Whether every registry has this format. Other formats are created only if the user has asked for them.
     pub always: bool,
-    /// Each path below `trust/`, with names in braces that [`super::Anchors::paths`] replaces, and its template or
-    /// kind of package. If the path names a host and port of the registry, there is one file for each.
+    /// Each path below `trust/`, and its template or kind of package. [`super::Anchors::paths`] replaces names in
+    /// braces in the path. If such a name contains the host and port, there is one file for each host and port of the
+    /// registry.
     pub(super) files: &'static [(&'static str, &'static str)],
 }
 
-/// The script that sets up a whole machine, below `trust/`.
+/// The path below `trust/` of the script that sets up a whole machine.
 pub const INSTALL: &str = "install.sh";
 
-/// All formats, in the order in which they are listed.
+/// All formats, in the order in which regcert lists them.
 pub const FORMATS: &[Format] = &[
     Format {
         name: "script",

@@ -1,5 +1,5 @@
-//! Root certificates in forms that a machine can install: packages, files for each runtime, scripts. Public material
-//! only.
+//! Root certificates in forms that a machine can install: packages, files for each container runtime, and scripts.
+//! All of them are public; only a pull secret is not.
 
 mod anchors;
 mod apk;
@@ -25,20 +25,20 @@ use crate::pki::{hex, sha256};
 use crate::render::render;
 use package::Package;
 
-/// The list of all files for clients, below `trust/`.
+/// The name, below `trust/`, of the list of all files for clients.
 pub const INDEX: &str = "index.txt";
 
-/// The version of the packages for clients, which rises with every change of roots, and its time.
+/// The version and the time of the packages for clients. The version rises with every change of the roots.
 pub struct Release {
-    /// `2026.11.20`, or `2026.11.20.1`.
+    /// The version, such as `2026.11.20` or `2026.11.20.1`.
     pub version: String,
-    /// The time of every file in a package.
+    /// The modification time of every file in a package.
     pub at: OffsetDateTime,
 }
 
 /// A file for clients.
 pub struct Artefact {
-    /// The one of [`FORMATS`] that the file belongs to.
+    /// The format in [`FORMATS`] that the file belongs to.
     pub format: &'static Format,
     /// The path below `trust/`.
     pub path: String,
@@ -46,16 +46,17 @@ pub struct Artefact {
 }
 
 impl Artefact {
-    /// SHA-256 of the file, lower-case hexadecimal.
+    /// The SHA-256 of the file in lower-case hexadecimal.
     pub fn digest(&self) -> String {
         hex(&sha256(&self.bytes))
     }
 }
 
-/// The files of the formats that are `wanted`, in the order of [`FORMATS`]. The same roots give the same bytes.
+/// Creates the files of the `wanted` formats, in the order of [`FORMATS`]. The same roots give the same bytes.
 pub fn artefacts(anchors: &Anchors, wanted: impl Fn(&Format) -> bool) -> Result<Vec<Artefact>, Fault> {
     let mut artefacts = Vec::new();
-    // Many directories contain the same file, so that each can be copied without the others.
+    // Each file is made only once: many directories contain the same file, so that each directory can be copied
+    // alone.
     let mut made: BTreeMap<(&str, &str), Vec<u8>> = BTreeMap::new();
     for format in FORMATS.iter().filter(|format| wanted(format)) {
         for (pattern, template) in format.files {
@@ -77,12 +78,12 @@ pub fn artefacts(anchors: &Anchors, wanted: impl Fn(&Format) -> bool) -> Result<
     Ok(artefacts)
 }
 
-/// The script that makes a machine trust the registry, and that checks whether the machine does.
+/// Fills in the script that makes a machine trust the registry, and that can check whether the machine does.
 pub fn script(anchors: &Anchors) -> Result<Vec<u8>, Fault> {
     Ok(render("trust/install.sh", anchors)?.into_bytes())
 }
 
-/// The values for a template: all anchors, and the place that its path names.
+/// The values for a template: all anchors, and the place in the path of the file.
 #[derive(serde::Serialize)]
 struct At<'a> {
     #[serde(flatten)]
@@ -90,7 +91,7 @@ struct At<'a> {
     place: &'a Place,
 }
 
-/// The list of the files, for users and for `sha256sum -c`.
+/// Writes the list of the files, for users and for `sha256sum -c`.
 pub fn index(anchors: &Anchors, artefacts: &[Artefact]) -> String {
     let mut text = format!(
         "# {}: what makes its clients trust it. Public: hand it to whom you like.\n\
@@ -135,7 +136,7 @@ mod tests {
     use crate::pki::Certificate;
     use crate::settings::{RawSettings, RunAs, Settings, Side};
 
-    /// Anchors with up to two roots, whose contents do not matter here.
+    /// Anchors with up to two roots. The content of the roots does not matter here.
     fn anchors(server: &str, port: &str, roots: usize) -> Anchors {
         let server = Some(server.to_owned());
         anchors_of(
@@ -157,8 +158,8 @@ mod tests {
         Anchors::of(&spec, &certificates.iter().collect::<Vec<_>>(), &release)
     }
 
-    /// `SNAPSHOTS=overwrite cargo test golden` rewrites the golden files. The packages have tests of their own, and
-    /// files that consist only of the certificates are compared with these.
+    /// `SNAPSHOTS=overwrite cargo test golden` rewrites the golden files. The packages have their own tests. Files
+    /// that contain only the certificates are compared with the certificates.
     #[test]
     fn every_file_for_clients_is_as_in_its_golden_files() {
         let same = |text: &str, file: &str| {
@@ -190,7 +191,7 @@ mod tests {
                 if artefact.path.ends_with(".crt") || artefact.path.ends_with(".pem") {
                     assert_eq!(text, bundle, "{}", artefact.path);
                 } else {
-                    // The golden files have no brackets and no colons in their names.
+                    // The names of golden files contain no brackets and no colons.
                     let file = artefact.path.replace(['[', ']', ':'], "-");
                     same(&text, &format!("trust/{shape}/{file}"));
                 }

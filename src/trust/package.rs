@@ -1,4 +1,4 @@
-//! The content of a package with root certificates, from which all formats are made. It never sees a key.
+//! The content of a package with root certificates. All package formats are built from it. It never contains a key.
 
 use std::collections::BTreeSet;
 
@@ -6,39 +6,42 @@ use time::OffsetDateTime;
 
 use super::archive::Files;
 
-/// The top-level domain `invalid` is reserved (RFC 2606): mail to it cannot arrive.
+/// The packager of every package. The top-level domain `invalid` is reserved (RFC 2606), so mail to this address
+/// cannot arrive.
 pub const PACKAGER: &str = "regcert <regcert@registry.invalid>";
 
-/// SPDX's form for a licence that is not on its list: a root certificate contains only public data.
+/// The licence, in SPDX's form for one that is not on SPDX's list. A root certificate contains only public data.
 pub const LICENSE: &str = "LicenseRef-public-data";
 
-/// The content of a package, whatever its format.
+/// The content of a package, independent of the format.
 pub struct Package<'a> {
-    /// A valid package name in every format, such as `root-cert-myhouse.local`.
+    /// The name of the package, valid in every format, such as `root-cert-myhouse.local`.
     pub name: &'a str,
-    /// The version must rise whenever the roots change, or no package manager will upgrade.
+    /// The version. It must rise whenever the roots change, because package managers upgrade only to a higher
+    /// version.
     pub version: &'a str,
     /// The domain or the address that the roots are for, such as `myhouse.local`.
     pub label: &'a str,
-    /// The time of every file in the package.
+    /// The modification time of every file in the package.
     pub released: OffsetDateTime,
-    /// File stem and PEM of each root: one, or two while the authority is being rotated.
+    /// The file name without extension, and the PEM text, of each root. There are two roots while the authority is
+    /// being rotated.
     pub roots: &'a [(String, Vec<u8>)],
-    /// SHA-256 of each root, as hexadecimal pairs joined by colons.
+    /// The SHA-256 of each root, as hexadecimal pairs joined by colons.
     pub fingerprints: &'a [String],
 }
 
 impl Package<'_> {
-    /// Checks the alphabets of the input. They are ensured before a package is made; this finds a caller that does
-    /// not.
+    /// Checks the characters in the input. Callers must ensure valid input; this check finds a caller that does not.
     pub fn debug_assert_input(&self) {
-        // Debian policy 5.6.1 and 5.6.12 are the narrowest. A hyphen would end the version in rpm, apk and pacman.
+        // The rules of Debian policy 5.6.1 and 5.6.12 are the strictest. A hyphen would end the version in rpm, apk
+        // and pacman.
         let made_of = |text: &str, more: &[u8]| {
             text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || more.contains(&c))
                 && text.starts_with(|first: char| first.is_ascii_alphanumeric())
         };
         debug_assert!(self.name.len() > 1 && made_of(self.name, b"+-."));
-        // All four formats sort digits and dots in the same way.
+        // All four formats sort versions of digits and dots in the same way.
         debug_assert!(made_of(self.version, b".") && !self.version.contains(|c: char| c.is_alphabetic()));
         debug_assert!(!self.label.contains(char::is_control));
         let stems: BTreeSet<_> = self.roots.iter().map(|(stem, _)| stem).collect();
@@ -50,7 +53,7 @@ impl Package<'_> {
         }
     }
 
-    /// The time of the files in seconds since 1970.
+    /// The modification time of the files, in seconds since 1970.
     pub fn time(&self) -> u64 {
         u64::try_from(self.released.unix_timestamp()).unwrap_or(0)
     }
@@ -62,7 +65,7 @@ impl Package<'_> {
         self.roots.iter().map(file).collect()
     }
 
-    /// The whole description, on one line.
+    /// The description of the package, on one line.
     pub fn description(&self) -> String {
         format!(
             "Private root certificate for {}, trusted system-wide. SHA-256 {}",
@@ -72,14 +75,15 @@ impl Package<'_> {
     }
 }
 
-/// The text about Java in a description, in lines of at most 78 characters. Tested with Java 17's default
+/// The warning about Java in a description, in lines of at most 78 characters. Tested with Java 17's default
 /// `TrustManager`.
 pub const JAVA: [&str; 2] = [
     "Java takes its roots from the system's store, and ignores the limits of a",
     "root: Java programs here will trust this one for every name.",
 ];
 
-/// A fingerprint in two parts: it has 95 characters, a line of a description at most 80 (lintian, rpmlint).
+/// Splits a fingerprint into two parts: it has 95 characters, but a line of a description at most 80 (lintian,
+/// rpmlint).
 pub fn halves(fingerprint: &str) -> impl Iterator<Item = &str> {
     let (first, second) = fingerprint.split_at_checked(48).unwrap_or((fingerprint, ""));
     [first, second].into_iter().filter(|half| !half.is_empty())
@@ -95,10 +99,10 @@ pub mod examples {
 
     pub const NAME: &str = "root-cert-myhouse.local";
     pub const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    /// A time in the past: a build is never later than its release, which the rpm would show.
+    /// A time in the past. For a future time, the rpm would contain the time of the build instead.
     pub const TIME: u64 = 1_605_870_000;
 
-    /// The package that `build` makes of a root with this content under each of these names.
+    /// Builds a package of roots that have the file names `stems` and the content `pem`.
     pub fn built(build: fn(&Package) -> Vec<u8>, stems: &[&str], pem: &[u8]) -> Vec<u8> {
         let roots: Vec<_> = stems.iter().map(|stem| (stem.to_string(), pem.to_vec())).collect();
         build(&Package {

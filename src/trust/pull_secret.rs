@@ -1,5 +1,5 @@
-//! A user's name and password in the form with which Kubernetes pulls images. This is the only secret file for
-//! clients: regcert makes it only on request, and it is never one of [`super::FORMATS`].
+//! A user's name and password as a Secret, with which Kubernetes pulls images. This is the only secret file for
+//! clients: regcert creates it only on request, and it is never one of [`super::FORMATS`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,11 +11,11 @@ use crate::auth::Password;
 use crate::error::Fault;
 use crate::names::{Username, printable};
 
-/// The name of an object in a cluster (RFC 1123 subdomain, as Kubernetes reads it: an address is one too).
+/// The name of an object in a cluster: an RFC 1123 subdomain. Kubernetes also accepts an IP address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectName(String);
 
-/// The name of a namespace (RFC 1123 label).
+/// The name of a namespace: an RFC 1123 label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Namespace(String);
 
@@ -50,9 +50,9 @@ impl fmt::Display for ObjectName {
 }
 
 impl ObjectName {
-    /// The default name of a registry's Secret: its host.
+    /// The default name of the Secret for a registry: the registry's host.
     pub fn of(host: &str) -> Self {
-        // An IPv6 address may begin or end with colons.
+        // An IPv6 address may begin or end with colons, but a name may not begin or end with hyphens.
         Self(host.replace(':', "-").trim_matches('-').to_owned())
     }
 }
@@ -62,7 +62,8 @@ fn is_label(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(plain) && !text.starts_with('-') && !text.ends_with('-')
 }
 
-/// The manifest of the Secret. It has `data`, because with `stringData` every `kubectl apply` is a change.
+/// Writes the manifest of the Secret. It uses `data`, because with `stringData` every `kubectl apply` reports a
+/// change.
 pub fn pull_secret(
     registry: &str,
     user: &Username,

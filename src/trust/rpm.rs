@@ -1,9 +1,9 @@
 //! The rpm that makes a root certificate trusted on RHEL, Fedora and their derivatives, and on SUSE: one package for
-//! both families. Each family reads a directory that the other does not, so the roots are in both, and the scripts
-//! run the program that exists.
+//! both families. Each family reads a directory that the other does not, so both directories contain the roots, and
+//! the scripts run the program that exists.
 //!
-//! The same input gives the same bytes while the clock is past the release, because the library uses the earlier of
-//! the two as the time of the build. It never reads a file or the environment, and never sees a key.
+//! The same input gives the same bytes if the release is in the past, because the library uses the earlier of the
+//! release and the clock as the build time. This module reads no file and no environment, and never sees a key.
 
 use rpm::{BuildConfig, CompressionType, Dependency, Error, FileOptions, PackageBuilder};
 
@@ -13,14 +13,14 @@ use super::package::{JAVA, LICENSE, PACKAGER, Package, halves};
 const POST: &str = include_str!("rpm/post");
 const POSTUN: &str = include_str!("rpm/postun");
 
-/// The directories in which a package may put roots: update-ca-trust(8) of Fedora, update-ca-certificates(8) of
-/// SUSE.
+/// The directories in which a package may install root certificates (update-ca-trust(8) of Fedora,
+/// update-ca-certificates(8) of SUSE).
 const DIRECTORIES: [&str; 2] = ["/usr/share/pki/ca-trust-source", "/usr/share/pki/trust"];
 
-/// Each version has only one build.
+/// The release number. Each version has only one build.
 const RELEASE: &str = "1";
 
-/// Writes the package.
+/// Builds the package in memory.
 pub fn build(package: &Package) -> Vec<u8> {
     package.debug_assert_input();
     let mut bytes = Vec::new();
@@ -32,11 +32,11 @@ pub fn build(package: &Package) -> Vec<u8> {
 }
 
 fn package_of(package: &Package) -> Result<rpm::Package, Error> {
-    // The format has 32 bits for a time, which last until 2106.
+    // The format stores a time in 32 bits, enough until 2106.
     let time = u32::try_from(package.time()).unwrap_or(u32::MAX);
     let summary = "Private root certificate, trusted system-wide";
     let mut rpm = PackageBuilder::new(package.name, package.version, LICENSE, "noarch", summary);
-    // The header has space for a signature, so that one can be added with `rpmsign`.
+    // The header reserves space for a signature, so that `rpmsign` can add one.
     rpm.using_config(BuildConfig::v4().source_date(time).compression(CompressionType::Gzip))
         .release(RELEASE)
         .build_host("localhost")
@@ -51,8 +51,8 @@ fn package_of(package: &Package) -> Result<rpm::Package, Error> {
         .post_uninstall_script(POSTUN);
     for directory in DIRECTORIES {
         let anchors = format!("{directory}/anchors");
-        // No other package owns the directories of the other family: if this one did not either, they would stay
-        // behind after its removal.
+        // No other package owns the directories of the other family. If this package did not own them either, they
+        // would stay on the machine after its removal.
         for owned in [directory, &anchors] {
             rpm.with_dir_entry(FileOptions::dir(owned).permissions(0o755))?;
         }
