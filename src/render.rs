@@ -197,7 +197,7 @@ impl Facts {
     pub fn of(spec: &Settings, http_secret: &str, site: &Site) -> Self {
         let bracketed = |name: String| if name.contains(':') { format!("[{name}]") } else { name };
         let names: Vec<_> = spec.names().iter().map(|name| bracketed(name.to_string())).collect();
-        // Compose does not change the source, except that it would replace a variable after `$`.
+        // Compose takes the source literally, except for `$`, which begins a variable.
         let (data_mount, volume) = match &spec.data {
             Data::Directory(path) => (format!("{}:/var/lib/registry:z", path.replace('$', "$$")), false),
             // Without `nocopy`, docker-compose 1.29 makes root the owner of the new volume again after `data-owner`
@@ -330,8 +330,8 @@ pub fn render(name: &str, facts: &impl Serialize) -> Result<String, Fault> {
     tera.register_filter("shell", shell_word);
     tera.register_filter("base64", base64);
     tera.register_filter("xml", xml);
-    // Adds only the templates in the same directory, which this one may extend: parsing all of them would take longer
-    // than rendering one.
+    // Adds only the templates in the same directory, which the template may extend: parsing all of them would take
+    // longer than rendering one.
     let directory = name.rsplit_once('/').map(|(directory, _)| directory);
     let templates =
         TEMPLATES.iter().filter(|(known, _)| known.rsplit_once('/').map(|(above, _)| above) == directory);

@@ -143,7 +143,7 @@ pub fn changes(change: &Change) {
         if *action == Action::Unchanged || path.part() == Part::Notes {
             continue;
         }
-        // Names a file that was edited by hand even if it is below trust/.
+        // A file that was edited by hand gets its own line, even below trust/.
         let together = path.part() == Part::ClientTrust && *action != Action::EditedByHand;
         let name = if together { "trust/" } else { path.as_str() };
         match lines.iter_mut().find(|(known, line, _)| (*known, line.as_str()) == (*action, name)) {

@@ -82,7 +82,7 @@ impl Surroundings<'_> {
         let has = |program: &str| on_path(program, self.path).is_some();
         let of_podman = || {
             let only_podman = has("podman") && !has("docker");
-            // Podman needs no daemon, so its socket may be missing: the user's runtime directory has the same owner.
+            // Podman needs no daemon, so the socket may be missing. The user's runtime directory has the same owner.
             only_podman.then(|| own("podman/podman.sock").or_else(|| own("."))).flatten()
         };
         own("docker.sock").or_else(of_podman).or_else(|| Path::new(SOCKET).exists().then(|| SOCKET.into()))

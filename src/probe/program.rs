@@ -10,7 +10,7 @@ use super::compose::on_path;
 /// The command of the container engine; `docker` if not set.
 static ENGINE: OnceLock<&str> = OnceLock::new();
 
-/// The home directory for started programs. If not set, they keep the environment of regcert.
+/// The home directory for started programs. If not set, programs inherit the environment of regcert.
 static HOME: OnceLock<Option<PathBuf>> = OnceLock::new();
 
 /// Makes started programs use the settings in this home directory, or no settings. Called after regcert has switched

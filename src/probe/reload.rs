@@ -249,8 +249,8 @@ impl Project {
         Ok(())
     }
 
-    /// Returns when clients get the certificate `expected`. If they still get another one in the end, fails with the
-    /// reason from the containers.
+    /// Returns when clients get the certificate `expected`. If clients still get another certificate after
+    /// [`PATIENCE`], fails with the reason from the containers.
     fn serves(&self, spec: &Settings, root: &Certificate, expected: &Certificate) -> Result<()> {
         let start = Instant::now();
         loop {

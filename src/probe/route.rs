@@ -1,5 +1,5 @@
-//! Connects to a server: resolves its name, tries its addresses, and checks whether port 5000 is open too. Every
-//! function has a time limit.
+//! Connects to a server: resolves its name, tries its addresses, and checks for a registry without a proxy on port
+//! 5000. Every function has a time limit.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
@@ -150,7 +150,7 @@ pub(super) fn say_http(address: SocketAddr, limit: Duration) -> Option<String> {
     Some(String::from_utf8_lossy(&said).into_owned())
 }
 
-/// The text of the error, with a small first letter and without the system's error number.
+/// The text of the error, with a lower-case first letter and without the system's error number.
 pub(super) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();

@@ -25,7 +25,7 @@ pub struct Survey {
     pub left_out: Vec<Fault>,
 }
 
-/// A repository and its tags, in the registry's spelling.
+/// A repository and its tags, unchecked, as the registry lists them.
 pub type Tags = (Repository, Vec<String>);
 
 /// Lists the tags of each of `repositories`, and returns a fault for each repository whose tags cannot be read.

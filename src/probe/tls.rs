@@ -103,7 +103,7 @@ impl ResolvesClientCert for Asked {
         None
     }
 
-    // rustls calls `resolve` only if this is true.
+    // rustls calls `resolve` only if this function returns true.
     fn has_certs(&self) -> bool {
         true
     }

@@ -94,7 +94,7 @@ impl clap::FromArgMatches for RawSettings {
     }
 }
 
-/// A check of the settings from one source.
+/// The state of a check of the settings from one source.
 pub(super) struct Fields<'a> {
     side: Side,
     gather: &'a mut Gather,

@@ -165,7 +165,7 @@ impl Settings {
     pub fn ways(&self) -> Vec<(Host, u16)> {
         let hosts = self.names().into_iter().filter_map(|name| match name {
             SubjectAltName::Host(host) => Some(host),
-            // Container runtimes look up a root certificate by the exact name, so a wildcard is useless here.
+            // Container runtimes look up a root certificate by the exact name, so a wildcard is of no use.
             SubjectAltName::Wildcard(_) => None,
         });
         let ports: Vec<_> = std::iter::once(self.https_port).chain(self.anonymous_port).collect();

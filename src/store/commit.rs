@@ -23,7 +23,7 @@ use crate::settings::{Data, RunAs};
 const FRESH: &str = ".regcert/directory";
 /// The directory in which regcert prepares a change.
 const STAGING: &str = ".regcert/staging";
-/// The directory of a committed change. Committing a change renames `STAGING` to this.
+/// The directory of a committed change. Committing a change renames `STAGING` to this path.
 const STAGED: &str = ".regcert/staged";
 const MANIFEST: &str = ".regcert/staged/manifest.json";
 

@@ -38,7 +38,7 @@ pub fn read_given(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// The maximum size of a client's configuration file that regcert reads, in bytes. A system's file of root
-/// certificates has a quarter of a megabyte.
+/// certificates has about 250 kB.
 const SETTING_MAX: u64 = 4 << 20;
 
 /// Whether two paths refer to the same directory.

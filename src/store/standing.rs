@@ -34,7 +34,7 @@ pub struct Account {
     uid: u32,
     gid: u32,
     name: Option<String>,
-    /// The home directory, which contains the user's settings of programs.
+    /// The home directory, which contains the user's settings for programs.
     pub home: Option<PathBuf>,
 }
 

@@ -68,7 +68,7 @@ impl Service {
         }
     }
 
-    /// The port on the host that is connected to a port of the container.
+    /// The port on the host at which Docker publishes `port` of the container.
     pub fn published(&self, port: u16) -> Option<u16> {
         self.ports.iter().find(|(_, inside)| *inside == port).map(|(outside, _)| *outside)
     }

@@ -128,7 +128,8 @@ impl Anchors {
         &self.place.registry
     }
 
-    /// The paths at which `install.sh` or the Debian package stores the first root so that Docker trusts it.
+    /// Paths at which `install.sh` and the Debian package store the first root. If one exists, this machine trusts
+    /// the root.
     pub fn places(&self) -> Vec<PathBuf> {
         let stem = self.roots.first().map(|root| root.stem.as_str()).unwrap_or_default();
         vec![
@@ -223,9 +224,8 @@ impl Place {
     }
 }
 
-/// The name of a directory below `certs.d`: `host_port_` instead of `host:port`. Every containerd finds it, and it
-/// can be mounted, because no colon separates the port (containerd docs/hosts.md). An IPv6 address keeps its
-/// brackets.
+/// The name of a directory below `certs.d`: `host_port_` instead of `host:port`. Every containerd accepts this form,
+/// and in a mount a colon would end the path (containerd docs/hosts.md). An IPv6 address keeps its brackets.
 fn containerd(registry: &str) -> String {
     match registry.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => format!("{host}_{port}_"),

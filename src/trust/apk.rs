@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn a_record_counts_the_digits_of_its_length() {
         assert_eq!(pax_record("a", "1234"), "9 a=1234\n");
-        // No record with this key has ten bytes: the second digit of the length is the eleventh byte.
+        // With one digit for the length, the record has ten bytes; the second digit makes eleven.
         assert_eq!(pax_record("a", "12345"), "11 a=12345\n");
     }
 }

@@ -58,7 +58,7 @@ pub fn append(
             header.set_cksum();
             tar.append(&header, content).expect(IN_MEMORY);
         }
-        // A path of more than 100 bytes needs an additional entry. There, `append_data` keeps the `./`.
+        // A path of more than 100 bytes needs an additional entry, in which `append_data` keeps the `./`.
         None => tar.append_data(&mut header, path, content).expect(IN_MEMORY),
     }
 }

@@ -1,5 +1,5 @@
 //! Root certificates in forms that a machine can install: packages, files for each container runtime, and scripts.
-//! All of them are public; only a pull secret is not.
+//! All files are public, except a pull secret.
 
 mod anchors;
 mod apk;
@@ -55,8 +55,8 @@ impl Artefact {
 /// Creates the files of the `wanted` formats, in the order of [`FORMATS`]. The same roots give the same bytes.
 pub fn artefacts(anchors: &Anchors, wanted: impl Fn(&Format) -> bool) -> Result<Vec<Artefact>, Fault> {
     let mut artefacts = Vec::new();
-    // Each file is made only once: many directories contain the same file, so that each directory can be copied
-    // alone.
+    // Many directories contain the same file, so that a user can copy one directory alone. Each file is built only
+    // once.
     let mut made: BTreeMap<(&str, &str), Vec<u8>> = BTreeMap::new();
     for format in FORMATS.iter().filter(|format| wanted(format)) {
         for (pattern, template) in format.files {
@@ -83,7 +83,7 @@ pub fn script(anchors: &Anchors) -> Result<Vec<u8>, Fault> {
     Ok(render("trust/install.sh", anchors)?.into_bytes())
 }
 
-/// The values for a template: all anchors, and the place in the path of the file.
+/// The values for a template: all anchors, and the host and port that the file is for.
 #[derive(serde::Serialize)]
 struct At<'a> {
     #[serde(flatten)]

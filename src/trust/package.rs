@@ -10,7 +10,8 @@ use super::archive::Files;
 /// cannot arrive.
 pub const PACKAGER: &str = "regcert <regcert@registry.invalid>";
 
-/// The licence, in SPDX's form for one that is not on SPDX's list. A root certificate contains only public data.
+/// The licence, in the form that SPDX requires for a licence that is not on the SPDX list. A root certificate
+/// contains only public data.
 pub const LICENSE: &str = "LicenseRef-public-data";
 
 /// The content of a package, independent of the format.
@@ -32,7 +33,8 @@ pub struct Package<'a> {
 }
 
 impl Package<'_> {
-    /// Checks the characters in the input. Callers must ensure valid input; this check finds a caller that does not.
+    /// Checks the characters in the input, in debug builds. Callers must pass only valid input; this check finds a
+    /// caller that does not.
     pub fn debug_assert_input(&self) {
         // The rules of Debian policy 5.6.1 and 5.6.12 are the strictest. A hyphen would end the version in rpm, apk
         // and pacman.

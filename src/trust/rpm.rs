@@ -52,7 +52,7 @@ fn package_of(package: &Package) -> Result<rpm::Package, Error> {
     for directory in DIRECTORIES {
         let anchors = format!("{directory}/anchors");
         // No other package owns the directories of the other family. If this package did not own them either, they
-        // would stay on the machine after its removal.
+        // would stay on the machine after the package is removed.
         for owned in [directory, &anchors] {
             rpm.with_dir_entry(FileOptions::dir(owned).permissions(0o755))?;
         }
