@@ -23,10 +23,10 @@ use crate::pki::Passphrase;
 /// Whether regcert shows only warnings and errors (`-q`). Set once, before any output.
 static QUIET: AtomicBool = AtomicBool::new(false);
 
-/// The facts that decide how this user must type a command. Set once, before any output.
+/// The facts that decide how regcert shows commands to this user. Set once, before any output.
 static WORDS: OnceLock<Words> = OnceLock::new();
 
-/// Makes later messages show commands in back-ticks in the form that this user must type.
+/// Makes later messages show commands in back-ticks as this user must type them.
 pub fn complete_with(words: &Words) {
     _ = WORDS.set(words.clone());
 }

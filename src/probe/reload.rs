@@ -197,7 +197,7 @@ impl Project {
         output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
     }
 
-    /// Whether nginx.conf has the location that passes a request to the registry.
+    /// Whether nginx.conf has the location for [`THROUGH_NGINX`].
     fn hands_on(&self) -> bool {
         let read = |path: &str| std::fs::read_to_string(self.dir.join(path)).ok();
         front::whole(&read).is_some_and(|configuration| front::asks_registry(&configuration))

@@ -21,7 +21,7 @@ pub struct Survey {
     pub repositories: Vec<(Repository, Vec<Tagged>)>,
     /// Everything that the tags refer to.
     pub contents: Contents,
-    /// The faults of all tags and manifests that were left out.
+    /// The reasons why tags and manifests were left out.
     pub left_out: Vec<Fault>,
 }
 

@@ -105,7 +105,7 @@ const RESERVED: [&str; 9] =
 pub enum Data {
     /// A directory: an absolute path, or a path below the registry's directory, such as `./data`.
     Directory(String),
-    /// A volume that Compose creates for this registry and Docker manages.
+    /// A volume that Compose creates for this registry and that Docker manages.
     Volume,
     /// An existing volume with this name. Compose neither creates nor removes the volume, and its files keep their
     /// owner.

@@ -53,7 +53,7 @@ pub enum Group {
     Authority,
     /// The containers: their ports, images and files.
     Service,
-    /// Connections other than those of the registry's clients: mirror, webhooks and metrics.
+    /// Services besides the registry's clients: a mirror's upstream, webhooks and metrics.
     Services,
 }
 

@@ -31,8 +31,8 @@ pub fn is_clone(dir: &Path) -> bool {
     matches!(look(&dir.join("docker-compose.yml")), Found::File { bytes, .. } if bytes == TOP.as_bytes())
 }
 
-/// Makes Compose in the clone use the registry `dir` directly below the clone. Does not change a `.env` that names
-/// another existing registry.
+/// Makes Compose in the clone use the registry in `dir`, which is directly below the clone. Does not change a `.env`
+/// that names another existing registry.
 pub fn lead_compose(dir: &Path) -> Result<Lead> {
     let dir = std::path::absolute(dir)?;
     let (Some(clone), Some(name)) = (dir.parent(), dir.file_name().and_then(|name| name.to_str())) else {

@@ -84,8 +84,8 @@ impl Tree {
         Ok(found(&stat.with_context(|| format!("`{}` cannot be examined", self.path.display()))?))
     }
 
-    /// The metadata of `path`; `None` if the path is missing. If the disk does not answer, this is an error, not a
-    /// missing file.
+    /// The metadata of `path`; `None` if the path is missing. A disk that does not answer is an error, not a missing
+    /// file.
     pub fn find(&self, path: &str) -> Result<Option<Found>> {
         let stat = self.on(path, |above, name| rustix::fs::statat(above, name, AtFlags::SYMLINK_NOFOLLOW));
         match stat {

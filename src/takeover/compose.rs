@@ -17,7 +17,7 @@ pub const NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml
 pub struct Compose {
     /// The services, in the order of the file.
     pub services: Vec<Service>,
-    /// The name in Docker of each named volume, by the volume's key in the file.
+    /// The name that Docker uses for each named volume, by the volume's key in the file.
     pub volumes: BTreeMap<String, String>,
 }
 
@@ -224,7 +224,7 @@ fn normal(path: &Path) -> PathBuf {
     out
 }
 
-/// The name in Docker of the volume with this key.
+/// The name that Docker uses for the volume with this key.
 fn volume_name(key: &str, node: &YamlOwned, project: &str, text: Text<'_>) -> String {
     let external = node.as_mapping_get("external");
     let inner = external.and_then(|external| external.as_mapping_get("name")).and_then(text);
