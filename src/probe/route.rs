@@ -1,5 +1,5 @@
-//! Connects to a server: resolves its name, tries its addresses, and checks for a registry without a proxy on port
-//! 5000. Every function has a time limit.
+//! Connects to a server: resolves its name, tries its addresses, and checks whether port 5000 has a registry without
+//! a proxy. Every function has a time limit.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
