@@ -1,16 +1,16 @@
 //! regcert: a private, TLS-secured container registry from one command.
 //!
-//! The modules, each after those that it may use:
+//! The modules in the order of their dependencies. A module uses only modules to its left:
 //!
 //! ```text
 //! error · names · files → pki → auth → front → settings → render · takeover → trust → deployment → health → images → store · probe → guide · ui → commands → cli → main
 //! ```
 //!
 //! Rules for all modules:
-//! - `Deployment` is the whole registry as one value; it is loaded from a set of files and rendered back into one.
+//! - `Deployment` holds the whole registry. It is loaded from a set of files, and rendered to a set of files.
 //! - Only `store` uses the disk, only `probe` opens sockets and starts programs, only `ui` prints and asks. Only
 //!   `main` reads the time, the environment and the identity of the user.
-//! - A name that a user typed is a type with a closed alphabet before it reaches a template.
+//! - A name that a user typed is parsed into a type with a restricted character set before a template uses it.
 //! - Every certificate is checked before it is written, as a strict client would check it.
 
 mod auth;
@@ -85,7 +85,7 @@ fn run(command: &Command, world: &World) -> Result<ExitCode> {
     }
 }
 
-/// Fails if a path contains a control character, which the files that name the path cannot contain.
+/// Fails if a path contains a control character: a timer or cron job could not contain such a path.
 fn printable(site: &Site) -> Result<()> {
     for path in [&site.directory, &site.program] {
         if path.chars().any(char::is_control) {
@@ -101,7 +101,8 @@ fn printable(site: &Site) -> Result<()> {
     Ok(())
 }
 
-/// The registry's place on this machine, and what its files must contain about the machine.
+/// The facts about this machine that the registry's files contain: the paths of the directory and of regcert, and the
+/// contents of `/etc/hosts`.
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn site(dir: &Path) -> Site {
     let text =
@@ -117,14 +118,14 @@ fn site(dir: &Path) -> Site {
     }
 }
 
-/// Collects the facts about this machine and the user who runs regcert. In another user's directory, root becomes
-/// that user.
+/// Collects the facts about this machine and the user who runs regcert. If root runs regcert in another user's
+/// directory, switches to that user.
 // Long because each fact about the machine has its line.
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn world(cli: &Cli) -> Result<World> {
-    // Comes before root becomes another user: it concerns the user who typed the command.
+    // Must come before root becomes another user: `as_root` is about the user who typed the command.
     let as_root = as_root();
-    // Not a variable of clap, which treats an empty variable as a missing path.
+    // clap does not read this variable, because clap treats an empty variable as a missing path.
     let given = cli.dir.clone().or_else(|| variable("REGCERT_DIR").map(PathBuf::from));
     let dir = directory(given.clone());
     let mut site = site(&dir);
@@ -140,7 +141,7 @@ fn world(cli: &Cli) -> Result<World> {
     let mut passphrase = cli.ca_passphrase_file.clone().or(passphrase).map(PassphraseFile::Named);
     let owner = store::owner_to_become(&dir, caller)?;
     if let Some(owner) = &owner {
-        // Read before regcert gives up root's rights: the file that a timer names may be readable only for root.
+        // Read before regcert gives up root's rights: perhaps only root can read the passphrase file of a timer.
         if let Some(PassphraseFile::Named(path)) = &passphrase {
             passphrase = Some(PassphraseFile::Read(path.clone(), store::read_raw(path)?.into()));
         }
@@ -169,7 +170,7 @@ fn world(cli: &Cli) -> Result<World> {
     ui::complete_with(&words);
     Ok(World {
         now: OffsetDateTime::now_utc(),
-        // In a rootless engine, root of a container is the user who runs the engine.
+        // In a rootless engine, root in a container is the user who runs the engine.
         invoker: if engine == Engine::Own { RunAs::ROOT } else { RunAs::invoker(uid, gid) },
         me: RunAs { uid, gid },
         engine,
@@ -182,7 +183,7 @@ fn world(cli: &Cli) -> Result<World> {
     })
 }
 
-/// An environment variable; an empty one counts as unset.
+/// The value of an environment variable; `None` if the variable is unset or empty.
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
@@ -199,7 +200,7 @@ fn directory(given: Option<PathBuf>) -> PathBuf {
     given.unwrap_or_else(here)
 }
 
-/// The command that runs Docker Compose here.
+/// The command that runs Docker Compose on this machine.
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn compose(owner: Option<&Account>) -> Compose {
     let own = || variable("DOCKER_CONFIG").map(PathBuf::from);
@@ -212,8 +213,8 @@ fn compose(owner: Option<&Account>) -> Compose {
     Compose::find(std::env::var_os("PATH").as_deref(), settings.as_deref())
 }
 
-/// The user whose container engine `docker` connects to. `owner` is the user that regcert has become, whose
-/// environment is unknown.
+/// The container engine that `docker` connects to. `owner` is the user that regcert switched to; the environment
+/// variables of this user are unknown.
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn engine(uid: u32, owner: Option<&Account>) -> Engine {
     let text = |name: &str| variable(name).and_then(|value| value.into_string().ok());
@@ -245,13 +246,13 @@ fn engine(uid: u32, owner: Option<&Account>) -> Engine {
     }
 }
 
-/// The name that the environment gives to every Compose project.
+/// The value of the environment variable `COMPOSE_PROJECT_NAME`.
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn project_variable() -> Option<String> {
     std::env::var(names::PROJECT_NAME).ok()
 }
 
-/// The command that runs regcert: its name if PATH finds it, otherwise the path as typed.
+/// The command that runs regcert, for messages: its name if PATH contains its directory, otherwise the path as typed.
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn typed() -> String {
     let typed = std::env::args().next().unwrap_or_else(|| "regcert".to_owned());
@@ -261,7 +262,7 @@ fn typed() -> String {
     if typed.contains('/') && same { name } else { typed }
 }
 
-/// The command by which this user runs another one as root.
+/// The way this user runs commands as root: directly, with sudo or with su.
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn as_root() -> AsRoot {
     if rustix::process::geteuid().is_root() {
@@ -273,7 +274,7 @@ fn as_root() -> AsRoot {
     }
 }
 
-/// The command by which this user runs `docker`.
+/// The way this user runs `docker`: directly or as root.
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn docker(as_root: AsRoot) -> AsRoot {
     let runtime = variable("XDG_RUNTIME_DIR").map(PathBuf::from);

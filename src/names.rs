@@ -1,5 +1,5 @@
-//! Names that a user types, parsed once into closed alphabets. These types accept nothing that nginx.conf, YAML,
-//! htpasswd or a Debian control file could read as syntax. Owns no file and no certificate.
+//! Types for the names that a user types. They accept no text that nginx.conf, YAML, htpasswd or a Debian control file
+//! could read as syntax. This module accesses no files and no certificates.
 
 mod environment;
 mod hosts;
@@ -25,7 +25,7 @@ use std::str::FromStr;
 
 use crate::error::Fault;
 
-/// A host name in lower case, without the trailing dot: RFC 1123 §2.1 labels, at most 253 bytes.
+/// A host name in lower case, without a trailing dot: labels as in RFC 1123 §2.1, at most 253 bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DnsName(String);
 
@@ -34,12 +34,12 @@ impl DnsName {
         &self.0
     }
 
-    /// `self` placed below `domain`.
+    /// Appends `domain`: `a` below `lan` is `a.lan`.
     pub fn below(&self, domain: &DnsName) -> Result<DnsName, Fault> {
         format!("{self}.{domain}").parse()
     }
 
-    /// Whether this is `domain` itself or a name below it (RFC 5280 §4.2.1.10).
+    /// Whether the name is `domain` or a name below `domain` (RFC 5280 §4.2.1.10).
     pub fn is_within(&self, domain: &str) -> bool {
         self.0.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     }
@@ -76,7 +76,7 @@ impl FromStr for DnsName {
                 _ => {}
             }
         }
-        // `1.2.3` and `010.0.0.1` are addresses to some resolvers and names to others (RFC 1123 §2.1).
+        // Some resolvers read `1.2.3` and `010.0.0.1` as addresses, others as names (RFC 1123 §2.1).
         let last = name.rsplit('.').next().unwrap_or_default();
         if last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x") {
             return fault("its last label is a number, which resolvers read as an IP address");
@@ -110,7 +110,7 @@ impl FromStr for Host {
     }
 }
 
-/// The fault of a text that contains more than a host, with each extra part; `None` for any other text.
+/// The error for a host with a scheme, port or path, with a hint to leave these out; `None` for any other text.
 fn more_than_a_host(text: &str) -> Option<Fault> {
     let (scheme, rest) = text.find("://").map_or(("", text), |at| text.split_at(at + 3));
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -164,8 +164,8 @@ impl FromStr for SubjectAltName {
                 Err(Fault::new(format!("`{}` covers too much: clients accept no such name", printable(text)))
                     .hint("name a domain below it, `*.myhouse.local`"))
             }
-            // A name that matches the wildcard has at least one character before the first dot, and at most 253 in
-            // all.
+            // A matching name has at least one character and a dot before this domain, and at most 253 characters in
+            // total.
             Some(rest) if rest.trim_end_matches('.').len() > 251 => Err(Fault::new(format!(
                 "`{}` covers nothing: every name below it is longer than 253 characters",
                 printable(text)
@@ -185,12 +185,12 @@ impl fmt::Display for SubjectAltName {
     }
 }
 
-/// A subtree that a root certificate may sign for: a domain with everything below it, or a network.
+/// A subtree in the name constraints of a root certificate: a domain with all names below it, or a network.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subtree {
-    /// The name and every name below it; no leading dot (some verifiers refuse the chain with one).
+    /// A domain and all names below it, without a leading dot: some verifiers refuse a chain with a leading dot here.
     Domain(DnsName),
-    /// A network: address with its host bits clear, and prefix length.
+    /// A network: the address, whose host bits are zero, and the prefix length.
     Network(IpAddr, u8),
 }
 
@@ -241,7 +241,7 @@ impl fmt::Display for Subtree {
     }
 }
 
-/// `address` with the bits after `prefix` cleared.
+/// Clears all bits of `address` except the first `prefix` bits.
 pub fn masked(address: IpAddr, prefix: u8) -> IpAddr {
     let shift = u32::from(width(address) - prefix);
     match address {
@@ -257,7 +257,7 @@ fn width(ip: IpAddr) -> u8 {
     }
 }
 
-/// `Some` for an address that a server can have, `None` if the text is not an address.
+/// Parses an IP address; `None` if the text is not an address. Fails for an address that no server can have.
 fn parse_ip(text: &str) -> Result<Option<IpAddr>, Fault> {
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
     if bare.contains(':') && bare.contains('%') {
@@ -284,7 +284,7 @@ impl FromStr for ImageRef {
         let fine = |b: u8| b.is_ascii_alphanumeric() || b"._/:@-".contains(&b);
         let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
         let bytes = text.as_bytes();
-        // The name, the tag and the digest each have a limit (github.com/distribution/reference).
+        // The name, the tag and the digest each have a maximum length (github.com/distribution/reference).
         let (name, digest) = text.split_once('@').unwrap_or((text, ""));
         let tag_at = name.rfind(':').filter(|at| !name[*at..].contains('/')).unwrap_or(name.len());
         let (name, tag) = name.split_at(tag_at);
@@ -305,14 +305,13 @@ impl ImageRef {
         last.split(':').next().unwrap_or_default()
     }
 
-    /// The tag, if there is one.
     fn tag(&self) -> Option<&str> {
         let image = self.0.split('@').next().unwrap_or_default();
         image.rsplit('/').next()?.split_once(':').map(|(_, tag)| tag)
     }
 
-    /// Whether its tag pins a registry of 3.0.0 to 3.1.0, where every user can delete tags although nothing can be
-    /// deleted (CVE-2026-41888).
+    /// Whether the tag names a registry version from 3.0.0 to 3.1.0, in which every user can delete tags even if
+    /// deletion is disabled (CVE-2026-41888).
     pub fn deletes_tags_for_all(&self) -> bool {
         let Some(version) = self.tag().filter(|_| self.name() == "registry") else {
             return false;
@@ -328,28 +327,28 @@ impl fmt::Display for ImageRef {
     }
 }
 
-/// The longest name that file names contain unchanged. The longest file name is then
-/// `root-cert-NAME-2026.11.20-1-any.pkg.tar.zst`, 39 bytes more. eCryptfs allows 143 bytes, other file systems 255.
+/// The maximum length of a name that is used unchanged in file names, in bytes. The longest file name,
+/// `root-cert-NAME-2026.11.20-1-any.pkg.tar.zst`, adds 39 bytes. eCryptfs allows 143 bytes, other file systems 255.
 const STEM_MAX: usize = 100;
 
-/// A name for use in file names: a longer one is cut, and ends in eight digits of its SHA-256.
+/// Shortens a long name for use in a file name. The short name ends in eight digits of the long name's SHA-256.
 pub fn short(name: &str) -> String {
     if name.len() <= STEM_MAX {
         return name.to_owned();
     }
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, name.as_bytes());
     let digits: String = digest.as_ref()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-    // A name is ASCII, so any byte is a boundary. A dot or hyphen at the cut would be next to the added hyphen.
+    // A name is ASCII, so it can be cut at any byte. A dot or hyphen at the cut is removed, because a hyphen follows.
     let kept = name[..STEM_MAX - 9].trim_end_matches(['.', '-']);
     format!("{kept}-{digits}")
 }
 
-/// A domain or address for use in a file name: colons of an IPv6 address become hyphens.
+/// Converts a domain or address for use in a file name: the colons of an IPv6 address become hyphens.
 pub fn file_stem(label: &str) -> String {
     short(&label.replace(':', "-"))
 }
 
-/// `text` quoted as one shell word.
+/// Quotes `text` as one shell word, if necessary.
 pub fn shell(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@,".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
@@ -367,8 +366,8 @@ pub fn is_hidden(c: char) -> bool {
         || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// `text` on one line, safe to show on a terminal: hidden characters are escaped as in JSON, so that JSON stays
-/// valid.
+/// Makes `text` safe to print on a terminal: escapes line breaks and hidden characters in the syntax of JSON, so JSON
+/// stays valid.
 pub fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -381,7 +380,7 @@ pub fn visible(text: &str) -> String {
     out
 }
 
-/// `text` for a message: control and invisible characters are escaped, and it is cut at 80 characters.
+/// Prepares `text` for a message: escapes control and invisible characters, and cuts the text after 80 characters.
 pub fn printable(text: &str) -> String {
     let shown = |c: char| {
         c == '\'' || c == '"' || (c.is_ascii_graphic() && c != '\\') || c == ' ' || c.is_alphanumeric()

@@ -1,12 +1,12 @@
-//! The file `.env` of Docker Compose, read as every version of Compose reads it.
+//! The `.env` file of Docker Compose, parsed as every version of Compose parses it.
 
 use std::collections::BTreeMap;
 
-/// The variable that names the project of a directory, in the environment and in `.env`, for every version of
-/// Compose.
+/// The variable that sets the name of a Compose project, in the environment or in `.env`. Every version of Compose
+/// reads this variable.
 pub const PROJECT_NAME: &str = "COMPOSE_PROJECT_NAME";
 
-/// The assignments of a `.env` file; the last assignment of a variable counts.
+/// The variables of a `.env` file. If the file assigns a variable twice, the last value counts.
 pub fn environment_file(text: &str) -> BTreeMap<String, String> {
     // Compose ignores a byte order mark.
     let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
@@ -15,7 +15,7 @@ pub fn environment_file(text: &str) -> BTreeMap<String, String> {
     pairs.map(|(name, value)| (key(name), bare(value.trim()).to_owned())).collect()
 }
 
-/// A value without its quotes, or without the comment after it.
+/// Removes the quotes around a value and the comment after it.
 fn bare(value: &str) -> &str {
     for quote in ['"', '\''] {
         if let Some((inside, _)) = value.strip_prefix(quote).and_then(|rest| rest.split_once(quote)) {
@@ -25,7 +25,7 @@ fn bare(value: &str) -> &str {
     value.split_once(" #").map_or(value, |(value, _)| value.trim_end())
 }
 
-/// The project's name in the text of a `.env` file.
+/// The name of the Compose project, if the `.env` file with this text sets one.
 pub fn project_name(text: &str) -> Option<String> {
     environment_file(text).remove(PROJECT_NAME).filter(|name| !name.is_empty())
 }

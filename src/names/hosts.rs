@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-/// Each name with each of its addresses, in the order of the file and in lower case.
+/// Pairs of a host name, in lower case, and its address, in the order of the file.
 pub fn hosts(text: &str) -> Vec<(String, IpAddr)> {
     let mut hosts = Vec::new();
     for line in text.lines() {
         let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
-        // An address with a zone does not parse. No other machine and no container could use it.
+        // Lines whose address has a zone are skipped: no other machine and no container could use such an address.
         let Some(address) = words.next().and_then(|word| word.parse().ok()) else {
             continue;
         };

@@ -1,5 +1,5 @@
-//! The names of images in a registry: repository, tag and digest, in the grammar of the distribution specification. The
-//! same types hold names that users type and names in a registry's answers.
+//! The names of images in a registry: repository, tag and digest, in the grammar of the distribution specification.
+//! These types are for names that users type and for names in a registry's responses.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,14 +12,14 @@ use crate::error::Fault;
 pub struct Repository(String);
 
 impl Repository {
-    /// The registry refuses longer names.
+    /// The maximum length; the registry refuses longer names.
     pub(super) const LENGTH_MAX: usize = 255;
 
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The first part, if Docker would read it as a registry: `ghcr.io` of `ghcr.io/app`.
+    /// The first part of the name if Docker would read that part as a registry: `ghcr.io` in `ghcr.io/app`.
     pub fn looks_like_in(&self) -> Option<&str> {
         self.0.split_once('/').map(|(first, _)| first).filter(|first| first.contains('.'))
     }
@@ -89,7 +89,7 @@ impl fmt::Display for Tag {
     }
 }
 
-/// The digest of a blob, in one of the two registered algorithms (OCI image specification, "Digests").
+/// The digest of a blob: SHA-256 or SHA-512, the two registered algorithms (OCI image specification, "Digests").
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
 #[serde(try_from = "String")]
 pub struct Digest(String);
@@ -156,7 +156,7 @@ impl fmt::Display for Reference {
     }
 }
 
-/// One manifest of a registry: `REPO:TAG` or `REPO@DIGEST`.
+/// The name of a manifest in a registry: `REPO:TAG` or `REPO@DIGEST`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     pub repository: Repository,

@@ -13,7 +13,7 @@ use crate::error::Fault;
 pub enum Pattern {
     /// Only this repository.
     One(Repository),
-    /// All repositories below this name, at any depth, but not the one with this name.
+    /// All repositories below this name, at any depth, but not the repository with exactly this name.
     Below(Repository),
 }
 
@@ -52,7 +52,7 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// The maximum length of one user's patterns in the configuration of nginx, whose words have at most 4096 bytes.
+/// The maximum length of one user's patterns in nginx.conf, in bytes. nginx allows parameters of at most 4096 bytes.
 const WORDS_MAX: usize = 3800;
 
 /// The repositories that a user may use.
@@ -97,8 +97,8 @@ impl Repositories {
         }
     }
 
-    /// The patterns as nginx.conf compares them: separated by spaces, and those with a slash also with `%2F`, as in a
-    /// query.
+    /// The patterns in the form for nginx.conf: separated by spaces. A pattern with a slash occurs a second time with
+    /// `%2F`, as in a URL's query.
     pub fn words(&self) -> String {
         let Self::Of(patterns) = self else {
             return "*".to_owned();

@@ -1,4 +1,4 @@
-//! A name as a user types it, possibly with the registry before it, as `docker push` prints it.
+//! The name of a repository or an image as a user types it: alone, or after the registry, as `docker push` prints it.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use crate::error::Fault;
 /// The schemes that may precede a registry's name, as browsers, skopeo and Helm write them.
 const SCHEMES: [&str; 4] = ["https://", "http://", "docker://", "oci://"];
 
-/// A repository or an image, possibly with the registry before it.
+/// A repository or an image, with or without a registry before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Typed<T> {
     /// The text names no registry.
@@ -18,12 +18,12 @@ pub enum Typed<T> {
     Either {
         /// The first part of the text.
         registry: String,
-        /// The name if the first part is a registry.
+        /// The name without the first part, for the case that the first part is a registry.
         below: T,
-        /// The name if the first part belongs to the repository.
+        /// The whole text, for the case that the first part belongs to the repository.
         whole: T,
     },
-    /// The text names a registry and something in it.
+    /// The first part can only be a registry.
     Below {
         registry: String,
         /// The name without the registry.
@@ -32,8 +32,8 @@ pub enum Typed<T> {
 }
 
 impl<T> Typed<T> {
-    /// The name in the registry `own`; fails if the text names another registry. `is_own` is true for every name of
-    /// `own`.
+    /// Removes the registry `own` from the name; fails if the text names another registry. `is_own` must return true
+    /// for every name of the registry `own`.
     pub fn within(self, own: &dyn Display, is_own: impl Fn(&str) -> bool) -> Result<T, Fault> {
         match self {
             Self::Bare(whole) => Ok(whole),

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use super::{Host, printable};
 use crate::error::Fault;
 
-/// More than a user types, and less than servers refuse (RFC 9110 §4.1: 8000).
+/// The maximum length of a URL: more than a user types, and less than servers must support (RFC 9110 §4.1: 8000).
 const LENGTH_MAX: usize = 2000;
 
 /// An `http` or `https` URL without user and without fragment (RFC 3986).
@@ -16,7 +16,7 @@ struct Url {
     scheme: &'static str,
     host: Host,
     port: Option<u16>,
-    /// Path and query as typed: empty, or with the `/` or `?` before them.
+    /// Path and query as typed: empty, or beginning with `/` or `?`.
     path: String,
 }
 
@@ -40,7 +40,7 @@ impl Url {
             )
             .hint("leave out what stands before the `@`"));
         }
-        // RFC 3986 §3.3 and §3.4, without the apostrophe, which ends a string in many languages.
+        // The characters of RFC 3986 §3.3 and §3.4, except the apostrophe: it ends a string in many languages.
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/%:@!$&()*+,;=?".contains(&b);
         if path.contains('#') {
             return Err(fault("it has a fragment, which no server sees"));
@@ -54,14 +54,14 @@ impl Url {
     }
 }
 
-/// `text` for a message, without a password that it may contain.
+/// Prepares `text` for a message: removes a user and a password before an `@`.
 fn shown(text: &str) -> String {
     let begin = text.find("://").map_or(0, |at| at + 3);
     let end = text[begin..].find('@').map_or(begin, |at| begin + at);
     printable(&format!("{}{}", &text[..begin], &text[end..]))
 }
 
-/// `host` and the port, if there is one; `None` if the port is not a valid number.
+/// Splits an authority into the host and the port, if it has a port; `None` if the port is not a valid number.
 fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     let after_address = authority.find(']').map_or(0, |at| at + 1);
     match authority[after_address..].split_once(':') {
@@ -86,8 +86,8 @@ impl fmt::Display for Url {
     }
 }
 
-/// The registry that a mirror fetches from: the root of a host, because the registry does not support an upstream with
-/// a path.
+/// The URL of the registry that a mirror fetches from. The URL has no path, because a mirror cannot fetch from a part
+/// of a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream(Url);
 
@@ -96,12 +96,12 @@ impl Upstream {
         &self.0.host
     }
 
-    /// The port, or the default of the scheme.
+    /// The port in the URL, or the default port of the scheme.
     pub fn port(&self) -> u16 {
         self.0.port.unwrap_or(if self.is_in_clear() { 80 } else { 443 })
     }
 
-    /// Whether the connection is unencrypted, so that a password can be read on its way.
+    /// Whether the connection is unencrypted: others could read a password that is sent over it.
     pub fn is_in_clear(&self) -> bool {
         self.0.scheme == "http"
     }
@@ -119,7 +119,7 @@ impl FromStr for Upstream {
             );
         }
         url.path.clear();
-        // These names of Docker Hub are for its web pages.
+        // These hosts of Docker Hub are not its registry.
         if matches!(url.host.to_string().as_str(), "docker.io" | "index.docker.io" | "hub.docker.com") {
             return Err(Fault::new(format!("`{}` is not the registry of Docker Hub", url.host))
                 .hint("write `https://registry-1.docker.io`"));
@@ -134,7 +134,7 @@ impl fmt::Display for Upstream {
     }
 }
 
-/// A receiver of an event for each push and pull: `NAME=URL`, with the name for the registry's log.
+/// A service that receives an event for each push and pull, written as `NAME=URL`. The name is for the registry's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webhook {
     name: String,
@@ -154,7 +154,7 @@ impl Webhook {
         &self.url.host
     }
 
-    /// The first query parameter whose name says that its value is a secret.
+    /// The name of the first query parameter whose value is probably a secret, judged by the name.
     pub fn secret_parameter(&self) -> Option<&str> {
         let (_, query) = self.url.path.split_once('?')?;
         let names = query.split(['&', ';']).map(|part| part.split('=').next().unwrap_or_default());
@@ -176,7 +176,7 @@ impl Webhook {
     }
 }
 
-/// The names that services use for a secret in the query of a webhook's URL.
+/// Words in the names of query parameters that contain a secret.
 const SECRETS: [&str; 11] =
     ["token", "secret", "password", "passwd", "apikey", "signature", "pass", "pwd", "auth", "key", "sig"];
 

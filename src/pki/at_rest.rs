@@ -1,4 +1,4 @@
-//! A private key as it is on the disk, in clear or encrypted, and in memory if it can be used.
+//! A private key as stored on the disk, encrypted or not, and the decrypted key in memory if it is unlocked.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::{Passphrase, PrivateKey};
 use crate::error::Fault;
 
-/// The stored text and, if it is unlocked, the key in it.
+/// A private key that is stored encrypted or unencrypted, and is locked or unlocked in memory.
 pub struct KeyAtRest {
     stored: Zeroizing<String>,
     open: Option<PrivateKey>,
@@ -16,12 +16,12 @@ pub struct KeyAtRest {
 }
 
 impl KeyAtRest {
-    /// A key that is stored in clear.
+    /// Creates a key that is stored unencrypted.
     pub fn clear(key: PrivateKey) -> Self {
         Self { stored: Zeroizing::new(key.pem().to_owned()), open: Some(key), passphrase: None }
     }
 
-    /// Reads a stored key. An encrypted one is locked until its passphrase is given.
+    /// Reads a stored key. An encrypted key is locked until `unlock` is called.
     pub fn from_pem(text: &str) -> Result<Self, Fault> {
         let stored = Zeroizing::new(text.to_owned());
         if PrivateKey::is_encrypted(text.as_bytes()) {
@@ -30,7 +30,7 @@ impl KeyAtRest {
         Ok(Self { open: Some(PrivateKey::read(text.as_bytes(), None)?), stored, passphrase: None })
     }
 
-    /// Reads a key that the user supplies, in any form. An encrypted one stays encrypted with its passphrase.
+    /// Reads a key that the user supplies, in any form. An encrypted key is stored encrypted with the same passphrase.
     pub fn read(bytes: &[u8], passphrase: Option<&Passphrase>) -> Result<Self, Fault> {
         let mut key = Self::clear(PrivateKey::read(bytes, passphrase)?);
         if let (true, Some(passphrase)) = (PrivateKey::is_encrypted(bytes), passphrase) {
@@ -39,7 +39,7 @@ impl KeyAtRest {
         Ok(key)
     }
 
-    /// The PEM text as it is on disk: in clear, or encrypted.
+    /// The PEM text as stored on disk, encrypted or not.
     pub fn stored(&self) -> &str {
         &self.stored
     }
@@ -60,7 +60,7 @@ impl KeyAtRest {
         self.open.is_some()
     }
 
-    /// The key; fails if it is locked.
+    /// Returns the decrypted key; fails if it is locked.
     pub fn open(&self) -> Result<&PrivateKey, Fault> {
         self.open.as_ref().ok_or_else(|| {
             Fault::new("the authority's key is encrypted, and its passphrase was not given")
@@ -68,7 +68,7 @@ impl KeyAtRest {
         })
     }
 
-    /// Makes a locked key usable in memory; the stored text stays encrypted.
+    /// Decrypts a locked key in memory; the stored text stays encrypted.
     pub fn unlock(&mut self, passphrase: &Passphrase) -> Result<(), Fault> {
         self.open = Some(PrivateKey::read(self.stored.as_bytes(), Some(passphrase))?);
         self.passphrase = Some(passphrase.clone());
@@ -82,7 +82,7 @@ impl KeyAtRest {
         Ok(())
     }
 
-    /// Encrypts the stored text with the passphrase of `other`; leaves it in clear if `other` has none.
+    /// Encrypts the stored text with the passphrase of `other`; changes nothing if `other` has no passphrase.
     pub fn store_like(&mut self, other: &Self) -> Result<(), Fault> {
         other.passphrase.as_ref().map_or(Ok(()), |passphrase| self.encrypt(passphrase))
     }

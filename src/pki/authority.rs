@@ -1,4 +1,4 @@
-//! The authority that signs: a root or an intermediate with its chain and key, made by regcert or imported.
+//! The certificate authority: a root or an intermediate with its chain and key, created by regcert or imported.
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -15,34 +15,34 @@ use super::{
 use crate::error::Fault;
 use crate::names::{Host, SubjectAltName, Username};
 
-/// Ten years: as long as a machine in a factory runs, and accepted by clients for a root.
+/// The validity of a root, in days. Machines in factories run for about ten years, and clients accept such a root.
 const ROOT_DAYS: u16 = 3650;
 
 /// The properties of a new root.
 pub struct RootProfile<'a> {
-    /// The domain or address that it is the root of, for its common name.
+    /// The domain or address that the root is for; it becomes a part of the common name.
     pub label: &'a str,
-    /// The part of its common name that distinguishes it from its predecessors: `2026.11.20`, `2026.11.20.1`.
+    /// The part of the common name that differs from earlier roots: `2026.11.20`, `2026.11.20.1`.
     pub edition: &'a str,
-    /// The organization in its subject.
+    /// The organization in the subject.
     pub subject: &'a Subject,
     /// The name constraints; `None` permits every name.
     pub constraints: Option<Constraints>,
-    /// The path length: the number of authorities allowed between it and a server certificate.
+    /// The path length: the maximum number of authorities between the root and a server certificate.
     pub levels: u8,
 }
 
 /// The properties of a new server certificate.
 pub struct ServerProfile<'a> {
-    /// The names that it is valid for; the first host name is also the common name.
+    /// The names that the certificate is valid for; the first host name is also the common name.
     pub names: &'a [SubjectAltName],
-    /// The organization in its subject.
+    /// The organization in the subject.
     pub subject: &'a Subject,
-    /// The validity from now on, in days.
+    /// The validity in days, from now.
     pub days: u16,
 }
 
-/// A certificate that may sign, the chain from it to its root, and its key.
+/// A certificate authority: the certificates from the signer to the root, and the signer's key.
 #[derive(Debug, PartialEq)]
 pub struct Authority {
     /// The signer first, the root last; only one certificate if the root itself signs.
@@ -51,15 +51,15 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// A new self-signed root with the key `key`, valid for ten years.
+    /// Creates a self-signed root with the key `key`, valid for ten years.
     pub fn create(profile: &RootProfile<'_>, key: PrivateKey, now: OffsetDateTime) -> Result<Self, Fault> {
         let params = root_params(profile, now)?;
         let root = params.self_signed(&key.pair).map_err(|e| broken("the root cannot be signed", e))?;
         Self::of(vec![Certificate::from_pem(&root.pem().replace('\r', ""))?], KeyAtRest::clear(key))
     }
 
-    /// An intermediate below this authority. Its key can stay on this machine while the key of this authority is moved
-    /// away.
+    /// Creates an intermediate below this authority. The intermediate's key can stay on this machine while the key of
+    /// this authority is moved to a safe place.
     pub fn delegate(
         &self,
         profile: &RootProfile<'_>,
@@ -77,8 +77,8 @@ impl Authority {
         Self::of([vec![signer], self.chain.clone()].concat(), KeyAtRest::clear(key))
     }
 
-    /// Cross-signs the root of `successor`: a client that trusts only this root can then verify what the successor
-    /// signs.
+    /// Cross-signs the root of `successor`, so that clients that trust only this root can verify certificates from
+    /// `successor`.
     pub fn vouch_for(
         &self,
         successor: &Self,
@@ -96,7 +96,7 @@ impl Authority {
         Ok(vouched)
     }
 
-    /// Fails if the path length of this root is less than `levels`: then it cannot cross-sign its successor.
+    /// Fails if this root cannot cross-sign its successor because the root's path length is less than `levels`.
     pub fn can_vouch(&self, levels: u8) -> Result<(), Fault> {
         if self.root().path_length.is_some_and(|length| length < u32::from(levels)) {
             return Err(Fault::new(
@@ -107,7 +107,7 @@ impl Authority {
         Ok(())
     }
 
-    /// Imports an authority made elsewhere: its certificates in any order, and the key of one of them.
+    /// Imports an external authority. The certificates may be in any order; `key` belongs to one of them.
     pub fn import(
         certificates: Vec<Certificate>,
         key: KeyAtRest,
@@ -126,7 +126,7 @@ impl Authority {
         Self::of(chain, key)
     }
 
-    /// Combines a chain and a key; fails if they do not belong together. `check_unlocked` compares a locked key later.
+    /// Combines a chain and a key; fails if they do not match. For a locked key, `check_unlocked` checks this later.
     pub fn of(chain: Vec<Certificate>, key: KeyAtRest) -> Result<Self, Fault> {
         let Some(signer) = chain.first() else {
             return Err(Fault::new("there is no authority's certificate"));
@@ -153,7 +153,7 @@ impl Authority {
         self.chain.first().expect("`of` lets no empty chain in")
     }
 
-    /// The certificates between a server's and the root, signer first; empty if the root itself signs.
+    /// The certificates between a server certificate and the root, signer first; empty if the root itself signs.
     pub fn intermediates(&self) -> &[Certificate] {
         &self.chain[..self.chain.len() - 1]
     }
@@ -162,7 +162,7 @@ impl Authority {
         &self.key
     }
 
-    /// The key, to unlock or encrypt it.
+    /// The key, for callers that unlock or encrypt it.
     pub fn key_mut(&mut self) -> &mut KeyAtRest {
         &mut self.key
     }
@@ -171,7 +171,7 @@ impl Authority {
         self.key
     }
 
-    /// Fails if a key that was locked in `of` does not belong to the certificate.
+    /// Fails if the key does not belong to the certificate. `of` does not check this for a locked key.
     pub fn check_unlocked(&self) -> Result<(), Fault> {
         if self.signer().public_key == self.key.open()?.public_key() {
             return Ok(());
@@ -179,7 +179,7 @@ impl Authority {
         Err(Fault::new("the authority's certificate and its key do not belong together"))
     }
 
-    /// The names that the name constraints of the chain do not permit: clients would refuse them.
+    /// The names that the name constraints of the chain do not permit. Clients would refuse a certificate for them.
     pub fn refuses<'n>(&self, names: &'n [SubjectAltName]) -> Vec<&'n SubjectAltName> {
         let admits = |name: &SubjectAltName| {
             self.chain
@@ -190,7 +190,7 @@ impl Authority {
         names.iter().filter(|name| !admits(name)).collect()
     }
 
-    /// A server certificate for `key`. It is verified as in a client before it is returned.
+    /// Issues a server certificate for `key`, and verifies the certificate as a client would.
     pub fn issue(
         &self,
         profile: &ServerProfile<'_>,
@@ -201,8 +201,8 @@ impl Authority {
         ServerIdentity::of([vec![leaf], self.intermediates().to_vec()].concat(), key)
     }
 
-    /// A server certificate for a request made elsewhere. Only the key is the request's; the names are those of
-    /// `profile`, and the rest is regcert's policy.
+    /// Issues a server certificate for a request that was made elsewhere. Only the key comes from the request. The
+    /// names come from `profile`, and regcert chooses the rest.
     pub fn issue_for(
         &self,
         request: &Request,
@@ -224,7 +224,7 @@ impl Authority {
         let common_name = common_name(profile.names);
         let mut params = params(profile.subject.distinguished_name(common_name.as_deref()), validity);
         if params.distinguished_name.iter().next().is_none() {
-            // RFC 5280 §4.1.2.6 requires critical SANs with an empty subject, which some clients do not expect.
+            // With an empty subject, RFC 5280 §4.1.2.6 requires critical SANs, and some clients do not support these.
             params.distinguished_name.push(DnType::OrganizationName, "regcert");
         }
         params.is_ca = IsCa::ExplicitNoCa;
@@ -241,7 +241,7 @@ impl Authority {
         Ok(leaf)
     }
 
-    /// A client certificate for `name`, with a new key.
+    /// Issues a client certificate for `name`, with a new key.
     pub fn issue_client(
         &self,
         name: &Username,
@@ -250,8 +250,8 @@ impl Authority {
     ) -> Result<ServerIdentity, Fault> {
         let key = PrivateKey::generate(super::KeyType::P256);
         let validity = self.fit(Validity::starting(now, days)?, now)?;
-        // The space makes it an invalid host name: OpenSSL checks a common name that looks like one against the name
-        // constraints.
+        // OpenSSL checks a common name against the name constraints if it is a valid host name. The space makes it
+        // invalid.
         let common_name = format!("{name} (client)");
         let mut params = params(Subject::default().distinguished_name(Some(&common_name)), validity);
         params.is_ca = IsCa::ExplicitNoCa;
@@ -262,12 +262,12 @@ impl Authority {
         ServerIdentity::of([vec![leaf], self.intermediates().to_vec()].concat(), key)
     }
 
-    /// The earliest end in the chain: after it, clients refuse everything that this authority signed.
+    /// The earliest end in the chain. After this time, clients refuse every certificate from this authority.
     pub fn ends(&self) -> OffsetDateTime {
         self.chain.iter().map(|above| above.validity.not_after).min().expect("`of` lets no empty chain in")
     }
 
-    /// Shortens `validity` to the earliest end in the chain: clients refuse a certificate that outlives its issuer.
+    /// Shortens `validity` to the end of the chain, because clients refuse a certificate that outlives its issuer.
     fn fit(&self, validity: Validity, now: OffsetDateTime) -> Result<Validity, Fault> {
         let begins = self.chain.iter().map(|above| above.validity.not_before).max();
         if let Some(begins) = begins.filter(|begins| now < *begins) {
@@ -294,8 +294,8 @@ fn authority_name(profile: &RootProfile<'_>, kind: &str) -> String {
     if name.len() <= COMMON_NAME_MAX { name } else { format!("regcert {kind} {}", profile.edition) }
 }
 
-/// The first host name, if it is short enough for a common name. An address is never used: OpenSSL and GnuTLS check
-/// `CN=10.0.0.1` against the root's DNS constraints.
+/// The first host name, if it is short enough for a common name. An address is never the common name: OpenSSL and
+/// GnuTLS check `CN=10.0.0.1` against the root's DNS constraints.
 pub(super) fn common_name(names: &[SubjectAltName]) -> Option<String> {
     let host = names.iter().find(|name| matches!(name, SubjectAltName::Host(Host::Dns(_))));
     host.map(ToString::to_string).filter(|name| name.len() <= COMMON_NAME_MAX)
@@ -306,7 +306,7 @@ fn root_params(profile: &RootProfile<'_>, now: OffsetDateTime) -> Result<Certifi
     let mut params =
         params(profile.subject.distinguished_name(Some(&name)), Validity::starting(now, ROOT_DAYS)?);
     // The path length allows an intermediate, and the cross-signed certificate of a successor during a rotation. The
-    // name constraints limit all of them.
+    // name constraints apply to both.
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(profile.levels));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.name_constraints = profile.constraints.as_ref().map(Constraints::to_rcgen);
@@ -317,14 +317,14 @@ fn root_params(profile: &RootProfile<'_>, now: OffsetDateTime) -> Result<Certifi
     Ok(params)
 }
 
-/// The parameters of every certificate that regcert makes: the given name and dates, a random serial number, a key
+/// The parameters that all certificates from regcert have: the given name and dates, a random serial number and a key
 /// identifier.
 fn params(distinguished_name: DistinguishedName, validity: Validity) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = distinguished_name;
     params.not_before = validity.not_before;
     params.not_after = validity.not_after;
-    // rcgen's default is a hash of the key, which repeats when a key is used again (RFC 5280 §4.1.2.2).
+    // rcgen's default is a hash of the key, but two certificates for one key need two numbers (RFC 5280 §4.1.2.2).
     let mut serial = random::<16>();
     serial[0] = serial[0] & 0x7f | 0x40;
     params.serial_number = Some(SerialNumber::from_slice(&serial));

@@ -18,20 +18,20 @@ use crate::names::{Subtree, masked, visible};
 /// The validity of a certificate, both ends included (RFC 5280 §4.1.2.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Validity {
-    /// The first second.
+    /// The first valid second.
     pub not_before: OffsetDateTime,
-    /// The last second.
+    /// The last valid second.
     pub not_after: OffsetDateTime,
 }
 
 impl Validity {
-    /// The number of days; one that has only begun counts in full.
+    /// The number of days; a part of a day counts as a whole day.
     pub fn days(&self) -> i64 {
         (self.not_after - self.not_before).whole_seconds() / 86_400 + 1
     }
 
-    /// `days` from an hour before `now`, because clients' clocks differ. The period is one second short of whole days:
-    /// both ends count, so a program that counts days would otherwise find one more.
+    /// The period of `days` from an hour before `now`, because clients' clocks differ. It is one second shorter than
+    /// whole days: both ends count, so programs would otherwise count one day more.
     pub fn starting(now: OffsetDateTime, days: u16) -> Result<Self, Fault> {
         let whole = now.replace_nanosecond(0).expect("zero is a nanosecond");
         let not_before = whole.checked_sub(Duration::HOUR);
@@ -48,7 +48,7 @@ impl Validity {
     }
 }
 
-/// `2026-11-20`, in UTC.
+/// The date in UTC, as `2026-11-20`.
 pub fn date(at: OffsetDateTime) -> String {
     let at = at.to_offset(time::UtcOffset::UTC);
     format!("{:04}-{:02}-{:02}", at.year(), u8::from(at.month()), at.day())
@@ -59,7 +59,7 @@ pub fn days_until(end: OffsetDateTime, now: OffsetDateTime) -> i64 {
     (end - now).whole_seconds().div_euclid(86_400)
 }
 
-/// `ends on 2036-11-24, in 51 days`, or `ended on 2036-11-24, 51 days ago`.
+/// A text such as `ends on 2036-11-24, in 51 days` or `ended on 2036-11-24, 51 days ago`.
 pub fn when(end: OffsetDateTime, now: OffsetDateTime) -> String {
     let days = |days: i64| match days {
         0 => "less than a day".to_owned(),
@@ -80,25 +80,25 @@ pub struct Certificate {
     pem: String,
     der: CertificateDer<'static>,
     pub validity: Validity,
-    /// The serial number, lower-case hexadecimal.
+    /// The serial number in lower-case hexadecimal.
     pub serial: String,
     /// The DNS names and IP addresses in the subject alternative name.
     pub names: Vec<String>,
-    /// Whether it may sign certificates: basicConstraints has CA, and keyUsage, if present, has keyCertSign.
+    /// Whether the owner may sign certificates: basicConstraints has CA, and keyUsage, if present, has keyCertSign.
     pub is_authority: bool,
     /// The name constraints; `None` permits every name.
     pub constraints: Option<Constraints>,
-    /// DER SubjectPublicKeyInfo.
+    /// The SubjectPublicKeyInfo in DER.
     pub public_key: Vec<u8>,
-    /// The subject, DER.
+    /// The subject in DER.
     pub subject: Vec<u8>,
     /// The subject as readable text.
     pub subject_text: String,
-    /// The issuer, DER.
+    /// The issuer in DER.
     pub issuer: Vec<u8>,
     /// The issuer as readable text.
     pub issuer_text: String,
-    /// The number of authorities allowed below it; `None` for any number.
+    /// The maximum number of authorities below this one; `None` for any number.
     pub path_length: Option<u32>,
 }
 
@@ -112,7 +112,7 @@ impl Certificate {
             .collect()
     }
 
-    /// Reads the certificates in a file that the user supplies: PEM, or a single one in DER.
+    /// Reads the certificates in a file that the user supplies: PEM, or a single certificate in DER.
     pub fn read(bytes: &[u8]) -> Result<Vec<Self>, Fault> {
         // A DER certificate is a SEQUENCE (X.690 §8.9).
         if bytes.first() == Some(&0x30) {
@@ -128,7 +128,7 @@ impl Certificate {
         Ok(chain)
     }
 
-    /// The only certificate in a PEM text; fails if there are none or more.
+    /// Reads the only certificate in a PEM text; fails if the text contains none or several.
     pub fn from_pem(text: &str) -> Result<Self, Fault> {
         let mut chain = Self::chain_from_pem(text)?;
         match (chain.pop(), chain.is_empty()) {
@@ -204,22 +204,22 @@ impl Certificate {
         self.subject == self.issuer
     }
 
-    /// Whether `issuer` issued it: the names match, and the signature is correct, or too weak to be verified.
+    /// Whether `issuer` issued the certificate: the names match, and the signature is valid or too weak to verify.
     pub fn is_signed_by(&self, issuer: &Certificate) -> bool {
         let parse = |der| X509Certificate::from_der(der).map(|(_, x509)| x509);
         let (Ok(own), Ok(above)) = (parse(&self.der), parse(&issuer.der)) else {
             return false;
         };
-        // x509-parser does not support P-521, nor a hash of another length than the curve's.
+        // x509-parser supports neither P-521 nor a hash whose length differs from the length of the curve.
         let signed = || {
             own.verify_signature(Some(above.public_key())).is_ok()
                 || check_signature(&self.der, above.public_key().raw).is_ok()
         };
-        // A signature that is too weak to be verified still identifies the issuer; `fit_to_sign` reports its weakness.
+        // A signature that is too weak to verify still identifies the issuer; `fit_to_sign` reports its weakness.
         self.issuer == issuer.subject && (is_weak(&own) || signed())
     }
 
-    /// The chain from `first` to its root. All certificates above `first` come from `others`.
+    /// Builds the chain from `first` to its root, with certificates from `others`.
     pub fn order(first: Certificate, others: &[Certificate]) -> Result<Vec<Certificate>, Fault> {
         let mut chain = vec![first];
         loop {
@@ -267,8 +267,8 @@ impl Certificate {
         self.weakness().or_else(|| self.narrowness()).map_or(Ok(()), fault)
     }
 
-    /// Why some clients refuse a server below this authority although others accept it. Of a trust anchor, webpki reads
-    /// only the name, the key and the name constraints; Go, OpenSSL and GnuTLS read all of it.
+    /// The reason why some clients, but not all, refuse servers below this authority. webpki reads only the name, the
+    /// key and the name constraints of a trust anchor; Go, OpenSSL and GnuTLS read everything.
     pub fn narrowness(&self) -> Option<String> {
         let (_, x509) = X509Certificate::from_der(&self.der).expect("it was parsed before");
         let unknown = |extension: &&X509Extension<'_>| {
@@ -289,7 +289,7 @@ impl Certificate {
         })
     }
 
-    /// Why clients refuse it although it is genuine: the key or the signature could be forged.
+    /// The reason why clients refuse the certificate as too weak: a short RSA key, or a signature with MD5 or SHA-1.
     pub fn weakness(&self) -> Option<String> {
         let (_, x509) = X509Certificate::from_der(&self.der).expect("it was parsed before");
         if let Ok(PublicKey::RSA(rsa)) = x509.public_key().parsed()
@@ -313,7 +313,7 @@ impl Certificate {
 /// constraints, name constraints, extended key usage. Go supports no others (`crypto/x509` `processExtensions`).
 const KNOWN_EXTENSIONS: [&str; 5] = ["2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.30", "2.5.29.37"];
 
-/// Whether it is signed with MD5 or SHA-1 and RSA, or with SHA-1 and ECDSA (RFC 8017 appendix A.2.4, RFC 3279 §2.2.3).
+/// Whether the signature uses RSA with MD5 or SHA-1, or ECDSA with SHA-1 (RFC 8017 appendix A.2.4, RFC 3279 §2.2.3).
 fn is_weak(x509: &X509Certificate<'_>) -> bool {
     let weak = ["1.2.840.113549.1.1.4", "1.2.840.113549.1.1.5", "1.2.840.10045.4.1"];
     weak.contains(&x509.signature_algorithm.algorithm.to_id_string().as_str())
@@ -362,7 +362,7 @@ fn constraints(x509: &X509Certificate<'_>) -> Result<Option<Constraints>, Fault>
     }))
 }
 
-/// A DNS or IP subtree; `None` for kinds that do not apply to server names.
+/// Converts a DNS or IP subtree; `None` for other kinds, which do not concern servers.
 fn subtree(base: &GeneralName<'_>) -> Result<Option<Subtree>, Fault> {
     match base {
         GeneralName::DNSName(name) => {

@@ -6,22 +6,22 @@ use rcgen::{CidrSubnet, GeneralSubtree, NameConstraints};
 
 use crate::names::{Host, SubjectAltName, Subtree, masked};
 
-/// A reserved name, which no domain can have (RFC 6761 §6.4).
+/// A reserved name that no domain can have (RFC 6761 §6.4).
 const NO_DOMAIN: &str = "none.invalid";
 
 /// The names that a root may sign for (RFC 5280 §4.2.1.10).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Constraints {
-    /// If this has subtrees of a kind (DNS or IP), a name of that kind must be within one of them.
+    /// If the list contains subtrees of one kind (DNS or IP), a name of that kind must be in one of these subtrees.
     pub permitted: Vec<Subtree>,
-    /// A name within one of these subtrees is refused.
+    /// The subtrees whose names are refused.
     pub excluded: Vec<Subtree>,
 }
 
 impl Constraints {
     /// Permits only `permitted`. A list without addresses would permit every address, so an address family without a
     /// network is excluded as a whole. A list without domains would permit every host name, so a domain that cannot
-    /// exist is added to it.
+    /// exist is added.
     pub fn to(mut permitted: Vec<Subtree>) -> Self {
         if !permitted.iter().any(|tree| matches!(tree, Subtree::Domain(_))) {
             permitted.push(Subtree::Domain(NO_DOMAIN.parse().expect("a constant name")));
@@ -33,7 +33,7 @@ impl Constraints {
             Subtree::Network(any, 0)
         });
         // IPv4 and IPv6 are one kind of name in RFC 5280, so one permitted network excludes all other addresses of
-        // both. Not every verifier implements this: the other family is also excluded explicitly.
+        // both. Not every verifier implements this, so the other family is also excluded explicitly.
         let has = |family: &Subtree| permitted.iter().any(|tree| same_family(tree, family));
         let excluded = everything.into_iter().filter(|family| !has(family)).collect();
         Self { permitted, excluded }

@@ -1,5 +1,5 @@
-//! Revocation lists (RFC 5280 §5): the certificates of an issuer that are no longer valid. Callers keep the record of
-//! them.
+//! Revocation lists (RFC 5280 §5): the certificates of an issuer that are no longer valid. The callers store which
+//! certificates are revoked.
 
 #[cfg(test)]
 mod tests;
@@ -13,8 +13,8 @@ use super::{Certificate, PrivateKey, broken, der, sign};
 use crate::error::Fault;
 use crate::names::printable;
 
-/// A revocation list in PEM, for `ssl_crl` of nginx and other programs. `revoked` has the serial number in hexadecimal
-/// and the time of each revocation; `number` grows with every list of the issuer (RFC 5280 §5.2.3).
+/// Creates a revocation list in PEM, for nginx's `ssl_crl` and other programs. `revoked` contains serial numbers in
+/// hexadecimal and revocation times. `number` must increase with each list of the issuer (RFC 5280 §5.2.3).
 pub fn crl(
     issuer: &Certificate,
     issuer_key: &PrivateKey,
@@ -68,7 +68,7 @@ pub fn is_revocation_list(text: &str, issuer: &Certificate) -> Result<(), Fault>
     sign::check_signature(&der, &issuer.public_key)
 }
 
-/// Parses a serial number in hexadecimal. It may have colons, as openssl prints them.
+/// Parses a serial number in hexadecimal. It may contain colons, as in openssl's output.
 fn serial_number(text: &str) -> Result<Vec<u8>, Fault> {
     let digits = text.replace(':', "");
     let padded = if digits.len().is_multiple_of(2) { digits } else { format!("0{digits}") };

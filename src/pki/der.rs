@@ -1,5 +1,5 @@
-//! A reader and writer of DER elements (X.690), for cases in which the libraries would not keep the bytes unchanged. It
-//! handles lengths and tags, but not their meaning.
+//! Reads and writes DER elements (X.690), for cases in which the libraries would change the bytes. This module handles
+//! tags and lengths, but not the meaning of an element.
 
 use x509_parser::asn1_rs::Oid;
 
@@ -16,7 +16,7 @@ pub(super) mod tag {
     pub(in crate::pki) const CONTEXT_0: u8 = 0xa0;
 }
 
-/// One element: its tag byte, its content, and all of its bytes including the length.
+/// A DER element: the tag byte, the content, and all bytes including tag and length.
 #[derive(Clone, Copy)]
 pub(super) struct Element<'a> {
     pub(super) tag: u8,
@@ -24,7 +24,7 @@ pub(super) struct Element<'a> {
     pub(super) raw: &'a [u8],
 }
 
-/// The elements in a content, in their order.
+/// An iterator over the elements in the content of another element.
 #[derive(Clone, Copy)]
 pub(super) struct Elements<'a>(&'a [u8]);
 
@@ -33,7 +33,7 @@ impl<'a> Elements<'a> {
         Self(content)
     }
 
-    /// The content of the next element; `None` if it has another tag.
+    /// The content of the next element; `None` if the next element has another tag.
     pub(super) fn content(&mut self, tag: u8) -> Option<&'a [u8]> {
         self.next().filter(|element| element.tag == tag).map(|element| element.content)
     }
@@ -43,7 +43,7 @@ impl<'a> Elements<'a> {
         self.content(tag::SEQUENCE).map(Self)
     }
 
-    /// The next element in dotted form; `None` if it is not an OBJECT IDENTIFIER.
+    /// The next element as an identifier in dotted form; `None` if it is not an OBJECT IDENTIFIER.
     pub(super) fn oid(&mut self) -> Option<String> {
         self.content(tag::OID).map(|content| Oid::new(content.into()).to_id_string())
     }
@@ -63,13 +63,13 @@ impl<'a> Elements<'a> {
 impl<'a> Iterator for Elements<'a> {
     type Item = Element<'a>;
 
-    /// `None` at the end, and for an element that is cut off or not DER.
+    /// Returns `None` at the end, and for an element that is cut off or not DER.
     fn next(&mut self) -> Option<Element<'a>> {
         let (&tag, rest) = self.0.split_first()?;
         let (&first, rest) = rest.split_first()?;
         let (length, header) = match first {
             0..0x80 => (usize::from(first), 2),
-            // Lengths of up to four bytes: no input here is larger than 1 MiB. 0x80 is the indefinite length of BER.
+            // Four length bytes are enough: no input is larger than 1 MiB. 0x80 is the indefinite length of BER.
             0x81..=0x84 => {
                 let size = usize::from(first & 0x7f);
                 let bytes = rest.get(..size)?;
@@ -83,13 +83,13 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
-/// The element in `bytes`; `None` if there is not exactly one.
+/// The only element in `bytes`; `None` if `bytes` is anything else than exactly one element.
 pub(super) fn only(bytes: &[u8]) -> Option<Element<'_>> {
     let mut elements = Elements::of(bytes);
     elements.next().filter(|_| elements.is_empty())
 }
 
-/// An element with the concatenated `parts` as its content.
+/// Encodes an element whose content is the concatenation of `parts`.
 pub(super) fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     let mut out = Vec::with_capacity(length + 6);
@@ -106,18 +106,18 @@ pub(super) fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     out
 }
 
-/// A SEQUENCE of these elements.
+/// Encodes a SEQUENCE of these elements.
 pub(super) fn sequence(parts: &[&[u8]]) -> Vec<u8> {
     element(tag::SEQUENCE, parts)
 }
 
-/// An OBJECT IDENTIFIER from its dotted form.
+/// Encodes an OBJECT IDENTIFIER, given in dotted form.
 pub(super) fn oid(dotted: &str) -> Vec<u8> {
     let oid: Oid<'_> = dotted.parse().expect("constant identifiers");
     element(tag::OID, &[oid.as_bytes()])
 }
 
-/// An INTEGER.
+/// Encodes an INTEGER.
 pub(super) fn number(value: u64) -> Vec<u8> {
     let bytes = value.to_be_bytes();
     let skip = bytes.iter().take_while(|byte| **byte == 0).count().min(7);
@@ -125,7 +125,7 @@ pub(super) fn number(value: u64) -> Vec<u8> {
     element(tag::INTEGER, &[sign, &bytes[skip..]])
 }
 
-/// PEM (RFC 7468) with Unix line ends.
+/// Encodes DER as PEM (RFC 7468) with Unix line ends.
 pub(super) fn pem(label: &str, der: &[u8]) -> String {
     let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
     pem::encode_config(&pem::Pem::new(label, der), config)

@@ -1,5 +1,5 @@
 //! Recognizes the content of a file that should hold a key or a certificate request: PEM or DER, complete or cut off,
-//! the wanted content or something that users confuse with it.
+//! the expected content or something that users confuse with it.
 
 use zeroize::Zeroizing;
 
@@ -8,7 +8,8 @@ use super::pem_blocks;
 use crate::error::Fault;
 use crate::names::printable;
 
-/// Larger than any valid file: an RSA key of 8192 bits takes 7 KiB, and a bundle also contains certificates.
+/// The maximum size, in bytes. Valid files are smaller: an RSA key of 8192 bits takes 7 KiB, and a bundle a little
+/// more.
 const SIZE_MAX: usize = 1 << 20;
 
 /// The encoding of a file.
@@ -17,7 +18,7 @@ pub(super) enum Content<'a> {
     Der(Element<'a>),
 }
 
-/// PEM if a block begins anywhere in the file, otherwise DER.
+/// Finds the encoding: PEM if a PEM block begins anywhere in the file, otherwise DER. Fails if the file is neither.
 pub(super) fn content<'a>(bytes: &'a [u8], wanted: &str) -> Result<Content<'a>, Fault> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(Fault::new("it is empty"));
@@ -55,7 +56,7 @@ pub(super) fn blocks(text: &str) -> Result<Vec<(&str, &str)>, Fault> {
     Err(Fault::new(format!("it is cut off: its `{label}` does not end")).hint("copy the whole file again"))
 }
 
-/// The bytes and headers of a block.
+/// Decodes a PEM block to its bytes and headers.
 pub(super) fn decode(label: &str, block: &str) -> Result<pem::Pem, Fault> {
     // The parser finds headers only if an empty line with Unix line ends follows them.
     let unix = Zeroizing::new(block.replace("\r\n", "\n").replace('\r', "\n"));
@@ -65,17 +66,17 @@ pub(super) fn decode(label: &str, block: &str) -> Result<pem::Pem, Fault> {
     })
 }
 
-/// The kind of a DER structure, judged by the tags of its fields.
+/// The kind of a DER structure, recognized by the tags of its fields.
 pub(super) enum Shape {
-    /// RFC 5958 §2.
+    /// A PKCS#8 private key (RFC 5958 §2).
     Pkcs8,
-    /// RFC 8017 appendix A.1.2.
+    /// A PKCS#1 RSA private key (RFC 8017 appendix A.1.2).
     Pkcs1,
-    /// RFC 5915 §3.
+    /// A SEC1 EC private key (RFC 5915 §3).
     Sec1,
-    /// RFC 5958 §3.
+    /// An encrypted PKCS#8 private key (RFC 5958 §3).
     Encrypted,
-    /// Something other than a supported private key, by its label in PEM.
+    /// Something other than a supported private key; the value is the PEM label of the content.
     Other(&'static str),
     Unknown,
 }
@@ -89,12 +90,12 @@ pub(super) fn shape(whole: Element<'_>) -> Shape {
         [tag::SEQUENCE, tag::OCTET_STRING] => Shape::Encrypted,
         [tag::SEQUENCE, tag::BIT_STRING] => Shape::Other("PUBLIC KEY"),
         [tag::SEQUENCE, tag::SEQUENCE, tag::BIT_STRING] => {
-            // The signed part of a request ends with `[0]` attributes; that of a certificate never does.
+            // The signed part of a request ends with attributes, tagged `[0]`; a certificate has no attributes.
             let request =
                 Elements::of(fields[0].content).last().is_some_and(|last| last.tag == tag::CONTEXT_0);
             Shape::Other(if request { "CERTIFICATE REQUEST" } else { "CERTIFICATE" })
         }
-        // RFC 7292 §4: PFX.
+        // A PKCS#12 file (RFC 7292 §4, PFX).
         [tag::INTEGER, tag::SEQUENCE] | [tag::INTEGER, tag::SEQUENCE, tag::SEQUENCE] => {
             Shape::Other("PKCS12")
         }
@@ -109,7 +110,7 @@ pub(super) fn shape(whole: Element<'_>) -> Shape {
     }
 }
 
-/// The fault for a file that holds `label` instead of `wanted`.
+/// The error for a file that contains `label` instead of `wanted`.
 pub(super) fn instead(label: &str, wanted: &str) -> Fault {
     let other = |what: &str| Fault::new(format!("it holds {what} and no {wanted}"));
     let beside = match wanted {

@@ -1,5 +1,5 @@
-//! Private keys: generated, read from the forms that other tools write, and stored and written as PKCS#8. This module
-//! does not decide where a key is stored, and never asks for a passphrase.
+//! Private keys. Generates keys, reads the forms that other tools write, and writes PKCS#8. This module does not
+//! decide where a key is stored, and never asks for a passphrase.
 
 mod form;
 #[cfg(test)]
@@ -19,7 +19,7 @@ use form::{Kind, Lock};
 /// The type of a new key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum KeyType {
-    /// ECDSA on NIST P-256: every client accepts it, and its handshake costs the least.
+    /// ECDSA on NIST P-256. Every client accepts such keys, and their handshakes are the cheapest.
     #[default]
     P256,
     /// ECDSA on NIST P-384.
@@ -104,8 +104,8 @@ impl fmt::Debug for Passphrase {
     }
 }
 
-/// A private key, and its PKCS#8 as PEM. Every key is converted to PKCS#8 v1 first: OpenSSL reads v2 only since 3.5,
-/// and rcgen would write any form that it read under the label `PRIVATE KEY`.
+/// A private key and its PEM text. Every key is converted to PKCS#8 v1, because OpenSSL reads v2 only since 3.5, and
+/// rcgen would write other forms unchanged under the label `PRIVATE KEY`.
 pub struct PrivateKey {
     pem: Zeroizing<String>,
     kind: Kind,
@@ -113,7 +113,7 @@ pub struct PrivateKey {
 }
 
 impl PrivateKey {
-    /// A new random key, as PKCS#8 (RFC 5958).
+    /// Generates a random key in PKCS#8 (RFC 5958).
     pub fn generate(key_type: KeyType) -> Self {
         let pair = match key_type {
             KeyType::P256 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256),
@@ -133,8 +133,8 @@ impl PrivateKey {
         Self { pem: Zeroizing::new(der::pem("PRIVATE KEY", pair.serialized_der())), kind, pair }
     }
 
-    /// Reads the one private key in a file: PEM or DER; PKCS#8, PKCS#1 or SEC1; in clear or encrypted. Other contents,
-    /// such as certificates, are ignored.
+    /// Reads the only private key in a file: PEM or DER; PKCS#8, PKCS#1 or SEC1; encrypted or unencrypted. Other
+    /// contents, such as certificates, are ignored.
     pub fn read(bytes: &[u8], passphrase: Option<&Passphrase>) -> Result<Self, Fault> {
         let found = form::find(bytes)?;
         let (plain, text) = match found.lock {
@@ -151,24 +151,24 @@ impl PrivateKey {
                     Fault::new(format!("the numbers of the {kind} key do not fit together"))
                         .hint("the file is damaged: copy it again")
                 })?;
-        // A PKCS#8 v1 key keeps the text of its file, with comments and line ends.
+        // A key that is PKCS#8 v1 in the file keeps its PEM text, with the same line ends.
         let text = text.filter(|_| *plain == *pkcs8);
         let pem = text.unwrap_or_else(|| Zeroizing::new(der::pem("PRIVATE KEY", &pkcs8)));
         Ok(Self { pem, kind, pair })
     }
 
-    /// Reads the one unencrypted private key in a PEM text.
+    /// Reads the only private key in a PEM text; fails if the key is encrypted.
     pub fn from_pem(text: &str) -> Result<Self, Fault> {
         Self::read(text.as_bytes(), None)
     }
 
-    /// Whether the one key in the file is encrypted. False for a file without a key: `read` reports what is wrong with
-    /// it.
+    /// Whether the only private key in the file is encrypted. False for a file without a key; `read` reports the
+    /// error.
     pub fn is_encrypted(bytes: &[u8]) -> bool {
         form::find(bytes).is_ok_and(|found| !matches!(found.lock, Lock::None))
     }
 
-    /// The unencrypted key as PKCS#8 PEM: the original text if that was PKCS#8 v1.
+    /// The unencrypted key as PKCS#8 PEM: the original text if the original was PKCS#8 v1.
     pub fn pem(&self) -> &str {
         &self.pem
     }
@@ -195,7 +195,7 @@ impl PrivateKey {
         self.pair.subject_public_key_info()
     }
 
-    /// Whether it is an RSA key. TLS 1.2 clients may encrypt with it, so they may require `keyEncipherment`.
+    /// Whether the key is an RSA key. TLS 1.2 clients may encrypt with RSA, so they may require `keyEncipherment`.
     pub fn is_rsa(&self) -> bool {
         matches!(self.kind, Kind::Rsa(_))
     }
@@ -213,7 +213,7 @@ fn opened(
     let passphrase =
         passphrase.ok_or_else(|| Fault::new("the key is encrypted, and no passphrase was given"))?;
     let plain = open(passphrase.expose()).map_err(pbe::Stuck::fault)?;
-    // One of 256 wrong passphrases gives a valid padding, but never a complete SEQUENCE.
+    // About one of 256 wrong passphrases yields a valid padding, but never a complete SEQUENCE.
     let whole = der::only(&plain).is_some_and(|element| element.tag == der::tag::SEQUENCE);
     if whole { Ok(plain) } else { Err(pbe::Stuck::WrongPassphrase.fault()) }
 }

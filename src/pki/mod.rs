@@ -1,5 +1,5 @@
-//! X.509 as values: keys, certificates, the authority that signs, and a strict check of what it signed. No file access,
-//! no clock, no output. The only module that uses rcgen.
+//! X.509: keys, certificates, certificate authorities, and a strict check of new certificates. This module has no file
+//! access, no clock and no output. No other module uses rcgen.
 
 mod at_rest;
 mod authority;
@@ -35,13 +35,13 @@ use std::sync::Arc;
 
 use crate::error::Fault;
 
-/// SHA-256 (FIPS 180-4).
+/// The SHA-256 hash of `bytes` (FIPS 180-4).
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
     digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
-/// Lower-case hexadecimal, two digits for each byte.
+/// Encodes bytes in lower-case hexadecimal, two digits for each byte.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -53,7 +53,7 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// The only crypto backend, passed wherever rustls requires one.
+/// The crypto backend for all uses of rustls.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }

@@ -1,5 +1,5 @@
 //! Encryption with a passphrase: PBES2 (RFC 8018), the 3DES scheme of PKCS#12 (RFC 7292 appendix B), and the scheme of
-//! OpenSSL's own PEM. It works on bytes, and does not interpret keys.
+//! OpenSSL's own PEM. This module encrypts and decrypts bytes; it does not interpret keys.
 
 use std::num::NonZeroU32;
 
@@ -17,38 +17,38 @@ use super::der::{self, Elements, tag};
 use super::random;
 use crate::error::Fault;
 
-/// The recommendation of the OWASP Password Storage Cheat Sheet for PBKDF2-HMAC-SHA256: half a second of CPU time for
-/// each guess.
+/// The number of rounds that the OWASP Password Storage Cheat Sheet recommends for PBKDF2-HMAC-SHA256. Each guess at a
+/// passphrase then takes half a second of CPU time.
 const ROUNDS: u32 = 600_000;
 
-/// More rounds than any real file requires; a file must not keep regcert busy for hours.
+/// The maximum number of rounds: no real file requires more, and a file must not keep regcert busy for hours.
 const ROUNDS_MAX: u64 = 10_000_000;
 
-/// The memory for scrypt with N = 2^20 and r = 8, the largest parameters that its paper proposes.
+/// The maximum memory for scrypt, in bytes: for N = 2^20 and r = 8, the largest parameters in the scrypt paper.
 const SCRYPT_MEMORY_MAX: u64 = 1 << 30;
 
-/// RFC 8018 appendix A.4.
+/// The object identifier of PBES2 (RFC 8018 appendix A.4).
 const PBES2: &str = "1.2.840.113549.1.5.13";
-/// RFC 8018 appendix A.2.
+/// The object identifier of PBKDF2 (RFC 8018 appendix A.2).
 const PBKDF2: &str = "1.2.840.113549.1.5.12";
-/// RFC 7914 §7.
+/// The object identifier of scrypt (RFC 7914 §7).
 const SCRYPT: &str = "1.3.6.1.4.1.11591.4.11";
-/// RFC 8018 appendix B.1.2.
+/// The object identifier of HMAC-SHA256 (RFC 8018 appendix B.1.2).
 const HMAC_SHA256: &str = "1.2.840.113549.2.9";
-/// RFC 3565 §4.1.
+/// The object identifier of AES-256-CBC (RFC 3565 §4.1).
 const AES_256_CBC: &str = "2.16.840.1.101.3.4.1.42";
-/// RFC 7292 appendix C: pbeWithSHAAnd3-KeyTripleDES-CBC.
+/// The object identifier of pbeWithSHAAnd3-KeyTripleDES-CBC (RFC 7292 appendix C).
 const PKCS12_3DES: &str = "1.2.840.113549.1.12.1.3";
 
-/// Why encrypted bytes cannot be decrypted.
+/// The reason why encrypted bytes cannot be decrypted.
 pub(super) enum Stuck {
     /// The bytes are not an EncryptedPrivateKeyInfo, or have impossible values.
     Malformed,
-    /// An unsupported scheme, derivation or cipher, by its object identifier or name.
+    /// The scheme, derivation or cipher with this object identifier or name is not supported.
     Unknown(String),
     /// The derivation would take hours or all memory.
     TooCostly,
-    /// The padding is wrong, nearly always because the passphrase is.
+    /// The padding is wrong, nearly always because the passphrase is wrong.
     WrongPassphrase,
 }
 
@@ -96,8 +96,8 @@ fn open_pbes2(mut params: Elements<'_>, data: &[u8], passphrase: &str) -> Opened
 fn derive_pbkdf2(mut params: Elements<'_>, passphrase: &str, key: &mut [u8]) -> Result<(), Stuck> {
     let salt = params.content(tag::OCTET_STRING).ok_or(Stuck::Malformed)?;
     let rounds = rounds(params.number())?;
-    // RFC 8018 appendix A.2: an optional key length is ignored, because the cipher determines it; the default hash is
-    // SHA-1.
+    // The optional key length is ignored, because the cipher determines the length. The default hash is SHA-1 (RFC
+    // 8018 appendix A.2).
     let mut hash = None;
     for field in params.filter(|field| field.tag == tag::SEQUENCE) {
         hash = Some(Elements::of(field.content).oid().ok_or(Stuck::Malformed)?);
@@ -122,7 +122,7 @@ fn derive_scrypt(mut params: Elements<'_>, passphrase: &str, key: &mut [u8]) -> 
     if !n.is_power_of_two() || n == 1 || r == 0 || p == 0 {
         return Err(Stuck::Malformed);
     }
-    // RFC 7914 §2: scrypt stores N blocks of 128 r bytes, p times.
+    // RFC 7914 §2: scrypt stores N blocks of 128 * r bytes, p times.
     if n.saturating_mul(r).saturating_mul(128).saturating_mul(p) > SCRYPT_MEMORY_MAX {
         return Err(Stuck::TooCostly);
     }
@@ -141,7 +141,7 @@ fn rounds(number: Option<u64>) -> Result<NonZeroU32, Stuck> {
 }
 
 /// Decrypts the body of a PEM block with `Proc-Type: 4,ENCRYPTED`, which OpenSSL wrote until 1.0 and step still
-/// writes. `info` is its `DEK-Info`: the cipher, and the initialization vector in hexadecimal.
+/// writes. `info` is the `DEK-Info` header of the block: the cipher, and the initialization vector in hexadecimal.
 pub(super) fn open_traditional(info: &str, data: &[u8], passphrase: &str) -> Opened {
     let (name, iv) = info.split_once(',').ok_or(Stuck::Malformed)?;
     let cipher = match name.trim() {
@@ -152,7 +152,7 @@ pub(super) fn open_traditional(info: &str, data: &[u8], passphrase: &str) -> Ope
         other => return Err(Stuck::Unknown(crate::names::printable(other))),
     };
     let iv = unhex(iv.trim()).filter(|iv| iv.len() >= 8).ok_or(Stuck::Malformed)?;
-    // OpenSSL's EVP_BytesToKey with MD5 and one round; the salt is the first eight bytes of the initialization vector.
+    // This is OpenSSL's EVP_BytesToKey with MD5 and one round. The first eight bytes of the vector are the salt.
     let mut key = Zeroizing::new(Vec::new());
     let mut last = Zeroizing::new(Vec::new());
     while key.len() < cipher.key_length() {
@@ -206,12 +206,12 @@ pub(super) enum Purpose {
     Mac = 3,
 }
 
-/// A passphrase in the encoding of PKCS#12: UTF-16, big-endian, with a final zero (RFC 7292 appendix B.1).
+/// Encodes a passphrase for PKCS#12: UTF-16, big-endian, with a final zero (RFC 7292 appendix B.1).
 pub(super) fn bmp(text: &str) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(text.encode_utf16().chain([0]).flat_map(u16::to_be_bytes).collect())
 }
 
-/// The key derivation of RFC 7292 appendix B.2, with SHA-1.
+/// Derives a key as in RFC 7292 appendix B.2, with SHA-1.
 pub(super) fn pkcs12_kdf(
     purpose: Purpose,
     secret: &[u8],
@@ -233,7 +233,7 @@ pub(super) fn pkcs12_kdf(
             hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, hash.as_ref());
         }
         out.extend_from_slice(hash.as_ref());
-        // The hash, repeated to the length of a block, and one are added to every block of the input.
+        // Adds one and the hash, repeated to the length of a block, to every block of the input.
         let addend = [hash.as_ref(); 4].concat();
         for block in input.chunks_mut(BLOCK) {
             let mut carry = 1;
@@ -257,7 +257,7 @@ enum Cipher {
 }
 
 impl Cipher {
-    // 3DES only decrypts existing files, and encrypts what macOS must be able to open.
+    // 3DES is used only to decrypt existing files, and to encrypt files that macOS must be able to open.
     #[allow(deprecated)]
     fn algorithm(self) -> &'static Algorithm {
         match self {
@@ -287,7 +287,7 @@ impl Cipher {
         };
         let key = UnboundCipherKey::new(self.algorithm(), key).expect("a key of the cipher's length");
         let mut data = Zeroizing::new(data.to_vec());
-        // Weak 3DES keys are refused here. A passphrase results in one with a chance of only 2^-50.
+        // A weak 3DES key is an error here. The chance that a passphrase gives a weak key is only 2^-50.
         let key = PaddedBlockDecryptingKey::cbc_pkcs7(key).map_err(|_| Stuck::WrongPassphrase)?;
         let plain = key.decrypt(&mut data, context).map_err(|_| Stuck::WrongPassphrase)?;
         Ok(Zeroizing::new(plain.to_vec()))
@@ -311,7 +311,7 @@ impl Cipher {
 }
 
 impl Stuck {
-    /// The message for the user.
+    /// Converts the reason to an error for the user.
     pub(super) fn fault(self) -> Fault {
         match self {
             Self::Malformed => {

@@ -1,5 +1,5 @@
-//! PKCS#12 (RFC 7292): a key and its certificates in one file, which browsers and key rings import. It is only written,
-//! never read.
+//! PKCS#12 (RFC 7292): a key and its certificates in one file, which browsers and key rings import. regcert writes
+//! such files, but never reads them.
 
 #[cfg(test)]
 mod tests;
@@ -16,7 +16,7 @@ use super::pbe::{self, Purpose};
 use super::{Certificate, PrivateKey, random};
 use crate::error::Fault;
 
-/// Java's default for the same scheme until 2021, which key rings have imported ever since.
+/// The number of rounds. Until 2021 it was Java's default for the same scheme, so key rings can import such files.
 const ROUNDS: u32 = 50_000;
 
 /// The object identifiers of the parts (RFC 7292 appendix D and RFC 2985 §5.5).
@@ -29,11 +29,12 @@ const FRIENDLY_NAME: &str = "1.2.840.113549.1.9.20";
 const LOCAL_KEY_ID: &str = "1.2.840.113549.1.9.21";
 const SHA1: &str = "1.3.14.3.2.26";
 
-/// A key and its chain (leaf first) under `name`, encrypted with the passphrase.
+/// Creates a file with a key and its chain (leaf first), which programs display as `name`, encrypted with the
+/// passphrase.
 ///
 /// The encryption is 3DES with a SHA-1 MAC, because macOS up to at least 14 reports "wrong password" for AES with a
-/// SHA-256 MAC. OpenSSL 3 (without its legacy provider), NSS, Windows and Java open the 3DES file as well. Guesses at
-/// the passphrase are cheap with 3DES, so it should be a long one.
+/// SHA-256 MAC. OpenSSL 3 (without its legacy provider), NSS, Windows and Java open the 3DES file, too. Guesses at the
+/// passphrase are cheap with 3DES, so the passphrase should be long.
 pub fn pkcs12(
     name: &str,
     chain: &[Certificate],
@@ -47,14 +48,14 @@ pub fn pkcs12(
         }
         Some(_) => {}
     }
-    // Java reports "password was incorrect" for any other character, as does older OpenSSL outside UTF-8 locales.
+    // Java, and older OpenSSL outside UTF-8 locales, report "password was incorrect" for characters outside ASCII.
     if !passphrase.expose().is_ascii() {
         return Err(Fault::new("the passphrase holds a letter outside ASCII")
             .hint("importers disagree about those: choose another"));
     }
     let rounds = NonZeroU32::new(ROUNDS).expect("not zero");
     let secret = passphrase.expose();
-    // Importers match key and certificate by this identifier; OpenSSL also uses the SHA-1 of the certificate.
+    // Importers match key and certificate by this identifier. As in OpenSSL, it is the SHA-1 of the certificate.
     let identity = digest(&SHA1_FOR_LEGACY_USE_ONLY, chain[0].der());
     let attributes = attributes(name, identity.as_ref());
     let certificates = chain
@@ -70,15 +71,15 @@ pub fn pkcs12(
     Ok(sequence(&[&der::number(3), &data(&safe), &mac]))
 }
 
-/// A ContentInfo with plain bytes.
+/// Encodes a ContentInfo with unencrypted bytes.
 fn data(bytes: &[u8]) -> Vec<u8> {
     sequence(&[&oid(DATA), &explicit(&element(tag::OCTET_STRING, &[bytes]))])
 }
 
-/// A ContentInfo with encrypted bytes (RFC 5652 §8).
+/// Encrypts bytes, and encodes them as a ContentInfo (RFC 5652 §8).
 fn encrypted(bytes: &[u8], secret: &str, rounds: NonZeroU32) -> Vec<u8> {
     let (algorithm, sealed) = pbe::seal_pkcs12(bytes, secret, rounds);
-    // `[0]`, primitive: an implicitly tagged OCTET STRING.
+    // 0x80 is the primitive tag `[0]` of an implicitly tagged OCTET STRING.
     let content = sequence(&[&oid(DATA), &algorithm, &element(0x80, &[&sealed])]);
     sequence(&[&oid(ENCRYPTED_DATA), &explicit(&sequence(&[&der::number(0), &content]))])
 }
@@ -95,8 +96,8 @@ fn certificate_bag(certificate: &Certificate, attributes: &[u8]) -> Vec<u8> {
     sequence(&[&oid(CERTIFICATE_BAG), &explicit(&value), attributes])
 }
 
-/// The displayed name, and the identifier that links key and certificate. DER requires a SET to be sorted (X.690
-/// §11.6).
+/// Encodes the displayed name, and the identifier that connects key and certificate, as a SET. DER requires a sorted
+/// SET (X.690 §11.6).
 fn attributes(name: &str, identity: &[u8]) -> Vec<u8> {
     // BMPString: UTF-16, big-endian.
     let name: Vec<u8> = name.encode_utf16().flat_map(u16::to_be_bytes).collect();

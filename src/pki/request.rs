@@ -1,6 +1,6 @@
-//! Certificate requests (PKCS#10, RFC 2986), made for an external authority or read from a server that wants a
-//! certificate. Only the key and the names of a request are used. Everything else is reported but never copied, because
-//! a request for a CA would then become one (rcgen's own reader copies it).
+//! Certificate requests (PKCS#10, RFC 2986), created for an external authority, or read to sign them. regcert uses
+//! only the key and the names of a request. It reports the rest but never copies it, because otherwise a request for
+//! the rights of a CA would get them. rcgen's own reader copies everything.
 
 #[cfg(test)]
 mod tests;
@@ -20,24 +20,24 @@ use crate::names::{SubjectAltName, printable};
 /// The name of the expected content in messages.
 const WANTED: &str = "certificate request";
 
-/// A request whose signature proves that its maker has the key.
+/// A certificate request. Its signature has been checked, and proves that the requester has the private key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     pem: String,
     /// The DER SubjectPublicKeyInfo, unchanged from the request.
     pub public_key: Vec<u8>,
-    /// The type of that key: `ECDSA P-256`, `RSA 2048`.
+    /// The type of the key: `ECDSA P-256`, `RSA 2048`.
     pub kind: String,
-    /// The requester as one readable line. It is not verified, so a certificate should not contain it without a check.
+    /// The subject as one readable line. It is not verified, so do not copy it to a certificate without a check.
     pub subject: String,
-    /// The requested host names and addresses, or the common name if there are none.
+    /// The requested host names and addresses. If the request has none, the common name.
     pub names: Vec<SubjectAltName>,
-    /// The other requested properties as readable text; they are not granted.
+    /// The other requested properties as readable text. regcert does not grant them.
     pub ignored: Vec<String>,
 }
 
 impl Request {
-    /// A request for `names`, signed by `key`.
+    /// Creates a request for `names`, signed with `key`.
     pub fn create(key: &PrivateKey, names: &[SubjectAltName], subject: &Subject) -> Result<Self, Fault> {
         let mut params = CertificateParams::default();
         params.distinguished_name = subject.distinguished_name(common_name(names).as_deref());
@@ -48,7 +48,7 @@ impl Request {
         Self::from_der(request.der())
     }
 
-    /// Reads the one request in a file, PEM or DER.
+    /// Reads the only request in a file, PEM or DER.
     pub fn read(bytes: &[u8]) -> Result<Self, Fault> {
         let text = match content(bytes, WANTED)? {
             Content::Pem(text) => text,
@@ -111,7 +111,7 @@ impl Request {
     }
 }
 
-/// The contents of a request, split into what is used and what is only reported.
+/// The contents of a request: the names to use, and the properties to report and ignore.
 #[derive(Default)]
 struct Asked {
     names: Vec<SubjectAltName>,
@@ -128,7 +128,7 @@ impl Asked {
             ParsedExtension::ParseError { .. } | ParsedExtension::Unparsed => {
                 return Err(Fault::new("an extension of the certificate request is damaged"));
             }
-            // Every server certificate has these anyway.
+            // Not reported, because every server certificate has these properties.
             ParsedExtension::SubjectKeyIdentifier(_) => {}
             ParsedExtension::BasicConstraints(basic) if !basic.ca => {}
             ParsedExtension::KeyUsage(usage) if !usage.key_cert_sign() && !usage.crl_sign() => {}

@@ -1,4 +1,4 @@
-//! The certificate chain that a server presents, and the key of its own certificate.
+//! The certificate chain that a server presents, and the private key of the server certificate.
 
 use zeroize::Zeroizing;
 
@@ -30,7 +30,7 @@ impl ServerIdentity {
         Self::of(Certificate::chain_from_pem(text)?, PrivateKey::read(text.as_bytes(), None)?)
     }
 
-    /// Key and chain in one PEM text, so that replacing the file replaces both.
+    /// The key and the chain in one PEM text. Replacing one file then replaces both.
     pub fn pem(&self) -> Zeroizing<String> {
         Zeroizing::new(format!("{}{}", self.key.pem(), self.chain_pem()))
     }
@@ -40,12 +40,12 @@ impl ServerIdentity {
         self.chain.iter().map(Certificate::pem).collect()
     }
 
-    /// The leaf, followed by the certificates between it and a root that clients trust.
+    /// The leaf, followed by the certificates between the leaf and a root that clients trust.
     pub fn chain(&self) -> &[Certificate] {
         &self.chain
     }
 
-    /// Adds a certificate to the chain, for clients that reach their root only through it.
+    /// Adds a certificate to the chain, for clients that need it to verify the chain up to their root.
     pub fn append(&mut self, certificate: Certificate) {
         self.chain.push(certificate);
     }

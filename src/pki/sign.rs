@@ -1,6 +1,6 @@
-//! The only place where an issuer signs. rcgen writes the certificate or list; then the issuer's name is inserted byte
-//! for byte, and the result is signed again. The reason is that rcgen stores a name as a map: of `DC=corp, DC=example`
-//! only one would remain, and no verifier would find the issuer. This module decides nothing about names, dates or
+//! Signs certificates and revocation lists. rcgen writes the certificate or list. This module then inserts the exact
+//! bytes of the issuer's name, and signs the result again: rcgen stores a name as a map, so only one part of `DC=corp,
+//! DC=example` would remain, and no verifier would find the issuer. This module does not choose names, dates or
 //! usages.
 
 #[cfg(test)]
@@ -16,8 +16,8 @@ use super::{Certificate, PrivateKey, broken};
 use crate::error::Fault;
 
 /// Signs a certificate with `params` for `public_key` (DER SubjectPublicKeyInfo). The issuer's key determines the
-/// signature algorithm. The authority key identifier is the issuer's own subject key identifier, whichever hash that
-/// is.
+/// signature algorithm. The authority key identifier is a copy of the issuer's subject key identifier, whichever hash
+/// that is.
 pub(super) fn sign(
     mut params: CertificateParams,
     public_key: &[u8],
@@ -51,14 +51,14 @@ pub(super) fn sign(
     Ok(certificate)
 }
 
-/// The issuer's certificate, parsed.
+/// Parses the issuer's certificate.
 pub(super) fn parsed(issuer: &Certificate) -> Result<X509Certificate<'_>, Fault> {
     let (_, parsed) = X509Certificate::from_der(issuer.der())
         .map_err(|e| broken("the issuer's certificate cannot be read", e))?;
     Ok(parsed)
 }
 
-/// An issuer for rcgen with the right key and key identifier, but the wrong name.
+/// An issuer for rcgen with the right key and key identifier, but a wrong name, which `under_name_of` replaces.
 pub(super) fn placeholder<'k>(
     parsed: &X509Certificate<'_>,
     issuer_key: &'k PrivateKey,
@@ -68,8 +68,8 @@ pub(super) fn placeholder<'k>(
     Issuer::new(params, &issuer_key.pair)
 }
 
-/// The issuer's own subject key identifier. If it has none, any value will do, because nothing is compared with it; but
-/// RFC 5280 §4.2.1.1 and `openssl verify -x509_strict` require one, so rcgen's hash of the key is used.
+/// The issuer's subject key identifier. If the issuer has none, uses rcgen's hash of the key: RFC 5280 §4.2.1.1 and
+/// `openssl verify -x509_strict` require a value, but no client compares the value with anything.
 pub(super) fn key_identifier(parsed: &X509Certificate<'_>) -> KeyIdMethod {
     use x509_parser::extensions::ParsedExtension::SubjectKeyIdentifier;
     let own = parsed.iter_extensions().find_map(|extension| {
@@ -116,7 +116,7 @@ pub(super) fn check_signature(signed: &[u8], public_key: &[u8]) -> Result<(), Fa
         .map_err(|_| Fault::new("its signature is wrong"))
 }
 
-/// The verifier for a signature algorithm (RFC 5758, RFC 8410) with a key on this curve.
+/// Selects the verifier for a signature algorithm (RFC 5758, RFC 8410) and the curve of the key.
 fn verification(oid: &str, curve: &[u8]) -> Result<&'static dyn VerificationAlgorithm, Fault> {
     let weak = |hash: &str| {
         Fault::new(format!("it is signed with {hash}, which clients no longer accept"))
@@ -141,7 +141,7 @@ fn verification(oid: &str, curve: &[u8]) -> Result<&'static dyn VerificationAlgo
     };
     let on = |name: &str| der::oid(name) == curve;
     let [p256, p384, p521] = ["1.2.840.10045.3.1.7", "1.3.132.0.34", "1.3.132.0.35"].map(on);
-    // Each of the three hashes is valid with each of the curves: OpenSSL signs with SHA-256 for every curve.
+    // Any of the three hashes may be used with any curve: OpenSSL signs with SHA-256 for every curve.
     match (hash, p256, p384, p521) {
         (256, true, _, _) => Ok(&algorithms::ECDSA_P256_SHA256_ASN1),
         (384, true, _, _) => Ok(&algorithms::ECDSA_P256_SHA384_ASN1),

@@ -5,20 +5,20 @@ use rcgen::{DistinguishedName, DnType, DnValue};
 /// The maximum length of a common name (RFC 5280 appendix A.1, ub-common-name).
 pub(super) const COMMON_NAME_MAX: usize = 64;
 
-/// The organization behind a certificate. Every field except the country may contain any printable text.
+/// The organization in the subject of a certificate. Every field except the country may contain any printable text.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Subject {
-    /// Two capital letters (ISO 3166-1).
+    /// The country code: two capital letters (ISO 3166-1).
     pub country: Option<String>,
-    /// State or province.
+    /// The state or province.
     pub state: Option<String>,
-    /// City.
+    /// The city.
     pub locality: Option<String>,
-    /// Organization.
+    /// The name of the organization.
     pub company: Option<String>,
-    /// Organizational unit.
+    /// The organizational unit.
     pub unit: Option<String>,
-    /// The contact address. The root has it as a subject alternative name (RFC 5280 §4.1.2.6).
+    /// The e-mail address for contact, stored as a subject alternative name of the root (RFC 5280 §4.1.2.6).
     pub email: Option<String>,
 }
 

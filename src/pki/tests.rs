@@ -1,4 +1,4 @@
-//! Tests of certificates: a library other than the writer reads them back, and a client verifies them.
+//! Tests of certificates. A library other than rcgen reads the certificates back, and a TLS client verifies them.
 #![allow(clippy::unwrap_used)]
 
 mod constraints;
@@ -300,7 +300,7 @@ fn pem_is_kept_byte_for_byte() {
     let pem = id.pem();
     assert_eq!(*ServerIdentity::from_pem(&pem).unwrap().pem(), *pem);
     assert!(!pem.contains('\r') && pem.ends_with("-----END CERTIFICATE-----\n"));
-    // Line lengths that regcert does not write, and text between the blocks: openssl and users write both.
+    // openssl and users write other line lengths than regcert, and text around the blocks.
     let leaf = id.leaf().pem();
     let body: String = leaf.lines().filter(|line| !line.starts_with('-')).collect();
     let one_line = format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----");
@@ -338,8 +338,8 @@ fn no_debug_shows_a_key() {
 
 #[test]
 fn a_fingerprint_is_what_openssl_prints() {
-    // `openssl x509 -noout -fingerprint -sha256` of the same bytes; the SHA-256 of an empty input is from FIPS
-    // 180-4's test vectors.
+    // The format is the format of `openssl x509 -noout -fingerprint -sha256`. The SHA-256 of an empty input is from
+    // the test vectors of FIPS 180-4.
     assert_eq!(hex(&sha256(b"")), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     let root = authority(&["lan"]);
     let plain = hex(&sha256(root.root().der()));

@@ -1,4 +1,4 @@
-//! Verification of a certificate as a strict client does it: rustls and webpki, one root, no exceptions.
+//! Verifies certificates as a strict client does, with rustls and webpki, one root and no exceptions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::error::Fault;
 use crate::names::Host;
 
 /// Checks that `chain` (leaf first) ends at `root` and is valid for each of `names` at `now`: signatures, dates,
-/// usages, name constraints. A wildcard is tested with a name that it covers.
+/// usages, name constraints. A wildcard is checked with a name that matches it.
 pub fn verify(
     chain: &[Certificate],
     root: &Certificate,

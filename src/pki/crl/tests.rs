@@ -1,4 +1,4 @@
-//! Tests of revocation lists, read back by another library.
+//! Tests of revocation lists. Another library reads the lists back.
 #![allow(clippy::unwrap_used)]
 
 use super::*;

@@ -1,4 +1,4 @@
-//! The forms of a private key: which bytes of a file are the key, how they are encrypted, and how they are converted to
+//! The forms of a private key. Finds the key and the kind of encryption in a file, and converts unencrypted keys to
 //! PKCS#8 v1 (RFC 5208). This module never decrypts.
 
 use std::fmt;
@@ -23,7 +23,7 @@ pub(super) enum Kind {
     P384,
     P521,
     Ed25519,
-    /// RSA, with the number of bits of the modulus.
+    /// RSA; the value is the length of the modulus in bits.
     Rsa(usize),
 }
 
@@ -57,7 +57,7 @@ pub(super) enum Lock {
     None,
     /// EncryptedPrivateKeyInfo (RFC 5958 §3).
     Pkcs8,
-    /// OpenSSL's own encryption of PEM, with the value of its `DEK-Info` header.
+    /// OpenSSL's own encryption of PEM; the value is the `DEK-Info` header.
     Traditional(String),
 }
 
@@ -69,7 +69,7 @@ pub(super) struct Found {
     pub(super) text: Option<Zeroizing<String>>,
 }
 
-/// Finds the one private key in a file.
+/// Finds the only private key in a file.
 pub(super) fn find(bytes: &[u8]) -> Result<Found, Fault> {
     let whole = match content(bytes, WANTED)? {
         Content::Pem(text) => return find_pem(&text),
@@ -119,8 +119,8 @@ fn find_pem(text: &str) -> Result<Found, Fault> {
     Ok(Found { bytes, lock, text })
 }
 
-/// The SEC1 key, with the curve from a separate block if the key does not name it. `openssl ecparam -genkey` writes
-/// both; some tools write the curve only in the block.
+/// Adds the curve from a separate PEM block to a SEC1 key that does not name its curve. `openssl ecparam -genkey`
+/// names the curve in both places; some tools name it only in the block.
 fn with_curve(sec1: Zeroizing<Vec<u8>>, block: Option<pem::Pem>) -> Zeroizing<Vec<u8>> {
     let fields: Vec<_> = der::only(&sec1).into_iter().flat_map(|whole| Elements::of(whole.content)).collect();
     let (Some(block), [version, octets, rest @ ..]) = (block, &fields[..]) else {
@@ -178,9 +178,9 @@ pub(super) fn public(info: &[u8]) -> Result<Kind, Fault> {
     kind(algorithm, bits)
 }
 
-/// RFC 8017 appendix A.1.
+/// The object identifier of RSA keys (RFC 8017 appendix A.1).
 const RSA: &str = "1.2.840.113549.1.1.1";
-/// RFC 5480 §2.1.1.
+/// The object identifier of EC keys (RFC 5480 §2.1.1).
 const EC: &str = "1.2.840.10045.2.1";
 
 fn kind(mut algorithm: Elements<'_>, inner: &[u8]) -> Result<Kind, Fault> {

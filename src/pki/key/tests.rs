@@ -1,5 +1,5 @@
-//! Tests with every form of a key, and with files that are not keys. `../fixtures/README.md` describes how each was
-//! made.
+//! Tests with every form of a key, and with files that are not keys. `../fixtures/README.md` describes how each file
+//! was made.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -25,7 +25,7 @@ fn says(bytes: &[u8]) -> String {
     format!("{} / {}", fault.message, fault.hint)
 }
 
-/// Each type, with the public key that OpenSSL finds in every form of the test key.
+/// The type of each test key, and its public key as extracted by OpenSSL.
 const PUBLIC: [(&str, &[u8]); 5] = [
     ("ECDSA P-256", fixture!("p256.public.der")),
     ("ECDSA P-384", fixture!("p384.public.der")),
@@ -76,7 +76,7 @@ const ENCRYPTED: [(&str, &[u8]); 17] = [
     ("RSA 2048", fixture!("rsa2048.traditional-aes256.pem")),
 ];
 
-/// Asserts that `key` is the test key of this type, and is written as PKCS#8 v1 that can be read back.
+/// Asserts that `key` is the test key of this type, and that it is written as PKCS#8 v1 and can be read back.
 fn is_right(kind: &str, bytes: &[u8], key: &PrivateKey) {
     let text = String::from_utf8_lossy(bytes);
     assert_eq!(key.kind(), kind, "{text}");
@@ -306,7 +306,7 @@ fn unknown_and_costly_encryption_is_refused_with_the_way_out() {
         assert_eq!(says(bytes), text);
     }
     let costly = "opening the key would take more rounds or memory than any sound file asks for";
-    // 2048 rounds are encoded as 02 02 08 00; 1024 blocks of scrypt as 02 02 04 00.
+    // In DER, 2048 rounds are 02 02 08 00, and the 1024 blocks of scrypt are 02 02 04 00.
     let more = |bytes: &[u8], small: &[u8]| {
         let mut der = pem::parse(bytes).unwrap().into_contents();
         let at = der.windows(4).position(|window| window == small).unwrap();
@@ -323,7 +323,7 @@ fn unknown_and_costly_encryption_is_refused_with_the_way_out() {
     }
 }
 
-/// Adds `more` to the lengths of the elements that enclose the derivation's parameters: the file, the scheme, its
+/// Adds `more` to the length of each element around the number of rounds: the file, the scheme, the scheme's
 /// parameters, the derivation, the derivation's parameters.
 fn fix_lengths(der: &[u8], more: u8) -> Vec<u8> {
     let mut der = der.to_vec();
@@ -359,8 +359,8 @@ proptest! {
         let _ = PrivateKey::read(&bytes, Some(&correct()));
     }
 
-    /// A file with one changed byte is another key, a fault, or (for bytes that are not read) the same key; nothing
-    /// panics.
+    /// A file with one changed byte gives another key, an error or, if the byte is not read, the same key, but never a
+    /// panic.
     #[test]
     fn no_changed_byte_makes_it_panic(at in 0..138_usize, value in any::<u8>()) {
         let mut der = fixture!("p256.pkcs8.der").to_vec();

@@ -1,4 +1,4 @@
-//! Tests that parse a bundle, and check what other programs must find in it.
+//! Tests that parse a PKCS#12 file, and check the contents that other programs need.
 #![allow(clippy::unwrap_used)]
 
 use super::der::Elements;

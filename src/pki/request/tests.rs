@@ -1,5 +1,4 @@
-//! Tests with valid and invalid requests (`../fixtures/README.md` describes how each was made), and with what is read
-//! from them.
+//! Tests that read valid and invalid requests. `../fixtures/README.md` describes how each request was made.
 #![allow(clippy::unwrap_used)]
 
 use super::super::KeyType;
@@ -191,7 +190,7 @@ fn what_is_no_request_is_named() {
 }
 
 proptest! {
-    /// The signature covers every byte except its own, so a changed request is a fault; nothing panics.
+    /// A changed byte is an error, because the signature no longer matches, but never causes a panic.
     #[test]
     fn no_changed_byte_makes_it_panic(at in 0..300_usize, value in any::<u8>()) {
         let mut der = fixture!("request.greedy.pem").to_vec();

@@ -1,4 +1,5 @@
-//! Tests with authorities of other tools (`../fixtures/README.md`): verifiers must find each one as the issuer.
+//! Tests with authorities from other tools (`../fixtures/README.md`): verifiers must find each authority as the
+//! issuer.
 #![allow(clippy::unwrap_used)]
 
 use super::super::verify;
@@ -78,7 +79,7 @@ fn every_authority_is_found_again_as_the_issuer_of_every_kind_of_key() {
             assert!(!signed.is_authority);
             let (parsed_leaf, parsed_issuer) = (parsed(&signed).unwrap(), parsed(&issuer).unwrap());
             assert_eq!(parsed_leaf.issuer().as_raw(), parsed_issuer.subject().as_raw());
-            // webpki accepts a CA without key usage, and reads all of these names.
+            // webpki accepts a CA without key usage, and can read the names of all these issuers.
             verify(&[signed], &issuer, &["reg.example.com".to_owned()], NOW).unwrap();
         }
     }
@@ -151,7 +152,7 @@ fn a_signature_is_checked() {
     for (issuer, key) in AUTHORITIES {
         let key = PrivateKey::from_pem(key).unwrap();
         let issuer = Certificate::from_pem(issuer).unwrap();
-        // All of them are self-signed.
+        // All these authorities are self-signed.
         check_signature(issuer.der(), &key.public_key()).unwrap();
         let mut changed = issuer.der().to_vec();
         let middle = changed.len() / 2;

@@ -1,4 +1,4 @@
-//! Tests of name constraints: regcert and a client must agree on them.
+//! Tests of name constraints: regcert and clients must permit the same names.
 
 use proptest::prelude::*;
 
@@ -33,10 +33,10 @@ fn constraints_leave_no_kind_of_name_open() {
     }
 }
 
-/// Names close to the subtrees of `a_subtree`, so that random cases hit the edges.
+/// Generates names close to the subtrees of `a_subtree`, so that random cases test the edges.
 fn a_name() -> impl Strategy<Value = String> {
     prop_oneof![
-        // Clients refuse a wildcard directly below a top-level domain, whatever the root permits.
+        // Clients refuse a wildcard directly below a top-level domain, even if the root permits it.
         3 => "([ab]\\.){0,2}[ab]",
         1 => "\\*\\.([ab]\\.){1,2}[ab]",
         2 => (0u8..4).prop_map(|last| format!("10.0.0.{last}")),

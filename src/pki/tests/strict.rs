@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A root with extensions that regcert's own roots do not have.
+/// Creates a root, after `change` has modified its parameters.
 fn root_with(change: impl FnOnce(&mut rcgen::CertificateParams)) -> Certificate {
     let mut params = rcgen::CertificateParams::default();
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
