@@ -18,37 +18,38 @@ use crate::names::{Digest, Reference, Repository, Username, printable};
 use crate::pki::{Certificate, ServerIdentity, hex, sha256};
 use crate::settings::{Delete, Proxy, Settings};
 
-/// The largest manifest that distribution accepts; the configuration of an image is smaller.
+/// The maximum size of a manifest, in bytes, as in distribution. The configuration of an image is smaller.
 const MANIFEST_MAX: u64 = 4 << 20;
 
-/// The largest page of a list: registry 2 lists all tags in one page, and 200,000 of the longest fit.
+/// The maximum size of a page of a list, in bytes: 200,000 of the longest tags. Registry 2 lists all tags in one page.
 const PAGE_MAX: u64 = 32 << 20;
 
-/// More pages than any registry has: stops at a server that always names another page.
+/// The maximum number of pages of a list. Stops at a server that always names another page.
 const PAGES_MAX: usize = 10_000;
 
-/// The most that one run reads from a registry: the manifests of some 200,000 images. Stops at a server that answers
-/// without end.
+/// The maximum number of bytes that one run reads from a registry: the manifests of about 200,000 images. Stops at a
+/// server that answers without end.
 const ALL_MAX: u64 = 512 << 20;
 
-/// The number of tries for a login that nginx delays (429), and the wait that nginx asks for.
+/// The maximum number of requests if nginx delays logins (429), and the time to wait between two requests.
 const TRIES: u32 = 4;
 const PUT_OFF: Duration = Duration::from_secs(2);
 
 /// A registry, and the user who logs in.
 pub struct Session<'a> {
     pub target: &'a Target,
-    /// The trusted roots; no others count.
+    /// The only trusted roots.
     pub roots: &'a [&'a Certificate],
-    /// The client certificate to show, with its key.
+    /// The client certificate to present, with chain and key.
     pub shows: Option<&'a ServerIdentity>,
     pub login: Login<'a>,
-    /// The settings of the registry, if it is the one in the directory: then it probably runs on this machine, and
-    /// is found even if its name does not resolve yet.
+    /// The settings of the registry, if it is the registry of the directory: it probably runs on this machine, so
+    /// regcert also tries this machine if the name does not resolve.
     pub deployed: Option<&'a Settings>,
 }
 
-/// The API of one registry for one user. An outer error ends the connection; an inner one concerns only one name.
+/// The API of one registry for one user. In nested results, an outer error ends the run, and an inner error concerns
+/// only one name.
 pub struct Api<'a> {
     http: http::Client<'a>,
     target: &'a Target,
@@ -58,18 +59,18 @@ pub struct Api<'a> {
     left: Allowance,
 }
 
-/// A manifest as it is stored.
+/// A manifest as the registry stores it.
 #[derive(Debug)]
 pub struct Stored {
     pub digest: Digest,
     /// The media type that the registry reports.
     pub media_type: String,
-    /// The bytes of the manifest; empty if only its digest was requested.
+    /// The bytes of the manifest; empty if only the digest was requested.
     pub bytes: Vec<u8>,
 }
 
 impl<'a> Api<'a> {
-    /// Finds the server, and opens a client for it.
+    /// Finds the server, and creates a client for it.
     pub fn connect(session: &Session<'a>) -> Result<Self> {
         let Session { target, roots, shows, login, deployed } = session;
         let found = route::resolve(&target.host)
@@ -94,8 +95,8 @@ impl<'a> Api<'a> {
         Ok(pages.into_iter().filter_map(|page| page.repositories).flatten().collect())
     }
 
-    /// The tags of a repository, as the registry writes them; `None` if the registry does not know the repository,
-    /// or if it never had a tag.
+    /// The tags of a repository, as the registry writes them; `None` if the registry does not know the repository, or
+    /// the repository never had a tag.
     pub fn tags(&self, repository: &Repository) -> Result<Result<Option<Vec<String>>, Fault>> {
         let pages: Vec<TagsPage> = match self.pages(&format!("/v2/{repository}/tags/list"))? {
             Ok(pages) => pages,
@@ -107,7 +108,7 @@ impl<'a> Api<'a> {
         Ok(Ok(Some(pages.into_iter().filter_map(|page| page.tags).flatten().collect())))
     }
 
-    /// The digest and type of a manifest; `None` if it is missing.
+    /// The digest and media type of a manifest; `None` if the manifest is missing.
     pub fn resolve(
         &self,
         repository: &Repository,
@@ -116,7 +117,7 @@ impl<'a> Api<'a> {
         self.stored(Method::HEAD, repository, reference)
     }
 
-    /// A manifest; `None` if it is missing.
+    /// Fetches a manifest; `None` if it is missing.
     pub fn manifest(
         &self,
         repository: &Repository,
@@ -125,15 +126,15 @@ impl<'a> Api<'a> {
         self.stored(Method::GET, repository, reference)
     }
 
-    /// The platform in an image's configuration, if it can be read.
+    /// Fetches the platform from an image's configuration; `None` if the configuration cannot be read.
     pub fn platform(&self, repository: &Repository, config: &Digest) -> Result<Option<String>> {
         let path = format!("/v2/{repository}/blobs/{config}");
         let answer = self.ask(Method::GET, &path, "*/*", MANIFEST_MAX)?.ok();
         Ok(answer.filter(|answer| answer.status == 200).and_then(|answer| platform(&answer.body)))
     }
 
-    /// Whether the registry can delete a tag and keep the manifest, as distribution can since 3.0. Requests the
-    /// deletion of a tag that is not in `tags`: 3.x answers that it is missing, 2.x requires a digest (400).
+    /// Whether the registry can delete a tag and keep the manifest, as distribution can since 3.0. Tries to delete a
+    /// tag that is not in `tags`: 3.x answers that the tag is missing, 2.x that a digest is required (400).
     pub fn deletes_tags(&self, repository: &Repository, tags: &[String]) -> Result<bool> {
         let mut missing = "regcert-no-such-tag".to_owned();
         while tags.contains(&missing) {
@@ -143,7 +144,7 @@ impl<'a> Api<'a> {
         Ok(is_unknown(&self.ask(Method::DELETE, &path, "application/json", PAGE_MAX)??))
     }
 
-    /// Deletes a manifest with every tag that names it, or only a tag if the registry can.
+    /// Deletes a manifest with all its tags, or only one tag if the registry supports that.
     pub fn delete(&self, repository: &Repository, reference: &Reference) -> Result<()> {
         let path = format!("/v2/{repository}/manifests/{reference}");
         let answer = self.ask(Method::DELETE, &path, "application/json", PAGE_MAX)??;
@@ -170,7 +171,7 @@ impl<'a> Api<'a> {
         let answer = match self.ask(method, &path, MANIFEST_TYPES, MANIFEST_MAX)? {
             Ok(answer) if answer.status == 200 => answer,
             Ok(answer) if answer.status == 404 => return Ok(Ok(None)),
-            // An answer to HEAD has no body, which would distinguish the registry's own error from a proxy's.
+            // A HEAD has no body; the body of a GET shows whether the error is the registry's or a proxy's.
             Ok(answer) if answer.status == 500 && !is_whole => {
                 return self.stored(Method::GET, repository, reference);
             }
@@ -182,7 +183,7 @@ impl<'a> Api<'a> {
         let Ok(digest) = digest.parse::<Digest>() else {
             return Ok(Err(Fault::new(format!("{name} is answered without its digest"))));
         };
-        // The stored bytes of schema 1 include a signature, which its digest does not cover.
+        // A manifest of schema 1 includes a signature, which its digest does not cover.
         let is_signed = media_type.ends_with("prettyjws");
         if is_whole && !is_signed && !fits(&digest, &answer.body) {
             return Ok(Err(Fault::new(format!("{name} is damaged: its bytes do not have its digest"))));
@@ -190,7 +191,7 @@ impl<'a> Api<'a> {
         Ok(Ok(Some(Stored { digest, media_type, bytes: answer.body })))
     }
 
-    /// Every page of a list, or the answer that is not a page.
+    /// Fetches all pages of a list. The inner error is an answer with another status than 200.
     fn pages<P: DeserializeOwned>(&self, first: &str) -> Result<Result<Vec<P>, Answer>> {
         let mut pages = Vec::new();
         let mut seen = HashSet::from([first.to_owned()]);
@@ -212,7 +213,7 @@ impl<'a> Api<'a> {
         Ok(Ok(pages))
     }
 
-    /// The answer to a request with an accepted login; the inner fault is about its body.
+    /// Sends a request; fails if the login is refused. The inner error means that the body is too long.
     fn ask(&self, method: Method, path: &str, accept: &str, most: u64) -> Result<Result<Answer, Fault>> {
         let mut tries = 0;
         loop {
@@ -228,8 +229,8 @@ impl<'a> Api<'a> {
                         format!("the answer to `{}` is longer than {} MiB", printable(path), most >> 20);
                     return Ok(Err(Fault::new(what)));
                 }
-                // The server may close a kept connection just as it is used. A deletion is not repeated, because it
-                // may have happened.
+                // The server may close a kept connection just when it is used. A deletion may have succeeded all the
+                // same, so it is not repeated.
                 Err(NoAnswer { is_closed: true, .. }) if tries == 1 && method != Method::DELETE => continue,
                 Err(NoAnswer { why, .. }) => bail!(unreachable(self.target, &why)),
             };
@@ -252,7 +253,7 @@ impl<'a> Api<'a> {
         }
     }
 
-    /// Counts the bytes that were read; fails if they are too many.
+    /// Counts bytes that were read; fails if the total is too large.
     fn account(&self, read: u64) -> Result<()> {
         if self.left.take(read) {
             return Ok(());
@@ -263,7 +264,7 @@ impl<'a> Api<'a> {
         )
     }
 
-    /// The reason why the registry refused `what`.
+    /// The error for a refused request; `what` is the object of the request.
     fn refused(&self, answer: &Answer, what: &str) -> Fault {
         if answer.status == 403
             && let Some((_, message)) = registry_said(answer)
@@ -273,7 +274,7 @@ impl<'a> Api<'a> {
         }
         let why = explained(answer, what);
         if answer.status == 500 && registry_said(answer).is_some() {
-            // Only the registry's log has the cause.
+            // The cause is only in the registry's log.
             return Fault::new(format!(
                 "{why}; if the disk was full, `regcert gc` mends the links it cut off"
             ));
@@ -281,7 +282,7 @@ impl<'a> Api<'a> {
         Fault::new(why).hint("`regcert check` looks for what is broken")
     }
 
-    /// The reason why nothing can be deleted.
+    /// The error for a refused deletion.
     fn cannot_delete(&self, answer: &Answer) -> Fault {
         let said = registry_said(answer).map(|(_, message)| message).filter(|message| !message.is_empty());
         let said = said.map(|message| format!(": {}", printable(&message))).unwrap_or_default();
@@ -297,7 +298,7 @@ impl Allowance {
         Self(AtomicU64::new(bytes))
     }
 
-    /// Subtracts `bytes` if as many are left; false if not, and then nothing is left for a later call.
+    /// Subtracts `bytes`. Returns false if fewer are left, and sets the rest to zero for later calls.
     fn take(&self, bytes: u64) -> bool {
         let left = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
         if left.is_err() {
@@ -307,7 +308,7 @@ impl Allowance {
     }
 }
 
-/// The conditions under which the registry deletes, given its settings if they are known.
+/// The hint for a refused deletion, according to the registry's settings if they are known.
 fn deletes_when(deployed: Option<&Settings>) -> &'static str {
     match deployed {
         None => {
@@ -333,7 +334,7 @@ fn is_unknown(answer: &Answer) -> bool {
     answer.status == 404 && registry_said(answer).is_some()
 }
 
-/// Whether the bytes have the digest. Only SHA-256 is compared, because no registry uses another digest by default.
+/// Whether the bytes match the digest. Only SHA-256 is checked, because no registry uses another digest by default.
 fn fits(digest: &Digest, bytes: &[u8]) -> bool {
     let expected = format!("sha256:{}", hex(&sha256(bytes)));
     !digest.as_str().starts_with("sha256:") || digest.as_str() == expected
@@ -352,7 +353,7 @@ mod tests {
 
     #[test]
     fn answers_without_end_use_up_what_may_be_read() {
-        // Threads read at the same time: one byte more than allowed is noticed, whichever thread reads it.
+        // Four threads read at the same time: together they get exactly the allowance.
         let allowance = Allowance::new(1000);
         let granted: usize = std::thread::scope(|scope| {
             let threads: Vec<_> =
@@ -361,7 +362,7 @@ mod tests {
         });
         assert_eq!(granted, 1000);
         assert!(!allowance.take(1), "nothing is left");
-        // An answer that is cut off at its own limit counts in full.
+        // An answer that is cut off at its maximum size counts with this size.
         let allowance = Allowance::new(ALL_MAX);
         let pages = (0..).take_while(|_| allowance.take(PAGE_MAX)).count();
         assert_eq!(pages, 16);
@@ -385,7 +386,7 @@ mod tests {
             (spec(&off), "--delete on"),
             (spec(&mirror), "seven days"),
             (spec(&bare), "without nginx"),
-            // Turning deletion on would not help in either case.
+            // For a mirror, and without nginx, turning deletion on would not help.
             (spec(&|settings| (off(settings), mirror(settings)).0), "seven days"),
             (spec(&|settings| (off(settings), bare(settings)).0), "without nginx"),
         ] {

@@ -14,7 +14,7 @@ const PLUGINS: [&str; 4] = [
     "/usr/libexec/docker/cli-plugins",
 ];
 
-/// The command that runs Docker Compose on this machine. Its text is what a user types.
+/// The command that runs Docker Compose on this machine. `Display` prints it as a user types it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compose {
     /// `docker compose`: Compose v2, a plugin of `docker`.
@@ -27,7 +27,7 @@ pub enum Compose {
 
 impl Compose {
     /// Searches `path` (the value of PATH) and the plugin directories of `docker`; `settings` is docker's own
-    /// directory, `~/.docker`. If no Compose is found, the answer is the plugin, the one to install.
+    /// directory, `~/.docker`. If Compose is not installed, returns the plugin, which users should install.
     pub fn find(path: Option<&OsStr>, settings: Option<&Path>) -> Self {
         let on_path = |name: &str| on_path(name, path).is_some();
         let plugins = PLUGINS.iter().map(PathBuf::from);
@@ -57,17 +57,17 @@ impl fmt::Display for Compose {
     }
 }
 
-/// The program of this name on `path` (the value of PATH).
+/// Finds the program with this name in `path` (the value of PATH).
 pub fn on_path(name: &str, path: Option<&OsStr>) -> Option<PathBuf> {
     std::env::split_paths(path?).map(|dir| dir.join(name)).find(|program| runs(program))
 }
 
-/// Whether the file is an executable program.
+/// Whether the path is an executable file.
 fn runs(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
-/// Plugin directories from the settings of `docker`, which Homebrew's instructions add there.
+/// The additional plugin directories in docker's `config.json`, which users add as Homebrew's instructions say.
 fn extra_directories(config: &Path) -> Vec<PathBuf> {
     #[derive(Default, serde::Deserialize)]
     struct Config {

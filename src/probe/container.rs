@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use super::outward::Outward;
 use crate::names::printable;
 
-/// The purpose of a container of the registry.
+/// The service that a container of the registry runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
     /// The proxy that terminates TLS.
@@ -63,17 +63,17 @@ impl Container {
         self.status == "running"
     }
 
-    /// The fault to show for a container that does not run well; `None` if it runs well.
+    /// The problem of the container, as text for the user; `None` if the container runs well.
     pub fn trouble(&self) -> Option<String> {
         let Self { name, status, health, exit_code, restarts, last_line, .. } = self;
         let said = if last_line.is_empty() { String::new() } else { format!(": {last_line}") };
         match (status.as_str(), health.as_deref()) {
             ("running", Some("unhealthy")) => Some(format!("container `{name}` is unhealthy{said}")),
-            // Docker restarted it, and it has not answered since: it may end again in a moment.
+            // Docker restarted the container, and it is not healthy yet: it may soon end again.
             ("running", Some("starting")) if *restarts > 0 => self.ends_each_time(&said),
             ("running", _) => None,
             ("restarting", _) => self.ends_each_time(&said),
-            // It was stopped by SIGTERM, which `docker stop` sends, or ended by itself: the last line shows no
+            // `docker stop` stopped the container with SIGTERM, or it ended without an error: the last line is not a
             // cause.
             ("exited", _) if matches!(exit_code, 0 | 143) => {
                 Some(format!("container `{name}` was stopped (exit code {exit_code})"))

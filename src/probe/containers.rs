@@ -1,5 +1,5 @@
-//! The registry's containers: which containers belong to its directory, their state, and what keeps them from
-//! running. Nothing here changes a container.
+//! The registry's containers: finds the containers of a directory, their state, and the reason why one does not run.
+//! This module never changes a container.
 
 use std::path::{Path, PathBuf};
 
@@ -14,14 +14,14 @@ use super::project_name::{directory_name, own_name};
 use crate::error::Fault;
 use crate::names::{PROJECT_NAME, printable, project_name, shell};
 
-/// The mount point of the socket in both containers.
+/// The mount point of the directory with the registry's socket, in both containers.
 const SOCKET_MOUNT: &str = "/run/regcert";
 
-/// The number of log lines that are searched for the reason of an exit: the registry prints its usage after the
-/// reason.
+/// The number of log lines that are searched for the reason of an exit: after the reason, the registry prints its
+/// usage.
 const LOG_LINES: &str = "40";
 
-/// A Compose project: one directory under one name.
+/// A Compose project: a directory and the name of its project.
 #[derive(Debug, Clone)]
 pub struct Project {
     pub(super) compose: Compose,
@@ -34,17 +34,17 @@ pub struct Project {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NameFrom {
-    /// The variable `COMPOSE_PROJECT_NAME` of the environment.
+    /// The environment variable `COMPOSE_PROJECT_NAME`.
     Environment,
-    /// The file `.env`.
+    /// The file `.env` in the directory.
     File,
     /// The name of the directory.
     Directory,
 }
 
 impl Project {
-    /// The project of a directory, with the name that Compose gives it; `variable` is COMPOSE_PROJECT_NAME in the
-    /// environment.
+    /// The project of a directory, named as Compose names it. `variable` is the environment variable
+    /// `COMPOSE_PROJECT_NAME`.
     pub fn of(compose: Compose, dir: &Path, variable: Option<&str>) -> Self {
         let file = || std::fs::read_to_string(dir.join(".env")).ok().and_then(|text| project_name(&text));
         let (name, from) = match variable.filter(|name| !name.is_empty()).map(str::to_owned) {
@@ -57,13 +57,13 @@ impl Project {
         Self { compose, dir: dir.to_owned(), name, from }
     }
 
-    /// The volume that contains the socket with an older docker-compose.yml.
+    /// The name of the volume in which an older docker-compose.yml has the registry's socket.
     pub fn old_socket(&self) -> String {
         format!("{}_socket", self.name)
     }
 
-    /// The registry's containers. Fails if they run under another name, or if containers of another directory run
-    /// under this one: a command would then affect the wrong containers.
+    /// The registry's containers. Fails if they have another project name, or if containers of another directory have
+    /// this project name: a command would then affect the wrong containers.
     pub fn containers(&self) -> Result<Vec<Container>> {
         let dir =
             self.dir.canonicalize().with_context(|| format!("`{}` cannot be found", self.dir.display()))?;
@@ -87,12 +87,12 @@ impl Project {
         Ok(containers)
     }
 
-    /// The container of a service; fails unless it runs.
+    /// The container of a service; fails if the container does not run.
     pub fn running(&self, service: Service) -> Result<Container> {
         self.running_of(&self.containers()?, service)
     }
 
-    /// The running container of a service, out of `containers`.
+    /// Finds the container of a service in `containers`; fails if the container does not run.
     pub(super) fn running_of(&self, containers: &[Container], service: Service) -> Result<Container> {
         let Some(container) = containers.iter().find(|container| container.service == service) else {
             bail!(
@@ -109,7 +109,7 @@ impl Project {
         }
     }
 
-    /// The cure for a container in trouble, as far as the last line of its log tells.
+    /// A hint for the repair of a container, according to its state and the last line of its log.
     pub fn cure(&self, container: &Container) -> String {
         let said = container.last_line.to_lowercase();
         // The path is `…/volumes/NAME/_data`.
@@ -134,7 +134,7 @@ impl Project {
         );
         match container.status.as_str() {
             "restarting" | "running" if container.restarts > 0 => format!("mend what it says, then {again}"),
-            // The container is unhealthy: without the option, Compose would leave it as it is.
+            // The container is unhealthy: without `--force-recreate`, Compose would not change it.
             "running" => again,
             // `up -d` leaves the container paused, or fails.
             "paused" => self.runs(&format!("unpause {}", container.service.name())),
@@ -142,7 +142,7 @@ impl Project {
         }
     }
 
-    /// A Compose command as the user types it.
+    /// A hint to run a Compose command.
     pub(super) fn runs(&self, words: &str) -> String {
         format!("run `{} {words}`", self.compose)
     }
@@ -152,7 +152,7 @@ impl Project {
         shell(&self.dir.display().to_string())
     }
 
-    /// Every container of any registry, or with this project's name.
+    /// Inspects the containers of all registries, and all containers with this project's name.
     fn inspect(&self) -> Result<Vec<Inspected>> {
         let named = format!("label={PROJECT}={}", self.name);
         let [registry, nginx] = [REGISTRY_MOUNT, NGINX_MOUNT].map(|mount| format!("volume={mount}"));
@@ -171,7 +171,7 @@ impl Project {
         let words: Vec<_> =
             ["inspect", "--type", "container"].into_iter().chain(ids.iter().map(String::as_str)).collect();
         let output = started(&[engine()], &self.dir, &words)?;
-        // A container that has disappeared is an error, but the output still has the others.
+        // If a container has disappeared, the command fails, but its output has the other containers.
         let said = String::from_utf8_lossy(&output.stdout);
         serde_json::from_str(&said).map_err(|error| {
             if output.status.success() {
@@ -186,7 +186,7 @@ impl Project {
         })
     }
 
-    /// Fails if Compose would use the containers of another directory as those of this one.
+    /// Fails if containers of another directory have this project's name: Compose would use them for this directory.
     fn not_another_directorys(&self, found: &[Inspected], dir: &Path) -> Result<()> {
         let foreign: Vec<_> = found
             .iter()

@@ -10,7 +10,7 @@ use super::{Compose, program};
 use crate::names::{VolumeName, shell};
 
 /// The names of the running containers that use `dir` or `volume`, with a command that stops them; `None` if none
-/// runs, or if Docker cannot be asked.
+/// runs, or if Docker does not answer.
 pub fn running(compose: Compose, dir: &Path, volume: Option<&VolumeName>) -> Option<(Vec<String>, String)> {
     let ids = docker(&["ps", "-q"])?;
     let ids: Vec<_> = ids.split_whitespace().collect();
@@ -47,13 +47,13 @@ pub fn running(compose: Compose, dir: &Path, volume: Option<&VolumeName>) -> Opt
 pub enum Volume {
     /// The volume exists, and its files are in this directory.
     At(PathBuf),
-    /// The volume is missing; these volumes have the same key in some docker-compose.yml.
+    /// The volume is missing. The value lists volumes that have the same name in other Compose projects.
     Missing(Vec<String>),
-    /// Docker cannot be asked.
+    /// Docker does not answer.
     Unknown,
 }
 
-/// Asks Docker for a volume.
+/// Asks Docker for the state of a volume.
 pub fn volume(name: &VolumeName) -> Volume {
     if docker(&["version"]).is_none() {
         return Volume::Unknown;

@@ -1,5 +1,5 @@
-//! Runs `docker` and Docker Compose, and names the cause if they do not work at all. Never shows more than the last
-//! line of their output.
+//! Runs `docker` and Docker Compose, and recognizes the cause if they do not work at all. Messages contain at most the
+//! last line of their output.
 
 use std::io;
 use std::path::Path;
@@ -9,10 +9,10 @@ use anyhow::Result;
 
 use crate::error::Fault;
 
-/// A longer line is cut: it is a stack trace or a request, not an explanation.
+/// The maximum length of a line in a message: a longer line is a stack trace or a request, not an explanation.
 const LINE_MAX: usize = 300;
 
-/// The output of the command. `hint` is the cure for a failure with an unknown cause.
+/// Runs a command and returns its output. `hint` is the hint for a failure with an unknown cause.
 pub(super) fn run(program: &[&str], dir: &Path, words: &[&str], hint: &str) -> Result<String> {
     let output = started(program, dir, words)?;
     if !output.status.success() {
@@ -22,12 +22,12 @@ pub(super) fn run(program: &[&str], dir: &Path, words: &[&str], hint: &str) -> R
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The command's output, whatever its exit code.
+/// Runs a command and returns its output, whatever the exit code. Fails only if the command cannot be started.
 pub(super) fn started(program: &[&str], dir: &Path, words: &[&str]) -> Result<Output, Fault> {
     let mut command = super::program::program(program[0]);
     command.args(&program[1..]).args(words).current_dir(dir).stdin(Stdio::null());
     if std::env::var("COMPOSE_FILE").is_ok_and(|files| !names_own_file(&files, dir)) {
-        // Otherwise Compose would act on another project, under the name of this one.
+        // Otherwise Compose would use the file of another project with the name of this one.
         command.env_remove("COMPOSE_FILE");
     }
     command.output().map_err(|error| not_started(program[0], &error))
@@ -39,7 +39,7 @@ fn names_own_file(files: &str, dir: &Path) -> bool {
     own.is_some() && files.split([':', ',', ';']).any(|file| dir.join(file).canonicalize().ok() == own)
 }
 
-/// The fault of a program that cannot be started.
+/// The error for a program that cannot be started.
 pub(super) fn not_started(program: &str, error: &io::Error) -> Fault {
     if error.kind() != io::ErrorKind::NotFound {
         return Fault::new(format!("`{program}` cannot be run: {error}"));
@@ -50,7 +50,7 @@ pub(super) fn not_started(program: &str, error: &io::Error) -> Fault {
     ))
 }
 
-/// The fault in the stderr of a failed command: a known cause with its cure, or `what` and the last line.
+/// The error for a failed command, from its stderr: a known cause with a hint, or `what` and the last line.
 pub(super) fn failed(what: &str, stderr: &[u8], hint: &str) -> Fault {
     let said = String::from_utf8_lossy(stderr);
     let last = match last_line(&said) {
@@ -60,7 +60,7 @@ pub(super) fn failed(what: &str, stderr: &[u8], hint: &str) -> Fault {
     cause(&said).unwrap_or_else(|| Fault::new(format!("{what}: {last}")).hint(hint))
 }
 
-/// The reason why Docker does not work at all, by the messages of Docker 20.10 to 29 and of docker-compose 1.29.
+/// Recognizes why Docker does not work at all, from the messages of Docker 20.10 to 29 and of docker-compose 1.29.
 fn cause(said: &str) -> Option<Fault> {
     let said = said.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
@@ -117,7 +117,7 @@ fn cause(said: &str) -> Option<Fault> {
     None
 }
 
-/// The host's port in a message of Docker: the port of the first address in it.
+/// The host's port in a message of Docker: the port of the first address in the message.
 fn port_of(said: &str) -> Option<u16> {
     ["0.0.0.0:", "127.0.0.1:", "[::]:"].into_iter().find_map(|address| {
         let (_, rest) = said.split_once(address)?;
@@ -125,7 +125,7 @@ fn port_of(said: &str) -> Option<u16> {
     })
 }
 
-/// The last line that is not empty, or an empty text.
+/// The last line that is not empty, cut to `LINE_MAX` characters; an empty text if there is none.
 pub(super) fn last_line(said: &str) -> String {
     let line = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
     line.chars().take(LINE_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()

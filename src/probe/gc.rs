@@ -1,11 +1,11 @@
-//! A garbage collection inside the running registry's container. nginx refuses pushes while a file exists, the mark:
-//! nothing is restarted, and pulls continue.
+//! Garbage collection inside the running registry's container. nginx refuses pushes while a certain file exists, the
+//! mark. No container is restarted, and pulls continue.
 //!
-//! The registry's own collector is not used: with images of several platforms it loses layers of images that are
-//! still tagged (`docs/upstream/garbage-collection.md`), and it removes the layers of a push that is under way.
-//! Pushes are refused for the seconds in which regcert scans again what changed (`look`) and moves the garbage away
-//! (`shell`). Only a collector inside the registry could do without refusing pushes: between its check for a layer
-//! and its answer to a push, the registry would not notice a removal from outside.
+//! The registry's own collector is not used: it loses layers of tagged images with several platforms
+//! (`docs/upstream/garbage-collection.md`), and removes the layers of a push that is under way. regcert refuses pushes
+//! only for the seconds in which it scans the recent changes (`look`) and moves the garbage away (`shell`). Only a
+//! collector inside the registry would not have to refuse pushes: between its check for a layer and its answer to a
+//! push, the registry does not notice that another program removes the layer.
 
 mod drain;
 mod look;
@@ -27,25 +27,25 @@ use super::program::engine;
 use crate::error::Fault;
 use crate::images::{Amount, Garbage, Plan, TRASH};
 
-/// The mark: nginx.conf refuses pushes while this file exists.
+/// The path of the mark: nginx refuses pushes while this file exists.
 pub const READ_ONLY: &str = "/run/regcert/read-only";
 
 /// The registry's socket, as in templates/registry/config.yml.
 const SOCKET: &str = "/run/regcert/registry.sock";
 
-/// The directory that the registry makes below the one in templates/registry/config.yml.
+/// The registry's storage, which the registry creates below the directory in templates/registry/config.yml.
 const ROOT: &str = "/var/lib/registry/docker/registry/v2";
 
-/// How long to wait for a container that restarts.
+/// The maximum time to wait for a container that restarts.
 const RESTART: Duration = Duration::from_secs(10);
 
-/// The running containers of a registry, for a collection in them.
+/// The running containers in which a collection works.
 #[derive(Debug)]
 pub struct Collector {
     project: Project,
     registry: String,
     nginx: Option<String>,
-    /// Whether nginx checks for the mark last of all, directly before it asks the registry.
+    /// Whether nginx checks for the mark as the last step before it connects to the registry.
     asks_late: bool,
 }
 
@@ -56,12 +56,12 @@ pub struct Collected {
     pub before: Amount,
     /// The planned work.
     pub plan: Plan,
-    /// Whether all of the plan was done.
+    /// Whether the whole plan was carried out.
     pub extent: Extent,
 }
 
 impl Collector {
-    /// Finds the containers of this directory; nginx's only if `with_nginx`. `conf` is the configuration of nginx.
+    /// Finds the running containers of this directory; nginx only if `with_nginx`. `conf` is the text of nginx.conf.
     pub fn find(project: Project, with_nginx: bool, conf: &str) -> Result<Self> {
         let id = |service| project.running(service).map(|container| container.id);
         let nginx = with_nginx.then(|| id(Service::Nginx)).transpose()?;
@@ -70,13 +70,13 @@ impl Collector {
         Ok(Self { registry: id(Service::Registry)?, nginx, asks_late, project })
     }
 
-    /// Whether the registry caches which layers exist: it would still promise them after their removal.
+    /// Whether the registry caches which layers exist. It would then report removed layers as existing.
     pub fn remembers_layers(&self) -> Result<bool> {
         let environment = self.exec(&self.registry, &["env"])?;
         Ok(environment.lines().any(|line| line.starts_with("REGISTRY_STORAGE_CACHE")))
     }
 
-    /// Collects while pushes are refused. Calls `say` with the name of each step.
+    /// Collects garbage while pushes are refused. Calls `say` with the name of each step.
     pub fn collect(
         &self,
         garbage: Garbage,
@@ -97,7 +97,7 @@ impl Collector {
         Ok(Collected { before, plan, extent: ended? })
     }
 
-    /// Frees the space of what was moved away. Pushes are accepted meanwhile.
+    /// Removes the garbage that was moved away, to free its space. The registry accepts pushes meanwhile.
     pub fn empty_trash(&self) -> Result<()> {
         self.exec(&self.registry, &["sh", "-c", EMPTY, "sh", ROOT, TRASH]).map(drop).map_err(|error| {
             let fault = Fault::new(format!("the space of what was collected cannot be freed: {error:#}"));
@@ -105,8 +105,8 @@ impl Collector {
         })
     }
 
-    /// Makes sure that the registry accepts pushes, also after a shell was killed: removes the mark unless its shell
-    /// still runs, which then removes it itself. Waits for a container that restarts.
+    /// Makes the registry accept pushes again, even after a shell was killed: removes the mark, unless the shell still
+    /// runs and will remove the mark itself. Waits for a container that restarts.
     pub fn take_pushes(&self) -> Result<()> {
         let start = Instant::now();
         loop {

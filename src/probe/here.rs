@@ -1,5 +1,5 @@
 //! This machine as its network sees it: its address and name, and the machine that the registry's name resolves to.
-//! Sends only the packets of the resolver, and waits for nothing longer than [`PATIENCE`].
+//! Sends other machines nothing but name lookups, and waits at most [`PATIENCE`] for each fact.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
@@ -17,19 +17,19 @@ use super::tls::chain;
 use crate::names::{DnsName, Host, Subtree, masked};
 use crate::pki::Certificate;
 
-/// The default socket of the Docker daemon.
+/// The path of the Docker daemon's default socket.
 pub(super) const SOCKET: &str = "/var/run/docker.sock";
 
-/// The longest wait for the first screen: what is unknown by then is left out.
+/// The maximum time to wait for a fact for the first screen. A fact that is unknown by then is left out.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// An address that no machine has (RFC 5737 §3): the route to it shows this machine's own address.
 const FAR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
-/// Interfaces of containers and virtual machines, which other machines do not reach.
+/// Prefixes of the names of interfaces that other machines cannot reach: loopback, containers, virtual machines.
 const INNER: [&str; 8] = ["lo", "docker", "br-", "veth", "virbr", "lxc", "cni", "flannel"];
 
-/// The facts that the first screen depends on.
+/// The facts about this machine that the first screen needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Here {
     /// The address at which other machines reach this one.
@@ -52,7 +52,7 @@ impl Here {
     }
 }
 
-/// The address of [`Here::own_address`] without the other facts, which take time to find.
+/// Finds the address of [`Here::own_address`] without the other facts, which take longer to find.
 pub fn own_address() -> IpAddr {
     address_in(&own_routes()).unwrap_or(Ipv4Addr::LOCALHOST).into()
 }
@@ -68,7 +68,7 @@ pub enum Leads {
     Here,
     /// Another machine, with its address.
     Elsewhere(IpAddr),
-    /// None: the resolver does not know the name.
+    /// No machine: the resolver does not know the name.
     Nowhere,
 }
 
@@ -109,7 +109,7 @@ pub fn here(host: &Host, compose: Compose) -> Here {
             .filter(|name| !name.is_within("localdomain")),
         leads,
         compose: match version.recv_timeout(PATIENCE) {
-            // podman-compose numbers its versions in its own way.
+            // The versions of podman-compose have other numbers than those of Docker Compose.
             _ if compose == Compose::Podman => Version::Unknown,
             Ok(Said::Text(text)) => Version::Known(text),
             Ok(Said::Missing) => Version::Missing,
@@ -123,7 +123,7 @@ pub fn docker_is_for_root() -> bool {
     access(SOCKET, Access::WRITE_OK) == Err(Errno::ACCESS)
 }
 
-/// Whether this user's own Docker daemon listens in `runtime` (XDG_RUNTIME_DIR).
+/// Whether this user's own Docker daemon has a socket in `runtime` (XDG_RUNTIME_DIR).
 pub fn has_rootless_docker(runtime: Option<&Path>) -> bool {
     runtime.is_some_and(|runtime| runtime.join("docker.sock").exists())
 }
@@ -147,7 +147,7 @@ fn said(words: &[&str]) -> Said {
         Ok(output) if output.status.success() => {
             Said::Text(String::from_utf8_lossy(&output.stdout).trim().to_owned())
         }
-        // This is `docker` without its Compose plugin.
+        // `docker` without its Compose plugin prints this.
         Ok(output) if String::from_utf8_lossy(&output.stderr).contains("is not a docker command") => {
             Said::Missing
         }
@@ -155,7 +155,7 @@ fn said(words: &[&str]) -> Said {
     }
 }
 
-/// Runs `work` in its own thread, which is abandoned if it takes too long.
+/// Runs `work` in a thread. The caller receives the result, or abandons the thread if it takes too long.
 fn within<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> mpsc::Receiver<T> {
     let (send, receive) = mpsc::channel();
     std::thread::spawn(move || send.send(work()));
@@ -171,7 +171,7 @@ struct Route {
     direct: bool,
 }
 
-/// Parses the table of proc(5): addresses are hexadecimal, in the machine's own byte order.
+/// Parses `/proc/net/route` (proc(5)): addresses are hexadecimal, in the machine's own byte order.
 fn routes(table: &str) -> Vec<Route> {
     let address =
         |text: &str| u32::from_str_radix(text, 16).ok().map(|bits| Ipv4Addr::from(bits.to_ne_bytes()));
@@ -191,7 +191,7 @@ fn routes(table: &str) -> Vec<Route> {
     table.lines().skip(1).filter_map(route).collect()
 }
 
-/// The address of the default route, otherwise the one in the first network that is not for containers.
+/// This machine's address on the default route, or else in the first network that is not for containers.
 fn address_in(routes: &[Route]) -> Option<Ipv4Addr> {
     let outer = |route: &&Route| !INNER.iter().any(|inner| route.interface.starts_with(inner));
     let beside = routes.iter().filter(|route| route.direct && route.prefix > 0).find(outer);

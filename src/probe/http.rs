@@ -1,5 +1,5 @@
-//! The registry's API as a client uses it, over TLS that trusts only the given roots: a password never goes to a
-//! server with another certificate.
+//! The registry's API as a client uses it, over TLS. The client trusts only the given roots, so it never sends a
+//! password to a server with another certificate.
 
 use std::io::{self, Read as _};
 use std::net::{IpAddr, SocketAddr};
@@ -25,22 +25,22 @@ use crate::health::{Answer, Step, Target, Trip, location_fault};
 use crate::names::Username;
 use crate::pki::{Certificate, ServerIdentity, hex, provider, sha256};
 
-/// The limit for a request that only reads; a registry on a slow disk needs a second.
+/// The maximum time for a request that only reads. A registry on a slow disk needs a second.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// The limit for a request that stores something: a chunk takes a while on a slow connection.
+/// The maximum time for a request that stores data: a chunk takes a while on a slow connection.
 const STORE_LIMIT: Duration = Duration::from_secs(30);
 
-/// The limit for a list: for a catalog of thousands of repositories the registry reads as many directories.
+/// The maximum time for a list: for a catalog of thousands of repositories, the registry reads as many directories.
 const ASK_LIMIT: Duration = Duration::from_secs(60);
 
-/// The number of connections that are kept open, for as many threads at a time.
+/// The maximum number of connections that are kept open, and of threads that use them.
 pub(super) const CONNECTIONS: usize = 8;
 
-/// The number of bytes of a body that are kept: more than any comparison needs.
+/// The maximum number of bytes of a body that are read: more than any comparison needs.
 const BODY: u64 = 64 << 10;
 
-/// The size of a test chunk: more than the megabyte that nginx accepts by default (`client_max_body_size`).
+/// The size of a test chunk, in bytes: more than the megabyte that nginx accepts by default (`client_max_body_size`).
 const CHUNK: u64 = 1_500_000;
 
 /// The user who logs in.
@@ -49,11 +49,11 @@ pub struct Login<'a> {
     pub password: &'a Password,
 }
 
-/// The reason why there is no answer.
+/// The reason why a server did not answer.
 pub(super) struct NoAnswer {
     /// A short text for the user.
     pub why: String,
-    /// Whether the server closed the connection: a kept connection may be closed the moment it is used again.
+    /// Whether the server closed the connection. It may do so just when a kept connection is used again.
     pub is_closed: bool,
 }
 
@@ -78,7 +78,7 @@ impl Resolver for Pinned {
 }
 
 impl<'a> Client<'a> {
-    /// A client that connects to `peer`, trusts only `roots`, and shows the certificate if there is one.
+    /// Creates a client that connects to `peer`, trusts only `roots`, and presents the certificate `shown`, if given.
     pub(super) fn new(
         target: &'a Target,
         peer: SocketAddr,
@@ -108,22 +108,22 @@ impl<'a> Client<'a> {
         Self { agent, target, credentials, interrupt: Interrupt::default() }
     }
 
-    /// Called before anything may be stored in the registry: from now on, Ctrl-C is only noted.
+    /// Must be called before data may be stored in the registry. From now on, Ctrl-C is only recorded.
     pub(super) fn begin(&mut self) {
         self.interrupt = Interrupt::note();
     }
 
-    /// Called when regcert's data is gone from the registry: a noted Ctrl-C ends the run here.
+    /// Must be called when regcert's data is gone from the registry. A recorded Ctrl-C ends the run here.
     pub(super) fn done(&self) {
         self.interrupt.let_through();
     }
 
-    /// `GET /v2/` without the password.
+    /// Sends `GET /v2/` without the password.
     pub(super) fn api(&self) -> Result<Answer, String> {
         self.send(Method::GET, &self.target.url("/v2/"), None, &[], SendBody::none())
     }
 
-    /// `GET /v2/` with the password.
+    /// Sends `GET /v2/` with the password.
     pub(super) fn login(&self) -> Result<Answer, String> {
         self.call(Method::GET, &self.target.url("/v2/"), SendBody::none())
     }
@@ -134,7 +134,7 @@ impl<'a> Client<'a> {
         self.call(Method::POST, &url, NOTHING)
     }
 
-    /// The tags of a repository.
+    /// Requests the tags of a repository.
     pub(super) fn tags(&self, repository: &str) -> Result<Answer, String> {
         self.get(&self.target.url(&format!("/v2/{repository}/tags/list")))
     }
@@ -158,16 +158,16 @@ impl<'a> Client<'a> {
         answer
     }
 
-    /// Cancels an upload, at the registry's own address whatever host `location` names. If this fails, the registry
-    /// removes the upload after a while.
+    /// Cancels an upload, at the registry's own address even if `location` names another host. If this fails, the
+    /// registry removes the upload after a while.
     pub(super) fn cancel(&self, location: &str) {
         if let Some(path) = location.find("/v2/") {
             _ = self.call(Method::DELETE, &self.target.url(&location[path..]), SendBody::none());
         }
     }
 
-    /// Stores a blob and a manifest that are the same each time, fetches them, and deletes them if that is allowed,
-    /// even if a step fails.
+    /// Stores a constant blob and a constant manifest, fetches both, and deletes both if the registry allows it, even
+    /// if a step fails.
     pub(super) fn trip(&self, repository: &str) -> Result<Trip, String> {
         let blob = b"{}".to_vec();
         let digest = |bytes: &[u8]| format!("sha256:{}", hex(&sha256(bytes)));
@@ -229,7 +229,7 @@ impl<'a> Client<'a> {
 
     /// Sends a request with the password.
     fn call(&self, method: Method, url: &str, body: impl AsSendBody) -> Result<Answer, String> {
-        // A registry needs the type only for a manifest; other paths ignore it.
+        // A registry needs the content type only for a manifest, and ignores it for other paths.
         let typed = [
             ("content-type", if url.contains("/manifests/") { MANIFEST } else { BYTES }),
             ("accept", MANIFEST),
@@ -251,13 +251,13 @@ impl<'a> Client<'a> {
         let opened = self.open(method, url, credentials, headers, body, limit);
         let mut response = opened.map_err(|e| said(&e, limit))?;
         let mut bytes = Vec::new();
-        // A truncated body shows in the comparison with the expected one.
+        // A truncated body is noticed when it is compared with the expected body.
         _ = response.body_mut().as_reader().take(BODY).read_to_end(&mut bytes);
         Ok(answer(&response, bytes))
     }
 
-    /// Sends a request with the password and without a body, and reads the whole answer; `None` if it is longer than
-    /// `most`.
+    /// Sends a request with the password and without a body, and reads the whole answer; `None` if the answer is
+    /// longer than `most` bytes.
     pub(super) fn ask(
         &self,
         method: Method,
@@ -310,7 +310,7 @@ impl<'a> Client<'a> {
     }
 }
 
-/// A configuration that trusts only `roots`, and shows a certificate if there is one.
+/// The TLS configuration of a client that trusts only `roots`, and presents the certificate `shown`, if given.
 fn trusting(roots: Vec<TlsCertificate<'static>>, shown: Option<ClientCert>) -> TlsConfig {
     TlsConfig::builder()
         .unversioned_rustls_crypto_provider(provider())
@@ -319,7 +319,7 @@ fn trusting(roots: Vec<TlsCertificate<'static>>, shown: Option<ClientCert>) -> T
         .build()
 }
 
-/// The answer of the registry at `url` to `GET /v2/` without a password, through the proxy if given. Trusts the
+/// Sends `GET /v2/` without a password to the registry at `url`, through the proxy if given. Trusts only the
 /// certificates in `roots` (PEM).
 pub fn ask_upstream(url: &str, roots: &[u8], proxy: Option<&Proxy>) -> Result<Answer, String> {
     let roots = CertificateDer::pem_slice_iter(roots).filter_map(Result::ok);
@@ -339,7 +339,7 @@ pub fn ask_upstream(url: &str, roots: &[u8], proxy: Option<&Proxy>) -> Result<An
     asked.map(|response| answer(&response, Vec::new())).map_err(|e| said(&e, LIMIT))
 }
 
-/// The answer of the server at `address` to a plain http request for `target`. Redirects are not followed.
+/// Sends an unencrypted HTTP request for `target` to the server at `address`. Does not follow redirects.
 pub(super) fn get_plain(address: IpAddr, target: &Target, path: &str) -> Result<Answer, String> {
     let config = Agent::config_builder()
         .http_status_as_error(false)
@@ -363,7 +363,7 @@ fn answer(response: &Response<Body>, body: Vec<u8>) -> Answer {
     Answer { status: response.status().as_u16(), headers, body }
 }
 
-/// The certificate to show, with its key.
+/// The client certificate, chain and key to present in the TLS handshake.
 fn identity(shown: &ServerIdentity) -> ClientCert {
     let chain: Vec<_> =
         shown.chain().iter().map(|one| TlsCertificate::from_der(one.der()).to_owned()).collect();
@@ -387,7 +387,7 @@ fn is_closing(error: &io::Error) -> bool {
     [BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof].contains(&error.kind())
 }
 
-/// A short text of the fault, which never contains the request.
+/// A short text for the error. It never contains the request.
 #[allow(clippy::wildcard_enum_match_arm)] // The library's errors are open-ended by its own word.
 fn said(error: &ureq::Error, limit: Duration) -> String {
     match error {

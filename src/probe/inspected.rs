@@ -50,7 +50,7 @@ pub(super) struct InspectedState {
 #[serde(rename_all = "PascalCase")]
 struct Health {
     status: String,
-    // Podman leaves it out or sets it to null.
+    // Podman omits the log or sets it to null.
     log: Option<Vec<HealthCheck>>,
 }
 
@@ -87,7 +87,7 @@ struct Mount {
 
 impl InspectedState {
     /// The output of the last health check, if the container runs and is unhealthy. A container that has ended keeps
-    /// its last result, but its log says why it ended.
+    /// the result of its last health check, but only its log shows why it ended.
     fn unhealthy(&self) -> Option<String> {
         let health = self.health.as_ref().filter(|health| health.status == "unhealthy")?;
         if self.status != "running" {
@@ -114,7 +114,7 @@ impl Inspected {
         if has(REGISTRY_MOUNT) { Some(Service::Registry) } else { has(NGINX_MOUNT).then_some(Service::Nginx) }
     }
 
-    /// The directory that the container was made for.
+    /// The directory of the registry that the container was created for.
     pub(super) fn directory(&self) -> Option<PathBuf> {
         let above = |destination: &str| self.source(destination)?.parent().map(Path::to_owned);
         above(REGISTRY_MOUNT)
@@ -122,15 +122,15 @@ impl Inspected {
             .or_else(|| self.label(WORKING_DIR).map(PathBuf::from))
     }
 
-    /// Whether the container was made for this directory.
+    /// Whether the container was created for this directory.
     pub(super) fn is_of(&self, dir: &Path) -> bool {
         let is_here = |path: &Path| path.canonicalize().is_ok_and(|path| path == dir);
-        // The label is compared too, because Docker Desktop has other paths for the same directories.
+        // The label is also compared, because Docker Desktop mounts directories under other paths.
         self.directory().is_some_and(|path| is_here(&path))
             || self.label(WORKING_DIR).is_some_and(|path| is_here(Path::new(path)))
     }
 
-    /// Whether the directory of the container is missing: it was renamed, and may be this one.
+    /// Whether the container's directory is missing. It may have been renamed to the current directory.
     pub(super) fn is_orphan(&self) -> bool {
         let gone = |path: PathBuf| {
             path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)

@@ -1,5 +1,5 @@
-//! Handles Ctrl-C while trial data may be in the registry: notes the signal, removes the data, then ends the run. A
-//! second Ctrl-C ends it at once.
+//! Handles Ctrl-C while trial data may be in the registry: records the signal, so that regcert can remove the data
+//! before the run ends. A second Ctrl-C ends the run at once.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -8,28 +8,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
-/// The signals that end a run, each with a flag that is set when it comes; empty if there is nothing to remove.
+/// The signals that end a run, each with a flag that the signal sets. Empty while there is no data to remove.
 #[derive(Default)]
 pub(super) struct Interrupt(Vec<(i32, Arc<AtomicBool>)>);
 
 impl Interrupt {
-    /// Notes the signals from now on. If that fails, they keep their default effect.
+    /// From now on, records SIGINT and SIGTERM instead of ending the run. If that fails, they end the run as usual.
     pub(super) fn note() -> Self {
         let signals = [SIGINT, SIGTERM].map(|signal| (signal, Arc::new(AtomicBool::new(false))));
         for (signal, noted) in &signals {
-            // The order matters: the first signal is only noted.
+            // The order matters: the first signal only sets the flag, and the second signal ends the run.
             _ = flag::register_conditional_default(*signal, noted.clone());
             _ = flag::register(*signal, noted.clone());
         }
         Self(signals.into())
     }
 
-    /// Whether a signal came.
+    /// Whether a signal was recorded.
     pub(super) fn is_noted(&self) -> bool {
         self.0.iter().any(|(_, noted)| noted.load(Ordering::SeqCst))
     }
 
-    /// Called when regcert's data is gone: a noted signal ends the run now, and a later one ends it at once.
+    /// Must be called when regcert's data is gone. A recorded signal ends the run now, and a later signal at once.
     pub(super) fn let_through(&self) {
         for (signal, noted) in &self.0 {
             if noted.swap(true, Ordering::SeqCst) {
@@ -39,12 +39,12 @@ impl Interrupt {
     }
 }
 
-/// Bytes that end early if a signal came: the request is then complete, and its answer has the location of the
-/// upload. A request that is cut off would leave the registry busy with the upload.
+/// A request body that ends early if a signal was recorded. The request is then complete, and the answer has the
+/// location of the upload. If the request were cut off, the registry would stay busy with the upload.
 pub(super) struct Chunk<'a> {
-    /// The number of bytes that are left.
+    /// The number of bytes that are not read yet.
     pub left: u64,
-    /// The signals that end the bytes early.
+    /// The signals that end the body early.
     pub interrupt: &'a Interrupt,
 }
 

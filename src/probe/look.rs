@@ -1,4 +1,5 @@
-//! Tests a registry once, from the name to the last byte. Stops where a client would have to stop.
+//! Tests a registry once, from the lookup of its name to the transfer of an image. Stops when a client could not
+//! continue.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -12,30 +13,30 @@ use super::{route, tls};
 use crate::health::{Answer, Extent, Refusal, Seen, Target, Trial, location_fault};
 use crate::pki::{Certificate, ServerIdentity, verify};
 
-/// The number of addresses that are tried after the first that accepts a connection: each may take seconds.
+/// The maximum number of addresses to test besides the one that accepted a connection: each may take seconds.
 const OTHERS_MAX: usize = 4;
 
 /// The client that tests the registry.
 pub struct Client<'a> {
-    /// The trusted roots; no others count.
+    /// The only trusted roots.
     pub roots: &'a [&'a Certificate],
     /// The user who logs in, if any.
     pub login: Option<Login<'a>>,
-    /// The certificate that the client shows, with its key.
+    /// The client certificate to present, with chain and key.
     pub shows: Option<&'a ServerIdentity>,
-    /// The repository of the trial images, and the most that may be stored in it.
+    /// The repository for trial images, and the extent of the trial.
     pub trial: &'a Trial,
     /// Whether the registry probably runs on this machine.
     pub at_home: bool,
-    /// The certificate that the server should serve, if it is known.
+    /// The certificate that the server should present, if it is known.
     pub wanted: Option<&'a Certificate>,
 }
 
-/// The time that a reload takes until only the new processes accept connections.
+/// The maximum time after a reload until only the new processes accept connections.
 const RELOAD: Duration = Duration::from_secs(4);
 
-/// The chain that the server shows. If it is an older one of the same authority, waits, because a reload may just
-/// have begun.
+/// Reads the chain that the server presents. If the chain is an older one from the same authority, tries again for a
+/// while, because a reload may just have begun.
 fn served(peer: SocketAddr, target: &Target, client: &Client<'_>) -> Result<Vec<Certificate>, Refusal> {
     let until = Instant::now() + RELOAD;
     loop {
@@ -61,7 +62,7 @@ pub fn look(target: &Target, client: &Client<'_>, now: OffsetDateTime) -> Seen {
         seen.peer = Some(route::connect(addresses, target.port));
     }
     seen.addresses = Some(addresses.clone());
-    // If the name leads to another machine, this one is asked whether it serves the right certificate.
+    // If the name resolves to another machine, the certificate of a server on this machine is read as well.
     if client.at_home && seen.ours.is_empty() {
         let here = SocketAddr::new(IpAddr::from(Ipv4Addr::LOCALHOST), target.port);
         let chain = tls::chain(here, &target.host).ok();
@@ -94,8 +95,8 @@ pub fn look(target: &Target, client: &Client<'_>, now: OffsetDateTime) -> Seen {
     seen
 }
 
-/// The addresses besides `peer` that accept no connection, or show another certificate. An address in a network that
-/// this machine does not have is left out, because it says nothing about the server.
+/// The addresses besides `peer` that accept no connection, or present another certificate. An address in a network
+/// that this machine does not have is left out, because the failure does not concern the server.
 fn astray(
     addresses: &[IpAddr],
     peer: SocketAddr,
@@ -120,7 +121,7 @@ fn astray(
     others.filter_map(judge).collect()
 }
 
-/// Sends the requests of a user, as far as the registry answers them.
+/// Sends the requests of a user, until one fails or the extent of the trial is reached.
 fn converse(http: &http::Client<'_>, client: &Client<'_>, target: &Target, seen: &mut Seen) {
     let healthy = |answer: &Option<Result<Answer, String>>, status: u16| matches!(answer, Some(Ok(answer)) if answer.status == status);
     let asks = matches!(&seen.api, Some(Ok(answer)) if answer.asks_for_password());

@@ -50,7 +50,7 @@ use anyhow::{Context, Result, bail};
 
 use program::program;
 
-/// Runs a script with `sh`. Its output and questions go to the user; its exit code is returned.
+/// Runs a script with `sh`. The script's output and questions go to the user. Returns the script's exit code.
 pub fn script(text: &[u8], words: &[&str]) -> Result<ExitCode> {
     let mut shell = program("sh")
         .arg("-s")
@@ -60,7 +60,7 @@ pub fn script(text: &[u8], words: &[&str]) -> Result<ExitCode> {
         .spawn()
         .context("`sh` cannot be run")?;
     if let Some(mut stdin) = shell.stdin.take() {
-        // A script that stops early has printed the reason.
+        // The error is ignored: a script that stops early has printed the reason.
         _ = stdin.write_all(text);
     }
     let status = shell.wait().context("`sh` cannot be waited for")?;
@@ -68,7 +68,7 @@ pub fn script(text: &[u8], words: &[&str]) -> Result<ExitCode> {
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// Runs a script with `sh` and returns its output. Fails if its exit code is not one of `codes`.
+/// Runs a script with `sh` and returns its output. Fails if the exit code is not one of `codes`.
 pub fn script_output(text: &[u8], words: &[&str], codes: &[i32]) -> Result<String> {
     let mut shell = program("sh")
         .arg("-s")
@@ -80,7 +80,7 @@ pub fn script_output(text: &[u8], words: &[&str], codes: &[i32]) -> Result<Strin
         .spawn()
         .context("`sh` cannot be run")?;
     if let Some(mut stdin) = shell.stdin.take() {
-        // A script that stops early has printed the reason.
+        // The error is ignored: a script that stops early has printed the reason.
         _ = stdin.write_all(text);
     }
     let output = shell.wait_with_output().context("`sh` cannot be waited for")?;

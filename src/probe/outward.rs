@@ -1,5 +1,5 @@
-//! The proxy through which a container reaches other machines, by its environment and the rules of Go's HTTP client
-//! (golang.org/x/net/http/httpproxy), because the registry is written in Go. Pure.
+//! The proxy through which a container connects to other machines, chosen from its environment by the rules of Go's
+//! HTTP client (golang.org/x/net/http/httpproxy), because the registry is written in Go. No input or output.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,12 +11,12 @@ use crate::names::{Host, Subtree, Upstream, masked};
 pub struct Outward {
     https: String,
     http: String,
-    /// The hosts that are reached without a proxy, in lower case.
+    /// The entries of NO_PROXY in lower case: the hosts without a proxy.
     none: Vec<String>,
 }
 
 impl fmt::Debug for Outward {
-    /// Never shows a password.
+    /// Leaves out the proxies, because they may contain a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outward").field("none", &self.none).finish_non_exhaustive()
     }
@@ -72,7 +72,7 @@ impl Proxy {
 }
 
 impl fmt::Display for Proxy {
-    /// The address without user and password.
+    /// Prints the address without user and password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (scheme, rest) = self.0.split_once("://").unwrap_or(("http", &self.0));
         let authority = rest.split('/').next().unwrap_or_default();
@@ -87,7 +87,7 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// The entry without its port; `None` if it is for another port.
+/// Removes the port from an entry of NO_PROXY; `None` if the entry is for another port.
 fn for_port(entry: &str, port: u16) -> Option<&str> {
     match entry.rsplit_once(':') {
         Some((host, of)) if !host.contains(':') || host.ends_with(']') => {
@@ -108,8 +108,8 @@ fn is_address(entry: &str, ip: IpAddr, port: u16) -> bool {
     own == Some(Ok(ip))
 }
 
-/// Whether `entry` matches `name`: `lan` matches that name and each name below it, `.lan` and `*.lan` only those
-/// below it.
+/// Whether `entry` matches `name`: `lan` matches `lan` and all names below it, `.lan` and `*.lan` only the names
+/// below.
 fn is_name(entry: &str, name: &str, port: u16) -> bool {
     let Some(entry) = for_port(entry, port).filter(|entry| !entry.is_empty()) else {
         return false;

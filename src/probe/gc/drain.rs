@@ -17,11 +17,11 @@ const HANDED_OVER: Duration = Duration::from_secs(3);
 /// The inode that the kernel's table shows for a connection that is not accepted yet.
 const UNACCEPTED: &str = "0";
 
-/// The address at which the registry lists its running goroutines, inside its container.
+/// The URL, inside the registry's container, at which the registry lists its running goroutines.
 const STACKS: &str = "http://127.0.0.1:8081/debug/pprof/goroutine?debug=2";
 
-/// Counts the requests that store or delete a manifest (`registry/handlers/manifests.go`); prints nothing if they
-/// are unknown. Uploads of layers do not matter: recent layers are not removed.
+/// The script that counts running requests that store or delete a manifest (`registry/handlers/manifests.go`). Prints
+/// nothing if the number is unknown. Uploads of layers do not matter, because a collection keeps recent layers.
 const STORING: &str = r#"
 stacks=$(http_proxy='' wget -q -O - "$1" 2>/dev/null || curl -qfs --noproxy '*' "$1")
 [ -n "$stacks" ] || exit 0
@@ -30,7 +30,7 @@ exit 0
 "#;
 
 impl Collector {
-    /// Waits at most `patience` for the pushes that began before. Calls `say` to report the wait.
+    /// Waits at most `patience` for the pushes that began before the mark existed. Calls `say` to report each step.
     pub(super) fn drain(&self, patience: Duration, say: impl Fn(&str)) -> Result<()> {
         let nginx = self.nginx.as_deref().expect("it was looked for");
         let seen = self.exec(nginx, &["test", "-f", READ_ONLY]);
@@ -41,7 +41,7 @@ impl Collector {
         say("pushes are refused, pulls go on");
         let before = self.requests_before(nginx)?;
         self.exec(nginx, &["nginx", "-q", "-t"])?;
-        // The old workers close idle connections.
+        // The reload makes the old workers close idle connections.
         self.exec(nginx, &["nginx", "-s", "reload"])?;
         let start = Instant::now();
         let mut told = false;
@@ -75,11 +75,11 @@ impl Collector {
     }
 
     /// The connections or workers that serve the requests that nginx accepted before the registry became read-only.
-    /// Waits while the registry has not accepted a connection, because that one has no inode yet.
+    /// Waits until the registry has accepted all of them, because an unaccepted connection has no inode.
     fn requests_before(&self, nginx: &str) -> Result<Requests> {
         let start = Instant::now();
         loop {
-            // nginx needs far less time between its check of the mark and the connection.
+            // nginx needs far less time than this between its check for the mark and the connection.
             std::thread::sleep(Duration::from_millis(200));
             let mut requests = self.requests(nginx)?;
             let Requests::Connections(connections) = &mut requests else {
@@ -94,7 +94,7 @@ impl Collector {
     /// The connections or workers that serve requests at this moment.
     fn requests(&self, nginx: &str) -> Result<Requests> {
         if self.asks_late {
-            // The version of the kernel decides in which container's table a connection is listed.
+            // The table of one of the two containers lists a connection; which one depends on the kernel.
             let tables =
                 [nginx, &self.registry].map(|container| self.exec(container, &["cat", "/proc/net/unix"]));
             let tables: Vec<_> = tables.into_iter().flatten().collect();
@@ -114,19 +114,18 @@ impl Collector {
     }
 }
 
-/// The connections or workers that serve the requests that may change something.
+/// The connections or workers that serve the requests that may change the storage.
 #[derive(Debug)]
 enum Requests {
-    /// nginx's connections to the registry, by their inodes. nginx checks whether the registry is read-only just
-    /// before it opens one.
+    /// nginx's connections to the registry, by inode. nginx checks for the mark just before it opens a connection.
     Connections(BTreeSet<String>),
-    /// nginx's workers, by their process ids, if the connections are unknown. A worker that a reload replaces ends
-    /// with its last request, which may be a pull.
+    /// nginx's workers, by process id, if the connections are unknown. A worker that a reload replaces ends with its
+    /// last request, which may be a pull.
     Workers(BTreeSet<String>),
 }
 
-/// The inodes of the connections to the registry's socket, from a table of the kernel. A listening socket has the
-/// flag 10000, and a state below 02 means no connection (`net/unix/af_unix.c`, `unix_seq_show`).
+/// The inodes of the connections to the registry's socket, from the text of `/proc/net/unix`. A listening socket has
+/// the flag 10000, and a state below 02 means no connection (`net/unix/af_unix.c`, `unix_seq_show`).
 fn connections(table: &str) -> Vec<String> {
     let connection = |line: &str| {
         let columns: Vec<_> = line.split_whitespace().collect();
@@ -138,16 +137,16 @@ fn connections(table: &str) -> Vec<String> {
     table.lines().filter_map(connection).collect()
 }
 
-/// The kinds of nginx's workers.
+/// The workers of nginx to find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::probe) enum Workers {
     /// The workers that accept connections.
     Serving,
-    /// Also the workers that are shutting down.
+    /// All workers, also those that are shutting down.
     All,
 }
 
-/// The process ids of nginx's workers, from a table of processes.
+/// The process ids of nginx's workers, from the output of `docker top`.
 pub(in crate::probe) fn workers(table: &str, which: Workers) -> Result<Vec<String>> {
     let column = table.lines().find_map(|head| head.split_whitespace().position(|name| name == "PID"));
     let column = column.ok_or_else(|| anyhow!("the table of nginx's processes names no PID"))?;

@@ -1,5 +1,6 @@
-//! Scans a registry's storage from inside its container. A scan while pushes are accepted takes longer for a larger
-//! storage; one while they are refused reads only what may have changed since (`images::storage::again`).
+//! Scans a registry's storage from inside its container. The first scan reads the whole storage while pushes are
+//! accepted. The second scan, while pushes are refused, reads only the parts that may have changed
+//! (`images::storage::again`).
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -14,19 +15,20 @@ use crate::images::{Amount, Garbage, Named, Plan, Storage, Sum, TRASH};
 use crate::probe::engine::{failed, not_started};
 use crate::probe::program::{engine, program};
 
-/// The number of scans that are tried if another collection disturbs them. Deletions by clients do not disturb a
-/// scan.
+/// The maximum number of attempts, because another collection may disturb a scan. Deletions by clients do not disturb
+/// it.
 const LOOKS: u32 = 3;
 
-/// Prints the time in seconds by the clock of the storage, which can be on another machine; prints nothing if it is
-/// unknown.
+/// The script that prints the time of the storage's clock, in Unix seconds: the storage can be on another machine.
+/// Prints nothing if the time is unknown.
 const CLOCK: &str = r#"
 touch regcert-clock 2>/dev/null && stat -c %Z regcert-clock
 rm -f regcert-clock 2>/dev/null
 "#;
 
-/// Lists every link and blob below the directories on its stdin, with size and times, and the directories in which
-/// links are made. Follows symbolic links, as the registry does; a dangling one is an error.
+/// The script that lists all link files and blobs below the directories on stdin, with size and times, and the
+/// directories in which the registry creates links. Follows symbolic links, as the registry does; a dangling one is an
+/// error.
 const LIST: &str = r#"
 date +now=%s
 while read -r top; do
@@ -38,35 +40,35 @@ done | xargs -r sh -c '
         -exec stat -L -c "%s %Y %Z %n" {} +' sh
 "#;
 
-/// Lists the files of uploads, which appear and disappear all the time.
+/// The script that lists the files of uploads. It ignores errors, because these files may disappear at any time.
 const LIST_UPLOADS: &str = r#"
 [ ! -d repositories ] || find -L repositories \( -name _layers -o -name _manifests \) -prune -o \
     -type f -path '*/_uploads/*' -exec stat -L -c '%s %Y %Z %n' {} + 2>/dev/null
 "#;
 
-/// Lists the files of the uploads whose directories are on its stdin.
+/// The script that lists the files in the upload directories on stdin.
 const LIST_THESE_UPLOADS: &str =
     r#"xargs -r sh -c 'find -L "$@" -type f -exec stat -L -c "%s %Y %Z %n" {} +' sh 2>/dev/null"#;
 
-/// Lists the blobs and uploads that an interrupted collection has moved but not removed.
+/// The script that lists the blobs and uploads that an interrupted collection has moved but not removed.
 const LIST_TRASH: &str = r#"
 [ ! -d "$2" ] || find "$2" -type f -name data -exec stat -c '%s %Y %Z %n' {} + 2>/dev/null
 "#;
 
-/// Lists the directories in which links to layers and manifests are made.
+/// The script that lists the directories in which the registry creates links to layers and manifests.
 const LIST_DIRECTORIES: &str = r#"
 [ ! -d repositories ] || find -L repositories \( -name _uploads -o -path '*/_manifests/tags' \) -prune -o \
     -type d \( -path '*/_layers/sha256' -o -path '*/_manifests/revisions/sha256' \) -prune \
     -exec stat -L -c '%s %Y %Z %n' {} +
 "#;
 
-/// Lists the files whose names are on its stdin, if they exist.
+/// The script that lists the existing files among the names on stdin.
 const LIST_FILES: &str = "xargs -r stat -L -c '%s %Y %Z %n' 2>/dev/null";
 
-/// Prints the files whose names are on its stdin.
+/// The script that prints the contents of the files named on stdin.
 const PRINT: &str = "xargs -r cat";
 
-/// Prints the files whose names are on its stdin, with the name before each line.
+/// The script that prints the contents of the files named on stdin, with the file name before each line.
 const PRINT_NAMED: &str = "xargs -r grep -H ''";
 
 /// The result of a scan.
@@ -79,16 +81,16 @@ pub struct Look {
     pub plan: Plan,
     began: Instant,
     storage: Storage,
-    /// The digests that each manifest names, which do not change.
+    /// The digests in each manifest. A manifest never changes.
     named: Named,
 }
 
 /// The purpose of a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Errand {
-    /// To report what is stored. Nothing is written.
+    /// A report about the storage. The scan writes nothing.
     Tell,
-    /// To collect afterwards. The scan writes a file to read the clock of the storage.
+    /// A collection after the scan. The scan writes a file to read the clock of the storage.
     Collect,
 }
 
@@ -97,7 +99,7 @@ pub enum Errand {
 enum Certainty {
     /// A missing file is not an error: clients may delete it during the scan.
     Passing,
-    /// A missing file is an error: pushes are refused, so that no file disappears.
+    /// A missing file is an error: while pushes are refused, no file can disappear.
     Final,
 }
 
@@ -117,7 +119,7 @@ impl Collector {
         }
     }
 
-    /// Plans the collection while pushes are refused, from the scan `before` and what changed since.
+    /// Plans the collection while pushes are refused, from the earlier scan `before` and the changes since then.
     pub(super) fn look_again(&self, garbage: Garbage, before: Look) -> Result<Look> {
         let Look { began, mut storage, mut named, .. } = before;
         let since = began.elapsed();
@@ -154,7 +156,7 @@ impl Collector {
         }
     }
 
-    /// The number and the size of the blobs stored after a collection, and of those that its plan removed.
+    /// Counts the blobs that are stored after a collection, and the blobs of the plan that are gone, with their sizes.
     pub fn freed(&self, plan: &Plan) -> Result<(Amount, Amount)> {
         let mut storage = Storage::default();
         self.list(LIST, Some("blobs\n"), Certainty::Passing, &mut storage)?;
@@ -186,12 +188,12 @@ impl Collector {
         Ok(Look { stored: storage.stored(), left: storage.left(), plan, began, storage, named })
     }
 
-    /// The time by the clock of the storage; `None` if it is unknown.
+    /// The time of the storage's clock, in Unix seconds; `None` if it is unknown.
     fn clock(&self) -> Result<Option<u64>> {
         Ok(self.text(CLOCK, None, Certainty::Final)?.trim().parse().ok())
     }
 
-    /// Lists repositories again, and replaces what was known of them.
+    /// Lists repositories again, and replaces their entries in `storage`.
     fn list_again(&self, repositories: &BTreeSet<String>, storage: &mut Storage) -> Result<()> {
         if repositories.is_empty() {
             return Ok(());
@@ -224,7 +226,7 @@ impl Collector {
         Ok(())
     }
 
-    /// Reads manifests: the output has their bytes one after the other, and their sizes are known.
+    /// Reads manifests. The script prints them one after the other, and their known sizes show where each ends.
     fn read(&self, manifests: &[(Sum, u64)], named: &mut Named) -> Result<()> {
         let files = lines(manifests.iter().map(|(sum, _)| sum.file()));
         self.below_root(PRINT, Some(&files), Certainty::Final, |output| {
@@ -268,9 +270,9 @@ impl Collector {
         })
     }
 
-    /// Runs a script in the storage directory and passes its output to `take`. `input` goes to its stdin; an empty
-    /// one skips the run. Passes no output if there is no storage yet. A message on its stderr is an error, because
-    /// an unread file would count as missing; `Passing` permits missing files.
+    /// Runs a script in the storage directory, with `input` on stdin, and passes the output to `take`. Runs nothing if
+    /// `input` is empty. The output is empty if there is no storage yet. Any message on stderr is an error, because an
+    /// unread file would count as missing; `Passing` permits missing files.
     fn below_root(
         &self,
         script: &str,
@@ -304,7 +306,7 @@ said=$({{
         let mut stdin = child.stdin.take().expect("it is piped");
         let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
         let taken = std::thread::scope(|scope| {
-            // A script that stops early prints the reason.
+            // A write error is ignored: a script that stops early prints the reason.
             scope.spawn(move || _ = stdin.write_all(input.unwrap_or_default().as_bytes()));
             let taken = take(&mut stdout);
             // A full pipe would block the script.

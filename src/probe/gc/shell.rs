@@ -1,16 +1,16 @@
-//! The shell in the registry's container that makes the registry read-only. It runs until its stdin closes, and then
-//! removes the mark: the registry accepts pushes again however regcert ends.
+//! The shell in the registry's container that makes the registry read-only. When its stdin closes, the shell removes
+//! the mark. The registry therefore accepts pushes again, however regcert ends.
 //!
-//! While pushes are refused, the shell removes nothing: it moves the garbage into a directory beside `blobs` and
-//! `repositories` that no version of the registry reads. A rename takes a twentieth to a fiftieth of the time that a
-//! removal takes (ext4). `EMPTY` removes the moved files when pushes are accepted again. A push that needs a moved
-//! blob finds it missing and uploads it, as if it had been removed. If the shell is killed, the directory stays; the
-//! next collection removes it, and `status` counts it until then.
+//! While pushes are refused, the shell does not remove the garbage, but moves it into a directory beside `blobs` and
+//! `repositories` that no version of the registry reads. A rename is 20 to 50 times faster than a removal (ext4).
+//! `EMPTY` removes the moved files when pushes are accepted again. A push that needs a moved blob uploads the blob, as
+//! after a removal. If the shell is killed, the directory remains until the next collection, and `status` counts its
+//! files.
 //!
-//! A plan can be too large even for that, and if a symbolic link in the storage leads to another file system, no
-//! rename is possible. So the shell also stops after a given time. The rest waits for the next time that pushes are
-//! refused, and is planned again then. Removing such portions without a move would refuse pushes for as long in
-//! total, and also for a scan before each portion.
+//! Even the move can take too long, if the plan is large or a symbolic link leads to another file system, where a
+//! rename is impossible. So the shell stops after `PORTION` seconds. The next collection plans the rest again.
+//! Portions alone, with removals instead of moves, would refuse pushes for as long in total, and also during a scan
+//! before each portion.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
@@ -25,8 +25,8 @@ use crate::probe::containers::Project;
 use crate::probe::engine::{last_line, not_started};
 use crate::probe::program::{engine, program};
 
-/// Whether the shell whose id is in the mark (`$1`) still runs a collection. It may still be removing files after its
-/// regcert was killed. The id alone is not enough: after a restart another process can have it.
+/// Defines `collects`: whether the shell whose process id is in the mark (`$1`) still runs. It may still remove files
+/// after its regcert was killed. The id alone is not enough: after a restart, another process can have the same id.
 pub(super) const COLLECTS: &str = r#"
 flag=$1
 collects() {
@@ -35,19 +35,19 @@ collects() {
 }
 "#;
 
-/// How long to wait for the shell of an earlier collection, in seconds.
+/// The maximum time to wait for the shell of an earlier collection, in seconds.
 const PATIENCE: u32 = 600;
 
-/// How long garbage is moved or removed while pushes are refused, in seconds.
+/// The maximum time for which one portion of a collection moves garbage and refuses pushes, in seconds.
 const PORTION: u32 = 8;
 
-/// The script that moves garbage and mends links. Its stdin has the links to mend, each after its digest; an empty
+/// The script that moves garbage and repairs links. Its stdin has the links to repair, each after its digest; an empty
 /// line; and the paths to remove, each followed by `ok`. A line that was cut off because regcert was killed has no
-/// `ok`. The script prints `more` if it left some paths, and continues if its output is closed.
+/// `ok`. The script prints `more` if some paths remain, and continues if its output is closed.
 ///
-/// The script removes what it cannot move: on a full disk, from another file system, or if two paths have the same
-/// name. On a full disk, mending needs the space of what was moved. Each portion of the arguments is moved only while
-/// this shell runs and the mark has its id.
+/// The script removes files that it cannot move: on a full disk, from another file system, or if two paths have the
+/// same name. If a full disk prevents repairs, it first removes the moved files. Before each batch of arguments, it
+/// checks that this shell still runs and that its id is in the mark.
 const WORK: &str = r#"
 root=$2 patience=$3 trash=$4 seconds=$5
 while collects; do
@@ -91,7 +91,7 @@ mend() {
 mend 2>/dev/null || { rm -rf "$trash"; mend; }
 "#;
 
-/// Removes the moved files. The removal of an earlier regcert that was killed may still run at the same time.
+/// The script that removes the moved files. It tries again, because an earlier script may still remove files.
 pub(super) const EMPTY: &str = r#"
 cd "$1" 2>/dev/null || exit 0
 for attempt in 1 2 3; do
@@ -105,7 +105,7 @@ rm -rf "$2"
 /// Whether a shell did all its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// The shell did all of it.
+    /// The shell did all the work.
     Whole,
     /// The time ended before the work was done.
     Part,
@@ -117,12 +117,12 @@ pub(super) struct Shell {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
-    /// The last line of its stderr. It is read all the time, because a full pipe would stop the work.
+    /// Reads stderr all the time, because a full pipe would stop the work, and returns the last line.
     complaints: JoinHandle<String>,
 }
 
 impl Shell {
-    /// Starts the shell, and returns when the registry is read-only.
+    /// Starts the shell, and waits until the registry is read-only.
     pub(super) fn start(project: &Project, container: &str, root: &str) -> Result<Self> {
         let work = [COLLECTS, WORK].concat();
         let [patience, portion] = [PATIENCE, PORTION].map(|seconds| seconds.to_string());
@@ -155,7 +155,7 @@ impl Shell {
         Ok(shell)
     }
 
-    /// Sends the plan to the shell. If the shell ended before it read all of it, `end` says why.
+    /// Sends the plan to the shell. If the shell ends before it has read the whole plan, `end` reports the reason.
     pub(super) fn work(&mut self, plan: &Plan) {
         let mend = plan.mend.iter().map(|(link, sum)| format!("{sum} {link}\n"));
         let remove = plan.steps().into_iter().map(|path| format!("{path} ok\n"));
@@ -165,7 +165,7 @@ impl Shell {
         }
     }
 
-    /// Lets the shell finish its work, and fails if it did not succeed.
+    /// Waits until the shell has finished its work; fails if the shell failed.
     pub(super) fn end(mut self) -> Result<Extent> {
         drop(self.stdin.take());
         let more = self.stdout.by_ref().lines().map_while(Result::ok).any(|line| line == "more");

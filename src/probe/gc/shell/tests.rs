@@ -1,4 +1,4 @@
-//! Tests the script that moves and mends, in the shell of this machine instead of the one in a container.
+//! Tests the script that moves garbage and repairs links, in this machine's shell instead of a container's.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)] // Tests read what they like.
 
 use std::fs;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// More paths than fit into the arguments of two programs.
+/// A number of paths that needs more than two batches of arguments.
 const MANY: usize = 2_500;
 
 struct Machine {
@@ -35,7 +35,7 @@ impl Machine {
         self.dir.path().join("mark")
     }
 
-    /// Whether a blob or a link exists.
+    /// Whether a path exists in the storage.
     fn has(&self, path: &str) -> bool {
         self.root().join(path).exists()
     }
@@ -46,7 +46,7 @@ impl Machine {
         fs::write(path, text).unwrap();
     }
 
-    /// Adds a program that the shell finds before the real one. It can run the real one as `real`.
+    /// Adds a program that the shell finds before the real program, and that can call the real program as `real`.
     fn program(&self, name: &str, text: &str) {
         let real = ["/bin", "/usr/bin"].map(|bin| format!("{bin}/{name}"));
         let real = real.iter().find(|path| Path::new(path).exists()).unwrap();
@@ -187,7 +187,7 @@ fn a_shell_that_was_killed_takes_no_more() {
     let left = machine.left(&paths);
     assert!(left > 0 && left < MANY, "{left}");
     assert_eq!(machine.moved(), MANY - left);
-    // The next shell finds the mark of the killed one, and moves the rest.
+    // The next shell finds the mark of the killed shell, and moves the rest.
     assert!(machine.mark().exists());
     fs::remove_file(machine.dir.path().join("bin/mv")).unwrap();
     assert!(machine.moves(&paths).0.success());
@@ -198,7 +198,7 @@ fn a_shell_that_was_killed_takes_no_more() {
 #[test]
 fn an_interrupted_shell_takes_its_mark_along() {
     let machine = Machine::new();
-    // Not INT: a test that runs in the background hands down that INT is ignored.
+    // TERM and not INT: if the test runs in the background, its child processes ignore INT.
     machine.program("mv", r#"kill -TERM "$(cat "$mark")"; real "$@""#);
     let paths = machine.blobs(MANY);
     assert_eq!(machine.moves(&paths).0.code(), Some(130));
