@@ -125,7 +125,7 @@ fn site(dir: &Path) -> Site {
 fn world(cli: &Cli) -> Result<World> {
     // Must come before root becomes another user: `as_root` is about the user who typed the command.
     let as_root = as_root();
-    // clap does not read this variable, because clap treats an empty variable as a missing path.
+    // Read here and not by clap, because clap treats an empty variable as a missing path.
     let given = cli.dir.clone().or_else(|| variable("REGCERT_DIR").map(PathBuf::from));
     let dir = directory(given.clone());
     let mut site = site(&dir);
@@ -141,7 +141,7 @@ fn world(cli: &Cli) -> Result<World> {
     let mut passphrase = cli.ca_passphrase_file.clone().or(passphrase).map(PassphraseFile::Named);
     let owner = store::owner_to_become(&dir, caller)?;
     if let Some(owner) = &owner {
-        // Read before regcert gives up root's rights: perhaps only root can read the passphrase file of a timer.
+        // Read before regcert gives up root's rights: a timer may name a passphrase file that only root can read.
         if let Some(PassphraseFile::Named(path)) = &passphrase {
             passphrase = Some(PassphraseFile::Read(path.clone(), store::read_raw(path)?.into()));
         }
@@ -252,7 +252,7 @@ fn project_variable() -> Option<String> {
     std::env::var(names::PROJECT_NAME).ok()
 }
 
-/// The command that runs regcert, for messages: its name if PATH contains its directory, otherwise the path as typed.
+/// The command that runs regcert, for messages: the bare name if PATH finds this program, otherwise the path as typed.
 #[allow(clippy::disallowed_methods)] // The one place that asks the machine.
 fn typed() -> String {
     let typed = std::env::args().next().unwrap_or_else(|| "regcert".to_owned());

@@ -1,5 +1,5 @@
 //! Types for the names that a user types. They accept no text that nginx.conf, YAML, htpasswd or a Debian control file
-//! could read as syntax. This module accesses no files and no certificates.
+//! could read as syntax. This module does not access files or certificates.
 
 mod environment;
 mod hosts;
@@ -188,7 +188,7 @@ impl fmt::Display for SubjectAltName {
 /// A subtree in the name constraints of a root certificate: a domain with all names below it, or a network.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subtree {
-    /// A domain and all names below it, without a leading dot: some verifiers refuse a chain with a leading dot here.
+    /// A domain and all names below it, without a leading dot: some verifiers refuse constraints with one.
     Domain(DnsName),
     /// A network: the address, whose host bits are zero, and the prefix length.
     Network(IpAddr, u8),
@@ -273,7 +273,7 @@ fn parse_ip(text: &str) -> Result<Option<IpAddr>, Fault> {
     Ok(Some(ip))
 }
 
-/// A container image reference in a form that `docker pull` accepts.
+/// A container image reference that `docker pull` accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageRef(String);
 
@@ -366,8 +366,8 @@ pub fn is_hidden(c: char) -> bool {
         || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Makes `text` safe to print on a terminal: escapes line breaks and hidden characters in the syntax of JSON, so JSON
-/// stays valid.
+/// Makes `text` safe to print on a terminal: escapes line breaks and hidden characters as `\uXXXX`, so JSON stays
+/// valid.
 pub fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -25,7 +25,7 @@ fn bare(value: &str) -> &str {
     value.split_once(" #").map_or(value, |(value, _)| value.trim_end())
 }
 
-/// The name of the Compose project, if the `.env` file with this text sets one.
+/// The name of the Compose project, if the text of a `.env` file sets one.
 pub fn project_name(text: &str) -> Option<String> {
     environment_file(text).remove(PROJECT_NAME).filter(|name| !name.is_empty())
 }

@@ -67,7 +67,8 @@ pub enum Repositories {
 }
 
 impl Repositories {
-    /// Parses the patterns that a user typed. No pattern, or `*`, means every repository. Reports all faults.
+    /// Parses the patterns that a user typed. No pattern, or `*`, means every repository. Returns all errors, not only
+    /// the first.
     pub fn parse(texts: &[String]) -> Result<Self, Vec<Fault>> {
         let (mut patterns, mut faults, mut every) = (Vec::new(), Vec::new(), texts.is_empty());
         for text in texts {
@@ -97,8 +98,8 @@ impl Repositories {
         }
     }
 
-    /// The patterns in the form for nginx.conf: separated by spaces. A pattern with a slash occurs a second time with
-    /// `%2F`, as in a URL's query.
+    /// The patterns in the form that nginx.conf uses: separated by spaces. A pattern with a slash occurs a second time
+    /// with `%2F`, as in a URL's query.
     pub fn words(&self) -> String {
         let Self::Of(patterns) = self else {
             return "*".to_owned();

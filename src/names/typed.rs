@@ -23,7 +23,7 @@ pub enum Typed<T> {
         /// The whole text, for the case that the first part belongs to the repository.
         whole: T,
     },
-    /// The first part can only be a registry.
+    /// The first part can only be a registry, because the whole text is not a valid name.
     Below {
         registry: String,
         /// The name without the registry.

@@ -54,7 +54,7 @@ impl Url {
     }
 }
 
-/// Prepares `text` for a message: removes a user and a password before an `@`.
+/// Prepares `text` for a message: removes the user and the password before an `@`.
 fn shown(text: &str) -> String {
     let begin = text.find("://").map_or(0, |at| at + 3);
     let end = text[begin..].find('@').map_or(begin, |at| begin + at);
@@ -101,7 +101,7 @@ impl Upstream {
         self.0.port.unwrap_or(if self.is_in_clear() { 80 } else { 443 })
     }
 
-    /// Whether the connection is unencrypted: others could read a password that is sent over it.
+    /// Whether the connection is unencrypted, so that others could read a password in a request.
     pub fn is_in_clear(&self) -> bool {
         self.0.scheme == "http"
     }
@@ -119,7 +119,7 @@ impl FromStr for Upstream {
             );
         }
         url.path.clear();
-        // These hosts of Docker Hub are not its registry.
+        // These hosts belong to Docker Hub, but are not its registry.
         if matches!(url.host.to_string().as_str(), "docker.io" | "index.docker.io" | "hub.docker.com") {
             return Err(Fault::new(format!("`{}` is not the registry of Docker Hub", url.host))
                 .hint("write `https://registry-1.docker.io`"));

@@ -1,4 +1,4 @@
-//! The name of a user.
+//! The user names that regcert accepts.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! The name of a Docker volume.
+//! The volume names that Docker accepts.
 
 use std::fmt;
 use std::str::FromStr;

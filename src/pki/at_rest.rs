@@ -60,7 +60,7 @@ impl KeyAtRest {
         self.open.is_some()
     }
 
-    /// Returns the decrypted key; fails if it is locked.
+    /// Returns the decrypted key; fails if the key is locked.
     pub fn open(&self) -> Result<&PrivateKey, Fault> {
         self.open.as_ref().ok_or_else(|| {
             Fault::new("the authority's key is encrypted, and its passphrase was not given")

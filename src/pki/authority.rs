@@ -15,14 +15,15 @@ use super::{
 use crate::error::Fault;
 use crate::names::{Host, SubjectAltName, Username};
 
-/// The validity of a root, in days. Machines in factories run for about ten years, and clients accept such a root.
+/// The validity of a root, in days. Machines in factories run for about ten years, and clients accept a root that is
+/// valid for so long.
 const ROOT_DAYS: u16 = 3650;
 
 /// The properties of a new root.
 pub struct RootProfile<'a> {
     /// The domain or address that the root is for; it becomes a part of the common name.
     pub label: &'a str,
-    /// The part of the common name that differs from earlier roots: `2026.11.20`, `2026.11.20.1`.
+    /// The part of the common name that distinguishes the root from earlier ones: `2026.11.20`, `2026.11.20.1`.
     pub edition: &'a str,
     /// The organization in the subject.
     pub subject: &'a Subject,
@@ -45,7 +46,7 @@ pub struct ServerProfile<'a> {
 /// A certificate authority: the certificates from the signer to the root, and the signer's key.
 #[derive(Debug, PartialEq)]
 pub struct Authority {
-    /// The signer first, the root last; only one certificate if the root itself signs.
+    /// The certificates from the signer to the root; only one certificate if the root itself signs.
     chain: Vec<Certificate>,
     key: KeyAtRest,
 }
@@ -179,7 +180,8 @@ impl Authority {
         Err(Fault::new("the authority's certificate and its key do not belong together"))
     }
 
-    /// The names that the name constraints of the chain do not permit. Clients would refuse a certificate for them.
+    /// The names that the name constraints of the chain do not permit. Clients would refuse a certificate for these
+    /// names.
     pub fn refuses<'n>(&self, names: &'n [SubjectAltName]) -> Vec<&'n SubjectAltName> {
         let admits = |name: &SubjectAltName| {
             self.chain
@@ -250,8 +252,8 @@ impl Authority {
     ) -> Result<ServerIdentity, Fault> {
         let key = PrivateKey::generate(super::KeyType::P256);
         let validity = self.fit(Validity::starting(now, days)?, now)?;
-        // OpenSSL checks a common name against the name constraints if it is a valid host name. The space makes it
-        // invalid.
+        // With the space, the common name is not a valid host name, so OpenSSL ignores it when it checks name
+        // constraints.
         let common_name = format!("{name} (client)");
         let mut params = params(Subject::default().distinguished_name(Some(&common_name)), validity);
         params.is_ca = IsCa::ExplicitNoCa;
@@ -262,12 +264,12 @@ impl Authority {
         ServerIdentity::of([vec![leaf], self.intermediates().to_vec()].concat(), key)
     }
 
-    /// The earliest end in the chain. After this time, clients refuse every certificate from this authority.
+    /// The earliest end of validity in the chain. After it, clients refuse every certificate from this authority.
     pub fn ends(&self) -> OffsetDateTime {
         self.chain.iter().map(|above| above.validity.not_after).min().expect("`of` lets no empty chain in")
     }
 
-    /// Shortens `validity` to the end of the chain, because clients refuse a certificate that outlives its issuer.
+    /// Ends `validity` no later than the chain, because clients refuse a certificate that outlives its issuer.
     fn fit(&self, validity: Validity, now: OffsetDateTime) -> Result<Validity, Fault> {
         let begins = self.chain.iter().map(|above| above.validity.not_before).max();
         if let Some(begins) = begins.filter(|begins| now < *begins) {
@@ -324,7 +326,8 @@ fn params(distinguished_name: DistinguishedName, validity: Validity) -> Certific
     params.distinguished_name = distinguished_name;
     params.not_before = validity.not_before;
     params.not_after = validity.not_after;
-    // rcgen's default is a hash of the key, but two certificates for one key need two numbers (RFC 5280 §4.1.2.2).
+    // rcgen's default is a hash of the key, but two certificates for one key need different numbers (RFC 5280
+    // §4.1.2.2).
     let mut serial = random::<16>();
     serial[0] = serial[0] & 0x7f | 0x40;
     params.serial_number = Some(SerialNumber::from_slice(&serial));

@@ -84,7 +84,7 @@ pub struct Certificate {
     pub serial: String,
     /// The DNS names and IP addresses in the subject alternative name.
     pub names: Vec<String>,
-    /// Whether the owner may sign certificates: basicConstraints has CA, and keyUsage, if present, has keyCertSign.
+    /// Whether the certificate is a CA: basicConstraints has CA, and keyUsage, if present, has keyCertSign.
     pub is_authority: bool,
     /// The name constraints; `None` permits every name.
     pub constraints: Option<Constraints>,

@@ -14,7 +14,7 @@ const NO_DOMAIN: &str = "none.invalid";
 pub struct Constraints {
     /// If the list contains subtrees of one kind (DNS or IP), a name of that kind must be in one of these subtrees.
     pub permitted: Vec<Subtree>,
-    /// The subtrees whose names are refused.
+    /// The subtrees that a name must not be in.
     pub excluded: Vec<Subtree>,
 }
 

@@ -1,5 +1,5 @@
-//! Revocation lists (RFC 5280 §5): the certificates of an issuer that are no longer valid. The callers store which
-//! certificates are revoked.
+//! Revocation lists (RFC 5280 §5): the certificates of an issuer that are no longer valid. The caller keeps the record
+//! of revoked certificates.
 
 #[cfg(test)]
 mod tests;

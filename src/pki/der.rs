@@ -38,17 +38,17 @@ impl<'a> Elements<'a> {
         self.next().filter(|element| element.tag == tag).map(|element| element.content)
     }
 
-    /// The elements inside the next element; `None` if it is not a SEQUENCE.
+    /// The elements inside the next element; `None` if the next element is not a SEQUENCE.
     pub(super) fn sequence(&mut self) -> Option<Self> {
         self.content(tag::SEQUENCE).map(Self)
     }
 
-    /// The next element as an identifier in dotted form; `None` if it is not an OBJECT IDENTIFIER.
+    /// The next element in dotted form; `None` if the next element is not an OBJECT IDENTIFIER.
     pub(super) fn oid(&mut self) -> Option<String> {
         self.content(tag::OID).map(|content| Oid::new(content.into()).to_id_string())
     }
 
-    /// The next element as a number; `None` if it is not an INTEGER from 0 to 2^63 - 1.
+    /// The next element as a number; `None` if the next element is not an INTEGER from 0 to 2^63 - 1.
     pub(super) fn number(&mut self) -> Option<u64> {
         let content = self.content(tag::INTEGER)?;
         let small = content.first().is_some_and(|first| *first < 0x80) && content.len() <= 8;
@@ -83,7 +83,7 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
-/// The only element in `bytes`; `None` if `bytes` is anything else than exactly one element.
+/// The only element in `bytes`; `None` if `bytes` does not consist of exactly one element.
 pub(super) fn only(bytes: &[u8]) -> Option<Element<'_>> {
     let mut elements = Elements::of(bytes);
     elements.next().filter(|_| elements.is_empty())

@@ -8,8 +8,7 @@ use super::pem_blocks;
 use crate::error::Fault;
 use crate::names::printable;
 
-/// The maximum size, in bytes. Valid files are smaller: an RSA key of 8192 bits takes 7 KiB, and a bundle a little
-/// more.
+/// The maximum file size, in bytes. Valid files are smaller: an RSA key of 8192 bits takes 7 KiB, a bundle some more.
 const SIZE_MAX: usize = 1 << 20;
 
 /// The encoding of a file.

@@ -151,7 +151,7 @@ impl PrivateKey {
                     Fault::new(format!("the numbers of the {kind} key do not fit together"))
                         .hint("the file is damaged: copy it again")
                 })?;
-        // A key that is PKCS#8 v1 in the file keeps its PEM text, with the same line ends.
+        // A key that is already PKCS#8 v1 in PEM keeps its text, with the same line ends.
         let text = text.filter(|_| *plain == *pkcs8);
         let pem = text.unwrap_or_else(|| Zeroizing::new(der::pem("PRIVATE KEY", &pkcs8)));
         Ok(Self { pem, kind, pair })
@@ -213,7 +213,7 @@ fn opened(
     let passphrase =
         passphrase.ok_or_else(|| Fault::new("the key is encrypted, and no passphrase was given"))?;
     let plain = open(passphrase.expose()).map_err(pbe::Stuck::fault)?;
-    // About one of 256 wrong passphrases yields a valid padding, but never a complete SEQUENCE.
+    // About one in 256 wrong passphrases yields a valid padding, but never a complete SEQUENCE.
     let whole = der::only(&plain).is_some_and(|element| element.tag == der::tag::SEQUENCE);
     if whole { Ok(plain) } else { Err(pbe::Stuck::WrongPassphrase.fault()) }
 }

@@ -1,5 +1,5 @@
-//! X.509: keys, certificates, certificate authorities, and a strict check of new certificates. This module has no file
-//! access, no clock and no output. No other module uses rcgen.
+//! X.509: keys, certificates, certificate authorities, and a strict check of new certificates. This module does not
+//! access files, read the clock or print. No other module uses rcgen.
 
 mod at_rest;
 mod authority;

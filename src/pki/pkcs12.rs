@@ -16,7 +16,7 @@ use super::pbe::{self, Purpose};
 use super::{Certificate, PrivateKey, random};
 use crate::error::Fault;
 
-/// The number of rounds. Until 2021 it was Java's default for the same scheme, so key rings can import such files.
+/// The number of rounds. Until 2021, Java had the same default for this scheme, so key rings can import such files.
 const ROUNDS: u32 = 50_000;
 
 /// The object identifiers of the parts (RFC 7292 appendix D and RFC 2985 §5.5).
@@ -29,8 +29,7 @@ const FRIENDLY_NAME: &str = "1.2.840.113549.1.9.20";
 const LOCAL_KEY_ID: &str = "1.2.840.113549.1.9.21";
 const SHA1: &str = "1.3.14.3.2.26";
 
-/// Creates a file with a key and its chain (leaf first), which programs display as `name`, encrypted with the
-/// passphrase.
+/// Creates an encrypted file with a key and its chain (leaf first). Importers display the key as `name`.
 ///
 /// The encryption is 3DES with a SHA-1 MAC, because macOS up to at least 14 reports "wrong password" for AES with a
 /// SHA-256 MAC. OpenSSL 3 (without its legacy provider), NSS, Windows and Java open the 3DES file, too. Guesses at the

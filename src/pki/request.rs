@@ -1,6 +1,6 @@
 //! Certificate requests (PKCS#10, RFC 2986), created for an external authority, or read to sign them. regcert uses
-//! only the key and the names of a request. It reports the rest but never copies it, because otherwise a request for
-//! the rights of a CA would get them. rcgen's own reader copies everything.
+//! only the key and the names of a request. It reports the rest but never copies it, because a request could otherwise
+//! obtain the rights of a CA. rcgen's own reader copies everything.
 
 #[cfg(test)]
 mod tests;
@@ -17,7 +17,7 @@ use super::{PrivateKey, Subject, broken, certificate, der, key, sign};
 use crate::error::Fault;
 use crate::names::{SubjectAltName, printable};
 
-/// The name of the expected content in messages.
+/// The expected content of a file, as messages name it.
 const WANTED: &str = "certificate request";
 
 /// A certificate request. Its signature has been checked, and proves that the requester has the private key.

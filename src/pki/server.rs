@@ -45,7 +45,7 @@ impl ServerIdentity {
         &self.chain
     }
 
-    /// Adds a certificate to the chain, for clients that need it to verify the chain up to their root.
+    /// Adds a certificate that some clients need to verify the chain up to their root.
     pub fn append(&mut self, certificate: Certificate) {
         self.chain.push(certificate);
     }

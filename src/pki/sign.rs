@@ -58,7 +58,7 @@ pub(super) fn parsed(issuer: &Certificate) -> Result<X509Certificate<'_>, Fault>
     Ok(parsed)
 }
 
-/// An issuer for rcgen with the right key and key identifier, but a wrong name, which `under_name_of` replaces.
+/// An issuer for rcgen with the right key and key identifier. The name is wrong; `under_name_of` replaces it later.
 pub(super) fn placeholder<'k>(
     parsed: &X509Certificate<'_>,
     issuer_key: &'k PrivateKey,
@@ -69,7 +69,7 @@ pub(super) fn placeholder<'k>(
 }
 
 /// The issuer's subject key identifier. If the issuer has none, uses rcgen's hash of the key: RFC 5280 §4.2.1.1 and
-/// `openssl verify -x509_strict` require a value, but no client compares the value with anything.
+/// `openssl verify -x509_strict` require an identifier, but no client compares it with anything.
 pub(super) fn key_identifier(parsed: &X509Certificate<'_>) -> KeyIdMethod {
     use x509_parser::extensions::ParsedExtension::SubjectKeyIdentifier;
     let own = parsed.iter_extensions().find_map(|extension| {

@@ -1,4 +1,4 @@
-//! Tests of certificates. A library other than rcgen reads the certificates back, and a TLS client verifies them.
+//! Tests of certificates: x509-parser reads the certificates that rcgen wrote, and webpki verifies them as a client.
 #![allow(clippy::unwrap_used)]
 
 mod constraints;
@@ -338,8 +338,8 @@ fn no_debug_shows_a_key() {
 
 #[test]
 fn a_fingerprint_is_what_openssl_prints() {
-    // The format is the format of `openssl x509 -noout -fingerprint -sha256`. The SHA-256 of an empty input is from
-    // the test vectors of FIPS 180-4.
+    // `openssl x509 -noout -fingerprint -sha256` prints this format. The SHA-256 of an empty input is a test vector of
+    // FIPS 180-4.
     assert_eq!(hex(&sha256(b"")), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     let root = authority(&["lan"]);
     let plain = hex(&sha256(root.root().der()));

@@ -24,21 +24,21 @@ const MANIFEST_MAX: u64 = 4 << 20;
 /// The maximum size of a page of a list, in bytes: 200,000 of the longest tags. Registry 2 lists all tags in one page.
 const PAGE_MAX: u64 = 32 << 20;
 
-/// The maximum number of pages of a list. Stops at a server that always names another page.
+/// The maximum number of pages of a list. Protects against a server that always names another page.
 const PAGES_MAX: usize = 10_000;
 
-/// The maximum number of bytes that one run reads from a registry: the manifests of about 200,000 images. Stops at a
-/// server that answers without end.
+/// The maximum number of bytes that one run reads from a registry: the manifests of about 200,000 images. Protects
+/// against a server that answers without end.
 const ALL_MAX: u64 = 512 << 20;
 
-/// The maximum number of requests if nginx delays logins (429), and the time to wait between two requests.
+/// The maximum number of requests if nginx delays logins (429), and the wait between them (`Retry-After: 2`).
 const TRIES: u32 = 4;
 const PUT_OFF: Duration = Duration::from_secs(2);
 
 /// A registry, and the user who logs in.
 pub struct Session<'a> {
     pub target: &'a Target,
-    /// The only trusted roots.
+    /// The only root certificates to trust.
     pub roots: &'a [&'a Certificate],
     /// The client certificate to present, with chain and key.
     pub shows: Option<&'a ServerIdentity>,
@@ -133,8 +133,8 @@ impl<'a> Api<'a> {
         Ok(answer.filter(|answer| answer.status == 200).and_then(|answer| platform(&answer.body)))
     }
 
-    /// Whether the registry can delete a tag and keep the manifest, as distribution can since 3.0. Tries to delete a
-    /// tag that is not in `tags`: 3.x answers that the tag is missing, 2.x that a digest is required (400).
+    /// Whether the registry can delete a tag and keep the manifest, as distribution can since 3.0. Requests the
+    /// deletion of a missing tag: 3.x answers that the tag is missing, 2.x that a digest is required (400).
     pub fn deletes_tags(&self, repository: &Repository, tags: &[String]) -> Result<bool> {
         let mut missing = "regcert-no-such-tag".to_owned();
         while tags.contains(&missing) {
@@ -171,7 +171,7 @@ impl<'a> Api<'a> {
         let answer = match self.ask(method, &path, MANIFEST_TYPES, MANIFEST_MAX)? {
             Ok(answer) if answer.status == 200 => answer,
             Ok(answer) if answer.status == 404 => return Ok(Ok(None)),
-            // A HEAD has no body; the body of a GET shows whether the error is the registry's or a proxy's.
+            // HEAD has no body. The body for GET shows whether the registry or a proxy reports the error.
             Ok(answer) if answer.status == 500 && !is_whole => {
                 return self.stored(Method::GET, repository, reference);
             }
@@ -191,7 +191,7 @@ impl<'a> Api<'a> {
         Ok(Ok(Some(Stored { digest, media_type, bytes: answer.body })))
     }
 
-    /// Fetches all pages of a list. The inner error is an answer with another status than 200.
+    /// Fetches all pages of a list. The inner error is an answer with a status other than 200.
     fn pages<P: DeserializeOwned>(&self, first: &str) -> Result<Result<Vec<P>, Answer>> {
         let mut pages = Vec::new();
         let mut seen = HashSet::from([first.to_owned()]);
@@ -229,8 +229,8 @@ impl<'a> Api<'a> {
                         format!("the answer to `{}` is longer than {} MiB", printable(path), most >> 20);
                     return Ok(Err(Fault::new(what)));
                 }
-                // The server may close a kept connection just when it is used. A deletion may have succeeded all the
-                // same, so it is not repeated.
+                // The server may close an idle connection just when a request is sent. A deletion is not repeated,
+                // because the server may have carried it out.
                 Err(NoAnswer { is_closed: true, .. }) if tries == 1 && method != Method::DELETE => continue,
                 Err(NoAnswer { why, .. }) => bail!(unreachable(self.target, &why)),
             };
@@ -264,7 +264,7 @@ impl<'a> Api<'a> {
         )
     }
 
-    /// The error for a refused request; `what` is the object of the request.
+    /// The error for a request that the registry refused; `what` names the requested object.
     fn refused(&self, answer: &Answer, what: &str) -> Fault {
         if answer.status == 403
             && let Some((_, message)) = registry_said(answer)

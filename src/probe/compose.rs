@@ -67,7 +67,7 @@ fn runs(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
-/// The additional plugin directories in docker's `config.json`, which users add as Homebrew's instructions say.
+/// The additional plugin directories in docker's `config.json`. Homebrew's instructions tell users to add one.
 fn extra_directories(config: &Path) -> Vec<PathBuf> {
     #[derive(Default, serde::Deserialize)]
     struct Config {

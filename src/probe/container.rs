@@ -1,4 +1,4 @@
-//! One container of the registry, as Docker describes it.
+//! A container of the registry, with the state that Docker reports.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ impl Service {
     }
 }
 
-/// One container of the registry in this directory.
+/// A container of the registry in this directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Container {
     /// The id that Docker gives the container.
@@ -58,7 +58,7 @@ pub struct Container {
 }
 
 impl Container {
-    /// Whether the container runs, as far as Docker knows.
+    /// Whether Docker reports that the container runs.
     pub fn is_running(&self) -> bool {
         self.status == "running"
     }

@@ -142,7 +142,7 @@ impl Project {
         }
     }
 
-    /// A hint to run a Compose command.
+    /// The text of a hint to run a Compose command.
     pub(super) fn runs(&self, words: &str) -> String {
         format!("run `{} {words}`", self.compose)
     }
@@ -268,7 +268,7 @@ impl Project {
         )
     }
 
-    /// The log line that explains why a container exited.
+    /// Finds the log line that explains why a container exited; otherwise the last line.
     pub(super) fn why(&self, id: &str) -> String {
         let Ok(output) = started(&[engine()], &self.dir, &["logs", "--tail", LOG_LINES, id]) else {
             return String::new();

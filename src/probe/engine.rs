@@ -27,7 +27,7 @@ pub(super) fn started(program: &[&str], dir: &Path, words: &[&str]) -> Result<Ou
     let mut command = super::program::program(program[0]);
     command.args(&program[1..]).args(words).current_dir(dir).stdin(Stdio::null());
     if std::env::var("COMPOSE_FILE").is_ok_and(|files| !names_own_file(&files, dir)) {
-        // Otherwise Compose would use the file of another project with the name of this one.
+        // Otherwise Compose would use the file of another project under the name of this project.
         command.env_remove("COMPOSE_FILE");
     }
     command.output().map_err(|error| not_started(program[0], &error))

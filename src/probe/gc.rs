@@ -1,5 +1,5 @@
-//! Garbage collection inside the running registry's container. nginx refuses pushes while a certain file exists, the
-//! mark. No container is restarted, and pulls continue.
+//! Garbage collection inside the running registry's container. nginx refuses pushes while a certain file, the mark,
+//! exists. No container is restarted, and pulls continue.
 //!
 //! The registry's own collector is not used: it loses layers of tagged images with several platforms
 //! (`docs/upstream/garbage-collection.md`), and removes the layers of a push that is under way. regcert refuses pushes

@@ -95,7 +95,7 @@ pub fn here(host: &Host, compose: Compose) -> Here {
     let routes = own_routes();
     let address = address_in(&routes);
     let own_name = |said: Said| match said {
-        // Other machines do not look up a name without a domain.
+        // Other machines cannot resolve a name without a domain.
         Said::Text(text) => text.parse::<DnsName>().ok().filter(|name| name.as_str().contains('.')),
         Said::Failed | Said::Missing => None,
     };
@@ -109,7 +109,7 @@ pub fn here(host: &Host, compose: Compose) -> Here {
             .filter(|name| !name.is_within("localdomain")),
         leads,
         compose: match version.recv_timeout(PATIENCE) {
-            // The versions of podman-compose have other numbers than those of Docker Compose.
+            // The version numbers of podman-compose differ from those of Docker Compose.
             _ if compose == Compose::Podman => Version::Unknown,
             Ok(Said::Text(text)) => Version::Known(text),
             Ok(Said::Missing) => Version::Missing,
@@ -225,7 +225,7 @@ fn network(address: Ipv4Addr, routes: &[Route]) -> Option<Subtree> {
 mod tests {
     use super::*;
 
-    /// The network 192.168.7.0/24 behind eth0 with a default route, and Docker's own network.
+    /// A routing table with the network 192.168.7.0/24 on eth0, a default route, and Docker's own network.
     fn table() -> Vec<Route> {
         let hex =
             |text: &str| format!("{:08X}", u32::from_ne_bytes(text.parse::<Ipv4Addr>().unwrap().octets()));

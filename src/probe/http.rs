@@ -53,7 +53,7 @@ pub struct Login<'a> {
 pub(super) struct NoAnswer {
     /// A short text for the user.
     pub why: String,
-    /// Whether the server closed the connection. It may do so just when a kept connection is used again.
+    /// Whether the server closed the connection. This may happen just when an idle connection is used again.
     pub is_closed: bool,
 }
 
@@ -94,7 +94,7 @@ impl<'a> Client<'a> {
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
-            // No proxy: it would answer instead of the registry.
+            // No proxy, because the proxy would answer instead of the registry.
             .proxy(None)
             .user_agent(concat!("regcert/", env!("CARGO_PKG_VERSION")))
             .accept(AutoHeaderValue::None)
@@ -113,7 +113,7 @@ impl<'a> Client<'a> {
         self.interrupt = Interrupt::note();
     }
 
-    /// Must be called when regcert's data is gone from the registry. A recorded Ctrl-C ends the run here.
+    /// Must be called when regcert's data is gone from the registry. Ends the run if Ctrl-C was recorded.
     pub(super) fn done(&self) {
         self.interrupt.let_through();
     }
@@ -374,7 +374,7 @@ fn identity(shown: &ServerIdentity) -> ClientCert {
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const BYTES: &str = "application/octet-stream";
 
-/// An empty body, which differs from no body.
+/// An empty body, which HTTP distinguishes from no body.
 const NOTHING: &[u8] = &[];
 
 /// Whether the server closed the connection.

@@ -13,7 +13,7 @@ use super::container::{Container, Service};
 use super::engine::last_line;
 use super::outward::Outward;
 
-/// The mount points in docker-compose.yml of the registry's directory and, only in nginx, of client trust.
+/// The mount points in docker-compose.yml that identify the registry's and nginx's container.
 pub(super) const REGISTRY_MOUNT: &str = "/etc/regcert";
 pub(super) const NGINX_MOUNT: &str = "/srv/trust";
 
@@ -71,7 +71,7 @@ struct InspectedConfig {
     env: Outward,
 }
 
-/// Reads only the proxies: the rest of the environment is not needed, and may be secret.
+/// Reads only the proxies from the environment, because other variables may be secret.
 fn outward<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Outward, D::Error> {
     let lines = Option::<Vec<String>>::deserialize(from)?;
     Ok(Outward::of(&lines.unwrap_or_default()))
@@ -108,7 +108,7 @@ impl Inspected {
         self.mounts.iter().find(|mount| mount.destination == destination).map(|mount| mount.source.as_path())
     }
 
-    /// The service of the container; `None` if it is not a registry's container.
+    /// The service of the container; `None` if the container does not belong to a registry.
     pub(super) fn service(&self) -> Option<Service> {
         let has = |destination: &str| self.source(destination).is_some();
         if has(REGISTRY_MOUNT) { Some(Service::Registry) } else { has(NGINX_MOUNT).then_some(Service::Nginx) }
@@ -125,7 +125,7 @@ impl Inspected {
     /// Whether the container was created for this directory.
     pub(super) fn is_of(&self, dir: &Path) -> bool {
         let is_here = |path: &Path| path.canonicalize().is_ok_and(|path| path == dir);
-        // The label is also compared, because Docker Desktop mounts directories under other paths.
+        // The label is also compared, because Docker Desktop reports other paths for mounted directories.
         self.directory().is_some_and(|path| is_here(&path))
             || self.label(WORKING_DIR).is_some_and(|path| is_here(Path::new(path)))
     }

@@ -29,7 +29,8 @@ impl Interrupt {
         self.0.iter().any(|(_, noted)| noted.load(Ordering::SeqCst))
     }
 
-    /// Must be called when regcert's data is gone. A recorded signal ends the run now, and a later signal at once.
+    /// Must be called when regcert's data is gone. Ends the run if a signal was recorded. From now on, a signal ends
+    /// the run at once.
     pub(super) fn let_through(&self) {
         for (signal, noted) in &self.0 {
             if noted.swap(true, Ordering::SeqCst) {

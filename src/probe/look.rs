@@ -1,5 +1,5 @@
-//! Tests a registry once, from the lookup of its name to the transfer of an image. Stops when a client could not
-//! continue.
+//! Tests a registry once, from the lookup of its name to the transfer of an image. Stops as soon as a client would
+//! fail.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -18,7 +18,7 @@ const OTHERS_MAX: usize = 4;
 
 /// The client that tests the registry.
 pub struct Client<'a> {
-    /// The only trusted roots.
+    /// The only root certificates to trust.
     pub roots: &'a [&'a Certificate],
     /// The user who logs in, if any.
     pub login: Option<Login<'a>>,
@@ -62,7 +62,7 @@ pub fn look(target: &Target, client: &Client<'_>, now: OffsetDateTime) -> Seen {
         seen.peer = Some(route::connect(addresses, target.port));
     }
     seen.addresses = Some(addresses.clone());
-    // If the name resolves to another machine, the certificate of a server on this machine is read as well.
+    // If the name resolves to another machine, reads the certificate that this machine presents on the same port.
     if client.at_home && seen.ours.is_empty() {
         let here = SocketAddr::new(IpAddr::from(Ipv4Addr::LOCALHOST), target.port);
         let chain = tls::chain(here, &target.host).ok();
@@ -96,7 +96,7 @@ pub fn look(target: &Target, client: &Client<'_>, now: OffsetDateTime) -> Seen {
 }
 
 /// The addresses besides `peer` that accept no connection, or present another certificate. An address in a network
-/// that this machine does not have is left out, because the failure does not concern the server.
+/// that this machine does not have is left out, because the failure has nothing to do with the server.
 fn astray(
     addresses: &[IpAddr],
     peer: SocketAddr,

@@ -11,7 +11,7 @@ use crate::names::{Host, Subtree, Upstream, masked};
 pub struct Outward {
     https: String,
     http: String,
-    /// The entries of NO_PROXY in lower case: the hosts without a proxy.
+    /// The entries of NO_PROXY in lower case: the hosts that are reached directly.
     none: Vec<String>,
 }
 

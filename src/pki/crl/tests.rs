@@ -1,4 +1,4 @@
-//! Tests of revocation lists. Another library reads the lists back.
+//! Tests of revocation lists: x509-parser reads the lists that rcgen wrote.
 #![allow(clippy::unwrap_used)]
 
 use super::*;

@@ -10,7 +10,7 @@ use super::super::der::{self, Elements, tag};
 use super::super::file::{Content, Shape, blocks, content, decode, instead, shape};
 use crate::error::Fault;
 
-/// The name of the expected content in messages.
+/// The expected content of a file, as messages name it.
 const WANTED: &str = "private key";
 
 /// The RSA sizes that clients accept (CA/Browser Forum Baseline Requirements §6.1.5) and the crypto backend supports.
@@ -55,7 +55,7 @@ impl fmt::Display for Kind {
 /// The encryption of a key.
 pub(super) enum Lock {
     None,
-    /// EncryptedPrivateKeyInfo (RFC 5958 §3).
+    /// PKCS#8 encryption: the key is an EncryptedPrivateKeyInfo (RFC 5958 §3).
     Pkcs8,
     /// OpenSSL's own encryption of PEM; the value is the `DEK-Info` header.
     Traditional(String),

@@ -19,7 +19,7 @@ fn refused(bytes: &[u8]) -> Fault {
     PrivateKey::read(bytes, Some(&correct())).expect_err("it should be refused")
 }
 
-/// The fault of a refused file, as `message / hint`.
+/// The error for a refused file, as `message / hint`.
 fn says(bytes: &[u8]) -> String {
     let fault = refused(bytes);
     format!("{} / {}", fault.message, fault.hint)

@@ -10,7 +10,7 @@ fn a_certificate_stays_within_the_life_of_its_root() {
     };
     let end = root.root().validity.not_after;
     assert_eq!(end, datetime!(2036-11-17 11:34:55 UTC));
-    // The last time at which a certificate still lasts 365 days. It begins an hour earlier and is one second shorter.
+    // The last time for a certificate of 365 days: it begins an hour earlier and is one second shorter than 365 days.
     let last = end - Duration::days(365) + Duration::HOUR + Duration::SECOND;
     for (now, days) in [(last, 365), (last + Duration::SECOND, 365), (end - Duration::DAY, 3), (end, 1)] {
         let leaf = issue(now, days).unwrap();

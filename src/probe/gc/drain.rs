@@ -20,8 +20,8 @@ const UNACCEPTED: &str = "0";
 /// The URL, inside the registry's container, at which the registry lists its running goroutines.
 const STACKS: &str = "http://127.0.0.1:8081/debug/pprof/goroutine?debug=2";
 
-/// The script that counts running requests that store or delete a manifest (`registry/handlers/manifests.go`). Prints
-/// nothing if the number is unknown. Uploads of layers do not matter, because a collection keeps recent layers.
+/// The script that counts the running requests that store or delete a manifest (`registry/handlers/manifests.go`).
+/// Prints nothing if the number is unknown. Uploads of layers do not matter, because a collection keeps recent layers.
 const STORING: &str = r#"
 stacks=$(http_proxy='' wget -q -O - "$1" 2>/dev/null || curl -qfs --noproxy '*' "$1")
 [ -n "$stacks" ] || exit 0
@@ -75,7 +75,7 @@ impl Collector {
     }
 
     /// The connections or workers that serve the requests that nginx accepted before the registry became read-only.
-    /// Waits until the registry has accepted all of them, because an unaccepted connection has no inode.
+    /// Waits until the registry has accepted these connections, because an unaccepted connection has no inode.
     fn requests_before(&self, nginx: &str) -> Result<Requests> {
         let start = Instant::now();
         loop {
@@ -94,7 +94,8 @@ impl Collector {
     /// The connections or workers that serve requests at this moment.
     fn requests(&self, nginx: &str) -> Result<Requests> {
         if self.asks_late {
-            // The table of one of the two containers lists a connection; which one depends on the kernel.
+            // Depending on the kernel's version, the table of nginx's or of the registry's container lists a
+            // connection.
             let tables =
                 [nginx, &self.registry].map(|container| self.exec(container, &["cat", "/proc/net/unix"]));
             let tables: Vec<_> = tables.into_iter().flatten().collect();

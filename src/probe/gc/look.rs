@@ -16,10 +16,10 @@ use crate::probe::engine::{failed, not_started};
 use crate::probe::program::{engine, program};
 
 /// The maximum number of attempts, because another collection may disturb a scan. Deletions by clients do not disturb
-/// it.
+/// a scan.
 const LOOKS: u32 = 3;
 
-/// The script that prints the time of the storage's clock, in Unix seconds: the storage can be on another machine.
+/// The script that prints the storage's time in Unix seconds. The storage can be on a machine with another clock.
 /// Prints nothing if the time is unknown.
 const CLOCK: &str = r#"
 touch regcert-clock 2>/dev/null && stat -c %Z regcert-clock
@@ -27,8 +27,8 @@ rm -f regcert-clock 2>/dev/null
 "#;
 
 /// The script that lists all link files and blobs below the directories on stdin, with size and times, and the
-/// directories in which the registry creates links. Follows symbolic links, as the registry does; a dangling one is an
-/// error.
+/// directories in which the registry creates links. Follows symbolic links, as the registry does; a dangling symbolic
+/// link is an error.
 const LIST: &str = r#"
 date +now=%s
 while read -r top; do

@@ -9,8 +9,8 @@
 //!
 //! Even the move can take too long, if the plan is large or a symbolic link leads to another file system, where a
 //! rename is impossible. So the shell stops after `PORTION` seconds. The next collection plans the rest again.
-//! Portions alone, with removals instead of moves, would refuse pushes for as long in total, and also during a scan
-//! before each portion.
+//! Removing the garbage in portions instead would refuse pushes for as long in total, and also during a scan before
+//! each portion.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
@@ -25,8 +25,9 @@ use crate::probe::containers::Project;
 use crate::probe::engine::{last_line, not_started};
 use crate::probe::program::{engine, program};
 
-/// Defines `collects`: whether the shell whose process id is in the mark (`$1`) still runs. It may still remove files
-/// after its regcert was killed. The id alone is not enough: after a restart, another process can have the same id.
+/// Defines `collects`, which checks whether the shell whose process id is in the mark (`$1`) still runs. Such a shell
+/// may still remove files after its regcert was killed. The id alone is not enough: after a restart, another process
+/// can have the same id.
 pub(super) const COLLECTS: &str = r#"
 flag=$1
 collects() {
@@ -46,8 +47,8 @@ const PORTION: u32 = 8;
 /// `ok`. The script prints `more` if some paths remain, and continues if its output is closed.
 ///
 /// The script removes files that it cannot move: on a full disk, from another file system, or if two paths have the
-/// same name. If a full disk prevents repairs, it first removes the moved files. Before each batch of arguments, it
-/// checks that this shell still runs and that its id is in the mark.
+/// same name. If a full disk prevents repairs, the script removes the moved files first. Before each batch of paths,
+/// it checks that this shell still runs and that the mark contains this shell's id.
 const WORK: &str = r#"
 root=$2 patience=$3 trash=$4 seconds=$5
 while collects; do
@@ -91,7 +92,8 @@ mend() {
 mend 2>/dev/null || { rm -rf "$trash"; mend; }
 "#;
 
-/// The script that removes the moved files. It tries again, because an earlier script may still remove files.
+/// The script that removes the moved files. It tries several times, because the script of an earlier run may remove
+/// files at the same time.
 pub(super) const EMPTY: &str = r#"
 cd "$1" 2>/dev/null || exit 0
 for attempt in 1 2 3; do
@@ -107,7 +109,7 @@ rm -rf "$2"
 pub enum Extent {
     /// The shell did all the work.
     Whole,
-    /// The time ended before the work was done.
+    /// The time was over before the work was done.
     Part,
 }
 
@@ -117,7 +119,7 @@ pub(super) struct Shell {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
-    /// Reads stderr all the time, because a full pipe would stop the work, and returns the last line.
+    /// The thread that reads stderr, because a full pipe would stop the work. It returns the last line.
     complaints: JoinHandle<String>,
 }
 

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// A number of paths that needs more than two batches of arguments.
+/// A number of paths that does not fit into two batches of `xargs`.
 const MANY: usize = 2_500;
 
 struct Machine {
