@@ -20,7 +20,7 @@ use crate::pki::Certificate;
 /// The path of the Docker daemon's default socket.
 pub(super) const SOCKET: &str = "/var/run/docker.sock";
 
-/// The maximum time to wait for a fact for the first screen. A fact that is unknown by then is left out.
+/// The maximum time to wait for each fact about this machine. A fact that is unknown by then is not shown.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// An address that no machine has (RFC 5737 §3): the route to it shows this machine's own address.
@@ -29,7 +29,7 @@ const FAR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 /// Prefixes of the names of interfaces that other machines cannot reach: loopback, containers, virtual machines.
 const INNER: [&str; 8] = ["lo", "docker", "br-", "veth", "virbr", "lxc", "cni", "flannel"];
 
-/// The facts about this machine that the first screen needs.
+/// The facts about this machine that `regcert init` shows and uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Here {
     /// The address at which other machines reach this one.

@@ -8,9 +8,9 @@
 //! files.
 //!
 //! Even the move can take too long, if the plan is large or a symbolic link leads to another file system, where a
-//! rename is impossible. So the shell stops after `PORTION` seconds. The next collection plans the rest again.
-//! Removing the garbage in portions instead would refuse pushes for as long in total, and also during a scan before
-//! each portion.
+//! rename is impossible. So the shell stops after `PORTION` seconds. regcert then plans the rest again, and refuses
+//! pushes again to move it. Removing the garbage in portions, without a move, would refuse pushes for as long in
+//! total, and also during a scan before each portion.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
