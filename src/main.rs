@@ -103,7 +103,7 @@ fn printable(site: &Site) -> Result<()> {
 
 /// The facts about this machine that the registry's files contain: the paths of the directory and of regcert, and the
 /// contents of `/etc/hosts`.
-#[allow(clippy::disallowed_methods)] // The one place that asks the machine.
+#[allow(clippy::disallowed_methods)] // Only this file reads the environment.
 fn site(dir: &Path) -> Site {
     let text =
         |path: std::io::Result<PathBuf>| path.map(|path| path.display().to_string()).unwrap_or_default();
@@ -121,7 +121,7 @@ fn site(dir: &Path) -> Site {
 /// Collects the facts about this machine and the user who runs regcert. If root runs regcert in another user's
 /// directory, switches to that user.
 // Long because each fact about the machine has its line.
-#[allow(clippy::disallowed_methods)] // The one place that asks the machine.
+#[allow(clippy::disallowed_methods)] // Only this file reads the environment.
 fn world(cli: &Cli) -> Result<World> {
     // Must come before root becomes another user: `as_root` is about the user who typed the command.
     let as_root = as_root();
@@ -184,7 +184,7 @@ fn world(cli: &Cli) -> Result<World> {
 }
 
 /// The value of an environment variable; `None` if the variable is unset or empty.
-#[allow(clippy::disallowed_methods)] // The one place that asks the machine.
+#[allow(clippy::disallowed_methods)] // Only this file reads the environment.
 fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
@@ -201,7 +201,7 @@ fn directory(given: Option<PathBuf>) -> PathBuf {
 }
 
 /// The command that runs Docker Compose on this machine.
-#[allow(clippy::disallowed_methods)] // The one place that asks the machine.
+#[allow(clippy::disallowed_methods)] // Only this file reads the environment.
 fn compose(owner: Option<&Account>) -> Compose {
     let own = || variable("DOCKER_CONFIG").map(PathBuf::from);
     let home = match owner {
@@ -215,7 +215,7 @@ fn compose(owner: Option<&Account>) -> Compose {
 
 /// The container engine that `docker` connects to. `owner` is the user that regcert switched to; the environment
 /// variables of this user are unknown.
-#[allow(clippy::disallowed_methods)] // The one place that asks the machine.
+#[allow(clippy::disallowed_methods)] // Only this file reads the environment.
 fn engine(uid: u32, owner: Option<&Account>) -> Engine {
     let text = |name: &str| variable(name).and_then(|value| value.into_string().ok());
     let (host, context) = (text("DOCKER_HOST"), text("DOCKER_CONTEXT"));
@@ -247,13 +247,13 @@ fn engine(uid: u32, owner: Option<&Account>) -> Engine {
 }
 
 /// The value of the environment variable `COMPOSE_PROJECT_NAME`.
-#[allow(clippy::disallowed_methods)] // The one place that asks the machine.
+#[allow(clippy::disallowed_methods)] // Only this file reads the environment.
 fn project_variable() -> Option<String> {
     std::env::var(names::PROJECT_NAME).ok()
 }
 
 /// The command that runs regcert, for messages: the bare name if PATH finds this program, otherwise the path as typed.
-#[allow(clippy::disallowed_methods)] // The one place that asks the machine.
+#[allow(clippy::disallowed_methods)] // Only this file reads the environment.
 fn typed() -> String {
     let typed = std::env::args().next().unwrap_or_else(|| "regcert".to_owned());
     let name = Path::new(&typed).file_name().and_then(|name| name.to_str()).unwrap_or(&typed).to_owned();
@@ -263,7 +263,7 @@ fn typed() -> String {
 }
 
 /// The way this user runs commands as root: directly, with sudo or with su.
-#[allow(clippy::disallowed_methods)] // The one place that asks the machine.
+#[allow(clippy::disallowed_methods)] // Only this file reads the environment.
 fn as_root() -> AsRoot {
     if rustix::process::geteuid().is_root() {
         AsRoot::Already
@@ -275,7 +275,7 @@ fn as_root() -> AsRoot {
 }
 
 /// The way this user runs `docker`: directly or as root.
-#[allow(clippy::disallowed_methods)] // The one place that asks the machine.
+#[allow(clippy::disallowed_methods)] // Only this file reads the environment.
 fn docker(as_root: AsRoot) -> AsRoot {
     let runtime = variable("XDG_RUNTIME_DIR").map(PathBuf::from);
     let has_own = variable("DOCKER_HOST").is_some() || probe::has_rootless_docker(runtime.as_deref());

@@ -119,7 +119,7 @@ struct Asked {
 }
 
 impl Asked {
-    #[allow(clippy::wildcard_enum_match_arm)] // Everything but these few is told by its name.
+    #[allow(clippy::wildcard_enum_match_arm)] // Each other extension is reported by its name.
     fn add(&mut self, extension: &ParsedExtension<'_>) -> Result<(), Fault> {
         match extension {
             ParsedExtension::SubjectAlternativeName(list) => {
