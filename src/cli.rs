@@ -43,7 +43,7 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// One verb each.
+/// The subcommands.
 // The variants have no doc comments, because these would replace the help text of each command's `Args`.
 #[derive(Subcommand)]
 pub enum Command {

@@ -43,8 +43,8 @@ impl Loaded {
         }
     }
 
-    /// Selects the settings last applied: for every command but `init`. Edits of regcert.toml stay unapplied. Fails if
-    /// the settings last applied are unknown.
+    /// Selects the settings last applied, and leaves edits of regcert.toml unapplied: for commands other than `init`
+    /// that write files. Fails if the settings last applied are unknown.
     pub fn in_force(self) -> Result<Deployment, Fault> {
         if self.is_unknown() {
             return Err(Fault::new("regcert.toml was changed and not applied yet").hint(APPLY));

@@ -143,7 +143,7 @@ impl Reader<'_> {
         Certificate::chain_from_pem(text).unwrap_or_default()
     }
 
-    /// Reads the root certificate. The copy for clients reveals a root of another registry, and replaces a lost root.
+    /// Reads the root certificate. If the file is lost or holds the root of another registry, the copy for clients helps.
     fn root(&mut self, path: &str, part: Part, server: Option<&ServerIdentity>) -> Option<Certificate> {
         let text = self.files.text(path).unwrap_or_default();
         let there = Certificate::from_pem(text).ok();
@@ -388,7 +388,7 @@ impl Reader<'_> {
                 return None;
             }
         };
-        // `make_clients` signs a missing list again.
+        // If the revocation list is missing, `make_clients` signs a new one.
         let crl = self.parsed(crl, Part::Revoked, |text| is_list(text).map(|()| text.to_owned()));
         Some(Signing { authority, crl: crl.unwrap_or_default() })
     }

@@ -4,7 +4,7 @@ use crate::files::Action;
 use crate::names::shell;
 use crate::settings::Settings;
 
-/// The lines, in the order of output.
+/// The lines to print, in order.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct News(Vec<(Action, String)>);
 

@@ -11,7 +11,7 @@ use crate::files::Part;
 use crate::front::ROLES;
 use crate::names::Host;
 
-/// Returns the findings for all steps, in a client's order.
+/// Returns the findings for all steps, in the order in which a client goes through them.
 pub fn check(known: &Known<'_>, seen: &Seen) -> Vec<Finding> {
     let nothing = Seen::default();
     let mut links = vec![name(known, seen)];

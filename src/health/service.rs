@@ -182,7 +182,7 @@ fn refused(known: &Known<'_>, user: &str) -> Finding {
     Finding::broken("login", message, hint)
 }
 
-/// Returns the cure for a server that uses other roles or passwords than those in the directory.
+/// Returns the cure if the server uses roles or passwords other than those in the directory.
 fn other_passwords(known: &Known<'_>) -> String {
     let first = known.takes_roles();
     if known.roles == RolesOnDisk::Unread {

@@ -26,7 +26,7 @@ struct Comparison<'a> {
     differs: Vec<Differs>,
 }
 
-/// Reports whether the running registry uses its settings.
+/// Reports whether the running registry uses the settings in regcert.toml.
 pub(super) fn settings(known: &Known<'_>, seen: &Seen, waits: &str) -> Finding {
     let (Some(deployment), Some(running)) = (known.deployment, known.running) else {
         return Finding::not_tried(

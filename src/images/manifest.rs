@@ -22,7 +22,7 @@ const CONFIG_TYPES: [&str; 2] =
 pub enum Manifest {
     /// One image, or another artefact.
     Single {
-        /// The configuration, if it belongs to an image.
+        /// The digest of the configuration, if the manifest describes an image.
         config: Option<Digest>,
         /// The configuration and the layers.
         blobs: Vec<Blob>,

@@ -1,5 +1,5 @@
-//! Certificate requests (PKCS#10, RFC 2986), created for an external authority, or read to sign them. regcert uses
-//! only the key and the names of a request. It reports the rest but never copies it, because a request could otherwise
+//! Certificate requests (PKCS#10, RFC 2986). regcert creates them for an external authority, and reads those that it
+//! signs. It uses only the key and the names of a request. It reports the rest but never copies it, because a request could otherwise
 //! obtain the rights of a CA. rcgen's own reader copies everything.
 
 #[cfg(test)]

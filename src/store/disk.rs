@@ -14,8 +14,8 @@ use crate::error::Fault;
 use crate::files::utf8;
 use crate::health::Found;
 
-/// The maximum size of a file that regcert reads, in bytes. An htpasswd line has 70 bytes: the limit allows a million
-/// users, but stops a mistake such as a disk image.
+/// The maximum size of a file that regcert reads, in bytes. An htpasswd line takes about 70 bytes, so the limit
+/// allows almost a million users, but guards against a file named by mistake, such as a disk image.
 pub(super) const SIZE_MAX: u64 = 64 << 20;
 
 /// Reads at most `SIZE_MAX` bytes of a file that the user named.

@@ -73,7 +73,7 @@ impl Tree {
         }
     }
 
-    /// A path for messages. It has only one line, whatever names other users gave to files.
+    /// Returns the path for messages: on one line, even if a file name of another user contains line breaks.
     pub fn at(&self, path: &str) -> PathBuf {
         self.path.join(visible(path))
     }
