@@ -113,11 +113,10 @@ pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
             (registry, links, user.is_some())
         }
     };
-    let broken = links.iter().any(Finding::is_broken);
     let text =
         if args.json { summary(&registry, &links).to_string() } else { screen(&registry, &links, logged_in) };
     ui::data(text)?;
-    Ok(if broken { ExitCode::from(3) } else { ExitCode::SUCCESS })
+    Ok(if health::are_healthy(&links) { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 
 impl Asked {
@@ -379,7 +378,7 @@ fn summary(registry: &str, links: &[Finding]) -> serde_json::Value {
     json!({
         "registry": registry,
         "not_tried": links.iter().filter(|link| link.state == State::NotTried).count(),
-        "healthy": !links.iter().any(|link| link.state.needs_doing()),
+        "healthy": health::are_healthy(links),
         "findings": links,
     })
 }

@@ -43,8 +43,7 @@ pub fn run(args: &Args, world: &World) -> Result<ExitCode> {
     } else {
         ui::data(screen(&deployment, world, &findings))?;
     }
-    let due = findings.iter().any(|finding| finding.state.needs_doing());
-    Ok(if due { ExitCode::from(3) } else { ExitCode::SUCCESS })
+    Ok(if health::are_healthy(&findings) { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 
 /// Computes the amounts that a collection would free: unfinished uploads, and leftovers of an interrupted collection.
@@ -137,7 +136,7 @@ fn screen(deployment: &Deployment, world: &World, findings: &[Finding]) -> Strin
     row("users", deployment.users.names().len().to_string());
     lines.push(String::new());
     lines.extend(health::told(findings));
-    if !findings.iter().any(|finding| finding.state.needs_doing()) {
+    if health::are_healthy(findings) {
         let calm = "nothing needs doing in the files; `regcert check` looks whether the registry runs";
         lines.push(world.words.complete(calm));
     }
@@ -192,7 +191,7 @@ fn summary(deployment: &Deployment, world: &World, findings: &[Finding]) -> serd
             .flat_map(Clients::all)
             .map(|signing| certificate(signing.authority.root()))
             .collect::<Vec<_>>(),
-        "healthy": !findings.iter().any(|finding| finding.state.needs_doing()),
+        "healthy": health::are_healthy(findings),
         "findings": findings,
     })
 }

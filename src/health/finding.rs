@@ -33,11 +33,6 @@ impl State {
             Self::NotTried => "not tried",
         }
     }
-
-    /// Whether the user must act.
-    pub fn needs_doing(self) -> bool {
-        self <= Self::Due
-    }
 }
 
 /// The result of testing one condition that clients need now or later.
@@ -90,6 +85,11 @@ impl Finding {
     pub fn is_broken(&self) -> bool {
         self.state == State::Broken
     }
+}
+
+/// Whether no finding requires the user to act.
+pub fn are_healthy(findings: &[Finding]) -> bool {
+    findings.iter().all(|finding| finding.state > State::Due)
 }
 
 /// Returns the lines for all findings from broken to note, the most urgent first, each with its cure.

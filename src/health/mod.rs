@@ -23,7 +23,7 @@ pub use check::check;
 pub use damage::{damage, lost_digests, lost_users, own_damage, unapplied};
 pub use dates::{Due, SERVER_DAYS, days_ahead, due, ends_within};
 pub use edits::{Unreached, edit, swallowed, unreached};
-pub use finding::{Finding, State, told};
+pub use finding::{Finding, State, are_healthy, told};
 pub use known::{Ill, Known, RolesOnDisk};
 pub use roles::{is_trial, trial};
 pub use runtimes::runtimes;
@@ -41,7 +41,7 @@ use crate::deployment::{Deployment, FORMAT};
 use crate::files::{Action, Change, Part};
 use crate::names::{Username, printable, shell, visible};
 
-/// Returns all findings, the most urgent first.
+/// Returns the findings from dates, users and files.
 pub fn findings(
     deployment: &Deployment,
     change: &Change,
@@ -61,7 +61,6 @@ pub fn findings(
         let (message, cure) = file.told(keys);
         findings.push(Finding::broken("file", message, cure).at(&file.path));
     }
-    findings.sort_by_key(|finding| finding.state);
     findings
 }
 
